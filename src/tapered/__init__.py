@@ -1,0 +1,1 @@
+"""tapered: learning rates that decay dependably, and evidence on whether they should."""
