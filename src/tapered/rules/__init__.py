@@ -1,0 +1,20 @@
+"""The update rules: each one optimizer's arithmetic on one tensor, pure, with every moving number a 0-d tensor."""
+
+from tapered.rules.accumulators import Adadelta as Adadelta
+from tapered.rules.accumulators import Adagrad as Adagrad
+from tapered.rules.accumulators import RMSprop as RMSprop
+from tapered.rules.adam import Adam as Adam
+from tapered.rules.adam import Adamax as Adamax
+from tapered.rules.adam import NAdam as NAdam
+from tapered.rules.adam import RAdam as RAdam
+from tapered.rules.base import Decay as Decay
+from tapered.rules.base import Hyper as Hyper
+from tapered.rules.base import Rule as Rule
+from tapered.rules.base import State as State
+from tapered.rules.base import Term as Term
+from tapered.rules.base import Terms as Terms
+from tapered.rules.base import scalar_dtype as scalar_dtype
+from tapered.rules.base import update as update
+from tapered.rules.momentum import SGD as SGD
+from tapered.rules.momentum import Lion as Lion
+from tapered.rules.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW

@@ -1,0 +1,129 @@
+"""Rules that divide by the root of accumulated squared gradients: RMSprop, Adagrad, Adadelta."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tapered.rules.base import Hyper, Plain, State, Term, Terms, l2, lerp
+
+Epsilon = Literal["outside", "inside"]
+
+
+def root(square: Tensor, eps: Tensor, epsilon: Epsilon) -> Tensor:
+    """`sqrt(square) + eps`, or `sqrt(square + eps)`."""
+    return (square + eps).sqrt() if epsilon == "inside" else square.sqrt() + eps
+
+
+@dataclass(frozen=True)
+class RMSprop(Plain):
+    r"""RMSprop (Tieleman and Hinton 2012), with everything in which frameworks differ as an argument.
+
+        s <- alpha s + (1 - alpha) g^2        d = g / root(s - mean^2 if centered else s)
+        delta = -lr d                                            without momentum
+        b <- momentum b + d,     delta = -lr b                   rate outside the buffer (torch)
+        b <- momentum b + lr d,  delta = -b                      rate inside (TensorFlow, Keras): a drop of lr acts late
+
+    Args:
+        centered: subtract the squared mean of the gradient from s.
+        momentum: keep a momentum buffer.
+        epsilon: "outside" the root (torch) or "inside" (TensorFlow).
+        start: what s begins with: 0 (torch, Keras) or 1 (TensorFlow 1).
+        rate_in_momentum: True for the third line.
+    """
+
+    centered: bool = False
+    momentum: bool = False
+    epsilon: Epsilon = "outside"
+    start: float = 0.0
+    rate_in_momentum: bool = False
+
+    @property
+    def hypers(self) -> Mapping[str, float]:
+        """alpha, eps, weight_decay, momentum."""
+        return {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0}
+
+    def init(self, param: Tensor) -> State:
+        """square_avg at `start`; grad_avg and momentum_buffer, where there are any, at zero."""
+        state = {"square_avg": torch.full_like(param, self.start)}
+        names = [("grad_avg", self.centered), ("momentum_buffer", self.momentum)]
+        return state | {name: torch.zeros_like(param) for name, there in names if there}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+        """`step`; or `gradient` and `momentum` where the rate sits in the buffer."""
+        g = l2("l2", param, grad, hyper)
+        lr, one = hyper["lr"], torch.ones_like(t)
+        new = {"square_avg": hyper["alpha"] * state["square_avg"] + (1 - hyper["alpha"]) * g * g}
+        variance = new["square_avg"]
+        if self.centered:
+            new["grad_avg"] = lerp(state["grad_avg"], g, 1 - hyper["alpha"])
+            variance = variance - new["grad_avg"] * new["grad_avg"]
+        direction = g / root(variance, hyper["eps"], self.epsilon)
+        if not self.momentum:
+            return {"step": Term(lr, one, direction)}, new
+        old = state["momentum_buffer"]
+        if self.rate_in_momentum:
+            new["momentum_buffer"] = hyper["momentum"] * old + lr * direction
+            return {"gradient": Term(lr, one, direction), "momentum": Term(one, hyper["momentum"], old)}, new
+        new["momentum_buffer"] = hyper["momentum"] * old + direction
+        return {"step": Term(lr, one, new["momentum_buffer"])}, new
+
+
+@dataclass(frozen=True)
+class Adagrad(Plain):
+    r"""Adagrad (Duchi et al. 2011); its own 1/t decay of the rate as torch has it.
+
+        s <- s + g^2        delta = -lr / (1 + (t - 1) lr_decay) * g / (sqrt(s) + eps)
+
+    Args:
+        start: what s begins with: 0 (torch) or 0.1 (TensorFlow, which has no eps).
+    """
+
+    start: float = 0.0
+
+    @property
+    def hypers(self) -> Mapping[str, float]:
+        """lr_decay, eps, weight_decay."""
+        return {"lr_decay": 0.0, "eps": 1e-10, "weight_decay": 0.0}
+
+    def init(self, param: Tensor) -> State:
+        """sum at `start`."""
+        # torch starts both parts of a complex accumulator at the value
+        start = complex(self.start, self.start) if param.is_complex() else self.start
+        return {"sum": torch.full_like(param, start)}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+        """`step` alone."""
+        g = l2("l2", param, grad, hyper)
+        total = state["sum"] + g * g
+        factor = 1 / (1 + (t - 1) * hyper["lr_decay"])
+        return {"step": Term(hyper["lr"], factor, g / (total.sqrt() + hyper["eps"]))}, {"sum": total}
+
+
+@dataclass(frozen=True)
+class Adadelta(Plain):
+    r"""Adadelta (Zeiler 2012). The same formula in every framework; only the defaults differ.
+
+    s <- rho s + (1 - rho) g^2      d = sqrt(a + eps) / sqrt(s + eps) g      a <- rho a + (1 - rho) d^2
+    delta = -lr d
+    """
+
+    @property
+    def hypers(self) -> Mapping[str, float]:
+        """rho, eps, weight_decay."""
+        return {"rho": 0.9, "eps": 1e-6, "weight_decay": 0.0}
+
+    def init(self, param: Tensor) -> State:
+        """square_avg, acc_delta: zeros of the parameter's shape."""
+        return {"square_avg": torch.zeros_like(param), "acc_delta": torch.zeros_like(param)}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+        """`step` alone."""
+        g = l2("l2", param, grad, hyper)
+        rho, eps = hyper["rho"], hyper["eps"]
+        s = rho * state["square_avg"] + (1 - rho) * g * g
+        d = (state["acc_delta"] + eps).sqrt() / (s + eps).sqrt() * g
+        new = {"square_avg": s, "acc_delta": rho * state["acc_delta"] + (1 - rho) * d * d}
+        return {"step": Term(hyper["lr"], torch.ones_like(t), d)}, new

@@ -1,0 +1,127 @@
+r"""What a rule is: one optimizer's arithmetic on one tensor, pure.
+
+    delta = - sum over terms of  rate * factor * direction
+    param <- param + delta
+
+`rate` is what a schedule gives, `factor` what the rule makes of the step count (bias correction, averaging weights),
+`direction` has the parameter's shape. No input is written, nothing branches on a tensor's value, and every number that
+may move is a 0-d tensor. So one text runs eagerly, compiles to one graph for all steps, and runs under
+`torch.func.vmap`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+Hyper = Mapping[str, Tensor]
+Decay = Literal["l2", "decoupled", "independent", "corrected"]
+
+
+class Term(NamedTuple):
+    """One named part of an update: `-(rate * factor) * direction`."""
+
+    rate: Tensor  # shape=(): lr, or lr times the weight decay; 1 where the rate already sits in the direction
+    factor: Tensor  # shape=(): bias correction or averaging weight; 1 where the rule has none
+    direction: Tensor  # the parameter's shape and dtype
+
+    @property
+    def value(self) -> Tensor:
+        """What this term adds to the parameter."""
+        return -(self.rate * self.factor) * self.direction
+
+
+Terms = dict[str, Term]
+
+
+class Rule(Protocol):
+    """One optimizer's arithmetic; a frozen dataclass whose fields are its structural choices."""
+
+    @property
+    def hypers(self) -> Mapping[str, float]:
+        """Every scalar beside `lr`, with its default."""
+
+    def init(self, param: Tensor) -> State:
+        """State tensors before the first step, named as torch names them."""
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+        """The named parts of update number `t` (from 1), and the state after it."""
+
+    def readout(self, param: Tensor, state: State) -> Tensor:
+        """The weights to evaluate: an average where the rule keeps one, else the parameter."""
+
+
+class Plain:
+    """Mixed into the rules whose weights to evaluate are the parameter itself."""
+
+    def readout(self, param: Tensor, state: State) -> Tensor:  # noqa: ARG002 - Schedule-Free's signature
+        """The parameter itself."""
+        return param
+
+
+def update(rule: Rule, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Tensor, State]:
+    """What to add to `param`, and the state after it.
+
+    Args:
+        rule: the arithmetic, for example `rules.Adam()`.
+        param: any shape.
+        grad: the parameter's shape.
+        state: what `rule.init` or the previous call returned.
+        hyper: 0-d tensors (float64 keeps bias corrections exact), `lr` and each name in `rule.hypers`.
+        t: 0-d tensor, the number of this update, from 1: completed steps + 1.
+
+    Returns:
+        The sum of the terms' values, and the new state. No input is written.
+
+    Example:
+        >>> from tapered import rules
+        >>> rule, param = rules.SGD(), torch.tensor([1.0, 2.0])
+        >>> hyper = {name: torch.tensor(value) for name, value in {"lr": 0.5, **rule.hypers}.items()}
+        >>> delta, state = update(rule, param, torch.tensor([1.0, -1.0]), rule.init(param), hyper, torch.tensor(1.0))
+        >>> delta
+        tensor([-0.5000,  0.5000])
+    """
+    terms, state = rule.terms(param, grad, state, hyper, t)
+    values = [term.value for term in terms.values()]
+    return sum(values[1:], start=values[0]), state
+
+
+def scalar_dtype() -> torch.dtype:
+    """torch's dtype for 0-d optimizer state: float32, or float64 where that is the default dtype."""
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+
+
+def lerp(average: Tensor, value: Tensor, weight: Tensor) -> Tensor:
+    """Exponential average: `average + weight * (value - average)`."""
+    return average + weight * (value - average)
+
+
+def l2(decay: Decay, param: Tensor, grad: Tensor, hyper: Hyper) -> Tensor:
+    """The gradient, with L2 decay added where the rule's decay is of that kind."""
+    return grad + hyper["weight_decay"] * param if decay == "l2" else grad
+
+
+def decay_terms(decay: Decay, param: Tensor, hyper: Hyper) -> Terms:
+    """The term that shrinks the weights directly; none for L2.
+
+    decoupled: `lr * wd * param` (torch's AdamW). independent of the peak: `(lr / peak) * wd * param` (Loshchilov and
+    Hutter's own form). corrected: `wd * lr**2 / peak * param` (timm).
+    """
+    if decay == "l2":
+        return {}
+    lr = hyper["lr"]
+    match decay:
+        case "decoupled":
+            factor = torch.ones_like(lr)
+        case "independent":
+            factor = 1 / hyper["peak"]
+        case "corrected":
+            factor = lr / hyper["peak"]
+    return {"weight_decay": Term(lr * hyper["weight_decay"], factor, param)}
+
+
+def decay_hypers(decay: Decay) -> dict[str, float]:
+    """`peak` is asked for only where the decay is stated relative to it."""
+    return {"weight_decay": 0.0} | ({"peak": 1.0} if decay in ("independent", "corrected") else {})
