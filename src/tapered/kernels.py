@@ -52,7 +52,7 @@ def prepare(
         >>> param, int(step)
         (tensor([0.5000, 2.5000]), 1)
     """
-    params, states = [real(p) for p in params], [{k: real(s) for k, s in state.items()} for state in states]
+    params, states = list(params), list(states)
     count = counter(steps)
     same = len({(p.dtype, p.device) for p in params}) == 1
     if fused is not False and not compile and same and params[0].dtype in FUSED_DTYPES:
@@ -197,7 +197,7 @@ def by_rule(
     def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
         for name, tensor in scalars.items():
             tensor.fill_(hyper[name])
-        run(rule, params, [real(g) for g in grads], states, scalars, list(steps), maximize)
+        run(rule, params, grads, states, scalars, list(steps), maximize)
 
     return apply
 
@@ -211,9 +211,10 @@ def update_all(
     steps: list[Tensor],
     maximize: bool,  # noqa: FBT001 - torch.compile keeps positional calls simple
 ) -> None:
-    """One update of every tensor in place."""
-    for param, grad, state, step in zip(params, grads, states, steps, strict=True):
-        delta, new = rules.update(rule, param, -grad if maximize else grad, state, hyper, step.double())
+    """One update of every tensor in place, a complex one as pairs of real numbers."""
+    for param, grad, old, step in zip(params, grads, states, steps, strict=True):
+        param, grad, old = real(param), real(grad), {name: real(tensor) for name, tensor in old.items()}  # noqa: PLW2901
+        delta, new = rules.update(rule, param, -grad if maximize else grad, old, hyper, step.double())
         param.add_(delta)
         for name, value in new.items():
-            state[name].copy_(value)
+            old[name].copy_(value)
