@@ -1,0 +1,302 @@
+"""What is trained: a model, a loss and data, with every random draw a function of (seed, step).
+
+    seed ──┬─ "model" ────────────► initial weights
+           ├─ "epoch", step // n ─► the order of that epoch's minibatches      n = steps_per_epoch
+           └─ "step",  step ──────► dropout and whatever else the update draws
+
+So a run carries no generator and no loader position: step k of seed s is the same minibatch with the same dropout
+mask in every arm, however often the run was stopped on the way.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import isfinite
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_collate
+
+Loss = Callable[[Any, Any], Tensor]
+Metric = Callable[[Any, Any], Tensor | float]
+SPLITS = ("train", "valid", "test")
+
+
+def generator_seed(seed: int, purpose: str, step: int = 0) -> int:
+    """The integer that seeds whatever is drawn for ``purpose`` at ``step`` of the run with this ``seed``.
+
+    It is the first 63 bits of BLAKE2b("purpose/seed/step"), so that neighbouring seeds and steps share nothing, and
+    the same integers come out on every machine and version.
+
+    >>> generator_seed(0, "step", 1) == generator_seed(0, "step", 1)
+    True
+    >>> generator_seed(0, "step", 1) == generator_seed(1, "step", 0)
+    False
+    """
+    digest = hashlib.blake2b(f"{purpose}/{seed}/{step}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@contextmanager
+def seeded(seed: int, purpose: str, step: int = 0) -> Iterator[None]:
+    """Run a block with torch seeded by ``generator_seed``; the caller's CPU generator is restored after."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator_seed(seed, purpose, step))
+        yield
+
+
+@lru_cache(maxsize=64)
+def _order(size: int, seed: int, epoch: int) -> Tensor:
+    generator = torch.Generator().manual_seed(generator_seed(seed, "epoch", epoch))
+    return torch.randperm(size, generator=generator)
+
+
+def gather(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Any]:
+    """The minibatch (inputs, targets) at ``indices``, int64 of shape (batch,).
+
+    A ``TensorDataset`` is indexed in one go; the items of any other dataset are fetched one by one and collated by
+    torch's ``default_collate``.
+    """
+    if isinstance(dataset, TensorDataset):
+        inputs, targets = dataset.tensors
+        return inputs[indices], targets[indices]
+    inputs, targets = default_collate([dataset[i] for i in indices.tolist()])
+    return inputs, targets
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A training problem that every arm of a study shares.
+
+    The loss of a minibatch is ``loss(model(inputs), targets)``, a scalar tensor that is a mean over the minibatch.
+
+    Args:
+        name: How tables and verdicts call it.
+        model: Builds a fresh ``torch.nn.Module``; called without arguments, under a seed.
+        loss: ``loss(outputs, targets)`` -> scalar tensor, a mean over examples.
+        train: A map-style dataset whose items are pairs (input, target). Any torch ``Dataset`` with a length works.
+        valid: The split on which peaks are chosen and arms compared.
+        test: The split that is looked at once, at the end; None if there is none.
+        batch_size: Examples a step. A fresh permutation orders each epoch, and its last partial minibatch is
+            dropped, so that every step sees exactly ``batch_size`` examples.
+        metrics: Name -> ``metric(outputs, targets)``, a mean over examples, evaluated beside ``"loss"``.
+
+    Raises:
+        TypeError: If a field is not of the kind above.
+        ValueError: If the training split is shorter than one minibatch, or a split is empty.
+
+    >>> problem = quadratic()
+    >>> problem.steps_per_epoch, problem.epochs_to_steps(2.5)
+    (128, 320)
+    >>> problem.batch(seed=0, step=0).shape
+    torch.Size([8])
+    """
+
+    name: str
+    model: Callable[[], nn.Module]
+    loss: Loss
+    train: Dataset[Any]
+    valid: Dataset[Any]
+    test: Dataset[Any] | None = None
+    batch_size: int = 32
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be trained, before anything is built."""
+        _check_callables(self)
+        for split in SPLITS:
+            if split != "test" or self.test is not None:
+                _check_split(self.name, split, getattr(self, split))
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise ValueError(
+                f"workload {self.name!r} got batch_size={self.batch_size!r}; expected a whole number of at least 1; "
+                f"try batch_size=32"
+            )
+        if self.steps_per_epoch == 0:
+            examples = _length(self.train)
+            raise ValueError(
+                f"workload {self.name!r} has {examples} training examples and batch_size={self.batch_size}, "
+                f"less than one minibatch; try batch_size={examples}"
+            )
+        object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole minibatches in one pass over the training split."""
+        return _length(self.train) // self.batch_size
+
+    def epochs_to_steps(self, epochs: float) -> int:
+        """Steps in ``epochs`` passes over the training split, rounded to the nearest step and at least 1.
+
+        The only place where a horizon in epochs becomes one in steps.
+
+        Raises:
+            ValueError: If ``epochs`` is not a positive finite number.
+        """
+        if not (isfinite(epochs) and epochs > 0):
+            raise ValueError(f"got epochs={epochs!r}; expected a positive finite number; try epochs=10")
+        return max(1, round(epochs * self.steps_per_epoch))
+
+    def batch(self, seed: int, step: int) -> Tensor:
+        """Indices of minibatch ``step`` of the run with ``seed``: int64, shape (batch_size,)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        start = place * self.batch_size
+        return _order(_length(self.train), seed, epoch)[start : start + self.batch_size]
+
+    def build(self, seed: int) -> nn.Module:
+        """The model with its initial weights, which depend on ``seed`` only.
+
+        Raises:
+            TypeError: If ``model()`` returns something else than a ``torch.nn.Module`` with a trainable parameter.
+        """
+        with seeded(seed, "model"):
+            model = self.model()
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"workload {self.name!r}: model() returned {type(model).__name__}; expected a torch.nn.Module"
+            )
+        if not any(p.requires_grad for p in model.parameters()):
+            raise TypeError(f"workload {self.name!r}: model() returned a {type(model).__name__} with nothing to train")
+        return model
+
+    def split(self, name: str) -> Dataset[Any]:
+        """The dataset called ``name``: "train", "valid" or "test".
+
+        Raises:
+            ValueError: If there is no such split.
+        """
+        dataset: Dataset[Any] | None = getattr(self, name) if name in SPLITS else None
+        if dataset is None:
+            raise ValueError(f"workload {self.name!r} has no split {name!r}; expected one of {', '.join(SPLITS)}")
+        return dataset
+
+    def fingerprint(self) -> str:
+        """Hex digest of what the numbers depend on: the data, the minibatch size and the initial weights at seed 0.
+
+        Tensor datasets are hashed whole, others by their length and 64 evenly spaced items.
+        """
+        digest = hashlib.sha256(f"{self.name}/{self.batch_size}/{sorted(self.metrics)}".encode())
+        for split in SPLITS:
+            if getattr(self, split) is not None:
+                _hash_split(digest, split, self.split(split))
+        for name, value in self.build(0).state_dict().items():
+            _hash_value(digest, name)
+            _hash_value(digest, value)
+        return digest.hexdigest()
+
+
+def _length(dataset: Dataset[Any]) -> int:
+    return len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
+
+
+def _check_callables(workload: Workload) -> None:
+    if not isinstance(workload.name, str) or not workload.name:
+        raise TypeError(f'got workload name={workload.name!r}; expected a non-empty text; try name="mine"')
+    for name in ("model", "loss"):
+        if not callable(getattr(workload, name)):
+            raise TypeError(
+                f"workload {workload.name!r} got {name}={getattr(workload, name)!r}; expected a function; "
+                f"try {name}={'make_model' if name == 'model' else 'torch.nn.functional.cross_entropy'}"
+            )
+    if isinstance(workload.model, nn.Module):
+        raise TypeError(
+            f"workload {workload.name!r} got a built {type(workload.model).__name__} as model; expected a function "
+            f"that builds a fresh one for each seed; try model=lambda: {type(workload.model).__name__}(...)"
+        )
+    for name, metric in workload.metrics.items():
+        if name == "loss" or not callable(metric):
+            raise TypeError(
+                f"workload {workload.name!r} got metrics[{name!r}]={metric!r}; expected a function under another name "
+                f'than "loss", which is always there; try metrics={{"accuracy": accuracy}}'
+            )
+
+
+def _check_split(workload: str, split: str, dataset: Any) -> None:
+    if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        raise TypeError(
+            f"workload {workload!r} got {split}={type(dataset).__name__}, which has no length or no items by index; "
+            f"expected a map-style dataset; try torch.utils.data.TensorDataset(inputs, targets)"
+        )
+    if len(dataset) == 0:
+        raise ValueError(f"workload {workload!r} got an empty {split} split; expected at least one example")
+    with seeded(0, "check"):
+        item = dataset[0]
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise TypeError(
+            f"workload {workload!r}: an item of its {split} split is {type(item).__name__} of "
+            f"{len(item) if hasattr(item, '__len__') else 'no'} parts; expected a pair (input, target)"
+        )
+
+
+def _hash_split(digest: Any, split: str, dataset: Dataset[Any]) -> None:
+    size = _length(dataset)
+    digest.update(f"{split}/{size}".encode())
+    if isinstance(dataset, TensorDataset):
+        _hash_value(digest, list(dataset.tensors))
+        return
+    for i in range(0, size, max(1, size // 64)):
+        with seeded(0, "fingerprint", i):
+            _hash_value(digest, dataset[i])
+
+
+def _hash_value(digest: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, tuple | list):
+        for part in value:
+            _hash_value(digest, part)
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            _hash_value(digest, (key, part))
+    else:
+        digest.update(repr(value).encode())
+
+
+class _Point(nn.Module):
+    """A point w of R^d; its output for a sample x is sqrt(h) * (w - x)."""
+
+    scale: Tensor
+
+    def __init__(self, curvature: Tensor) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(curvature.shape))
+        self.register_buffer("scale", curvature.sqrt())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * (self.w - x)
+
+
+def _half_square(outputs: Tensor, _: Tensor) -> Tensor:
+    return outputs.square().sum(-1).mean() / 2
+
+
+def quadratic(
+    *, dimensions: int = 4, condition: float = 10.0, noise: float = 1.0, samples: int = 1024, batch_size: int = 8
+) -> Workload:
+    """A noisy quadratic, small and exact: the fake to try a study on.
+
+    The loss of a sample x is f(w; x) = 1/2 sum_i h_i (w_i - x_i)^2, with curvatures h from 1 to ``condition`` on a log
+    scale and x normal with standard deviation ``noise``, its mean over the training split removed. So the optimum is
+    w = 0, and the validation loss is the noiseless excess 1/2 sum_i h_i w_i^2. A constant rate leaves a floor that
+    grows with the rate; a decaying one goes below it.
+
+    >>> quadratic().build(0).w.shape
+    torch.Size([4])
+    """
+    curvature = torch.logspace(0, torch.tensor(condition).log10().item(), dimensions)
+    generator = torch.Generator().manual_seed(generator_seed(0, "quadratic"))
+    x = noise * torch.randn(samples, dimensions, generator=generator)
+    return Workload(
+        name="quadratic",
+        model=lambda: _Point(curvature),
+        loss=_half_square,
+        train=TensorDataset(x - x.mean(0), torch.zeros(samples)),
+        valid=TensorDataset(torch.zeros(1, dimensions), torch.zeros(1)),
+        batch_size=batch_size,
+        metrics={"distance": lambda outputs, _: outputs.norm(dim=-1).mean()},
+    )
