@@ -1,0 +1,232 @@
+"""A schedule: step -> value, and the operators that make schedules out of schedules.
+
+    value(k) is the value that update k uses, k = 0, 1, ...; past its horizon a schedule holds its last value
+
+A kind of schedule is a frozen dataclass with one method, `_values`, its formula on a float64 array of steps.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from itertools import groupby, islice
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, SupportsIndex
+
+import numpy as np
+
+from tapered.schedules import checks
+from tapered.schedules.curves import Floats
+
+CooldownShape = Literal["linear", "cosine", "1-sqrt", "square", "mirror cosine", "exponential", "rex"]
+
+
+@dataclass(frozen=True, repr=False)
+class Schedule:
+    """A value for every step from 0 on: `schedule(step)`, in closed form, in float64.
+
+    Schedules compare and hash by value, print as the expression that `parse` reads, and combine:
+    `0.1 * s`, `s * other`, `s + other`, `s.then(next)`, `s.clamp(low, high)`, `s.delayed(n)`, `s.repeat(n)`,
+    `s.staircase(n)`, `s.until(n)`, `s.cooldown(at, steps, shape)`.
+    """
+
+    _example: ClassVar[str]  # a call to paste, shown in errors
+    _loose: ClassVar[bool] = False  # whether it needs brackets before a method's dot
+    _spelling: ClassVar[Mapping[str, str]] = {}  # argument names, where they are not the field's
+    __array_ufunc__: ClassVar[None] = None  # so that numpy's scalars leave `*` and `+` to us
+
+    def __post_init__(self) -> None:
+        kind: Any = type(self)
+        for field, convert in checks.converters(kind).items():
+            name = self._spelling.get(field, field)
+            value = checks.converted(kind.__name__, self._example, name, convert, getattr(self, field))
+            object.__setattr__(self, field, value)
+        self._check()
+
+    def _check(self) -> None:
+        """Refuses fields that do not fit each other."""
+
+    def _refuse(self, field: str, expected: str) -> NoReturn:
+        raise ValueError(checks.refusal(type(self).__name__, self._example, field, expected, getattr(self, field)))
+
+    def _values(self, steps: Floats) -> Floats:
+        raise NotImplementedError
+
+    def __call__(self, step: SupportsIndex) -> float:
+        """The value at a step, a Python float.
+
+        Raises:
+            TypeError: the step is no whole number.
+            ValueError: the step is below 0, or the value overflows.
+        """
+        at = checks.step(step)
+        # A pair, never one element: numpy treats an array of one as a broadcast scalar and then squares or takes roots
+        # where it would raise to a power, which rounds differently. From two elements on, an element's bits do not
+        # depend on its place or on the array's length.
+        with np.errstate(all="ignore"):
+            value = float(self._values(np.array((at, at), dtype=np.float64))[0])
+        if not math.isfinite(value):
+            self._overflow(at, value)
+        return value
+
+    def table(self, stop: SupportsIndex, start: SupportsIndex = 0) -> Floats:
+        """The values of steps start, ..., stop - 1 as a float64 array; bit for bit what calls give.
+
+        Example:
+            >>> from tapered.schedules import linear
+            >>> linear(1.0, 0.0, steps=4).table(6)
+            array([1.  , 0.75, 0.5 , 0.25, 0.  , 0.  ])
+        """
+        first, last = checks.step(start, "start"), checks.step(stop, "stop")
+        if last < first:
+            raise ValueError(f"table needs stop >= start, got stop={last}, start={first}; write table({first}, {last})")
+        steps = np.arange(first, last, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            values = self._values(np.repeat(steps, 2))[:1] if last == first + 1 else self._values(steps)
+        finite = np.isfinite(values)
+        if not finite.all():
+            at = int(np.argmin(finite))
+            self._overflow(first + at, float(values[at]))
+        return values
+
+    def _overflow(self, at: int, value: float) -> NoReturn:
+        raise ValueError(f"{self} is {value} at step {at}, a schedule must be finite; bound it with .until({at})")
+
+    @property
+    def horizon(self) -> int | None:
+        """The step at which it ends: from there on it holds its last value. None where it never ends."""
+        return None
+
+    def marks(self, limit: int = 32) -> tuple[tuple[int, str], ...]:
+        """The first `limit` steps where pieces meet, with a word on what happens there.
+
+        Example:
+            >>> from tapered.schedules import cooldown, hold, warmup
+            >>> warmup(200).then(hold(1600)).then(cooldown(400)).marks()
+            ((200, 'warmup ends, hold begins'), (1800, 'hold ends, cooldown begins'), (2200, 'cooldown ends'))
+        """
+        grouped = groupby(self._marks(), key=lambda mark: mark[0])
+        return tuple((at, ", ".join(dict.fromkeys(note for _, note in marks))) for at, marks in islice(grouped, limit))
+
+    def _marks(self) -> Iterator[tuple[int, str]]:
+        """The boundaries in order, perhaps without end."""
+        if self.horizon is not None:
+            yield self.horizon, f"{type(self).__name__} ends"
+
+    def _edge(self, *, last: bool) -> str:  # noqa: ARG002  # used where there is a first and a last piece
+        """The name of the piece it begins or ends with."""
+        return type(self).__name__
+
+    @property
+    def serialisable(self) -> bool:
+        """Whether `parse` and `from_dict` can bring it back: not where it holds a Python function."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return all(part.serialisable for part in parts if isinstance(part, Schedule))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON and TOML; `from_dict` is the way back.
+
+        Example:
+            >>> from tapered.schedules import warmup
+            >>> warmup(200).to_dict()
+            {'name': 'warmup', 'steps': 200}
+        """
+        return {"name": type(self).__name__} | {name: _plain(value) for name, value in self._given()}
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self._arguments()})"
+
+    def _given(self) -> list[tuple[str, object]]:
+        """The names and values of the arguments that are not the default."""
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        return [(self._spelling.get(of.name, of.name), value) for of, value in values if value != of.default]
+
+    def _arguments(self, skip: int = 0) -> str:
+        """The arguments that are not the default; the first of all by position, the others by name."""
+        first = fields(self)[skip].name
+        given = self._given()[skip:]
+        return ", ".join(_text(value) if name == first else f"{name}={_text(value)}" for name, value in given)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from tapered.schedules import svg  # noqa: PLC0415  # draws schedules, so it stands above them
+
+        return svg.picture(self)
+
+    def __mul__(self, other: "Schedule | float") -> "Schedule":
+        if not isinstance(other, Schedule):
+            return scaled(other, self)
+        # Numbers go to the front, so that arms that differ in their peak share the table of what follows.
+        if isinstance(self, scaled):
+            return scaled(self.factor, self.schedule * other)
+        return scaled(other.factor, self * other.schedule) if isinstance(other, scaled) else product(self, other)
+
+    __rmul__ = __mul__  # called with numbers only
+
+    def __add__(self, other: "Schedule | float") -> "Schedule":
+        return added(self, as_schedule(other))
+
+    def __radd__(self, other: float) -> "Schedule":
+        return added(as_schedule(other), self)
+
+    def then(self, following: "Schedule | float") -> "Schedule":
+        """This one up to its horizon, then the other from its own step 0."""
+        return then(self, as_schedule(following))
+
+    def clamp(self, low: float | None = None, high: float | None = None) -> "Schedule":
+        """Kept between low and high."""
+        return clamp(self, low, high)
+
+    def delayed(self, steps: int) -> "Schedule":
+        """The first value for `steps` steps, then the path from its beginning."""
+        return delayed(self, steps)
+
+    def until(self, steps: int) -> "Schedule":
+        """The path up to step `steps`, whose value is then held: gives a horizon to what has none."""
+        return until(self, steps)
+
+    def repeat(self, times: int, t_mul: float = 1.0, m_mul: float = 1.0) -> "Schedule":
+        """The path from 0 to its horizon, `times` times, each t_mul times as long and m_mul times as high."""
+        return repeat(self, times, t_mul, m_mul)
+
+    def staircase(self, steps: int) -> "Schedule":
+        """The value of the last multiple of `steps`."""
+        return staircase(self, steps)
+
+    def cooldown(self, at: int, steps: int, shape: CooldownShape = "linear", floor: float = 0.0) -> "Schedule":
+        """Leaves the path at step `at` and goes to `floor` times the value there, or to zero, in `steps` steps."""
+        return cooled(self, at, steps, shape, floor)
+
+
+Part = Annotated[Schedule, checks.Instance("a schedule", Schedule)]
+
+
+def as_schedule(value: Schedule | float) -> Schedule:
+    """A schedule as it is; a number as the schedule that is always that number."""
+    return value if isinstance(value, Schedule) else constant(value)
+
+
+def _text(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.to_dict() if isinstance(value, Schedule) else value
+
+
+# At the end, since these are schedules themselves and need the class above.
+from tapered.schedules.operators import (  # noqa: E402  # see the line above
+    added,
+    clamp,
+    constant,
+    cooled,
+    delayed,
+    product,
+    repeat,
+    scaled,
+    staircase,
+    then,
+    until,
+)

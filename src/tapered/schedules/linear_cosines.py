@@ -1,0 +1,91 @@
+"""TensorFlow's linear cosine decay, plain and with noise (Bello et al. 2017)."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tapered.schedules import curves
+from tapered.schedules.base import Schedule
+from tapered.schedules.checks import REQUIRED, Index, NotNegative, Number, Span
+from tapered.schedules.curves import Floats
+
+
+@dataclass(frozen=True, repr=False)
+class linear_cosine_decay(Schedule):
+    """value(k) = initial * ((alpha + (d - s) / d) * (1 + cos(2 pi num_periods s / d)) / 2 + beta), s = min(k, d).
+
+    d = decay_steps. TensorFlow's linear_cosine_decay; it starts at initial * (1 + alpha + beta).
+
+    Example:
+        >>> decay = linear_cosine_decay(0.1, decay_steps=100)
+        >>> round(decay(0), 6), round(decay(50), 6), round(decay(100), 6)
+        (0.1001, 0.0251, 0.0001)
+    """
+
+    _example: ClassVar[str] = "linear_cosine_decay(0.1, decay_steps=1000)"
+    initial: Number = 1.0
+    decay_steps: Span = REQUIRED
+    num_periods: NotNegative = 0.5
+    alpha: Number = 0.0
+    beta: Number = 0.001
+
+    def _values(self, steps: Floats) -> Floats:
+        return _decayed(self, np.minimum(steps, self.decay_steps), 0.0)
+
+    @property
+    def horizon(self) -> int:
+        """The first step at or after decay_steps."""
+        return math.ceil(self.decay_steps)
+
+
+@dataclass(frozen=True, repr=False)
+class noisy_linear_cosine_decay(Schedule):
+    """linear_cosine_decay with noise: its (d - s) / d becomes (d - s) / d + e.
+
+    e is normal with mean 0 and variance initial_variance / (1 + s)^variance_decay, drawn from `seed` and the step, so a
+    step read twice has one value (TensorFlow draws afresh at each reading). As in TensorFlow a value can fall below 0,
+    which no optimizer takes: write `.clamp(0.0)` after it.
+
+    Example:
+        >>> decay = noisy_linear_cosine_decay(0.1, decay_steps=100, seed=3).clamp(0.0)
+        >>> decay(20) == decay(20) != decay(21)
+        True
+    """
+
+    _example: ClassVar[str] = "noisy_linear_cosine_decay(0.1, decay_steps=1000).clamp(0.0)"
+    initial: Number = 1.0
+    decay_steps: Span = REQUIRED
+    initial_variance: NotNegative = 1.0
+    variance_decay: NotNegative = 0.55
+    num_periods: NotNegative = 0.5
+    alpha: Number = 0.0
+    beta: Number = 0.001
+    seed: Index = 0
+
+    def _values(self, steps: Floats) -> Floats:
+        at = np.minimum(steps, self.decay_steps)
+        deviation = np.sqrt(self.initial_variance / np.power(1.0 + at, self.variance_decay))
+        return _decayed(self, at, deviation * _normal(self.seed, np.ceil(at)))
+
+    @property
+    def horizon(self) -> int:
+        """The first step at or after decay_steps."""
+        return math.ceil(self.decay_steps)
+
+
+def _decayed(of: linear_cosine_decay | noisy_linear_cosine_decay, at: Floats, noise: Floats | float) -> Floats:
+    line = (of.decay_steps - at) / of.decay_steps + noise
+    wave = curves.half_cosine(2.0 * of.num_periods * (at / of.decay_steps))
+    return of.initial * ((of.alpha + line) * wave + of.beta)
+
+
+def _normal(seed: int, steps: Floats) -> Floats:
+    """A standard normal number for each whole step: Box and Muller's, of Philox's block number `step`."""
+    first, last = int(steps.min()), int(steps.max())
+    blocks = np.random.Philox(key=seed, counter=first).random_raw(4 * (last - first + 1)).reshape(-1, 4)
+    drawn = (blocks[:, :2] >> np.uint64(11)) * 2.0**-53
+    u, v = np.ascontiguousarray(drawn[(steps - first).astype(np.int64)].T)
+    radius: Floats = np.sqrt(-2.0 * np.log1p(-u))
+    return radius * np.cos(2.0 * math.pi * v)

@@ -1,0 +1,215 @@
+"""Text and plain values to schedules: `parse` is the way back from `str`, `from_dict` from `to_dict`.
+
+Nothing is evaluated: the text is parsed into a syntax tree, and the tree is walked over the names below.
+"""
+
+import ast
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tapered.schedules import basic, checks, cosines, decays, exponentials, linear_cosines, operators, pieces, recipes
+from tapered.schedules.base import Schedule, as_schedule
+
+KINDS: dict[str, type[Schedule]] = {
+    kind.__name__: kind
+    for kind in (
+        operators.constant,
+        basic.hold,
+        basic.linear,
+        basic.warmup,
+        basic.exponential_warmup,
+        basic.cooldown,
+        exponentials.exponential_decay,
+        exponentials.natural_exp_decay,
+        exponentials.inverse_time_decay,
+        decays.polynomial_decay,
+        decays.inverse_sqrt,
+        decays.power_decay,
+        decays.tanh_decay,
+        cosines.cosine_decay,
+        cosines.cosine_decay_restarts,
+        linear_cosines.linear_cosine_decay,
+        linear_cosines.noisy_linear_cosine_decay,
+        pieces.piecewise_constant,
+        pieces.piecewise_interpolate,
+        pieces.cyclic,
+    )
+}
+RECIPES: dict[str, Callable[..., Schedule]] = {
+    recipe.__name__: recipe
+    for recipe in (
+        recipes.warmup_stable_decay,
+        recipes.step_decay,
+        recipes.multistep_decay,
+        recipes.one_cycle,
+        recipes.rex_decay,
+        recipes.power,
+        recipes.untuned_linear_warmup,
+        recipes.untuned_exponential_warmup,
+    )
+}
+FUNCTIONS = {"from_function", "cumulative_product"}
+_DICT = 'write for example {"name": "warmup", "steps": 200}'
+METHODS = ("then", "clamp", "delayed", "until", "repeat", "staircase", "cooldown")
+OPERATORS: dict[str, type[Schedule]] = {
+    kind.__name__: kind
+    for kind in (
+        operators.scaled,
+        operators.product,
+        operators.added,
+        operators.then,
+        operators.clamp,
+        operators.delayed,
+        operators.until,
+        operators.repeat,
+        operators.staircase,
+        operators.cooled,
+    )
+}
+
+
+def parse(text: str) -> Schedule:
+    """The schedule that an expression writes: what `str` prints, or what a person would type.
+
+    Takes the names of this package with positional and keyword arguments, numbers, `*`, `+`, brackets and a schedule's
+    methods. A bare number is a constant.
+
+    Raises:
+        TypeError: `text` is no str.
+        ValueError: anything else than such an expression, or arguments that a schedule refuses; names the piece.
+
+    Example:
+        >>> parse("3e-4 * warmup(200).then(hold(1600)).then(cooldown(400, shape='1-sqrt'))").horizon
+        2200
+        >>> parse("cosine_deca(decay_steps=10)")
+        Traceback (most recent call last):
+        ...
+        ValueError: cannot read "cosine_deca": no schedule has this name; did you mean cosine_decay?
+    """
+    if not isinstance(text, str):
+        raise TypeError(f'parse takes a str, got {text!r:.80}; write parse("3e-4 * warmup(200)")')
+    try:
+        value = _Reader(text).read(ast.parse(text.strip(), mode="eval").body)
+    except SyntaxError as error:
+        raise ValueError(f'cannot read "{text:.200}": {error.msg} at character {error.offset}') from None
+    except (RecursionError, MemoryError):
+        raise ValueError(f'cannot read "{text:.80}...": too deeply nested') from None
+    if not isinstance(value, Schedule) and (isinstance(value, (bool, str, tuple)) or value is None):
+        raise ValueError(f'cannot read "{text:.200}": it is no schedule; write for example 3e-4 * warmup(200)')
+    return as_schedule(value)
+
+
+class _Reader:
+    """Walks a syntax tree; `text` is quoted in refusals."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.strip()
+
+    def refusal(self, node: ast.AST, reason: str) -> ValueError:
+        piece = ast.get_source_segment(self.text, node) or self.text
+        return ValueError(f'cannot read "{piece:.200}": {reason}')
+
+    def read(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() | None):
+                return node.value
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant(value=int() | float() as number)):
+                return -number if isinstance(node.op, ast.USub) else number
+            case ast.Tuple() | ast.List():
+                return tuple(self.read(item) for item in node.elts)
+            case ast.BinOp(op=ast.Mult() | ast.Add()):
+                return self.combine(node)
+            case ast.Call():
+                return self.call(node)
+            case _:
+                raise self.refusal(node, "a schedule is written with names, numbers, *, + and methods only")
+
+    def combine(self, node: ast.BinOp) -> Any:
+        left, right = self.read(node.left), self.read(node.right)
+        if any(isinstance(side, (bool, str, tuple)) or side is None for side in (left, right)):
+            raise self.refusal(node, "only schedules and numbers can be multiplied and added")
+        return self.apply(node, operator.mul if isinstance(node.op, ast.Mult) else operator.add, left, right)
+
+    def call(self, node: ast.Call) -> Any:
+        arguments = [self.read(argument) for argument in node.args]
+        named = {}
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise self.refusal(node, "arguments are written out, without **")
+            named[keyword.arg] = self.read(keyword.value)
+        return self.apply(node, self.callee(node.func), *arguments, **named)
+
+    def callee(self, node: ast.expr) -> Callable[..., Any]:
+        if isinstance(node, ast.Name):
+            return self.named(node)
+        if not isinstance(node, ast.Attribute):
+            raise self.refusal(node, "only names and methods can be called")
+        receiver = self.read(node.value)
+        if not isinstance(receiver, Schedule):
+            raise self.refusal(node.value, "only a schedule has methods")
+        if node.attr not in METHODS:
+            raise self.refusal(node, f"a schedule has no method {node.attr}{checks.suggestion(node.attr, METHODS)}")
+        return getattr(receiver, node.attr)  # type: ignore[no-any-return]  # one of the methods
+
+    def named(self, node: ast.Name) -> Callable[..., Schedule]:
+        if node.id in FUNCTIONS:
+            raise self.refusal(node, "it holds Python code, which no text can carry; make it in Python")
+        known = KINDS | RECIPES
+        if node.id not in known:
+            raise self.refusal(node, f"no schedule has this name{checks.suggestion(node.id, known)}")
+        return known[node.id]
+
+    def apply(self, node: ast.AST, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Calls what the whitelist holds; what it refuses is refused with the piece of text."""
+        try:
+            return function(*arguments, **named)
+        except (TypeError, ValueError, OverflowError) as error:
+            unknown = _unknown_argument(function, named)
+            raise ValueError(
+                f'cannot read "{ast.get_source_segment(self.text, node):.200}": {unknown or error}'
+            ) from None
+
+
+def _unknown_argument(function: Callable[..., Any], named: Mapping[str, Any]) -> str:
+    if not named:
+        return ""
+    known = inspect.signature(function).parameters
+    wrong = [name for name in named if name not in known]
+    if not wrong:
+        return ""
+    return f"it has no argument {wrong[0]}{checks.suggestion(wrong[0], known)} (it takes {', '.join(known)})"
+
+
+def from_dict(values: Mapping[str, Any]) -> Schedule:
+    """The schedule that `to_dict` wrote; unknown names and keys are refused.
+
+    Raises:
+        TypeError: `values` is no mapping.
+        ValueError: an unknown name or key, or a value that the schedule refuses.
+
+    Example:
+        >>> from_dict({"name": "warmup", "steps": 200})
+        warmup(200)
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"from_dict takes a mapping, got {values!r:.80}; {_DICT}")
+    name, known = values.get("name"), KINDS | OPERATORS
+    if name in FUNCTIONS:
+        raise ValueError(f"{name} holds Python code, which no dict can carry; make it in Python")
+    if name not in known:
+        raise ValueError(f"no schedule has the name {name!r:.80}{checks.suggestion(str(name), known)}; {_DICT}")
+    arguments = {key: _value(value) for key, value in values.items() if key != "name"}
+    unknown = _unknown_argument(known[name], arguments)
+    if unknown:
+        raise ValueError(f"cannot read {name}: {unknown}; {_DICT}")
+    made = known[name](**arguments)
+    # Multiplied anew, so that a number among the factors goes to the front as ever.
+    return made.left * made.right if isinstance(made, operators.product) else made
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_value(item) for item in value)
+    return from_dict(value) if isinstance(value, Mapping) else value
