@@ -1,0 +1,223 @@
+"""The command line: reads, calls, prints; computes nothing.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 a run failed, 2 wrong usage, 3 refused to
+go on in a folder, 130 interrupted.
+"""
+
+import json
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Annotated, Any, Self
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+WIDTH = 80
+Flag = Annotated[bool, Parameter(negative="")]
+
+app = App(
+    name="tapered",
+    help="Learning rates that decay dependably, and evidence on whether they should.",
+    version=lambda: metadata.version("tapered"),
+    help_format="plaintext",
+)
+
+
+class Interrupt:
+    """Ctrl-C once asks to stop, twice stops now; so does the signal that ends a job."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.asked = console, False
+        self._signals = (signal.SIGINT, signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        self._before = [signal.signal(kind, self._on) for kind in self._signals]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for signal_kind, handler in zip(self._signals, self._before, strict=True):
+            signal.signal(signal_kind, handler)
+
+    def _on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's own signature
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        self.console.print("Stopping after this step; Ctrl-C again stops at once.")
+
+
+@app.command
+def study(
+    file: str,
+    /,
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    store: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    debug: Flag = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Run a study, or go on with it, and print its verdict.
+
+    Args:
+        file: A built-in study's name (bmi) or a TOML file.
+        seeds: Seeds of each arm and peak, instead of the file's.
+        steps: Steps of each run, instead of the file's.
+        store: Folder for the results; by default studies/NAME-HASH.
+        as_json: Print one JSON object.
+        debug: Show a traceback when something fails.
+    """
+    from tapered import report, result  # noqa: F401, PLC0415 - torch and scipy take a second that --help need not wait
+    from tapered import study as studies  # noqa: PLC0415
+    from tapered.load import load  # noqa: PLC0415
+
+    loaded = load(file, seeds=seeds, steps=steps)
+    folder = store or studies.default_folder(loaded)
+    command = _command("study", file, seeds=seeds, steps=steps, store=store)
+    errors = _console(stderr=True)
+    with studies.open_store(loaded, folder) as opened, Interrupt(errors) as interrupt:
+        planned = studies.plan(loaded)
+        done = sum(run.step for run in opened.runs())
+        with _progress(errors) as progress:
+            task = progress.add_task("training", total=len(planned) * loaded.steps, completed=done)
+            runs = studies.train_runs(
+                loaded,
+                opened,
+                progress=lambda updates: progress.advance(task, updates),
+                stop=lambda: interrupt.asked,
+            )
+        if len(runs) < len(planned):
+            errors.print(f"Stopped with {len(runs)} of {len(planned)} runs finished, all kept in {folder}.")
+            errors.print(f"To go on: {command}", soft_wrap=True)
+            return INTERRUPTED
+        concluded = studies.conclude(loaded, opened, runs)
+    page = folder / "report.html"
+    report.write(concluded, page, command)
+    if as_json:
+        print(json.dumps(report.summary(concluded) | {"folder": str(folder), "page": str(page)}, allow_nan=False))
+    else:
+        _show(concluded, page)
+    return DONE
+
+
+def _show(concluded: Any, page: Path) -> None:
+    """The verdict, the arms, what to bear in mind, where the page is."""
+    from tapered.report import arm_rows  # noqa: PLC0415 - as above
+
+    console = _console(stderr=False)
+    console.print(Text(concluded.sentence, style="bold"))
+    console.print()
+    console.print(_table(arm_rows(concluded)))
+    for caveat in concluded.caveats:
+        console.print(Text(f"- {caveat}"))
+    console.print(Text(f"Page: {page}"), soft_wrap=True)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(rows[0]):
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+@app.command
+def schedule(
+    text: str,
+    /,
+    *,
+    steps: int | None = None,
+    out: Path | None = None,
+    debug: Flag = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Show a schedule: its values at, before and after every boundary, and a plot.
+
+    Args:
+        text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)".
+        steps: Steps to show; by default its horizon, or 1,000 where it has none.
+        out: Also draw it to this .svg or .png file.
+        debug: Show a traceback when something fails.
+    """
+    from tapered import plot, schedules  # noqa: PLC0415 - as above
+
+    parsed = schedules.parse(text)
+    shown = steps if steps is not None else parsed.horizon or 1000
+    console = _console(stderr=False)
+    rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in plot.boundary_rows(parsed, shown)]
+    console.print(_table([("step", "value", ""), *rows]))
+    print(plot.terminal(parsed, shown, min(console.width, WIDTH), 16))
+    if out is not None:
+        plot.save(parsed, shown, out)
+        console.print(Text(f"Drawn: {out}"), soft_wrap=True)
+    return DONE
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False)
+    console.width = min(console.width, WIDTH)
+    return console
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _command(*words: str, **options: Any) -> str:
+    """The words to type for this."""
+    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    return shlex.join(["tapered", *words, *given])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: Words after ``tapered``; None takes the process's own.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(given, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        return USAGE  # printed already, with what was expected
+    except KeyboardInterrupt:
+        print("Stopped at once; what was finished is kept.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
+        return _failed(error, debug="--debug" in given)
+    return code if isinstance(code, int) else DONE
+
+
+def _failed(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    print(f"tapered: {error}", file=sys.stderr)
+    # by name, so that a wrong word on the command line does not wait for torch
+    match type(error).__name__:
+        case "StoreError":
+            return REFUSED
+        case "RunError":
+            return FAILED
+        case "StudyFileError" | "ValueError" | "TypeError":
+            return USAGE
+    if not debug:
+        print(f"({type(error).__name__}; --debug shows where)", file=sys.stderr)
+    return FAILED

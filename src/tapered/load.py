@@ -1,0 +1,146 @@
+"""A study file read, its workload built, everything checked before anything is trained."""
+
+import hashlib
+import importlib.util
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tapered.study_file import Arm, Peaks, Study, suggest
+from tapered.workload import Workload, quadratic
+from tapered.workloads import bmi
+
+WORKLOADS: dict[str, Any] = {"bmi": bmi, "quadratic": quadratic}
+BUILT_IN = ("bmi",)
+
+
+class StudyFileError(ValueError):
+    """A study file that cannot be read as a study; the message names the field, the value and the fix."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A study that can run: its file, its workload, and where that came from.
+
+    Args:
+        study: The file.
+        workload: What it trains.
+        steps: Updates each run makes.
+        source: Hash of the workload's own file; "built in" for tapered's.
+    """
+
+    study: Study
+    workload: Workload
+    steps: int
+    source: str
+
+
+def load(path: str, *, seeds: int | None = None, steps: int | None = None) -> Loaded:
+    """Read a study file, or a built-in study by its name, and build its workload.
+
+    Args:
+        path: A built-in study's name ("bmi"), or a path that ends in .toml.
+        seeds: Replaces the file's seeds.
+        steps: Replaces the file's steps or epochs.
+
+    Raises:
+        StudyFileError: If the file or its workload cannot be read as stated.
+
+    >>> load("bmi").workload.name
+    'bmi'
+    """
+    text, folder = _read(path)
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyFileError(f"{path} is no TOML: {error}") from error
+    if seeds is not None:
+        fields["seeds"] = seeds
+    if steps is not None:
+        fields["steps"] = steps
+        fields.pop("epochs", None)
+    try:
+        study = Study.model_validate(fields)
+    except ValidationError as error:
+        raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
+    return _resolve(study, folder)
+
+
+def _resolve(study: Study, folder: Path) -> Loaded:
+    workload, source = _workload(study, folder)
+    if study.metric != "loss" and study.metric not in workload.metrics:
+        names = ["loss", *workload.metrics]
+        hint = suggest(study.metric, names)
+        raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
+    steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
+    for arm in study.arms:
+        for peak in study.peaks_of(arm):
+            try:
+                arm.path(steps, peak)
+            except ValueError as error:
+                raise StudyFileError(str(error)) from error
+    return Loaded(study, workload, steps, source)
+
+
+def _read(path: str) -> tuple[str, Path]:
+    if path in BUILT_IN:
+        return (resources.files("tapered") / "studies" / f"{path}.toml").read_text(), Path()
+    if not path.endswith(".toml"):
+        raise StudyFileError(f"{path!r} is no built-in study; {suggest(path, BUILT_IN)}, or a path that ends in .toml")
+    try:
+        return Path(path).read_text(), Path(path).parent
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyFileError(f"{path} cannot be read: {error}") from error
+
+
+def _workload(study: Study, folder: Path) -> tuple[Workload, str]:
+    if study.workload in WORKLOADS:
+        return _call(WORKLOADS[study.workload], study), "built in"
+    file, colon, name = study.workload.rpartition(":")
+    if not colon:
+        raise StudyFileError(
+            f"workload={study.workload!r} is unknown; {suggest(study.workload, WORKLOADS)}, "
+            f'or "file.py:name" of your own'
+        )
+    path = folder / file
+    if not path.is_file():
+        raise StudyFileError(f"workload={study.workload!r}: there is no file {path}; paths start at the study's folder")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise StudyFileError(f"workload={study.workload!r}: {path} is no Python file; expected one that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise StudyFileError(f"workload={study.workload!r}: {path} raised {type(error).__name__}: {error}") from error
+    if not hasattr(module, name):
+        raise StudyFileError(f"workload={study.workload!r}: {path} defines no {name!r}; {suggest(name, vars(module))}")
+    return _call(getattr(module, name), study), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _call(found: Any, study: Study) -> Workload:
+    try:
+        workload = found if isinstance(found, Workload) else found(**study.workload_options)
+    except (TypeError, ValueError) as error:
+        raise StudyFileError(f"workload={study.workload!r} with {study.workload_options}: {error}") from error
+    if not isinstance(workload, Workload):
+        kind = type(workload).__name__
+        raise StudyFileError(f"workload={study.workload!r} is {kind}; expected a Workload, or a function of one")
+    return workload
+
+
+def _explain(item: Any) -> str:
+    """One of pydantic's findings as one sentence of ours."""
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        model = Arm if item["loc"][0] == "arms" else Peaks if item["loc"][0] == "peaks" else Study
+        return f"{where} is no field of a study; {suggest(str(item['loc'][-1]), model.model_fields)}"
+    if item["type"] == "missing":
+        return f"{where} is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
+    return f"{where}: {message}{given}" if where else message
