@@ -1,1 +1,55 @@
-"""tapered: learning rates that decay dependably, and evidence on whether they should."""
+"""tapered: learning rates that decay dependably in PyTorch, and evidence on whether they should."""
+
+from tapered import schedules as schedules
+from tapered import tensorflow1 as tensorflow1
+from tapered.optim import SGD as SGD
+from tapered.optim import Adadelta as Adadelta
+from tapered.optim import Adagrad as Adagrad
+from tapered.optim import Adam as Adam
+from tapered.optim import Adamax as Adamax
+from tapered.optim import AdamW as AdamW
+from tapered.optim import Lion as Lion
+from tapered.optim import NAdam as NAdam
+from tapered.optim import RAdam as RAdam
+from tapered.optim import RMSprop as RMSprop
+from tapered.optim import ScheduleFreeAdamW as ScheduleFreeAdamW
+from tapered.schedules import Schedule as Schedule
+from tapered.schedules import constant as constant
+from tapered.schedules import cooldown as cooldown
+from tapered.schedules import cosine_decay as cosine_decay
+from tapered.schedules import exponential_decay as exponential_decay
+from tapered.schedules import from_function as from_function
+from tapered.schedules import hold as hold
+from tapered.schedules import inverse_sqrt as inverse_sqrt
+from tapered.schedules import linear as linear
+from tapered.schedules import parse as parse
+from tapered.schedules import warmup as warmup
+from tapered.workload import Workload as Workload
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Schedule",
+    "ScheduleFreeAdamW",
+    "Workload",
+    "constant",
+    "cooldown",
+    "cosine_decay",
+    "exponential_decay",
+    "from_function",
+    "hold",
+    "inverse_sqrt",
+    "linear",
+    "parse",
+    "schedules",
+    "tensorflow1",
+    "warmup",
+]

@@ -197,7 +197,12 @@ def by_rule(
     def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
         for name, tensor in scalars.items():
             tensor.fill_(hyper[name])
-        run(rule, params, grads, states, scalars, list(steps), maximize)
+        late = run(rule, params, grads, states, scalars, list(steps), maximize)
+        targets = [
+            t for p, state in zip(params, states, strict=True) for t in (p, *state.values()) if not real(t).dim()
+        ]
+        for target, value in zip(targets, late, strict=True):
+            target.copy_(value)
 
     return apply
 
@@ -210,11 +215,20 @@ def update_all(
     hyper: Mapping[str, Tensor],
     steps: list[Tensor],
     maximize: bool,  # noqa: FBT001 - torch.compile keeps positional calls simple
-) -> None:
-    """One update of every tensor in place, a complex one as pairs of real numbers."""
+) -> list[Tensor]:
+    """One update of every tensor in place, a complex one as pairs of real numbers.
+
+    Returns:
+        The new values of the tensors without dimensions, for the caller to store: what a compiled graph writes into a
+        0-d float64 input is lost in torch 2.13, without a word.
+    """
+    late = []
     for param, grad, old, step in zip(params, grads, states, steps, strict=True):
         param, grad, old = real(param), real(grad), {name: real(tensor) for name, tensor in old.items()}  # noqa: PLW2901
         delta, new = rules.update(rule, param, -grad if maximize else grad, old, hyper, step.double())
-        param.add_(delta)
-        for name, value in new.items():
-            old[name].copy_(value)
+        for target, value in [(param, param + delta), *((old[name], new[name]) for name in old)]:
+            if target.dim():
+                target.copy_(value)
+            else:
+                late.append(value)
+    return late

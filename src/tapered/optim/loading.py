@@ -1,0 +1,154 @@
+"""State dicts of tapered's optimizers: written so that torch loads them, read only after everything was checked."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from tapered.optim.hints import HINTS
+from tapered.optim.hypers import items, names, number
+from tapered.rules import State
+from tapered.schedules import Schedule, parse
+
+if TYPE_CHECKING:
+    from tapered.optim.base import Optimizer
+
+Keep = Literal["saved", "own"] | None
+NEVER_NEGATIVE = ("exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "acc_delta", "sum")
+
+
+def as_text(state_dict: dict[str, Any]) -> dict[str, Any]:
+    """Schedules as text; parameters that were never updated left out, as torch does."""
+    for group in state_dict["param_groups"]:
+        group["schedules"] = {name: str(schedule) for name, schedule in group["schedules"].items()}
+    state_dict["state"] = {key: state for key, state in state_dict["state"].items() if state and int(state["step"])}
+    return state_dict
+
+
+def resumed(
+    optimizer: "Optimizer", saved: Mapping[str, Any], keep: Keep
+) -> tuple[list[dict[str, Any]], dict[Tensor, dict[str, Any]]]:
+    """The groups and states that `optimizer` would have after loading `saved`; the optimizer is not touched.
+
+    Raises:
+        ValueError: what does not fit, with group, parameter and both values.
+    """
+    if not {"state", "param_groups"} <= saved.keys():
+        raise ValueError(
+            f"got a state with the keys {sorted(saved)}; expected state and param_groups; "
+            "try optimizer.load_state_dict(checkpoint['optimizer'])"
+        )
+    own, groups = optimizer.param_groups, saved["param_groups"]
+    sizes = [len(g["params"]) for g in own], [len(g["params"]) for g in groups]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"got a state of groups with {sizes[1]} parameters; this optimizer's have {sizes[0]}")
+    steps = counted(saved)
+    merged = [merge(optimizer, index, group, keep, steps) for index, group in enumerate(groups)]
+    state = {}
+    for index, group in enumerate(merged):
+        rule = optimizer.rule(group)
+        for key, param in zip(groups[index]["params"], own[index]["params"], strict=True):
+            given = {k: v for k, v in saved["state"].get(key, {}).items() if v is not None}
+            if given.keys() - {"step"}:
+                shapes = rule.init(param.detach().to("meta"))
+                state[param] = tensors_of(given, shapes, param, f"parameter {key} in group {index}", steps)
+    return merged, state
+
+
+def counted(saved: Mapping[str, Any]) -> int | None:
+    """Completed updates: tapered's counter, or the most that torch counted for a parameter; None where neither is."""
+    ours = [group["step"] for group in saved["param_groups"] if "step" in group]
+    theirs = [state["step"] for state in saved["state"].values() if state.get("step") is not None]
+    steps = [float(step) for step in (ours or theirs)]
+    if any(not math.isfinite(step) or step < 0 or step != int(step) for step in steps):
+        raise ValueError(f"got {max(steps, key=abs)!r} for `step` in the saved state; expected a whole number >= 0")
+    if not steps:
+        return 0 if not saved["state"] else None
+    return int(max(steps))
+
+
+def merge(
+    optimizer: "Optimizer", index: int, saved: Mapping[str, Any], keep: Keep, steps: int | None
+) -> dict[str, Any]:
+    """One group after loading: hypers and options by the policy; what says how to run stays as it is."""
+    own = optimizer.param_groups[index]
+    group = {**own, "schedules": {}, "step": steps or 0}
+    missing = [key for key in optimizer.hyper_keys if key not in saved]
+    if missing:
+        raise ValueError(
+            f"got a saved group {index} without {missing}: the state of another optimizer than "
+            f"{type(optimizer).__name__}; its keys are {sorted(saved)}"
+        )
+    for key in optimizer.hyper_keys:
+        given = items(key, saved[key], index)
+        chosen = [
+            choose(optimizer, index, name, saved, value, keep) for name, value in zip(names(key), given, strict=True)
+        ]
+        group[key] = tuple(chosen) if len(chosen) > 1 else chosen[0]
+        optimizer.split(group, key, index)
+    if group["schedules"] and steps is None:
+        raise ValueError(
+            f"got a state without a step count, and group {index} has schedules ({group['schedules']}); "
+            f"try state_dict['param_groups'][{index}]['step'] = completed updates"
+        )
+    for key in optimizer.defaults.keys() - {*optimizer.hyper_keys, *HINTS}:
+        group[key] = bool(saved.get(key, own[key]))
+    return group | {key: saved[key] for key in ("initial_lr",) if key in saved}
+
+
+def choose(optimizer: "Optimizer", index: int, name: str, saved: Mapping[str, Any], value: Any, keep: Keep) -> Any:
+    """The number or schedule that holds for one hyper after loading."""
+    own = optimizer.param_groups[index]
+    mine = own["schedules"].get(name, dict(flat(optimizer, own, index))[name])
+    text = saved.get("schedules", {}).get(name)
+    theirs = number(name, value, index, optimizer.ranges[name]) if text is None else text
+    if keep == "own":
+        return mine
+    if keep == "saved":
+        return theirs if text is None else parse(text)
+    if isinstance(mine, Schedule):
+        if text == str(mine) or "schedules" not in saved:  # a state of torch's knows of no schedules
+            return mine
+    elif text is None and mine in (theirs, saved.get("initial_lr") if name == "lr" else theirs):
+        return theirs
+    raise ValueError(
+        f"`{name}` in group {index} differs: saved {theirs}, this optimizer's {mine}; say which holds: "
+        "load_state_dict(state, keep='own') or keep='saved'"
+    )
+
+
+def flat(optimizer: "Optimizer", group: Mapping[str, Any], index: int) -> Iterator[tuple[str, float]]:
+    """Every hyper of a group by its own name, as shown."""
+    for key in optimizer.hyper_keys:
+        yield from zip(names(key), map(float, items(key, group[key], index)), strict=True)
+
+
+def tensors_of(
+    given: Mapping[str, Any], like: Mapping[str, Tensor], param: Tensor, where: str, steps: int | None
+) -> State:
+    """One parameter's state, copied to where its parameter is.
+
+    Raises:
+        ValueError: a tensor missing, left over, of another shape, not finite, or negative where squares are summed.
+    """
+    if given.keys() - {"step"} != like.keys():
+        raise ValueError(f"{where} has the saved state {sorted(given)}; expected {sorted(like)} (and step)")
+    for name, wanted in like.items():
+        found = torch.as_tensor(given[name])
+        if found.shape != wanted.shape:
+            raise ValueError(
+                f"`{name}` of {where} has the saved shape {tuple(found.shape)}; expected {tuple(wanted.shape)}"
+            )
+        if not found.isfinite().all() or (name in NEVER_NEGATIVE and not found.is_complex() and (found < 0).any()):
+            kind = "negative values" if found.isfinite().all() else "values that are not finite"
+            raise ValueError(f"`{name}` of {where} holds {kind}; the saved state is damaged, load an earlier one")
+    # torch's SGD counts nothing, but a buffer shows that there was a step
+    count = float(given.get("step", max(steps or 0, 1)))
+    device = param.device if param.is_cuda else "cpu"
+    moved = {
+        name: torch.as_tensor(given[name]).detach().to(dtype=wanted.dtype, device=param.device, copy=True)
+        for name, wanted in like.items()
+    }
+    return {"step": torch.tensor(count, dtype=torch.float32, device=device), **moved}
