@@ -218,7 +218,8 @@ def _sentence(loaded: Loaded, arm: ArmResult, baseline: ArmResult, result: Paire
         "no evidence": f"no evidence that {arm.name} matters for {where}",
         "not enough seeds": f"not enough seeds to judge {arm.name} for {where} ({said.reason})",
     }[said.word]
-    peaks = f"best peaks {arm.best.peak:g} ({arm.name}) and {baseline.best.peak:g} ({baseline.name})"
+    peaks = f"best peaks {arm.best.peak:.3g} ({arm.name}) and {baseline.best.peak:.3g} ({baseline.name})"
+    start = start[0].upper() + start[1:]
     return f"{start}: {_amount(loaded, result, said)}, {result.wins} of {result.n} seeds better, p = {p:.2g}; {peaks}."
 
 
@@ -237,7 +238,7 @@ def _amount(loaded: Loaded, result: Paired, said: Verdict) -> str:
 
 def _caveats(loaded: Loaded, arms: Sequence[ArmResult], comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     said = [
-        f"The best peak of {arm.name}, {arm.best.peak:g}, is the {arm.edge} of its grid: a better one may lie beyond; "
+        f"The best peak of {arm.name}, {arm.best.peak:.3g}, is the {arm.edge} of its grid: a better one may lie beyond; "
         f"extend peaks in the study file."
         for arm in arms
         if arm.edge

@@ -218,7 +218,8 @@ def _train(workload: Workload, row: Row, path: Path, to_step: int, stop: _Stop) 
     model = _load(workload, row).train()
     params = {name: p for name, p in model.named_parameters() if p.requires_grad}
     state = {name: {key: value.clone() for key, value in part.items()} for name, part in row.state.items()}
-    counts = {name: count.clone() for name, count in row.counts.items()}
+    # views of one vector, which kernels count up in one operation
+    counts = dict(zip(row.counts, torch.stack(list(row.counts.values())).unbind(), strict=True))
     update = _Update(path, params, state, counts)
     losses, step, diverged = list(row.losses), row.step, None
     with torch.random.fork_rng(devices=[]):
@@ -240,7 +241,7 @@ def _train(workload: Workload, row: Row, path: Path, to_step: int, stop: _Stop) 
         params={name: p.detach() for name, p in model.named_parameters()},
         buffers=dict(model.named_buffers()),
         state=state,
-        counts=counts,
+        counts={name: count.clone() for name, count in counts.items()},
         losses=tuple(losses),
         diverged=diverged,
     )
@@ -311,12 +312,12 @@ def _keep(losses: list[tuple[int, float]], step: int, value: float) -> None:
 def _deterministic() -> Iterator[None]:
     """Torch's deterministic algorithms, and the caller's settings after."""
     memory: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    before, fill = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    # "error" is use_deterministic_algorithms(True) without its import of the compiler, which takes over a second
+    torch.set_deterministic_debug_mode("error")
     memory.fill_uninitialized_memory = False  # it guards no result here and costs time
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_deterministic_debug_mode(before)
         memory.fill_uninitialized_memory = fill
