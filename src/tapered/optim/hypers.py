@@ -4,6 +4,7 @@ A group key holds one hyper (`lr`) or two (`betas` holds beta1 and beta2); each 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -96,6 +97,11 @@ def number(name: str, value: Any, group: int, bounds: Range) -> float:
     if float(value) not in bounds:
         raise ValueError(f"got {value!r} for {said}")
     return float(value)
+
+
+def moves(group: Mapping[str, Any], name: str) -> bool:
+    """A hyper is ever other than 0."""
+    return name in group["schedules"] or bool(group[name])
 
 
 class Live:

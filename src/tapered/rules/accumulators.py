@@ -78,15 +78,17 @@ class Adagrad(Plain):
         s <- s + g^2        delta = -lr / (1 + (t - 1) lr_decay) * g / (sqrt(s) + eps)
 
     Args:
-        start: what s begins with: 0 (torch) or 0.1 (TensorFlow, which has no eps).
+        start: what s begins with: 0 (torch) or 0.1 (TensorFlow).
+        eps: False leaves eps out (TensorFlow 1).
     """
 
     start: float = 0.0
+    eps: bool = True
 
     @property
     def hypers(self) -> Mapping[str, float]:
         """lr_decay, eps, weight_decay."""
-        return {"lr_decay": 0.0, "eps": 1e-10, "weight_decay": 0.0}
+        return {"lr_decay": 0.0, "eps": 1e-10 if self.eps else 0.0, "weight_decay": 0.0}
 
     def init(self, param: Tensor) -> State:
         """sum at `start`."""

@@ -17,7 +17,6 @@ from tapered.rules.base import (
     State,
     Term,
     Terms,
-    decay_hypers,
     decay_terms,
     l2,
     lerp,
@@ -42,8 +41,8 @@ class Adam(Plain):
 
     Args:
         amsgrad: v is replaced by the largest v so far, before bias correction, as in torch and Keras.
-        decay: how `weight_decay` acts: "l2" adds to the gradient; "decoupled" is torch's AdamW; "independent" and
-            "corrected" are stated relative to the hyper `peak` (see `decay_terms`).
+        decay: "l2" adds `weight_decay * param` to the gradient; "decoupled" takes `lr * weight_decay * param` off
+            (torch's AdamW). Decay relative to the peak rate is a value of `weight_decay`, see `optim.AdamW`.
         epsilon: "outside" stands beside the corrected root (paper, torch): eps' = eps sqrt(c2). "hat" stands beside the
             uncorrected root (TensorFlow, Keras): eps' = eps, which damps the first steps 1 / sqrt(c2) times more.
     """
@@ -54,8 +53,8 @@ class Adam(Plain):
 
     @property
     def hypers(self) -> Mapping[str, float]:
-        """beta1, beta2, eps, weight_decay; peak where the decay needs it."""
-        return BETAS | {"eps": 1e-8} | decay_hypers(self.decay)
+        """beta1, beta2, eps, weight_decay."""
+        return BETAS | {"eps": 1e-8, "weight_decay": 0.0}
 
     def init(self, param: Tensor) -> State:
         """exp_avg, exp_avg_sq (and max_exp_avg_sq): zeros of the parameter's shape."""
@@ -86,8 +85,8 @@ class NAdam(Plain):
 
     @property
     def hypers(self) -> Mapping[str, float]:
-        """beta1, beta2, eps, momentum_decay, weight_decay; peak where the decay needs it."""
-        return BETAS | {"eps": 1e-8, "momentum_decay": 0.004} | decay_hypers(self.decay)
+        """beta1, beta2, eps, momentum_decay, weight_decay."""
+        return BETAS | {"eps": 1e-8, "momentum_decay": 0.004, "weight_decay": 0.0}
 
     def init(self, param: Tensor) -> State:
         """exp_avg, exp_avg_sq: zeros; mu_product: 1, shape=()."""
@@ -123,8 +122,8 @@ class RAdam(Plain):
 
     @property
     def hypers(self) -> Mapping[str, float]:
-        """beta1, beta2, eps, weight_decay; peak where the decay needs it."""
-        return BETAS | {"eps": 1e-8} | decay_hypers(self.decay)
+        """beta1, beta2, eps, weight_decay."""
+        return BETAS | {"eps": 1e-8, "weight_decay": 0.0}
 
     def init(self, param: Tensor) -> State:
         """exp_avg, exp_avg_sq: zeros of the parameter's shape."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 Hyper = Mapping[str, Tensor]
-Decay = Literal["l2", "decoupled", "independent", "corrected"]
+Decay = Literal["l2", "decoupled"]
 
 
 class Term(NamedTuple):
@@ -104,24 +104,8 @@ def l2(decay: Decay, param: Tensor, grad: Tensor, hyper: Hyper) -> Tensor:
 
 
 def decay_terms(decay: Decay, param: Tensor, hyper: Hyper) -> Terms:
-    """The term that shrinks the weights directly; none for L2.
-
-    decoupled: `lr * wd * param` (torch's AdamW). independent of the peak: `(lr / peak) * wd * param` (Loshchilov and
-    Hutter's own form). corrected: `wd * lr**2 / peak * param` (timm).
-    """
+    """The term that shrinks the weights directly, by `lr * weight_decay` of themselves; none for L2."""
     if decay == "l2":
         return {}
-    lr = hyper["lr"]
-    match decay:
-        case "decoupled":
-            factor = torch.ones_like(lr)
-        case "independent":
-            factor = 1 / hyper["peak"]
-        case "corrected":
-            factor = lr / hyper["peak"]
-    return {"weight_decay": Term(lr * hyper["weight_decay"], factor, param)}
-
-
-def decay_hypers(decay: Decay) -> dict[str, float]:
-    """`peak` is asked for only where the decay is stated relative to it."""
-    return {"weight_decay": 0.0} | ({"peak": 1.0} if decay in ("independent", "corrected") else {})
+    rate = hyper["lr"] * hyper["weight_decay"]
+    return {"weight_decay": Term(rate, torch.ones_like(rate), param)}

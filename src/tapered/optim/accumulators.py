@@ -1,0 +1,158 @@
+"""RMSprop, Adagrad and Adadelta, with torch's arguments in torch's order; any hyper may be a schedule."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch.optim.optimizer import ParamsT
+
+from tapered import rules
+from tapered.optim.base import Optimizer
+from tapered.optim.hypers import Hyper, moves
+
+
+class RMSprop(Optimizer):
+    r"""RMSprop in torch's form; replaces `torch.optim.RMSprop`.
+
+        s <- alpha s + (1 - alpha) g^2         d = g / (sqrt(s - mean^2 if centered else s) + eps)
+        b <- momentum b + d                    param <- param - lr b
+
+    For TensorFlow's (eps inside the root, s from 1, rate inside the buffer) see `tapered.tensorflow1.RMSPropOptimizer`.
+
+    Args:
+        params, lr, weight_decay, foreach, maximize, differentiable, compile: as `Adam`.
+        alpha: decay rate per step of s and the mean.
+        eps: added to the root.
+        momentum: a number or a schedule; 0 keeps no buffer.
+        centered: subtract the squared mean gradient.
+        capturable: torch's; refused.
+
+    Example:
+        >>> import torch, tapered
+        >>> tapered.RMSprop([torch.nn.Parameter(torch.ones(2))], lr=0.045, alpha=0.9, eps=1.0).param_groups[0]["eps"]
+        1.0
+
+    Source: Tieleman and Hinton 2012; torch 2.13 `torch.optim.RMSprop`.
+    """
+
+    hyper_keys = ("lr", "alpha", "eps", "weight_decay", "momentum")
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Hyper = 1e-2,
+        alpha: Hyper = 0.99,
+        eps: Hyper = 1e-8,
+        weight_decay: Hyper = 0,
+        momentum: Hyper = 0,
+        centered: bool = False,  # noqa: FBT001, FBT002 - torch's order
+        capturable: bool = False,  # noqa: FBT001, FBT002 - torch's order
+        foreach: bool | None = None,  # noqa: FBT001 - torch's order
+        maximize: bool = False,  # noqa: FBT001, FBT002 - torch's order
+        differentiable: bool = False,  # noqa: FBT001, FBT002 - torch's order
+        *,
+        compile: bool = False,  # noqa: A002 - torch's own word
+    ) -> None:
+        hypers = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "compile": compile}
+        super().__init__(params, hypers, {"centered": centered, "maximize": maximize, **hints})
+
+    def rule(self, group: Mapping[str, Any]) -> rules.Rule:
+        """RMSprop's, with a buffer where there is momentum."""
+        return rules.RMSprop(centered=group["centered"], momentum=moves(group, "momentum"))
+
+
+class Adagrad(Optimizer):
+    r"""Adagrad; replaces `torch.optim.Adagrad`.
+
+        s <- s + g^2        param <- param - lr / (1 + (t - 1) lr_decay) * g / (sqrt(s) + eps)
+
+    Args:
+        params, lr, weight_decay, foreach, maximize, differentiable, fused, compile: as `Adam`.
+        lr_decay: torch's own 1/t decay, on top of a schedule.
+        initial_accumulator_value: what s begins with; a number, no schedule.
+        eps: added to the root.
+
+    Example:
+        >>> import torch, tapered
+        >>> tapered.Adagrad([torch.nn.Parameter(torch.ones(2))], lr=tapered.constant(0.01)).param_groups[0]["lr"]
+        0.01
+
+    Source: Duchi et al. 2011; torch 2.13 `torch.optim.Adagrad`.
+    """
+
+    hyper_keys = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Hyper = 1e-2,
+        lr_decay: Hyper = 0,
+        weight_decay: Hyper = 0,
+        initial_accumulator_value: float = 0,
+        eps: Hyper = 1e-10,
+        foreach: bool | None = None,  # noqa: FBT001 - torch's order
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        compile: bool = False,  # noqa: A002 - torch's own word
+    ) -> None:
+        hypers = {
+            "lr": lr,
+            "lr_decay": lr_decay,
+            "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "eps": eps,
+        }
+        hints = {"foreach": foreach, "differentiable": differentiable, "fused": fused, "compile": compile}
+        super().__init__(params, hypers, {"maximize": maximize, **hints})
+
+    def rule(self, group: Mapping[str, Any]) -> rules.Rule:
+        """Adagrad's, with the group's first accumulator."""
+        if "initial_accumulator_value" in group["schedules"]:
+            raise TypeError("got a schedule for `initial_accumulator_value`, which is used once; try a number")
+        return rules.Adagrad(start=float(group["initial_accumulator_value"]))
+
+
+class Adadelta(Optimizer):
+    r"""Adadelta; replaces `torch.optim.Adadelta`.
+
+        s <- rho s + (1 - rho) g^2      d = sqrt(a + eps) / sqrt(s + eps) g      a <- rho a + (1 - rho) d^2
+        param <- param - lr d
+
+    Args:
+        params, lr, weight_decay, foreach, capturable, maximize, differentiable, compile: as `Adam`.
+        rho: decay rate per step of s and a.
+        eps: added inside both roots.
+
+    Example:
+        >>> import torch, tapered
+        >>> tapered.Adadelta([torch.nn.Parameter(torch.ones(2))]).param_groups[0]["rho"]
+        0.9
+
+    Source: Zeiler 2012; torch 2.13 `torch.optim.Adadelta`.
+    """
+
+    hyper_keys = ("lr", "rho", "eps", "weight_decay")
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Hyper = 1.0,
+        rho: Hyper = 0.9,
+        eps: Hyper = 1e-6,
+        weight_decay: Hyper = 0,
+        foreach: bool | None = None,  # noqa: FBT001 - torch's order
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+        compile: bool = False,  # noqa: A002 - torch's own word
+    ) -> None:
+        hypers = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "compile": compile}
+        super().__init__(params, hypers, {"maximize": maximize, **hints})
+
+    def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options
+        """Adadelta's."""
+        return rules.Adadelta()

@@ -1,0 +1,116 @@
+"""What holds for the whole repository: public names, the direction of imports, light imports, documents that run."""
+
+import ast
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tapered
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "tapered"
+# From the bottom up; a module imports only what stands on a lower line (or in its own package).
+LAYERS = [
+    ["schedules", "rules"],
+    ["kernels"],
+    ["optim"],
+    ["tensorflow1", "plot", "workload"],
+    ["workloads", "train"],
+    ["stats", "runs", "study_file"],
+    ["load", "store"],
+    ["result"],
+    ["study", "report"],
+    ["cli"],
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of tapered that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tapered":
+            parts = (node.module or "").split(".")
+            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tapered.")}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_downwards(path: Path) -> None:
+    own = module_of(path)
+    assert own in LEVEL, f"{own} stands in no layer"
+    upwards = {name for name in imported(path) - {own} if LEVEL[name] >= LEVEL[own]}
+    assert not upwards
+
+
+def test_only_the_store_knows_optuna() -> None:
+    users = {
+        module_of(path) for path in MODULES if re.search(r"^\s*(import|from) optuna", path.read_text(), re.MULTILINE)
+    }
+    assert users == {"store"}
+
+
+def test_public_names() -> None:
+    assert tapered.__all__ == [
+        "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "RAdam", "RMSprop", "Schedule",
+        "ScheduleFreeAdamW", "Workload", "constant", "cooldown", "cosine_decay", "exponential_decay", "from_function",
+        "hold", "inverse_sqrt", "linear", "parse", "schedules", "tensorflow1", "warmup",
+    ]  # fmt: skip
+    assert len(tapered.__all__) <= 30
+    assert all(hasattr(tapered, name) for name in tapered.__all__)
+
+
+def test_import_is_light() -> None:
+    heavy = ["optuna", "scipy", "plotly", "ray", "pydantic", "jinja2", "matplotlib", "plotext", "cyclopts", "rich"]
+    code = f"import sys, tapered; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_no_assert_guards_a_users_input() -> None:
+    guarded = [
+        path for path in MODULES if any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(path.read_text())))
+    ]
+    assert guarded == []
+
+
+BLOCK = re.compile(r"```(python|text)\n(.*?)```", re.DOTALL)
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python blocks run one after another; a text block right after one is what it prints."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {"__name__": "__main__"}
+    printed, ran = "", 0
+    for language, code in BLOCK.findall(path.read_text()):
+        if language == "text":
+            assert code.strip() == printed.strip()
+            continue
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile(code, str(path), "exec"), namespace)
+        printed, ran = out.getvalue(), ran + 1
+    assert ran
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_run(path: Path, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-W", "error", str(path)], check=True, cwd=tmp_path, timeout=120, capture_output=True
+    )
