@@ -110,7 +110,22 @@ class Store:
             raise StoreError(f"{path} is damaged ({error}); delete it and the run is trained again") from error
 
     def put(self, run: Run, row: Row) -> None:
-        """Keep a run and its state, in the place of what was known of it."""
+        """Keep a run and its state, in the place of what was known of it.
+
+        Raises:
+            StoreError: If the disk does not take it; what was kept before still stands.
+        """
+        try:
+            self._put(run, row)
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} could not take run {run.key} ({error.strerror}); what was kept before still stands; "
+                f"make room, and the same command goes on"
+            ) from error
+        if run.finished:
+            self._ledger.add([run])
+
+    def _put(self, run: Run, row: Row) -> None:
         runs = self.folder / "runs"
         data = save_tensors(row_to_tensors(row))
         state = runs / f"{run.key}-{row.step}.safetensors"
@@ -120,8 +135,6 @@ class Store:
         for old in runs.glob(f"{run.key}-*.safetensors"):
             if old != state:
                 old.unlink()
-        if run.finished:
-            self._ledger.add([run])
 
     def row(self, run: Run, rule: Rule) -> Row:
         """The state that was kept with this run.

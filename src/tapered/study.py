@@ -19,7 +19,7 @@ import torch
 from tapered.load import Loaded
 from tapered.result import StudyResult, analyse, best_runs
 from tapered.runs import Run, run_key
-from tapered.store import Space, Store
+from tapered.store import Space, Store, StoreError
 from tapered.study_file import Arm, to_toml
 from tapered.train import Path as TablePath
 from tapered.train import Row, advance, evaluate, start
@@ -168,6 +168,8 @@ class _Training:
         run = self.run
         try:
             self._train(progress, stop)
+        except StoreError:
+            raise
         except Exception as error:
             peak = "" if run.peak is None else f", peak {run.peak:g}"
             raise RunError(

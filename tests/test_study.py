@@ -1,0 +1,416 @@
+import json
+import tomllib
+from dataclasses import replace
+from math import nan
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tapered import study as studies
+from tapered.load import StudyFileError, load
+from tapered.result import analyse, best_peak, summarise
+from tapered.runs import Run
+from tapered.study import (
+    RunError,
+    conclude,
+    default_folder,
+    evaluation_steps,
+    frozen_facts,
+    open_store,
+    plan,
+    train_runs,
+)
+from tapered.study_file import STEPS, Study, to_toml
+
+TINY = """
+name = "tiny"
+workload = "quadratic"
+steps = 24
+seeds = 2
+evaluations = 3
+baseline = "constant"
+peaks = { low = 0.01, high = 0.1, count = 2 }
+[[arms]]
+name = "constant"
+rule = "SGD"
+lr = "constant(1.0)"
+[[arms]]
+name = "linear"
+rule = "SGD"
+lr = "polynomial_decay(decay_steps=steps, end=0.0)"
+"""
+FIXED = """
+[[arms]]
+name = "as written"
+rule = "Adam"
+lr = "constant(0.05)"
+options = { epsilon = "hat" }
+hypers = { beta1 = 0.8, weight_decay = "constant(0.01)" }
+fixed = true
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def loaded(tmp_path, text=TINY, **options):
+    path = tmp_path / "my.toml"
+    path.write_text(text)
+    return load(str(path), **options)
+
+
+def finished(found, folder):
+    with open_store(found, folder) as store:
+        runs = train_runs(found, store)
+        return runs, conclude(found, store, runs)
+
+
+def test_a_study_from_file_to_verdict(tmp_path):
+    found = loaded(tmp_path, TINY + FIXED)
+    runs, result = finished(found, tmp_path / "s")
+    assert [(r.arm, r.peak, r.seed) for r in runs] == [
+        *(("constant", peak, seed) for peak in (0.01, 0.1) for seed in (0, 1)),
+        *(("linear", peak, seed) for peak in (0.01, 0.1) for seed in (0, 1)),
+        *(("as written", None, seed) for seed in (0, 1)),
+    ]
+    assert all(run.step == 24 and [step for step, _ in run.curve] == [0, 8, 16, 24] for run in runs)
+    assert all(run.value == run.curve[-1][1]["loss"] for run in runs)
+    assert result.updates == 10 * 24
+    assert [c.arm for c in result.comparisons] == ["linear"]
+    assert result.comparisons[0].verdict.word == "not enough seeds"
+    assert result.comparisons[0].test is None
+    assert result.sentence.startswith("Not enough seeds to judge linear for SGD on quadratic (2 seeds")
+
+
+def test_a_finished_study_trains_nothing(tmp_path):
+    found = loaded(tmp_path)
+    first, _ = finished(found, tmp_path / "s")
+    seen = []
+    with open_store(found, tmp_path / "s") as store:
+        again = train_runs(found, store, progress=seen.append)
+    assert seen == []
+    assert again == first
+
+
+@pytest.mark.parametrize("at", [1, 8, 30, 48, 100])
+def test_a_stopped_study_goes_on_where_it_was(tmp_path, at):
+    found = loaded(tmp_path)
+    whole, _ = finished(found, tmp_path / "whole")
+    seen = []
+    with open_store(found, tmp_path / "parts") as store:
+        part = train_runs(found, store, progress=seen.append, stop=lambda: sum(seen) >= at)
+        assert sum(seen) == at
+        assert len(part) == at // 24
+        assert sum(run.step for run in store.runs()) == at
+    with open_store(found, tmp_path / "parts") as store:
+        runs = train_runs(found, store, progress=seen.append)
+    assert sum(seen) == 8 * 24
+    assert runs == whole
+
+
+def test_a_killed_run_goes_on_from_what_was_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "SAVE_SECONDS", 0.0)
+    found, seen = loaded(tmp_path), []
+
+    def killed(updates):
+        seen.append(updates)
+        if sum(seen) == 20:
+            raise KeyboardInterrupt
+
+    with open_store(found, tmp_path / "s") as store:
+        with pytest.raises(KeyboardInterrupt):
+            train_runs(found, store, progress=killed)
+        assert [run.step for run in store.runs()] == [16]  # the last evaluation before the kill
+        runs = train_runs(found, store)
+    assert runs == finished(found, tmp_path / "whole")[0]
+
+
+def test_threads_are_the_studys_and_restored(tmp_path):
+    found, seen = loaded(tmp_path, TINY.replace("seeds = 2", "seeds = 1\nthreads = 2")), []
+    with open_store(found, tmp_path / "s") as store:
+        train_runs(found, store, progress=lambda _: seen.append(torch.get_num_threads()))
+    assert set(seen) == {2}
+    assert torch.get_num_threads() == 1
+
+
+def test_equal_arms_are_no_evidence(tmp_path):
+    text = TINY.replace("polynomial_decay(decay_steps=steps, end=0.0)", "constant(1.0)")
+    _, result = finished(loaded(tmp_path, text, seeds=8, steps=3), tmp_path / "s")
+    assert result.comparisons[0].verdict.word == "no evidence"
+    assert result.comparisons[0].paired.ties == 8
+    assert result.comparisons[0].p == 1.0
+
+
+def test_decay_helps_on_the_noisy_quadratic(tmp_path):
+    text = TINY.replace("low = 0.01, high = 0.1, count = 2", "low = 0.1, high = 0.1, count = 1")
+    _, result = finished(loaded(tmp_path, text, seeds=8, steps=150), tmp_path / "s")
+    assert result.comparisons[0].verdict.word == "helps"
+    assert result.sentence.startswith("Linear helps SGD on quadratic: validation loss lower by")
+
+
+def test_a_diverged_run_is_counted(tmp_path):
+    text = TINY.replace("low = 0.01, high = 0.1", "low = 0.01, high = 100")
+    runs, result = finished(loaded(tmp_path, text, steps=60), tmp_path / "s")
+    constant = result.arms[0]
+    assert [p.diverged for p in constant.peaks] == [0, 2]
+    assert constant.best.peak == 0.01
+    assert any("4 runs diverged" in caveat for caveat in result.caveats)
+    assert [run.diverged is None for run in runs] == [True, True, False, False] * 2
+
+
+def test_the_raising_run_is_named_and_the_rest_is_kept(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\n"
+        "from tapered.workload import quadratic\n"
+        "calls = []\n"
+        "def loss(outputs, targets):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 60: raise RuntimeError('no more')\n"
+        "    return outputs.square().mean()\n"
+        "problem = replace(quadratic(), name='mine', loss=loss)\n"
+    )
+    found = loaded(tmp_path, TINY.replace('"quadratic"', '"mine.py:problem"'))
+    with open_store(found, tmp_path / "s") as store:
+        with pytest.raises(
+            RunError, match=r"arm 'constant', peak 0\.1, seed 0 raised RuntimeError after step 0: no more"
+        ):
+            train_runs(found, store)
+        assert sum(run.finished for run in store.runs()) == 2
+        assert len(train_runs(found, store)) == 8
+
+
+def test_a_changed_workload_file_is_another_study(tmp_path):
+    source = "from tapered.workload import quadratic\ndef problem(noise=1.0): return quadratic(noise=noise)\n"
+    (tmp_path / "mine.py").write_text(source)
+    text = TINY.replace('"quadratic"', '"mine.py:problem"\nworkload_options = { noise = 0.5 }')
+    first = loaded(tmp_path, text)
+    (tmp_path / "mine.py").write_text(source + "# changed\n")
+    second = loaded(tmp_path, text)
+    assert default_folder(first) != default_folder(second)
+    differing = {k for k, v in frozen_facts(first).items() if frozen_facts(second)[k] != v}
+    assert differing == {"workload.file"}
+    assert (
+        frozen_facts(loaded(tmp_path, text.replace("0.5", "0.6")))["workload.data"]
+        != frozen_facts(first)["workload.data"]
+    )
+
+
+def test_keys_are_unique_and_follow_what_makes_the_run(tmp_path):
+    found = loaded(tmp_path)
+    keys = [planned.run.key for planned in plan(found)]
+    assert len(set(keys)) == len(keys) == 8
+    assert keys == [planned.run.key for planned in plan(found)]
+    for changes in ({"steps": 25}, {"seeds": 3}):
+        others = [planned.run.key for planned in plan(loaded(tmp_path, **changes))]
+        assert (set(keys) <= set(others)) == ("seeds" in changes)
+
+
+def test_steps_stand_for_the_studys_own(tmp_path):
+    found = loaded(tmp_path, steps=100)
+    assert str(found.study.arms[1].schedule(100, 0.5)(50)) == "0.25"
+    for text, expected in {
+        "hold(steps)": "hold(200)",
+        "a(decay_steps=steps, b=0.25*steps)": "a(decay_steps=200, b=50)",
+        "warmup(.1 * steps).then(hold(0.5 *steps))": "warmup(20).then(hold(100))",
+        "b(steps=7, total_steps=9)": "b(steps=7, total_steps=9)",
+    }.items():
+        assert STEPS.sub(lambda m: str(round(float(m[1] or 1) * 200)), text) == expected
+
+
+def test_a_horizon_in_epochs(tmp_path):
+    found = loaded(tmp_path, TINY.replace("steps = 24", "epochs = 0.5"))
+    assert found.steps == 64
+    assert loaded(tmp_path, TINY.replace("steps = 24", "epochs = 0.5"), steps=10).steps == 10
+    assert evaluation_steps(found) == [0, 21, 43, 64]
+
+
+def test_the_frozen_copy_reads_back_as_the_same_study(tmp_path):
+    found = loaded(tmp_path, TINY.replace('"tiny"', '"tiny \\"q\\" \\u0001 é"') + FIXED, seeds=5)
+    text = to_toml(found.study)
+    assert Study.model_validate(tomllib.loads(text)) == found.study
+    with open_store(found, tmp_path / "s"):
+        assert (tmp_path / "s" / "study.toml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds = 2", "seed = 2", 'seed is no field of a study; try "seeds"'),
+        ('rule = "SGD"', 'rule = "SGD"\npeak = 3', r'arms\.0\.peak is no field of a study; try "peaks"'),
+        ("count = 2 }", "count = 2, base = 10 }", r"peaks\.base is no field"),
+        ("seeds = 2", "seeds = 0", r"seeds: .* \(got 0\)"),
+        ("seeds = 2", 'seeds = "many"', r"seeds: .* \(got 'many'\)"),
+        ('name = "tiny"', "", "name is missing"),
+        ('name = "tiny"', 'name = ""', "name: "),
+        ("steps = 24", "steps = 24\nepochs = 2", "exactly one of steps and epochs"),
+        ("steps = 24", "", "exactly one of steps and epochs"),
+        ("seeds = 2", "seeds = 2\nalpha = 1.5", "alpha: "),
+        ("seeds = 2", 'seeds = 2\nmetric = "los"', "metric='los' is unknown to workload 'quadratic'; try \"loss\""),
+        ("seeds = 2", 'seeds = 2\ndirection = "down"', "direction: "),
+        ("low = 0.01, high = 0.1", "low = 0.1, high = 0.01", "do not span 2 peaks"),
+        ("low = 0.01", "low = 0", r"peaks\.low: "),
+        ("low = 0.01", "low = nan", r"peaks\.low: "),
+        ('baseline = "constant"', 'baseline = "constnat"', "baseline='constnat' is not a tuned arm; try \"constant\""),
+        ('name = "linear"', 'name = "constant"', "arms share the name 'constant'"),
+        ('rule = "SGD"', 'rule = "SDG"', "rule='SDG' is unknown; try \"SGD\""),
+        ('rule = "SGD"', 'rule = "SGD"\nhypers = { momentm = 0.9 }', "hypers has 'momentm'"),
+        ('rule = "SGD"', 'rule = "SGD"\noptions = { amsgrad = true }', "options .* do not fit SGD"),
+        ('rule = "SGD"', 'rule = "SGD"\npeaks = { low = 1, high = 9, count = 3 }', "3 peaks and the study 2"),
+        ("constant(1.0)", "constnat(1.0)", "arm 'constant': lr = 'constnat"),
+        ("constant(1.0)", "__import__('os')", "arm 'constant': lr = "),
+        ("constant(1.0)", "constant('nan')", "arm 'constant': lr = "),
+        ('workload = "quadratic"', 'workload = "quadratics"', "workload='quadratics' is unknown; try \"quadratic\""),
+        ('workload = "quadratic"', 'workload = "nowhere.py:x"', "there is no file"),
+        ('workload = "quadratic"', 'workload = "my.toml:x"', "is no Python file"),
+        ('workload = "quadratic"', 'workload = "broken.py:x"', "raised ZeroDivisionError"),
+        ('workload = "quadratic"', 'workload = "fine.py:problm"', "defines no 'problm'; try \"problem\""),
+        ('workload = "quadratic"', 'workload = "fine.py:number"', "is int; expected a Workload"),
+        ('workload = "quadratic"', 'workload = "quadratic"\nworkload_options = { nose = 1 }', "nose"),
+        ("[[arms]]", "[[arms", "is no TOML"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path, old, new, message):
+    (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "fine.py").write_text("problem = None\nnumber = lambda: 3")
+    assert old in TINY
+    with pytest.raises(StudyFileError, match=message) as e:
+        loaded(tmp_path, TINY.replace(old, new, 1))
+    assert "pydantic" not in str(e.value)
+
+
+def test_files_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(StudyFileError, match="cannot be read"):
+        load(str(tmp_path / "none.toml"))
+    with pytest.raises(StudyFileError, match="'bmo' is no built-in study; try \"bmi\""):
+        load("bmo")
+
+
+def test_the_built_in_study_is_the_one_asked_about():
+    found = load("bmi")
+    arms = {arm.name: arm for arm in found.study.arms}
+    asked = arms["as asked: 0.15 decaying"].path(found.steps, None)
+    assert asked.hypers["lr"][1000] == pytest.approx(0.15 * 0.9999**1000)
+    assert arms["as asked: 1e-4"].path(found.steps, None).hypers["lr"][7] == 1e-4
+    decays = arms["exponential decay"].path(found.steps, 0.1).hypers["lr"]
+    assert decays[0] == 0.1
+    assert decays[found.steps // 2] == pytest.approx(0.1 * 0.01**0.5)
+    assert found.study.seeds == 8
+    assert not arms["constant"].fixed
+
+
+def fake(values, *, direction="minimize", alpha=0.05, delta=None, test=False, **fields):
+    """A study with given values: arm -> peak -> values by seed; the first arm is the baseline."""
+    arms = tuple(
+        SimpleNamespace(
+            name=name,
+            rule=fields.get("rules", {}).get(name, "Adam"),
+            fixed=False,
+            schedule=lambda steps, peak: f"{peak} for {steps}",
+        )
+        for name in values
+    )
+    grids = {name: tuple(peaks) for name, peaks in values.items()}
+    study = SimpleNamespace(
+        name="fake",
+        arms=arms,
+        baseline=next(iter(values)),
+        direction=direction,
+        alpha=alpha,
+        delta=delta,
+        metric="loss",
+        peaks=SimpleNamespace(count=len(next(iter(grids.values())))),
+        peaks_of=lambda arm: grids[arm.name],
+    )
+    workload = SimpleNamespace(name="toy", metrics={}, test=None)
+    runs = [
+        Run(f"{name}/{peak}/{seed}", name, peak, seed, 10, step=10, value=value)
+        for name, peaks in values.items()
+        for peak, column in peaks.items()
+        for seed, value in enumerate(column)
+    ]
+    tests = {run.key: {"loss": run.value + 1} for run in runs} if test else {}
+    return analyse(SimpleNamespace(study=study, workload=workload, steps=10), runs, tests, {})
+
+
+BASE = {0.1: [9.0] * 8, 0.3: [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7], 1.0: [9.0] * 8}
+
+
+def better(by):
+    return {peak: [v - by - 0.01 * i for i, v in enumerate(column)] for peak, column in BASE.items()}
+
+
+def test_the_sentence_says_what_was_computed():
+    result = fake({"constant": BASE, "cosine": better(0.5)}, test=True)
+    # gains 0.50, 0.51, ..., 0.57: mean 0.535, deviation 0.0245, t(0.975, 7) = 2.3646
+    assert result.sentence == (
+        "Cosine helps Adam on toy: validation loss lower by 0.535 (95% interval 0.515 to 0.555), "
+        "8 of 8 seeds better, p = 0.0078; best peaks 0.3 (cosine) and 0.3 (constant)."
+    )
+    assert result.comparisons[0].test.mean == pytest.approx(0.535)
+    assert len(result.caveats) == 1
+    assert "no fresh seeds" in result.caveats[0]
+
+
+def test_worse_is_said_as_higher():
+    result = fake({"constant": BASE, "cosine": better(-0.5)})
+    assert result.sentence.startswith(
+        "Cosine hurts Adam on toy: validation loss higher by 0.465 (95% interval 0.445 to 0.48"
+    )
+
+
+def test_a_metric_that_is_to_rise():
+    base = {peak: [-v for v in column] for peak, column in BASE.items()}
+    cand = {peak: [-v for v in column] for peak, column in better(0.5).items()}
+    result = fake({"constant": base, "cosine": cand}, direction="maximize", rules={"constant": "SGD"})
+    assert result.sentence.startswith("Cosine helps toy: validation loss higher by 0.535")
+
+
+def test_an_edge_optimum_is_said():
+    moved = {0.1: better(0.5)[0.3], 0.3: [9.0] * 8, 1.0: [9.0] * 8}
+    result = fake({"constant": BASE, "cosine": moved})
+    assert result.arms[1].edge == "lowest"
+    assert "The best peak of cosine, 0.1, is the lowest of its grid" in result.caveats[0]
+
+
+def test_no_evidence_and_equivalence():
+    noise = {0.1: [9.0] * 8, 0.3: [v + (-1) ** i * 0.1 for i, v in enumerate(BASE[0.3])], 1.0: [9.0] * 8}
+    assert fake({"constant": BASE, "cosine": noise}).sentence.startswith("No evidence that cosine matters for Adam")
+    said = fake({"constant": BASE, "cosine": noise}, delta=0.5).sentence
+    assert said.startswith("Cosine does not matter for Adam on toy")
+
+
+def test_several_comparisons_are_corrected():
+    result = fake({"constant": BASE, "cosine": better(0.5), "linear": better(0.4)})
+    assert [c.p for c in result.comparisons] == [2 * 2 / 2**8] * 2
+    assert any("2 comparisons (Holm)" in caveat for caveat in result.caveats)
+    assert len(result.sentence.splitlines()) == 2
+
+
+def test_one_arm_has_nothing_to_be_compared_with():
+    assert fake({"constant": BASE}).sentence == "fake has one tuned arm and nothing to compare it with."
+
+
+def test_diverged_runs_rank_a_peak_behind_every_whole_one():
+    def peak(p, values):
+        return summarise(p, [Run(str(i), "a", p, i, 10, step=10, value=v) for i, v in enumerate(values)])
+
+    whole, part, lost = peak(0.1, [5.0, 6.0]), peak(1.0, [0.1, nan]), peak(10.0, [nan, nan])
+    assert best_peak([lost, part, whole], "minimize") is whole
+    assert best_peak([lost, part], "maximize") is part
+    assert (part.mean, part.diverged, lost.mean) == (0.1, 1, None)
+    assert best_peak([replace(whole, peak=0.05), whole], "minimize").peak == 0.05
+
+
+def test_a_comparison_with_diverged_runs_says_so():
+    half = {0.3: [nan, *BASE[0.3][1:]]}
+    result = fake({"constant": half, "cosine": {0.3: better(0.5)[0.3]}}, test=False)
+    assert "1 pairs with a diverged run leave no interval" in result.sentence
+    assert "nan" not in result.sentence
+    assert any("best peak contains diverged" in caveat for caveat in result.caveats)
+    json.dumps(result.caveats, allow_nan=False)
