@@ -1,9 +1,10 @@
-"""Writes tensorflow_schedules.json beside it: the values of tf.compat.v1.train's decays in float64 (the noisy one: float32).
+"""Writes tensorflow_schedules.json beside it: tf.compat.v1.train's decays in float64, the noisy one in float32.
 
 Run with a Python that has tensorflow-cpu 2.21: python make_tensorflow.py
 The tests read the file, since TensorFlow is too heavy to install for each run of them.
 """
 
+import inspect
 import json
 import os
 from pathlib import Path
@@ -20,7 +21,30 @@ from tensorflow.python.keras.optimizer_v2 import learning_rate_schedule as bodie
 train = tf.compat.v1.train
 
 EARLY = list(range(35))
-LATE = [99, 100, 101, 150, 199, 200, 201, 220, 299, 300, 364, 400, 401, 700, 999, 1000, 1001, 1300, 1500, 4000, 12_099, 12_100]
+LATE = [
+    99,
+    100,
+    101,
+    150,
+    199,
+    200,
+    201,
+    220,
+    299,
+    300,
+    364,
+    400,
+    401,
+    700,
+    999,
+    1000,
+    1001,
+    1300,
+    1500,
+    4000,
+    12_099,
+    12_100,
+]
 LONG = [12_101, 20_000, 73_129, 100_000]
 STEPS = sorted({*EARLY, *LATE, *LONG})
 
@@ -71,7 +95,9 @@ def value(name, rate, arguments, at):
     number = np.float32 if name.startswith("noisy") else np.float64
     # The cosines multiply by pi as a float32 constant, which refuses a float64 rate.
     bodies.constant_op = SimpleNamespace(constant=lambda constant: tf.constant(constant, number))
-    given = {key: value if key == "boundaries" else typed(value, number) for key, value in arguments.items()}
+    parameters = inspect.signature(getattr(train, name)).parameters.values()
+    defaults = {of.name: of.default for of in parameters if isinstance(of.default, float)}
+    given = {key: item if key == "boundaries" else typed(item, number) for key, item in (defaults | arguments).items()}
     step = tf.constant(at, tf.int64)
     if name == "piecewise_constant":
         found = train.piecewise_constant(step, given["boundaries"], given["values"])()

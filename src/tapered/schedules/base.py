@@ -78,9 +78,11 @@ class Schedule:
         first, last = checks.step(start, "start"), checks.step(stop, "stop")
         if last < first:
             raise ValueError(f"table needs stop >= start, got stop={last}, start={first}; write table({first}, {last})")
-        steps = np.arange(first, last, dtype=np.float64)
+        if last == first:
+            return np.empty(0)
+        steps = np.arange(first, last, dtype=np.float64) if last - first > 1 else np.full(2, float(first))
         with np.errstate(all="ignore"):
-            values = self._values(np.repeat(steps, 2))[:1] if last == first + 1 else self._values(steps)
+            values = self._values(steps)[: last - first]
         finite = np.isfinite(values)
         if not finite.all():
             at = int(np.argmin(finite))

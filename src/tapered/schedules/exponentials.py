@@ -45,7 +45,8 @@ class _Staired(Schedule):
         return np.floor(periods) if self.stairs else periods
 
     def _marks(self) -> Iterator[tuple[int, str]]:
-        return ((math.ceil(number * self.decay_steps), "stair") for number in itertools.count(1) if self.stairs)
+        numbers = itertools.count(1) if self.stairs else ()
+        return ((math.ceil(number * self.decay_steps), "stair") for number in numbers)
 
 
 @dataclass(frozen=True, repr=False, init=False)

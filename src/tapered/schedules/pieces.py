@@ -36,7 +36,7 @@ class piecewise_constant(Schedule):
         boundaries: rising steps.
         values: one more than boundaries.
         switch: what boundary step b itself has: "after", the old value, as TensorFlow and Keras have it, where the
-            new one starts at b + 1; or "at", the new one, as torch's MultiStepLR, optax and timm have it.
+            new one starts at b + 1; or "at", the new one, as torch's MultiStepLR and optax have it. (timm has it one step earlier still.)
 
     Example:
         >>> rate = piecewise_constant((100, 200), (0.1, 0.01, 0.001))
