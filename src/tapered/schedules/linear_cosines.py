@@ -87,5 +87,5 @@ def _normal(seed: int, steps: Floats) -> Floats:
     blocks = np.random.Philox(key=seed, counter=first).random_raw(4 * (last - first + 1)).reshape(-1, 4)
     drawn = (blocks[:, :2] >> np.uint64(11)) * 2.0**-53
     u, v = np.ascontiguousarray(drawn[(steps - first).astype(np.int64)].T)
-    radius: Floats = np.sqrt(-2.0 * np.log1p(-u))
-    return radius * np.cos(2.0 * math.pi * v)
+    normal: Floats = np.sqrt(-2.0 * np.log1p(-u)) * np.cos(2.0 * math.pi * v)
+    return normal

@@ -36,7 +36,8 @@ class piecewise_constant(Schedule):
         boundaries: rising steps.
         values: one more than boundaries.
         switch: what boundary step b itself has: "after", the old value, as TensorFlow and Keras have it, where the
-            new one starts at b + 1; or "at", the new one, as torch's MultiStepLR and optax have it. (timm has it one step earlier still.)
+            new one starts at b + 1; or "at", the new one, as torch's MultiStepLR and optax have it. (timm has it one
+            step earlier still.)
 
     Example:
         >>> rate = piecewise_constant((100, 200), (0.1, 0.01, 0.001))
@@ -145,8 +146,9 @@ class cyclic(Schedule):
         cycle = np.floor(steps / self._period)
         at = steps - cycle * self._period
         x: Floats = np.where(at <= self.up, at / self.up, (self._period - at) / (self._period - self.up))
-        height = np.power(self.gamma, steps) if self.mode == "exp_range" else np.power(0.5, cycle)
-        return self.low + (self.high - self.low) * x * (1.0 if self.mode == "triangular" else height)
+        height: Floats = np.power(self.gamma, steps) if self.mode == "exp_range" else np.power(0.5, cycle)
+        values: Floats = self.low + (self.high - self.low) * (x if self.mode == "triangular" else x * height)
+        return values
 
     def _marks(self) -> Iterator[tuple[int, str]]:
         for cycle in itertools.count():
