@@ -138,6 +138,15 @@ def test_seeds_needed():
     assert [seeds_needed(alpha) for alpha in (0.05, 0.01, 2 / 2**9, 0.001)] == [8, 8, 10, 11]
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-3, 1e300, 1e307])
+def test_scale_does_not_matter(scale):
+    d = np.array([1.0, 2.0, 3.0, 2.5, -0.5, 2.0, 9.0, 1.0])
+    one, other = paired(d), paired(d * scale)
+    assert (one.p, one.wins) == (other.p, other.wins)
+    expected = (one.mean * scale, one.low * scale, one.high * scale)
+    assert (other.mean, other.low, other.high) == pytest.approx(expected, rel=1e-12)
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]

@@ -30,6 +30,7 @@ app = App(
     help="Learning rates that decay dependably, and evidence on whether they should.",
     version=lambda: metadata.version("tapered"),
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main says what is kept
 )
 
 
@@ -127,7 +128,7 @@ def _show(concluded: Any, page: Path) -> None:
 def _table(rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(name, justify="left" if i == 0 or not name else "right", overflow="fold")
     for row in rows[1:]:
         table.add_row(*(Text(cell) for cell in row))
     return table
@@ -146,14 +147,15 @@ def schedule(
 
     Args:
         text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)".
-        steps: Steps to show; by default its horizon, or 1,000 where it has none.
+        steps: Steps to show; by default a little more than its horizon.
         out: Also draw it to this .svg or .png file.
         debug: Show a traceback when something fails.
     """
     from tapered import plot, schedules  # noqa: PLC0415 - as above
+    from tapered.schedules.svg import extent  # noqa: PLC0415 - as above
 
     parsed = schedules.parse(text)
-    shown = steps if steps is not None else parsed.horizon or 1000
+    shown = extent(parsed) if steps is None else steps
     console = _console(stderr=False)
     rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in plot.boundary_rows(parsed, shown)]
     console.print(_table([("step", "value", ""), *rows]))

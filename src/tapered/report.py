@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from tapered.result import ArmResult, StudyResult, is_diverged
+from tapered.result import ArmResult, StudyResult, is_diverged, mean
 from tapered.runs import Run, write_whole
 
 # Okabe and Ito 2008: told apart by colour-blind readers; the dashes tell them apart in grey
@@ -78,7 +78,7 @@ def _band(name: str, x: Sequence[float], columns: Sequence[Sequence[float]]) -> 
     return Band(
         name,
         tuple(x),
-        tuple(sum(c) / len(c) if c else None for c in kept),
+        tuple(mean(c) for c in kept),
         tuple(min(c, default=None) for c in kept),
         tuple(max(c, default=None) for c in kept),
     )
@@ -213,7 +213,7 @@ def render(result: StudyResult, command: str) -> str:
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - as above
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": number, "outcome": outcome}
+    environment.filters |= {"number": number, "outcome": outcome, "mean": mean}
     template = environment.from_string((resources.files("tapered") / "report.html.jinja").read_text())
     drawn = figures(plot_data(result))
     return template.render(
@@ -241,7 +241,7 @@ def arm_rows(result: StudyResult) -> list[tuple[str, ...]]:
 
 def _arm_row(arm: ArmResult) -> tuple[str, ...]:
     peak = "as written" if arm.best.peak is None else number(arm.best.peak)
-    tests = (number(sum(values) / len(values)) for values in arm.test.values())
+    tests = (number(mean(values)) for values in arm.test.values())
     runs = sum(len(peak.runs) for peak in arm.peaks)
     return (arm.name, peak, number(arm.best.mean), *tests, f"{sum(peak.diverged for peak in arm.peaks)} of {runs}")
 

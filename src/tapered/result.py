@@ -124,13 +124,17 @@ def is_diverged(run: Run) -> bool:
     return run.diverged is not None or not isfinite(run.value)
 
 
+def mean(values: Sequence[float]) -> float | None:
+    """Their mean, None where there are none; values near the largest float do not overflow."""
+    return sum(value / len(values) for value in values) if values else None
+
+
 def summarise(peak: float | None, runs: Sequence[Run]) -> PeakResult:
     """An arm's runs at one peak."""
     values = [run.value for run in runs if not is_diverged(run)]
-    mean = sum(values) / len(values) if values else None
     in_order = tuple(sorted(runs, key=lambda run: run.seed))
     low, high = min(values, default=None), max(values, default=None)
-    return PeakResult(peak, in_order, mean, low, high, len(runs) - len(values))
+    return PeakResult(peak, in_order, mean(values), low, high, len(runs) - len(values))
 
 
 def best_peak(peaks: Sequence[PeakResult], direction: Direction) -> PeakResult:
@@ -238,8 +242,8 @@ def _amount(loaded: Loaded, result: Paired, said: Verdict) -> str:
 
 def _caveats(loaded: Loaded, arms: Sequence[ArmResult], comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     said = [
-        f"The best peak of {arm.name}, {arm.best.peak:.3g}, is the {arm.edge} of its grid: a better one may lie beyond; "
-        f"extend peaks in the study file."
+        f"The best peak of {arm.name}, {arm.best.peak:.3g}, is the {arm.edge} of its grid: a better one may lie "
+        f"beyond; extend peaks in the study file."
         for arm in arms
         if arm.edge
     ]

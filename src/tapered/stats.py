@@ -136,13 +136,20 @@ def paired(gain: Sequence[float], *, alpha: float = 0.05) -> Paired:
 def _interval(d: NDArray[np.float64], alpha: float) -> tuple[float | None, float | None, float | None]:
     if len(d) == 0 or not np.isfinite(d).all():
         return None, None, None
+    d, scale = _scaled(d)
     mean = float(d.mean())
     if len(d) == 1:
-        return mean, None, None
+        return mean * scale, None, None
     # equal gains have no spread; their computed deviation would be a rounding error
     spread = 0.0 if (d == d[0]).all() else float(d.std(ddof=1))
     half = float(stats.t.ppf(1 - alpha / 2, len(d) - 1)) * spread / sqrt(len(d))
-    return mean, mean - half, mean + half
+    return mean * scale, (mean - half) * scale, (mean + half) * scale
+
+
+def _scaled(d: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Gains of at most 2 and a power of two that gives them back exactly, so that no sum or square overflows."""
+    exponent = int(np.frexp(np.abs(d).max())[1]) - 1
+    return np.ldexp(d, -exponent), 2.0**exponent
 
 
 def _signed_ranks(d: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -150,6 +157,7 @@ def _signed_ranks(d: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sign_flip(d: NDArray[np.float64]) -> float:
+    d, _ = _scaled(d)
     if len(d) > EXACT_UP_TO:
         result = stats.permutation_test(
             (d,),

@@ -1,0 +1,239 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from tapered import cli
+from tapered.cli import main
+from tapered.runs import run_from_text
+
+TOML = """
+name = "small"
+workload = "quadratic"
+steps = 40
+seeds = 4
+evaluations = 2
+baseline = "constant"
+peaks = { low = 0.05, high = 0.1, count = 2 }
+[[arms]]
+name = "constant"
+rule = "SGD"
+lr = "constant(1.0)"
+[[arms]]
+name = "decay"
+rule = "SGD"
+lr = "exponential_decay(decay_steps=steps, decay_rate=0.01)"
+"""
+UPDATES = 2 * 2 * 4 * 40
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "my.toml").write_text(TOML)
+    return "my.toml"
+
+
+def stored(folder):
+    return [run_from_text(path.read_text()) for path in sorted((folder / "runs").glob("*.json"))]
+
+
+def test_a_study_prints_its_verdict_and_writes_its_page(file, tmp_path, capsys):
+    assert main(["study", file, "--store", "s"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("Not enough seeds to judge decay for SGD on quadratic (4 seeds, and a claim")
+    assert "0 of 8" in out
+    assert out.rstrip().endswith("Page: s/report.html")
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert "\x1b" not in out
+    page = (tmp_path / "s" / "report.html").read_text()
+    assert "tapered study my.toml --store=s" in page
+    assert main(["study", file, "--store", "s"]) == 0
+    assert capsys.readouterr().out == out
+    assert (tmp_path / "s" / "report.html").read_text() == page
+
+
+def test_json_is_one_object(file, capsys):
+    assert main(["study", file, "--seeds", "2", "--steps", "5", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["study"], found["runs"], found["updates"]) == ("small", 8, 40)
+    assert found["comparisons"][0]["verdict"] == "not enough seeds"
+    assert re.fullmatch(r"studies/small-[0-9a-f]{8}", found["folder"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["study", "bmo"], 2, "tapered: 'bmo' is no built-in study; try \"bmi\""),
+        (["study", "none.toml"], 2, "none.toml cannot be read"),
+        (["study", "my.toml", "--seeds", "0"], 2, "seeds: "),
+        (["study", "my.toml", "--seeds", "x"], 2, "--seeds"),
+        (["study", "my.toml", "--sede", "1"], 2, "--sede"),
+        (["study"], 2, "FILE"),
+        (["studdy", "bmi"], 2, "study"),
+        (["study", "my.toml", "--store", "my.toml"], 3, "my.toml is a file"),
+        (["schedule", "exponential_decay(0.15, 1"], 2, "exponential_decay(0.15, 1"),
+        (["schedule", "cosine"], 2, "cosine"),
+    ],
+)
+def test_wrong_usage_is_a_sentence(file, capsys, arguments, code, message):
+    assert file
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in re.sub(r"\s*│?\n│?\s*", " ", err)
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(file, capsys):
+    assert main(["study", file.replace("my", "none"), "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_raising_model_is_a_failed_run(file, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\nfrom tapered.workload import quadratic\n"
+        "def loss(outputs, targets): raise RuntimeError('boom')\nproblem = replace(quadratic(), loss=loss)\n"
+    )
+    (tmp_path / file).write_text(TOML.replace('"quadratic"', '"mine.py:problem"'))
+    assert main(["study", file]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("tapered: arm 'constant', peak 0.05, seed 0 raised RuntimeError")
+    assert "Traceback" not in err
+
+
+def test_an_error_nobody_foresaw_is_said_and_fails(capsys, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("x")
+
+    monkeypatch.setattr(cli, "app", broken)
+    assert main(["study", "bmi"]) == 1
+    assert "(KeyError; --debug shows where)" in capsys.readouterr().err
+
+
+def test_another_study_in_the_folder_is_refused(file, capsys):
+    assert main(["study", file, "--store", "s", "--steps", "3", "--seeds", "1"]) == 0
+    assert main(["study", file, "--store", "s", "--steps", "4", "--seeds", "1"]) == 3
+    assert "study.steps: 3 there, 4 now" in capsys.readouterr().err
+
+
+def test_version_and_help(capsys):
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+    assert main(["--help"]) == 0
+    assert "study" in capsys.readouterr().out
+
+
+def test_a_schedule_is_shown_and_drawn(tmp_path, capsys):
+    assert main(["schedule", "hold(100).then(cooldown(50))", "--out", str(tmp_path / "a.svg")]) == 0
+    out = capsys.readouterr().out
+    rows = [line.strip().split(maxsplit=2) for line in out.splitlines()]
+    assert ["100", "1", "hold ends, cooldown begins"] in rows
+    assert ["101", "0.98"] in rows
+    assert ["150", "0", "cooldown ends"] in rows
+    assert max(len(line) for line in out.splitlines() if not line.startswith("Drawn")) <= 80
+    assert (tmp_path / "a.svg").read_text().lstrip().startswith("<")
+
+
+def test_a_schedule_is_shown_as_far_as_asked(capsys):
+    assert main(["schedule", "exponential_decay(0.5, 10, 0.5)", "--steps", "11"]) == 0
+    assert "10     0.25  last step" in capsys.readouterr().out
+    assert main(["schedule", "exponential_decay(0.5, 10, 0.5)", "--steps", "0"]) == 2
+    assert main(["schedule", "linear(steps=9)", "--out", "a.gif"]) == 2
+
+
+def run(arguments, **options):
+    code = "import sys; from tapered.cli import main; sys.exit(main(sys.argv[1:]))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def wait_until(condition, process):
+    for _ in range(3000):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    raise AssertionError
+
+
+def test_interrupted_and_started_again_is_as_if_undisturbed(file, tmp_path):
+    folder = tmp_path / "s"
+    (tmp_path / file).write_text(TOML.replace("steps = 40", "steps = 200"))
+    process = run(["study", file, "--store", "s"], cwd=tmp_path)
+    wait_until(lambda: len(list(folder.glob("runs/*.json"))) >= 3, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Stopping after this step" in err
+    assert "To go on: tapered study my.toml --store=s" in err
+    before = {run.key: run.step for run in stored(folder)}
+    assert 0 < sum(before.values()) < 5 * UPDATES
+    assert main(["study", file, "--store", "s"]) == 0
+    assert main(["study", file, "--store", "undisturbed"]) == 0
+    assert stored(folder) == stored(tmp_path / "undisturbed")
+    assert sum(run.step for run in stored(folder)) == 5 * UPDATES
+
+
+def test_a_second_interrupt_stops_at_once(file, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom dataclasses import replace\nfrom tapered.workload import quadratic\n"
+        "def loss(outputs, targets):\n"
+        "    open('begun', 'w').close()\n"
+        "    time.sleep(60)\n"
+        "problem = replace(quadratic(), loss=loss)\n"
+    )
+    (tmp_path / file).write_text(TOML.replace('"quadratic"', '"slow.py:problem"'))
+    process = run(["study", file, "--store", "s"], cwd=tmp_path)
+    wait_until((tmp_path / "begun").exists, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert (out, "Traceback" in err) == ("", False)
+    assert "Stopped at once" in err
+    assert not (tmp_path / "s" / "owner").exists()
+
+
+def test_killed_and_started_again_is_as_if_undisturbed(file, tmp_path):
+    folder = tmp_path / "s"
+    (tmp_path / file).write_text(TOML.replace("steps = 40", "steps = 100"))
+    process = run(["study", file, "--store", "s"], cwd=tmp_path)
+    wait_until(lambda: len(list(folder.glob("runs/*.json"))) >= 5, process)
+    process.kill()
+    process.communicate()
+    assert main(["study", file, "--store", "s"]) == 0
+    assert main(["study", file, "--store", "undisturbed"]) == 0
+    assert stored(folder) == stored(tmp_path / "undisturbed")
+    assert (folder / "report.html").read_text().replace("--store=s<", "--store=undisturbed<") == (
+        tmp_path / "undisturbed" / "report.html"
+    ).read_text()
+
+
+def test_help_brings_in_nothing_heavy():
+    code = "import sys; from tapered import cli; print([m for m in ('optuna', 'scipy', 'plotly') if m in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout == "[]\n"
