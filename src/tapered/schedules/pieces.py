@@ -94,7 +94,8 @@ class piecewise_interpolate(Schedule):
         piece = np.minimum(np.searchsorted(points, steps, side="right"), len(points) - 1)
         u = np.minimum((steps - points[piece - 1]) / (points[piece] - points[piece - 1]), 1.0)
         left = curves.fall(self.shape, u)
-        return values[piece - 1] * left + values[piece] * (1.0 - left)
+        interpolated: Floats = values[piece - 1] * left + values[piece] * (1.0 - left)
+        return interpolated
 
     @property
     def horizon(self) -> int:

@@ -42,7 +42,7 @@ def picture(schedule: Schedule) -> str:
     peak = int(np.argmax(values))
     caption = f"step 0: {values[0]:.4g}, peak {values[peak]:.4g} at {steps[peak]}, step {steps[-1]}: {values[-1]:.4g}"
     text = escape(str(schedule))
-    shown = text if len(str(schedule)) <= 70 else escape(str(schedule)[:67]) + "..."
+    shown = text if len(str(schedule)) <= 63 else escape(str(schedule)[:60]) + "..."
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{WIDTH}" height="{HEIGHT}" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="monospace" font-size="11" fill="currentColor">'
