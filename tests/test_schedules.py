@@ -24,6 +24,7 @@ from tapered.schedules import (
     parse,
     tabulate,
     warmup,
+    warmup_stable_decay,
 )
 
 every = pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
@@ -120,6 +121,12 @@ def test_the_last_mark_is_the_horizon(text):
     schedule = parse(text)
     ends = [step for step, _ in schedule.marks()]
     assert ends[-1] == schedule.horizon
+
+
+def test_warmup_stable_decay_may_have_no_warmup():
+    without = warmup_stable_decay(0.1, warmup_steps=0, stable_steps=4, decay_steps=5)
+    assert without == 0.1 * hold(4).then(cooldown(5, shape="1-sqrt"))
+    assert warmup_stable_decay(warmup_steps=0, stable_steps=4, decay_steps=5) == hold(4).then(cooldown(5, "1-sqrt"))
 
 
 def test_marks_say_what_happens():

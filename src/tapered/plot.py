@@ -51,9 +51,7 @@ def save(schedule: Schedule, steps: int, path: str | os.PathLike[str]) -> None:
 
     kind = Path(path).suffix
     if kind not in {".svg", ".png"}:
-        raise ValueError(
-            f"a schedule is drawn as .svg or .png, got {os.fspath(path)!r}; write for example schedule.svg"
-        )
+        raise ValueError(f"a picture is written as .svg or .png, got {os.fspath(path)!r}; write for example rate.svg")
     figure = _figure(schedule, steps)
     # A date, and identifiers salted at random, would make each file another.
     with mpl.rc_context({"svg.hashsalt": "tapered"}):

@@ -219,16 +219,5 @@ def _plain(value: object) -> object:
 
 
 # At the end, since these are schedules themselves and need the class above.
-from tapered.schedules.operators import (  # noqa: E402  # see the line above
-    added,
-    clamp,
-    constant,
-    cooled,
-    delayed,
-    product,
-    repeat,
-    scaled,
-    staircase,
-    then,
-    until,
-)
+from tapered.schedules.operators import added, constant, product, scaled  # noqa: E402, I001  # first, the next need it
+from tapered.schedules.methods import clamp, cooled, delayed, repeat, staircase, then, until  # noqa: E402  # as above

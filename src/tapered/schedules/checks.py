@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Annotated, Any, Literal, SupportsIndex, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 LARGEST_STEP = 2**53  # the last whole number up to which float64 holds every one
 
@@ -150,6 +150,7 @@ Number = Annotated[float, NUMBER]
 Positive = Annotated[float, Within("a finite number above 0", above=0)]
 NotNegative = Annotated[float, Within("a finite number from 0 up", least=0)]
 Unit = Annotated[float, Within("a number from 0 to 1", least=0, most=1)]
+Below = Annotated[float, Within("a number from 0 to below 1", least=0, most=math.nextafter(1.0, 0.0))]
 Span = Annotated[float, Within("a number of steps above 0", above=0, most=LARGEST_STEP, whole="where it is")]
 Steps = Annotated[int, Within("a whole number of steps from 1 up", least=1, most=LARGEST_STEP, whole="always")]
 Index = Annotated[int, Within("a whole number from 0 up", least=0, most=LARGEST_STEP, whole="always")]
@@ -183,6 +184,11 @@ def converted(owner: str, example: str, field: str, convert: Callable[[object], 
     raise kind(refusal(owner, example, field, convert.expected, value))  # type: ignore[attr-defined]  # as above
 
 
+def argument(owner: str, example: str, field: str, kind: Any, value: object) -> Any:
+    """An argument of a function, of one of the kinds above."""
+    return converted(owner, example, field, kind.__metadata__[0], value)
+
+
 def refusal(owner: str, example: str, field: str, expected: str, value: object) -> str:
     """The sentence in which an argument is refused."""
     return f"{owner}: {field} must be {expected}, got {value!r:.80}; write for example {example}"
@@ -192,11 +198,14 @@ def step(value: object, what: str = "step") -> int:
     """A step as an int: whole, from 0 up, and exact in float64."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # it says so
+    except TypeError:
+        number = None
+    if number is None:
         raise TypeError(
             f"{what} must be a whole number of completed updates, got {value!r:.80}; write for example schedule(100)"
         )
-    number = operator.index(value)
     if not 0 <= number <= LARGEST_STEP:
         raise ValueError(
             f"{what} must be a number of completed updates from 0 to 2**53, got {number}; "

@@ -152,6 +152,8 @@ class cyclic(Schedule):
         return values
 
     def _marks(self) -> Iterator[tuple[int, str]]:
-        for cycle in itertools.count():
-            yield math.ceil(cycle * self._period + self.up), "peak"
-            yield math.ceil((cycle + 1) * self._period), "low"
+        turns = itertools.chain.from_iterable(
+            ((cycle * self._period + self.up, "peak"), ((cycle + 1) * self._period, "low"))
+            for cycle in itertools.count()
+        )
+        return ((math.ceil(at), note) for at, note in turns)

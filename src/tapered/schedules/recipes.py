@@ -8,7 +8,7 @@ from tapered.schedules.base import CooldownShape, Schedule
 from tapered.schedules.basic import cooldown, exponential_warmup, hold, warmup
 from tapered.schedules.decays import power_decay
 from tapered.schedules.exponentials import exponential_decay
-from tapered.schedules.pieces import piecewise_constant, piecewise_interpolate
+from tapered.schedules.pieces import Boundaries, piecewise_constant, piecewise_interpolate
 
 
 def warmup_stable_decay(
@@ -53,6 +53,10 @@ def multistep_decay(initial: float = 1.0, *, milestones: Sequence[float], gamma:
         >>> multistep_decay(1.0, milestones=(30, 80), gamma=0.5)
         piecewise_constant((30, 80), values=(1.0, 0.5, 0.25), switch="at")
     """
+    example = "multistep_decay(0.1, milestones=(30, 80), gamma=0.1)"
+    initial = checks.argument("multistep_decay", example, "initial", checks.Number, initial)
+    gamma = checks.argument("multistep_decay", example, "gamma", checks.Positive, gamma)
+    milestones = checks.argument("multistep_decay", example, "milestones", Boundaries, milestones)
     values = [initial * gamma**passed for passed in range(len(milestones) + 1)]
     return piecewise_constant(tuple(milestones), tuple(values), switch="at")
 
@@ -86,10 +90,25 @@ def one_cycle(
         >>> one_cycle(0.1, total_steps=100)(29), one_cycle(0.1, total_steps=100).horizon
         (0.1, 99)
     """
+    example = "one_cycle(0.1, total_steps=1000)"
+    checks.converted("one_cycle", example, "convention", checks.Choice(("torch", "optax")), convention)
+    for field, kind, value in (
+        ("peak", checks.Number, peak),
+        ("total_steps", checks.Steps, total_steps),
+        ("pct_start", checks.Unit, pct_start),
+        ("div_factor", checks.Positive, div_factor),
+        ("final_div_factor", checks.Positive, final_div_factor),
+    ):
+        checks.argument("one_cycle", example, field, kind, value)
     if convention == "torch":
         turns = [pct_start * total_steps - 1, 2 * pct_start * total_steps - 2, total_steps - 1]
     else:
         turns = [int(pct_start * total_steps), int(0.85 * total_steps), total_steps]
+    if turns[0] <= 0:
+        raise ValueError(
+            f"one_cycle has no step before its peak, got total_steps={total_steps}, pct_start={pct_start}; "
+            f"write for example {example}"
+        )
     first = peak / div_factor
     values = [first, peak, first, first / final_div_factor]
     if not three_phase:
@@ -126,6 +145,9 @@ def power(peak: float, *, tokens_per_step: float, batch_size: float, a: float = 
         >>> rate(0), round(rate(100_000), 5)
         (0.02, 0.00201)
     """
+    example = "power(0.02, tokens_per_step=2**20, batch_size=256)"
+    for field, value in (("tokens_per_step", tokens_per_step), ("batch_size", batch_size), ("a", a)):
+        checks.argument("power", example, field, checks.Positive, value)
     # n = (k + 1) / (1 / tokens_per_step), the form that power_decay has
     return power_decay(batch_size * a, b, timescale=1.0 / tokens_per_step).clamp(high=peak)
 
@@ -151,7 +173,5 @@ def untuned_exponential_warmup(beta2: float = 0.999) -> Schedule:
 
 
 def _distance(beta2: float) -> float:
-    beta2 = checks.plain(beta2)
-    if not 0.0 <= beta2 < 1.0:
-        raise ValueError(f"beta2 must be a number from 0 to below 1, got {beta2}; write for example beta2=0.999")
-    return 1.0 - beta2
+    given: float = checks.argument("untuned warmup", "untuned_linear_warmup(0.999)", "beta2", checks.Below, beta2)
+    return 1.0 - given

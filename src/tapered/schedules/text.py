@@ -9,7 +9,18 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tapered.schedules import basic, checks, cosines, decays, exponentials, linear_cosines, operators, pieces, recipes
+from tapered.schedules import (
+    basic,
+    checks,
+    cosines,
+    decays,
+    exponentials,
+    linear_cosines,
+    methods,
+    operators,
+    pieces,
+    recipes,
+)
 from tapered.schedules.base import Schedule, as_schedule
 
 KINDS: dict[str, type[Schedule]] = {
@@ -59,13 +70,13 @@ OPERATORS: dict[str, type[Schedule]] = {
         operators.scaled,
         operators.product,
         operators.added,
-        operators.then,
-        operators.clamp,
-        operators.delayed,
-        operators.until,
-        operators.repeat,
-        operators.staircase,
-        operators.cooled,
+        methods.then,
+        methods.clamp,
+        methods.delayed,
+        methods.until,
+        methods.repeat,
+        methods.staircase,
+        methods.cooled,
     )
 }
 
@@ -133,13 +144,12 @@ class _Reader:
         return self.apply(node, operator.mul if isinstance(node.op, ast.Mult) else operator.add, left, right)
 
     def call(self, node: ast.Call) -> Any:
-        arguments = [self.read(argument) for argument in node.args]
-        named = {}
-        for keyword in node.keywords:
-            if keyword.arg is None:
-                raise self.refusal(node, "arguments are written out, without **")
-            named[keyword.arg] = self.read(keyword.value)
-        return self.apply(node, self.callee(node.func), *arguments, **named)
+        function = self.callee(node.func)
+        names = [keyword.arg for keyword in node.keywords]
+        if None in names or len(set(names)) < len(names):
+            raise self.refusal(node, "each argument is written out once, without **")
+        named = {str(keyword.arg): self.read(keyword.value) for keyword in node.keywords}
+        return self.apply(node, function, *(self.read(argument) for argument in node.args), **named)
 
     def callee(self, node: ast.expr) -> Callable[..., Any]:
         if isinstance(node, ast.Name):
@@ -195,11 +205,11 @@ def from_dict(values: Mapping[str, Any]) -> Schedule:
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"from_dict takes a mapping, got {values!r:.80}; {_DICT}")
-    name, known = values.get("name"), KINDS | OPERATORS
+    name, known = str(values.get("name")), KINDS | OPERATORS
     if name in FUNCTIONS:
         raise ValueError(f"{name} holds Python code, which no dict can carry; make it in Python")
     if name not in known:
-        raise ValueError(f"no schedule has the name {name!r:.80}{checks.suggestion(str(name), known)}; {_DICT}")
+        raise ValueError(f"no schedule has the name {name!r:.80}{checks.suggestion(name, known)}; {_DICT}")
     arguments = {key: _value(value) for key, value in values.items() if key != "name"}
     unknown = _unknown_argument(known[name], arguments)
     if unknown:
