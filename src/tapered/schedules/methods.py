@@ -60,7 +60,11 @@ class then(_Method):
 
     def _values(self, steps: Floats) -> Floats:
         later = steps - self._join
-        return np.where(later < 0, self.schedule._values(steps), self.following._values(np.maximum(later, 0.0)))
+        before = later < 0
+        if before.all():
+            return self.schedule._values(steps)
+        following = self.following._values(np.maximum(later, 0.0))
+        return np.where(before, self.schedule._values(steps), following) if before.any() else following
 
     @property
     def horizon(self) -> int | None:

@@ -112,4 +112,5 @@ class added(_Pair):
 
 
 def bracketed(schedule: Schedule, needed: bool) -> str:  # noqa: FBT001  # reads well where it is called
+    """The schedule's text, in brackets where they are needed."""
     return f"({schedule})" if needed else str(schedule)

@@ -1,5 +1,6 @@
 """Many schedules as one table."""
 
+import math
 from collections.abc import Sequence
 from typing import SupportsIndex
 
@@ -29,8 +30,12 @@ def tabulate(schedules: Sequence[Schedule], stop: SupportsIndex, start: Supports
     tables = np.empty((len(schedules), max(checks.step(stop, "stop") - checks.step(start, "start"), 0)))
     for shape, rows in sharing.items():
         table = shape.table(stop, start)
+        furthest = float(np.abs(table).max(initial=0.0))
         for row in rows:
-            tables[row] = _on(table, schedules[row], stop, start)
+            factor = _factor(schedules[row])
+            if not math.isfinite(factor * furthest):
+                schedules[row].table(stop, start)  # raises, and says where
+            np.multiply(factor, table, out=tables[row])
     return tables
 
 
@@ -38,9 +43,5 @@ def _shape(schedule: Schedule) -> Schedule:
     return schedule.schedule if isinstance(schedule, scaled) else schedule
 
 
-def _on(shape_table: Floats, schedule: Schedule, stop: SupportsIndex, start: SupportsIndex) -> Floats:
-    if not isinstance(schedule, scaled):
-        return shape_table
-    with np.errstate(over="ignore"):
-        values = schedule.factor * shape_table
-    return values if np.isfinite(values).all() else schedule.table(stop, start)  # which says where it overflows
+def _factor(schedule: Schedule) -> float:
+    return schedule.factor if isinstance(schedule, scaled) else 1.0
