@@ -111,6 +111,12 @@ def test_plot_data_is_what_the_runs_say(result):
     assert data.differences == (report.Bars(NASTY, (0, 1, 2), (0.5, 0.5, 0.5)),)
 
 
+def test_an_infinite_gain_is_no_bar(result):
+    [found] = result.comparisons
+    endless = replace(result, comparisons=(replace(found, gains=(inf, -inf, 0.5)),))
+    assert plot_data(endless).differences[0].gains == (None, None, 0.5)
+
+
 def test_an_arm_keeps_its_colour_and_dash(result):
     drawn = figures(plot_data(result))
     lines = [t for f in drawn.values() for t in f["data"] if t.get("line", {}).get("color")]

@@ -11,6 +11,7 @@ from tapered import study as studies
 from tapered.load import StudyFileError, load
 from tapered.result import analyse, best_peak, summarise
 from tapered.runs import Run
+from tapered.store import StoreError
 from tapered.study import (
     RunError,
     conclude,
@@ -22,6 +23,7 @@ from tapered.study import (
     train_runs,
 )
 from tapered.study_file import STEPS, Study, to_toml
+from tapered.train import evaluate
 
 TINY = """
 name = "tiny"
@@ -201,6 +203,30 @@ def test_a_changed_workload_file_is_another_study(tmp_path):
     )
 
 
+def test_the_test_split_is_evaluated_at_the_best_peaks(tmp_path):
+    found = load("bmi", seeds=2, steps=5)
+    with open_store(found, tmp_path / "s") as store:
+        runs = train_runs(found, store)
+        result = conclude(found, store, runs)
+        arm = result.arms[1]
+        rule = found.study.arms[1].build()
+        expected = [evaluate(found.workload, store.row(run, rule), "test") for run in arm.best.runs]
+    assert arm.test == {name: tuple(e[name] for e in expected) for name in ("loss", "accuracy")}
+    gains = [a - b for a, b in zip(result.arms[0].test["loss"], arm.test["loss"], strict=True)]
+    assert result.comparisons[0].test.mean == pytest.approx(sum(gains) / 2)
+
+
+def test_a_full_disk_is_no_failed_run(tmp_path, monkeypatch):
+    def full(*_):
+        raise StoreError("no space")
+
+    found = loaded(tmp_path)
+    with open_store(found, tmp_path / "s") as store:
+        monkeypatch.setattr(store, "put", full)
+        with pytest.raises(StoreError, match="no space"):
+            train_runs(found, store)
+
+
 def test_keys_are_unique_and_follow_what_makes_the_run(tmp_path):
     found = loaded(tmp_path)
     keys = [planned.run.key for planned in plan(found)]
@@ -261,6 +287,7 @@ def test_the_frozen_copy_reads_back_as_the_same_study(tmp_path):
         ('rule = "SGD"', 'rule = "SDG"', "rule='SDG' is unknown; try \"SGD\""),
         ('rule = "SGD"', 'rule = "SGD"\nhypers = { momentm = 0.9 }', "hypers has 'momentm'"),
         ('rule = "SGD"', 'rule = "SGD"\noptions = { amsgrad = true }', "options .* do not fit SGD"),
+        ('rule = "SGD"', 'rule = "SGD"\nfixed = true\npeaks = { low = 1, high = 9, count = 2 }', "exclude each other"),
         ('rule = "SGD"', 'rule = "SGD"\npeaks = { low = 1, high = 9, count = 3 }', "3 peaks and the study 2"),
         ("constant(1.0)", "constnat(1.0)", "arm 'constant': lr = 'constnat"),
         ("constant(1.0)", "__import__('os')", "arm 'constant': lr = "),

@@ -103,14 +103,14 @@ def test_adam_against_a_plain_torch_loop():
 
 
 def test_dropout_follows_seed_and_step():
-    problem, rule = noisy(), rules.SGD()
-    row = start(problem, rule, 0)
+    problem, rule, expected = noisy(), rules.SGD(), []
     model = problem.build(0).train()
-    torch.manual_seed(generator_seed(0, "step", 0))
-    inputs, targets = gather(problem.train, problem.batch(0, 0))
-    expected = problem.loss(model(inputs), targets).item()
-    [row] = advance(problem, [row], [tabulate(rule, 1, lr=0.1)], 1)
-    assert row.losses == ((0, expected),)
+    for step in range(3):
+        torch.manual_seed(generator_seed(0, "step", step))
+        inputs, targets = gather(problem.train, problem.batch(0, step))
+        expected.append((step, problem.loss(model(inputs), targets).item()))
+    [row] = advance(problem, [start(problem, rule, 0)], [tabulate(rule, 3, lr=0.0)], 3)
+    assert list(row.losses) == expected
 
 
 def test_a_row_that_diverges_stops_and_its_neighbour_does_not_notice():

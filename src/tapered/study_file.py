@@ -120,8 +120,6 @@ class Arm(Strict):
             name: read_schedule(value, steps, f"arm {self.name!r}: hypers.{name}") if isinstance(value, str) else value
             for name, value in self.hypers.items()
         }
-        if "peak" in rule.hypers and peak is not None:
-            given.setdefault("peak", peak)
         return tabulate(rule, steps, lr=self.schedule(steps, peak), **given)
 
 
