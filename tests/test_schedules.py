@@ -60,6 +60,17 @@ def test_a_table_holds_the_bits_of_the_calls_far_out(schedule):
         assert table.tolist() == [schedule(step) for step in range(start, start + length)]
 
 
+@every
+@pytest.mark.parametrize("length", [8191, 8192, 8193, 16_385])
+def test_long_tables_hold_the_bits_of_short_ones(schedule, length):
+    whole = schedule.table(3 + length, 3)
+    assert len(whole) == length
+    for edge in range(8180, min(8200, length)):
+        assert whole[edge] == schedule(3 + edge)
+    assert whole[-20:].tobytes() == schedule.table(3 + length, length - 17).tobytes()
+    assert whole[-1] == schedule(2 + length)
+
+
 @pytest.mark.parametrize("text", ENDING)
 def test_past_its_horizon_it_holds_its_last_value(text):
     schedule = parse(text)
