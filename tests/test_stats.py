@@ -87,7 +87,7 @@ def test_diverged_pairs_are_tested_by_signed_ranks():
     said = verdict(result)
     assert (said.word, said.reason) == (
         "helps",
-        "2 pairs with a diverged run leave no interval; signed ranks decide",
+        "no interval, since 2 pairs had one run diverge; signed ranks decide",
     )
     assert verdict(paired([-x for x in d])).word == "hurts"
     assert verdict(paired([inf, -inf, inf, -inf, 1, -1, 1, -1])).word == "no evidence"

@@ -147,6 +147,7 @@ def test_equal_arms_are_no_evidence(tmp_path):
     assert result.comparisons[0].verdict.word == "no evidence"
     assert result.comparisons[0].paired.ties == 8
     assert result.comparisons[0].p == 1.0
+    assert ": the two are equal at all 8 seeds, 0 of 8 seeds better, p = 1;" in result.sentence
 
 
 def test_decay_helps_on_the_noisy_quadratic(tmp_path):
@@ -419,6 +420,21 @@ def test_several_comparisons_are_corrected():
     assert len(result.sentence.splitlines()) == 2
 
 
+def test_when_everything_diverged_nothing_is_claimed():
+    lost = {0.1: [nan] * 8, 0.3: [nan] * 8}
+    result = fake({"constant": lost, "cosine": lost}, test=True)
+    assert result.sentence == "No verdict on cosine for Adam on toy: every run of it and of constant diverged."
+    assert "32 runs diverged" in " ".join(result.caveats)
+
+
+def test_one_seed_is_not_enough():
+    result = fake({"constant": {0.3: [1.0]}, "cosine": {0.3: [0.5]}}, test=True)
+    assert result.sentence == (
+        "Not enough seeds to judge cosine for Adam on toy (1 seed, and a claim at alpha = 0.05 needs at least 8): "
+        "validation loss lower by 0.5, 1 of 1 seeds better, p = 1; best peaks 0.3 (cosine) and 0.3 (constant)."
+    )
+
+
 def test_one_arm_has_nothing_to_be_compared_with():
     assert fake({"constant": BASE}).sentence == "fake has one tuned arm and nothing to compare it with."
 
@@ -437,7 +453,7 @@ def test_diverged_runs_rank_a_peak_behind_every_whole_one():
 def test_a_comparison_with_diverged_runs_says_so():
     half = {0.3: [nan, *BASE[0.3][1:]]}
     result = fake({"constant": half, "cosine": {0.3: better(0.5)[0.3]}}, test=False)
-    assert "1 pairs with a diverged run leave no interval" in result.sentence
+    assert "no interval, since 1 pair had one run diverge" in result.sentence
     assert "nan" not in result.sentence
     assert any("best peak contains diverged" in caveat for caveat in result.caveats)
     json.dumps(result.caveats, allow_nan=False)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from tapered.load import Loaded
 from tapered.runs import Run
-from tapered.stats import Direction, Paired, Verdict, gains, holm, paired, verdict
+from tapered.stats import Direction, Paired, Verdict, counted, gains, holm, paired, verdict
 from tapered.study_file import Arm
 
 
@@ -222,6 +222,8 @@ def _sentence(loaded: Loaded, arm: ArmResult, baseline: ArmResult, result: Paire
         "no evidence": f"no evidence that {arm.name} matters for {where}",
         "not enough seeds": f"not enough seeds to judge {arm.name} for {where} ({said.reason})",
     }[said.word]
+    if result.ties == result.n and arm.best.mean is None:
+        return f"No verdict on {arm.name} for {where}: every run of it and of {baseline.name} diverged."
     peaks = f"best peaks {arm.best.peak:.3g} ({arm.name}) and {baseline.best.peak:.3g} ({baseline.name})"
     start = start[0].upper() + start[1:]
     return f"{start}: {_amount(loaded, result, said)}, {result.wins} of {result.n} seeds better, p = {p:.2g}; {peaks}."
@@ -229,7 +231,7 @@ def _sentence(loaded: Loaded, arm: ArmResult, baseline: ArmResult, result: Paire
 
 def _amount(loaded: Loaded, result: Paired, said: Verdict) -> str:
     """The mean difference in the metric's own unit, with its interval."""
-    if result.mean is None:
+    if result.mean is None or result.ties == result.n:
         return said.reason
     better, worse = ("lower", "higher") if loaded.study.direction == "minimize" else ("higher", "lower")
     word, sign = (better, 1) if result.mean >= 0 else (worse, -1)
@@ -249,7 +251,7 @@ def _caveats(loaded: Loaded, arms: Sequence[ArmResult], comparisons: Sequence[Co
     ]
     diverged = sum(is_diverged(run) for arm in arms for peak in arm.peaks for run in peak.runs)
     if diverged:
-        said.append(f"{diverged} runs diverged; they rank last and are counted.")
+        said.append(f"{counted(diverged, 'run')} diverged, ranked last and counted.")
     if any(arm.best.diverged for arm in arms if not arm.fixed):
         said.append("An arm's best peak contains diverged runs.")
     if len(comparisons) > 1:

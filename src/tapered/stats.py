@@ -208,13 +208,15 @@ def verdict(result: Paired, *, alpha: float = 0.05, delta: float | None = None, 
     needed = seeds_needed(alpha)
     if p is None or result.n < needed:
         return Verdict(
-            "not enough seeds", f"{result.n} seeds, and a claim at alpha = {alpha:g} needs at least {needed}"
+            "not enough seeds", f"{counted(result.n, 'seed')}, and a claim at alpha = {alpha:g} needs at least {needed}"
         )
     if result.ties == result.n:
         return Verdict("no evidence", f"the two are equal at all {result.n} seeds")
     if result.low is None or result.high is None:
         word = _side(p < alpha, result.wins - result.losses)
-        return Verdict(word, f"{result.one_sided} pairs with a diverged run leave no interval; signed ranks decide")
+        return Verdict(
+            word, f"no interval, since {counted(result.one_sided, 'pair')} had one run diverge; signed ranks decide"
+        )
     if result.low == result.high:
         return Verdict("no evidence", f"all {result.n} differences are the same; does the workload follow its seed?")
     return _by_interval(result.low, result.high, significant=p < alpha, delta=delta)
@@ -233,6 +235,15 @@ def _side(significant: bool, balance: float) -> Word:  # noqa: FBT001 - private,
     if not significant:
         return "no evidence"
     return "helps" if balance > 0 else "hurts"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "seed"), counted(0, "seed")
+    ('1 seed', '0 seeds')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def holm(p: Sequence[float]) -> list[float]:
