@@ -102,6 +102,19 @@ def test_resumes_bit_for_bit(ours, options) -> None:
     assert torch.equal(weights(straight), weights(resumed))
 
 
+def test_a_loaded_state_is_not_written() -> None:
+    net = model()
+    first = tapered.Adam(net.parameters(), lr=0.01)
+    train(net, first, 0, 3)
+    state = first.state_dict()
+    kept = copy.deepcopy(state)
+    second = tapered.Adam(net.parameters(), lr=0.01)
+    second.load_state_dict(state)
+    train(net, second, 3, 6)
+    for key, tensors in kept["state"].items():
+        assert all(torch.equal(state["state"][key][name], tensor) for name, tensor in tensors.items())
+
+
 @pytest.mark.parametrize(("ours", "options"), EVERY)
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
 def test_copies_go_on_alone(ours, options, clone) -> None:
