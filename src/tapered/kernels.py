@@ -3,6 +3,7 @@
 prepare(rule, params, states, steps) looks at everything that stays the same once; what it returns is called every step.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -100,8 +101,14 @@ def fused_kernel(
         return None
     columns = {name: [state[name] for state in states] for name in states[0]}
     match rule:
-        case rules.Adam(epsilon="outside", decay="l2" | "decoupled"):
+        case rules.Adam(epsilon="outside"):
             return fused_adam(rule, params, columns, list(steps), maximize=maximize)
+        case rules.Adam(epsilon="hat") if device == "cpu" and len({int(step) for step in steps}) == 1:
+            outside = fused_adam(rule, params, columns, list(steps), maximize=maximize)
+            # beside the corrected root the same epsilon is 1 / sqrt(1 - beta2^t) times as large
+            return lambda grads, hyper: outside(
+                grads, {**hyper, "eps": hyper["eps"] / math.sqrt(1 - hyper["beta2"] ** int(steps[0]))}
+            )
         case rules.Adagrad():
             return fused_adagrad(params, columns, list(steps), maximize=maximize)
         case rules.SGD(rate_in_momentum=False):
