@@ -177,6 +177,36 @@ def test_numbers_go_to_the_front_of_products():
     assert str((2 * hold(3)) * (3 * hold(4))) == "2.0 * (3.0 * hold(3) * hold(4))"
 
 
+A, B, C = hold(3), linear(0.3, end=0.1, steps=7), warmup(5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        (A * B * C, "hold(3) * linear(0.3, end=0.1, steps=7) * warmup(5)"),
+        (A * (B * C), "hold(3) * (linear(0.3, end=0.1, steps=7) * warmup(5))"),
+        (A + B + C, "hold(3) + linear(0.3, end=0.1, steps=7) + warmup(5)"),
+        (A + (B + C), "hold(3) + (linear(0.3, end=0.1, steps=7) + warmup(5))"),
+        (A * C + B, "hold(3) * warmup(5) + linear(0.3, end=0.1, steps=7)"),
+        (A * (C + B), "hold(3) * (warmup(5) + linear(0.3, end=0.1, steps=7))"),
+        ((A + C) * B, "(hold(3) + warmup(5)) * linear(0.3, end=0.1, steps=7)"),
+        (2 * (A + C), "2.0 * (hold(3) + warmup(5))"),
+        (2 * (3 * A), "2.0 * (3.0 * hold(3))"),
+        (2 * A * (C * A), "2.0 * hold(3) * (warmup(5) * hold(3))"),
+        ((2 * A).then(C), "(2.0 * hold(3)).then(warmup(5))"),
+        (2 * A.then(C), "2.0 * hold(3).then(warmup(5))"),
+        ((A * C).until(2), "(hold(3) * warmup(5)).until(2)"),
+        ((A + C).until(2), "(hold(3) + warmup(5)).until(2)"),
+        (A.then(C).then(A), "hold(3).then(warmup(5)).then(hold(3))"),
+        (A.then(C.then(A)), "hold(3).then(warmup(5).then(hold(3)))"),
+        (A.then(2 * C + 1), "hold(3).then(2.0 * warmup(5) + constant(1.0))"),
+    ],
+)
+def test_brackets_stand_where_they_are_needed(schedule, text):
+    assert str(schedule) == text
+    assert parse(text) == schedule
+
+
 def test_numpy_numbers_multiply_from_both_sides():
     assert np.float64(0.5) * warmup(9) == warmup(9) * np.float64(0.5) == 0.5 * warmup(9)
     assert np.float64(0.5) + warmup(9) == constant(0.5) + warmup(9)
@@ -203,6 +233,8 @@ def test_operators_do_what_they_say():
         0.125,
         0,
     ]
+    half = linear(1.0, 0.5, 10).repeat(3, m_mul=0.5)
+    assert [half(step) for step in (0, 10, 20, 29, 30, 31, 10**6)] == [1, 0.5, 0.25, 0.25 * 0.55, 0.125, 0.125, 0.125]
     assert (fall + 1)(5) == (1 + fall)(5) == 1.5
     assert fall.then(0.5 * hold(3)).table(15, 9).tolist() == [fall(9), 0.5, 0.5, 0.5, 0.5, 0.5]
     left = constant(0.8).cooldown(10, 4)

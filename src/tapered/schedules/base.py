@@ -59,9 +59,9 @@ class Schedule:
             ValueError: the step is below 0, or the value overflows.
         """
         at = checks.step(step)
-        # A pair, never one element: numpy treats an array of one as a broadcast scalar and then squares or takes roots
-        # where it would raise to a power, which rounds differently. From two elements on, an element's bits do not
-        # depend on its place or on the array's length.
+        # As an array, since numpy's and Python's scalars round otherwise than its vector loops do (of squares by power,
+        # one in twenty, on AVX512); and as a pair, since an array of one may be taken for a broadcast scalar, for which
+        # those loops have short cuts. From two elements on, an element's bits depend on no place and no length.
         with np.errstate(all="ignore"):
             value = float(self._values(np.array((at, at), dtype=np.float64))[0])
         if not math.isfinite(value):
