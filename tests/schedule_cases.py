@@ -71,7 +71,7 @@ ENDLESS = [
     'cyclic(0.1, low=0.01, up=8, down=3, mode="triangular2")',
     'cyclic(0.1, up=8, mode="exp_range", gamma=0.99)',
     "step_decay(0.1, step_size=6)",
-    "power(0.02, tokens_per_step=1000, batch_size=8)",
+    "power(0.02, tokens_per_step=1000, batch_size=8, a=4.6, b=-0.51)",
     "inverse_sqrt(0.1) * exponential_decay(decay_steps=50, decay_rate=0.5)",
     "2.0 * (constant(0.1) + inverse_sqrt())",
     "0.1 * warmup(10).then(inverse_sqrt(timescale=10, shift=10))",

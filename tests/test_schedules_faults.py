@@ -319,7 +319,7 @@ def test_arguments_of_other_recipes():
     with pytest.raises(TypeError, match=r"multistep_decay: milestones must be a list of steps from 0 up, got 3"):
         multistep_decay(0.1, milestones=3)
     with pytest.raises(ValueError, match=r"power: tokens_per_step must be a finite number above 0, got 0"):
-        power(0.02, tokens_per_step=0, batch_size=1)
+        power(0.02, tokens_per_step=0, batch_size=1, a=4.6, b=-0.51)
 
 
 @pytest.mark.parametrize("beta2", [1.0, -0.1, 1.5])

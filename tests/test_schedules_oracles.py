@@ -114,10 +114,10 @@ def test_power_laws_by_hand():
     assert inverse_sqrt(timescale=100, shift=100)(300) == 0.5
     assert power_decay(0.3, exponent=-2)(9) == pytest.approx(0.003, rel=1e-15)
     # Shen et al. 2024: min(eta_max, beta * a * n^b), n tokens
-    assert power(0.02, tokens_per_step=2**20, batch_size=256)(9999) == pytest.approx(
+    assert power(0.02, tokens_per_step=2**20, batch_size=256, a=4.6, b=-0.51)(9999) == pytest.approx(
         256 * 4.6 * (2**20 * 10_000) ** -0.51, rel=1e-12
     )
-    assert power(0.02, tokens_per_step=1, batch_size=256)(3) == 0.02
+    assert power(0.02, tokens_per_step=1, batch_size=256, a=4.6, b=-0.51)(3) == 0.02
 
 
 def test_untuned_warmups_by_hand():

@@ -127,25 +127,24 @@ def rex_decay(initial: float = 1.0, *, decay_steps: int) -> Schedule:
     return shape if initial == 1.0 else initial * shape
 
 
-def power(peak: float, *, tokens_per_step: float, batch_size: float, a: float = 4.6, b: float = -0.51) -> Schedule:
+def power(peak: float, *, tokens_per_step: float, batch_size: float, a: float, b: float) -> Schedule:
     """min(peak, batch_size * a * n^b), n = tokens_per_step * (k + 1) tokens seen: the Power scheduler.
 
-    Shen et al. 2024, with the constants of their models. Put a warmup before it with `*` and a cooldown after it with
-    `.cooldown(at, steps)`.
+    Shen et al. 2024. Put a warmup before it with `*` and a cooldown after it with `.cooldown(at, steps)`.
 
     Args:
-        peak: their eta_max, 0.02.
+        peak: their eta_max.
         tokens_per_step: tokens in an update.
         batch_size: their beta, sequences in an update.
-        a: amplitude of their fit.
-        b: exponent of their fit.
+        a: amplitude, from a fit to your own models.
+        b: exponent, from the same fit; below 0.
 
     Example:
-        >>> rate = power(0.02, tokens_per_step=4096 * 128, batch_size=128)
+        >>> rate = power(0.02, tokens_per_step=4096 * 128, batch_size=128, a=4.6, b=-0.51)
         >>> rate(0), round(rate(100_000), 5)
         (0.02, 0.00201)
     """
-    example = "power(0.02, tokens_per_step=2**20, batch_size=256)"
+    example = "power(0.02, tokens_per_step=2**20, batch_size=256, a=4.6, b=-0.51)"
     for field, value in (("tokens_per_step", tokens_per_step), ("batch_size", batch_size), ("a", a)):
         checks.argument("power", example, field, checks.Positive, value)
     # n = (k + 1) / (1 / tokens_per_step), the form that power_decay has
