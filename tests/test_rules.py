@@ -158,7 +158,7 @@ def test_pure_and_keeps_dtypes(case: Case, dtype: torch.dtype) -> None:
 def test_terms_sum_to_delta(case: Case) -> None:
     *_, (param, state) = trajectory(case)
     grad, hyper, t = problem()[1][0], hyper_at(case, STEPS), torch.tensor(STEPS + 1.0).double()
-    terms, _ = case.rule.terms(param, grad, state, hyper, t)
+    terms, _ = case.rule.terms(param, grad, state, case.rule.scalars(hyper, t))
     delta, _ = rules.update(case.rule, param, grad, state, hyper, t)
     total = None
     for term in terms.values():

@@ -13,6 +13,7 @@ from tapered.rules.base import Rule as Rule
 from tapered.rules.base import State as State
 from tapered.rules.base import Term as Term
 from tapered.rules.base import Terms as Terms
+from tapered.rules.base import added as added
 from tapered.rules.base import scalar_dtype as scalar_dtype
 from tapered.rules.base import update as update
 from tapered.rules.momentum import SGD as SGD

@@ -51,23 +51,27 @@ class RMSprop(Plain):
         names = [("grad_avg", self.centered), ("momentum_buffer", self.momentum)]
         return state | {name: torch.zeros_like(param) for name, there in names if there}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also `new`, 1 - alpha, and 1."""
+        return {**hyper, "new": 1 - hyper["alpha"], "one": torch.ones_like(hyper["alpha"] + t)}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`step`; or `gradient` and `momentum` where the rate sits in the buffer."""
-        g = l2("l2", param, grad, hyper)
-        lr, one = hyper["lr"], torch.ones_like(t)
-        new = {"square_avg": hyper["alpha"] * state["square_avg"] + (1 - hyper["alpha"]) * g * g}
+        g = l2("l2", param, grad, of)
+        lr, one = of["lr"], of["one"]
+        new = {"square_avg": of["alpha"] * state["square_avg"] + of["new"] * g * g}
         variance = new["square_avg"]
         if self.centered:
-            new["grad_avg"] = lerp(state["grad_avg"], g, 1 - hyper["alpha"])
+            new["grad_avg"] = lerp(state["grad_avg"], g, of["new"])
             variance = variance - new["grad_avg"] * new["grad_avg"]
-        direction = g / root(variance, hyper["eps"], self.epsilon)
+        direction = g / root(variance, of["eps"], self.epsilon)
         if not self.momentum:
             return {"step": Term(lr, one, direction)}, new
         old = state["momentum_buffer"]
         if self.rate_in_momentum:
-            new["momentum_buffer"] = hyper["momentum"] * old + lr * direction
-            return {"gradient": Term(lr, one, direction), "momentum": Term(one, hyper["momentum"], old)}, new
-        new["momentum_buffer"] = hyper["momentum"] * old + direction
+            new["momentum_buffer"] = of["momentum"] * old + lr * direction
+            return {"gradient": Term(lr, one, direction), "momentum": Term(one, of["momentum"], old)}, new
+        new["momentum_buffer"] = of["momentum"] * old + direction
         return {"step": Term(lr, one, new["momentum_buffer"])}, new
 
 
@@ -96,12 +100,15 @@ class Adagrad(Plain):
         start = complex(self.start, self.start) if param.is_complex() else self.start
         return {"sum": torch.full_like(param, start)}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also `factor`, torch's own decay."""
+        return {**hyper, "factor": 1 / (1 + (t - 1) * hyper["lr_decay"])}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`step` alone."""
-        g = l2("l2", param, grad, hyper)
+        g = l2("l2", param, grad, of)
         total = state["sum"] + g * g
-        factor = 1 / (1 + (t - 1) * hyper["lr_decay"])
-        return {"step": Term(hyper["lr"], factor, g / (total.sqrt() + hyper["eps"]))}, {"sum": total}
+        return {"step": Term(of["lr"], of["factor"], g / (total.sqrt() + of["eps"]))}, {"sum": total}
 
 
 @dataclass(frozen=True)
@@ -121,11 +128,14 @@ class Adadelta(Plain):
         """square_avg, acc_delta: zeros of the parameter's shape."""
         return {"square_avg": torch.zeros_like(param), "acc_delta": torch.zeros_like(param)}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also `new`, 1 - rho, and 1."""
+        return {**hyper, "new": 1 - hyper["rho"], "one": torch.ones_like(hyper["rho"] + t)}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`step` alone."""
-        g = l2("l2", param, grad, hyper)
-        rho, eps = hyper["rho"], hyper["eps"]
-        s = rho * state["square_avg"] + (1 - rho) * g * g
-        d = (state["acc_delta"] + eps).sqrt() / (s + eps).sqrt() * g
-        new = {"square_avg": s, "acc_delta": rho * state["acc_delta"] + (1 - rho) * d * d}
-        return {"step": Term(hyper["lr"], torch.ones_like(t), d)}, new
+        g = l2("l2", param, grad, of)
+        s = of["rho"] * state["square_avg"] + of["new"] * g * g
+        d = (state["acc_delta"] + of["eps"]).sqrt() / (s + of["eps"]).sqrt() * g
+        new = {"square_avg": s, "acc_delta": of["rho"] * state["acc_delta"] + of["new"] * d * d}
+        return {"step": Term(of["lr"], of["one"], d)}, new

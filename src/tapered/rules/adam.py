@@ -26,11 +26,17 @@ from tapered.rules.base import (
 BETAS = {"beta1": 0.9, "beta2": 0.999}
 
 
-def moments(grad: Tensor, state: State, hyper: Hyper) -> tuple[Tensor, Tensor]:
+def moments(grad: Tensor, state: State, of: Hyper) -> tuple[Tensor, Tensor]:
     """m and v after this gradient."""
-    m = lerp(state["exp_avg"], grad, 1 - hyper["beta1"])
-    v = hyper["beta2"] * state["exp_avg_sq"] + (1 - hyper["beta2"]) * grad * grad
+    m = lerp(state["exp_avg"], grad, of["new1"])
+    v = of["beta2"] * state["exp_avg_sq"] + of["new2"] * grad * grad
     return m, v
+
+
+def corrected(hyper: Hyper, t: Tensor) -> dict[str, Tensor]:
+    """The hypers; new1, new2 = 1 - beta, the weights of a new gradient; c1, c2 = 1 - beta^t, the bias corrections."""
+    fresh = {"new1": 1 - hyper["beta1"], "new2": 1 - hyper["beta2"]}
+    return {**hyper, **fresh, "c1": 1 - hyper["beta1"] ** t, "c2": 1 - hyper["beta2"] ** t}
 
 
 @dataclass(frozen=True)
@@ -61,16 +67,20 @@ class Adam(Plain):
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if self.amsgrad else ("exp_avg", "exp_avg_sq")
         return {name: torch.zeros_like(param) for name in names}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also `factor`, sqrt(c2) / c1, and eps'."""
+        of = corrected(hyper, t)
+        eps = of["eps"] * of["c2"].sqrt() if self.epsilon == "outside" else of["eps"]
+        return {**of, "factor": of["c2"].sqrt() / of["c1"], "eps": eps}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`step`, and `weight_decay` where it is not L2."""
-        m, v = moments(l2(self.decay, param, grad, hyper), state, hyper)
+        m, v = moments(l2(self.decay, param, grad, of), state, of)
         new = {"exp_avg": m, "exp_avg_sq": v}
         if self.amsgrad:
             new["max_exp_avg_sq"] = v = torch.maximum(state["max_exp_avg_sq"], v)
-        c1, c2 = 1 - hyper["beta1"] ** t, 1 - hyper["beta2"] ** t
-        eps = hyper["eps"] * c2.sqrt() if self.epsilon == "outside" else hyper["eps"]
-        step = Term(hyper["lr"], c2.sqrt() / c1, m / (v.sqrt() + eps))
-        return {"step": step} | decay_terms(self.decay, param, hyper), new
+        step = Term(of["lr"], of["factor"], m / (v.sqrt() + of["eps"]))
+        return {"step": step} | decay_terms(self.decay, param, of), new
 
 
 @dataclass(frozen=True)
@@ -93,20 +103,24 @@ class NAdam(Plain):
         one = torch.ones((), dtype=scalar_dtype(), device=param.device)
         return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.zeros_like(param), "mu_product": one}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also mu and mu_next, the momentum of this step and the next."""
+        of = corrected(hyper, t)
+        mu, mu_next = (of["beta1"] * (1 - 0.5 * 0.96 ** (k * of["momentum_decay"])) for k in (t, t + 1))
+        return {**of, "mu": mu, "mu_next": mu_next}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`gradient`, `momentum`, and `weight_decay` where it is not L2."""
-        g = l2(self.decay, param, grad, hyper)
-        m, v = moments(g, state, hyper)
-        mu = hyper["beta1"] * (1 - 0.5 * 0.96 ** (t * hyper["momentum_decay"]))
-        mu_next = hyper["beta1"] * (1 - 0.5 * 0.96 ** ((t + 1) * hyper["momentum_decay"]))
-        product = (state["mu_product"] * mu).to(state["mu_product"].dtype)
-        root = (v / (1 - hyper["beta2"] ** t)).sqrt() + hyper["eps"]
+        g = l2(self.decay, param, grad, of)
+        m, v = moments(g, state, of)
+        product = (state["mu_product"] * of["mu"]).to(state["mu_product"].dtype)
+        root = (v / of["c2"]).sqrt() + of["eps"]
         terms = {
-            "gradient": Term(hyper["lr"], (1 - mu) / (1 - product), g / root),
-            "momentum": Term(hyper["lr"], mu_next / (1 - product * mu_next), m / root),
+            "gradient": Term(of["lr"], (1 - of["mu"]) / (1 - product), g / root),
+            "momentum": Term(of["lr"], of["mu_next"] / (1 - product * of["mu_next"]), m / root),
         }
         new = {"exp_avg": m, "exp_avg_sq": v, "mu_product": product}
-        return terms | decay_terms(self.decay, param, hyper), new
+        return terms | decay_terms(self.decay, param, of), new
 
 
 @dataclass(frozen=True)
@@ -129,18 +143,22 @@ class RAdam(Plain):
         """exp_avg, exp_avg_sq: zeros of the parameter's shape."""
         return {"exp_avg": torch.zeros_like(param), "exp_avg_sq": torch.zeros_like(param)}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
-        """`step`, and `weight_decay` where it is not L2."""
-        m, v = moments(l2(self.decay, param, grad, hyper), state, hyper)
-        c1, c2 = 1 - hyper["beta1"] ** t, 1 - hyper["beta2"] ** t
-        longest = 2 / (1 - hyper["beta2"]) - 1
-        rho = longest - 2 * t * hyper["beta2"] ** t / c2
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also `ripe`, whether rho > 5, and `factor`, r sqrt(c2) / c1 or 1 / c1."""
+        of = corrected(hyper, t)
+        longest = 2 / of["new2"] - 1
+        rho = longest - 2 * t * of["beta2"] ** t / of["c2"]
         ripe = rho > 5  # torch's threshold; the paper has 4
         rectified = ((rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho)).sqrt()
-        factor = torch.where(ripe, rectified * c2.sqrt(), torch.ones_like(c2)) / c1
-        direction = torch.where(ripe, m / (v.sqrt() + hyper["eps"]), m)
-        terms = {"step": Term(hyper["lr"], factor, direction)}
-        return terms | decay_terms(self.decay, param, hyper), {"exp_avg": m, "exp_avg_sq": v}
+        factor = torch.where(ripe, rectified * of["c2"].sqrt(), torch.ones_like(rho)) / of["c1"]
+        return {**of, "ripe": ripe, "factor": factor}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
+        """`step`, and `weight_decay` where it is not L2."""
+        m, v = moments(l2(self.decay, param, grad, of), state, of)
+        direction = torch.where(of["ripe"] != 0, m / (v.sqrt() + of["eps"]), m)
+        terms = {"step": Term(of["lr"], of["factor"], direction)}
+        return terms | decay_terms(self.decay, param, of), {"exp_avg": m, "exp_avg_sq": v}
 
 
 @dataclass(frozen=True)
@@ -159,9 +177,14 @@ class Adamax(Plain):
         """exp_avg, exp_inf: zeros of the parameter's shape."""
         return {"exp_avg": torch.zeros_like(param), "exp_inf": torch.zeros_like(param)}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also `factor`, 1 / c1."""
+        of = corrected(hyper, t)
+        return {**of, "factor": 1 / of["c1"]}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`step` alone."""
-        g = l2("l2", param, grad, hyper)
-        m = lerp(state["exp_avg"], g, 1 - hyper["beta1"])
-        u = torch.maximum(hyper["beta2"] * state["exp_inf"], g.abs() + hyper["eps"])
-        return {"step": Term(hyper["lr"], 1 / (1 - hyper["beta1"] ** t), m / u)}, {"exp_avg": m, "exp_inf": u}
+        g = l2("l2", param, grad, of)
+        m = lerp(state["exp_avg"], g, of["new1"])
+        u = torch.maximum(of["beta2"] * state["exp_inf"], g.abs() + of["eps"])
+        return {"step": Term(of["lr"], of["factor"], m / u)}, {"exp_avg": m, "exp_inf": u}

@@ -46,8 +46,14 @@ class Rule(Protocol):
     def init(self, param: Tensor) -> State:
         """State tensors before the first step, named as torch names them."""
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
-        """The named parts of update number `t` (from 1), and the state after it."""
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """The hypers, and what else update number `t` (from 1) needs that depends on no tensor: bias corrections.
+
+        They can be made for many steps and rows at once, in float64, so that no power is taken per element.
+        """
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
+        """The named parts of the update whose scalars these are, and the state after it."""
 
     def readout(self, param: Tensor, state: State) -> Tensor:
         """The weights to evaluate: an average where the rule keeps one, else the parameter."""
@@ -83,7 +89,11 @@ def update(rule: Rule, param: Tensor, grad: Tensor, state: State, hyper: Hyper, 
         >>> delta
         tensor([-0.5000,  0.5000])
     """
-    terms, state = rule.terms(param, grad, state, hyper, t)
+    return added(*rule.terms(param, grad, state, rule.scalars(hyper, t)))
+
+
+def added(terms: Terms, state: State) -> tuple[Tensor, State]:
+    """The sum of the terms' values, and the state as it is."""
     values = [term.value for term in terms.values()]
     return sum(values[1:], start=values[0]), state
 
@@ -98,14 +108,14 @@ def lerp(average: Tensor, value: Tensor, weight: Tensor) -> Tensor:
     return average + weight * (value - average)
 
 
-def l2(decay: Decay, param: Tensor, grad: Tensor, hyper: Hyper) -> Tensor:
+def l2(decay: Decay, param: Tensor, grad: Tensor, of: Hyper) -> Tensor:
     """The gradient, with L2 decay added where the rule's decay is of that kind."""
-    return grad + hyper["weight_decay"] * param if decay == "l2" else grad
+    return grad + of["weight_decay"] * param if decay == "l2" else grad
 
 
-def decay_terms(decay: Decay, param: Tensor, hyper: Hyper) -> Terms:
+def decay_terms(decay: Decay, param: Tensor, of: Hyper) -> Terms:
     """The term that shrinks the weights directly, by `lr * weight_decay` of themselves; none for L2."""
     if decay == "l2":
         return {}
-    rate = hyper["lr"] * hyper["weight_decay"]
+    rate = of["lr"] * of["weight_decay"]
     return {"weight_decay": Term(rate, torch.ones_like(rate), param)}

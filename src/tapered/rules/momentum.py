@@ -38,14 +38,18 @@ class SGD(Plain):
         """momentum_buffer at zero, where there is one."""
         return {"momentum_buffer": torch.zeros_like(param)} if self.momentum else {}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also `fresh`, the weight of this gradient, since torch does not damp the first; and 1."""
+        one = torch.ones_like(hyper["dampening"] + t)
+        return {**hyper, "fresh": torch.where(t == 1, one, 1 - hyper["dampening"]), "one": one}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`step`; or `gradient` and `momentum` where the rate sits in the buffer."""
-        g = l2("l2", param, grad, hyper)
-        lr, mu, one = hyper["lr"], hyper["momentum"], torch.ones_like(t)
+        g = l2("l2", param, grad, of)
+        lr, mu, one, fresh = of["lr"], of["momentum"], of["one"], of["fresh"]
         if not self.momentum:
             return {"step": Term(lr, one, g)}, {}
         old = state["momentum_buffer"]
-        fresh = torch.where(t == 1, one, 1 - hyper["dampening"])  # torch does not damp the first gradient
         if self.rate_in_momentum:
             ahead = (1 + mu, mu * mu) if self.nesterov else (one, mu)
             terms = {"gradient": Term(lr, fresh * ahead[0], g), "momentum": Term(one, ahead[1], old)}
@@ -70,8 +74,13 @@ class Lion(Plain):
         """exp_avg: zeros of the parameter's shape."""
         return {"exp_avg": torch.zeros_like(param)}
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also new1, new2 = 1 - beta, and 1."""
+        fresh = {"new1": 1 - hyper["beta1"], "new2": 1 - hyper["beta2"]}
+        return {**hyper, **fresh, "one": torch.ones_like(hyper["lr"] + t)}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`step` and `weight_decay`."""
         m = state["exp_avg"]
-        step = Term(hyper["lr"], torch.ones_like(t), lerp(m, grad, 1 - hyper["beta1"]).sign())
-        return {"step": step} | decay_terms("decoupled", param, hyper), {"exp_avg": lerp(m, grad, 1 - hyper["beta2"])}
+        step = Term(of["lr"], of["one"], lerp(m, grad, of["new1"]).sign())
+        return {"step": step} | decay_terms("decoupled", param, of), {"exp_avg": lerp(m, grad, of["new2"])}

@@ -33,13 +33,18 @@ class ScheduleFreeAdamW:
         scalars = {"weight_sum": zero, "lr_max": zero.clone(), "beta1": zero + 1}
         return {"z": param.detach().clone(), "exp_avg_sq": torch.zeros_like(param)} | scalars
 
-    def terms(self, param: Tensor, grad: Tensor, state: State, hyper: Hyper, t: Tensor) -> tuple[Terms, State]:
+    def scalars(self, hyper: Hyper, t: Tensor) -> Hyper:
+        """Also c2, new2 = 1 - beta2, the averaging weight's factor t^r, and 1."""
+        fresh = {"c2": 1 - hyper["beta2"] ** t, "new2": 1 - hyper["beta2"]}
+        return {**hyper, **fresh, "growth": t ** hyper["r"], "one": torch.ones_like(hyper["lr"] + t)}
+
+    def terms(self, param: Tensor, grad: Tensor, state: State, of: Hyper) -> tuple[Terms, State]:
         """`step`, `weight_decay` and `averaging` (the pull of y towards z)."""
-        lr, beta1, one = hyper["lr"], hyper["beta1"], torch.ones_like(t)
-        v = hyper["beta2"] * state["exp_avg_sq"] + (1 - hyper["beta2"]) * grad * grad
-        direction = grad / ((v / (1 - hyper["beta2"] ** t)).sqrt() + hyper["eps"])
-        lr_max = torch.maximum(state["lr_max"], lr)
-        weight = t ** hyper["r"] * lr_max ** hyper["weight_lr_power"]
+        lr, beta1, one, double = of["lr"], of["beta1"], of["one"], torch.float64
+        v = of["beta2"] * state["exp_avg_sq"] + of["new2"] * grad * grad
+        direction = grad / ((v / of["c2"]).sqrt() + of["eps"])
+        lr_max = torch.maximum(state["lr_max"], lr.to(double))
+        weight = of["growth"] * lr_max ** of["weight_lr_power"]
         total = state["weight_sum"] + weight
         # while every rate so far was 0 (a warmup's first step) nothing has been learnt and nothing is averaged
         c = torch.where(total > 0, weight / torch.where(total > 0, total, one), torch.zeros_like(total))
@@ -47,10 +52,10 @@ class ScheduleFreeAdamW:
         z = state["z"]
         terms = {
             "step": Term(lr, towards, direction),
-            "weight_decay": Term(lr * hyper["weight_decay"], towards, param),
+            "weight_decay": Term(lr * of["weight_decay"], towards, param),
             "averaging": Term(one, 1 - beta1 / state["beta1"] * (1 - c), param - z),
         }
-        z = z - lr * (direction + hyper["weight_decay"] * param)
+        z = z - lr * (direction + of["weight_decay"] * param)
         new = {"z": z, "exp_avg_sq": v, "weight_sum": total, "lr_max": lr_max, "beta1": torch.zeros_like(total) + beta1}
         return terms, new
 
