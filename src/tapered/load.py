@@ -15,7 +15,7 @@ from tapered.workload import Workload, quadratic
 from tapered.workloads import bmi
 
 WORKLOADS: dict[str, Any] = {"bmi": bmi, "quadratic": quadratic}
-BUILT_IN = ("bmi",)
+BUILT_IN = ("bmi", "bmi-full")
 
 
 class StudyFileError(ValueError):
@@ -43,7 +43,7 @@ def load(path: str, *, seeds: int | None = None, steps: int | None = None) -> Lo
     """Read a study file, or a built-in study by its name, and build its workload.
 
     Args:
-        path: A built-in study's name ("bmi"), or a path that ends in .toml.
+        path: A built-in study's name ("bmi", "bmi-full"), or a path that ends in .toml.
         seeds: Replaces the file's seeds.
         steps: Replaces the file's steps or epochs.
 
