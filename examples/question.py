@@ -15,7 +15,7 @@ from tapered.tensorflow1 import AdamOptimizer, exponential_decay
 from tapered.workloads import bmi
 
 
-def train(learning_rate, steps=1000):
+def train(learning_rate, steps=300):
     workload = bmi()  # heights and weights; is the body-mass index above 27?
     model = workload.build(seed=0)
     optimizer = AdamOptimizer(model.parameters(), learning_rate)

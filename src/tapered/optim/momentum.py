@@ -27,7 +27,7 @@ class SGD(Optimizer):
 
     Example:
         >>> import torch, tapered
-        >>> rate = tapered.polynomial_decay(0.1, decay_steps=100, end=0.0)
+        >>> rate = tapered.linear(0.1, 0.0, steps=100)
         >>> optimizer = tapered.SGD([torch.nn.Parameter(torch.ones(2))], lr=rate, momentum=0.9)
         >>> optimizer.param_groups[0]["lr"]
         0.1
