@@ -68,7 +68,7 @@ def gather(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Any]:
     return inputs, targets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a workload equals itself only: functions and data have no equality
 class Workload:
     """A training problem that every arm of a study shares.
 
@@ -142,10 +142,19 @@ class Workload:
         return max(1, round(epochs * self.steps_per_epoch))
 
     def batch(self, seed: int, step: int) -> Tensor:
-        """Indices of minibatch ``step`` of the run with ``seed``: int64, shape (batch_size,)."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        start = place * self.batch_size
-        return _order(_length(self.train), seed, epoch)[start : start + self.batch_size]
+        """Indices of minibatch `step` of the run with `seed`: int64, shape (batch_size,)."""
+        return self.batches(seed, step, step + 1)[0]
+
+    def batches(self, seed: int, start: int, stop: int) -> Tensor:
+        """Indices of minibatches start, ..., stop - 1: int64, shape (stop - start, batch_size)."""
+        per_epoch, parts = self.steps_per_epoch, []
+        while start < stop:
+            epoch, place = divmod(start, per_epoch)
+            count = min(stop - start, per_epoch - place)
+            order = _order(_length(self.train), seed, epoch)
+            parts.append(order[place * self.batch_size : (place + count) * self.batch_size].view(count, -1))
+            start += count
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def build(self, seed: int) -> nn.Module:
         """The model with its initial weights, which depend on ``seed`` only.

@@ -1,0 +1,156 @@
+"""How rows are best trained: alone, stacked, or stacked and compiled; found by trying, with the reason.
+
+Stacking is taken only where it is right: a few steps must give the loop's numbers within a tolerance, and a row's bits
+must depend on neither the width of the program nor the row's place and neighbours.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tapered.rows import Rows, start, tabulate
+from tapered.rules import Rule
+from tapered.train import LOOP, Mode, advance
+from tapered.workload import Workload
+
+PROBE = 4  # steps whose numbers are compared
+RATE = 1e-3
+TOLERANCE = 1e-3  # relative difference to the loop after PROBE steps; float32 rounding gives about 1e-6
+WIDTHS = (8, 32, 128, 256)
+COMPILING = 25.0  # seconds that a compilation takes here; it must save more
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A mode and the seconds it takes for one step of one row."""
+
+    mode: Mode
+    seconds: float
+
+
+def choose(workload: Workload, rule: Rule, rows: int, steps: int) -> Mode:
+    """The fastest way of training so many rows for so many steps that gives right numbers.
+
+    Args:
+        workload: What is trained.
+        rule: With which rule.
+        rows: Rows that train at a time, about.
+        steps: Steps of each.
+
+    Returns:
+        The mode, with figures in its reason.
+
+    >>> from tapered import rules
+    >>> from tapered.workload import quadratic
+    >>> choose(quadratic(), rules.SGD(), rows=1, steps=10).reason
+    'a single row gains nothing from being stacked'
+    """
+    return forecast(workload, rule, rows, steps).mode
+
+
+def forecast(workload: Workload, rule: Rule, rows: int, steps: int) -> Timed:
+    """As `choose`, with the seconds a step of a row takes."""
+    probe = _Probe(workload, rule)
+    alone = probe.seconds(LOOP, 1)
+    if rows < 2:
+        return Timed(Mode("loop", 1, "a single row gains nothing from being stacked"), alone)
+    fault = probe.fault()
+    if fault:
+        return Timed(Mode("loop", 1, fault), alone)
+    widths = [width for width in WIDTHS if width < 2 * rows] or [WIDTHS[0]]
+    times = {width: probe.seconds(Mode("rows", width, ""), width) for width in widths}
+    width = min(times, key=lambda w: times[w])
+    stacked = times[width]
+    if stacked * rows * steps > 2 * COMPILING:
+        compiled = probe.compiled(width)
+        if isinstance(compiled, float) and compiled < min(stacked, alone):
+            reason = f"{_us(compiled)} a step of a row in one graph, {_us(stacked)} stacked, {_us(alone)} alone"
+            return Timed(Mode("rows compiled", width, reason), compiled)
+        why = f"{_us(compiled)} in one graph" if isinstance(compiled, float) else compiled
+    else:
+        why = "too short to be worth compiling"
+    if stacked < alone:
+        return Timed(Mode("rows", width, f"{_us(stacked)} a step of a row stacked, {_us(alone)} alone; {why}"), stacked)
+    return Timed(Mode("loop", 1, f"{_us(alone)} a step of a row alone, {_us(stacked)} stacked; {why}"), alone)
+
+
+def _us(seconds: float) -> str:
+    return f"{1e6 * seconds:.3g} us"
+
+
+class _Probe:
+    """A few steps of a few rows."""
+
+    def __init__(self, workload: Workload, rule: Rule) -> None:
+        self.workload, self.rule = workload, rule
+        self.path = tabulate(rule, 64, lr=RATE)
+
+    def rows(self, seeds: Sequence[int], steps: int, mode: Mode) -> Rows:
+        paths = [self.path] * len(seeds)
+        return advance(self.workload, start(self.workload, self.rule, seeds), paths, steps, mode=mode)
+
+    def seconds(self, mode: Mode, rows: int) -> float:
+        """The best of three short trainings, a step of a row."""
+        begun = start(self.workload, self.rule, [0] * rows)
+        paths = [self.path] * rows
+        advance(self.workload, begun, paths, 1, mode=mode)
+        best, steps = float("inf"), 3 if rows > 1 else 16
+        for _ in range(3):
+            begin = time.perf_counter()
+            advance(self.workload, begun, paths, steps, mode=mode)
+            best = min(best, time.perf_counter() - begin)
+        return best / steps / rows
+
+    def compiled(self, width: int) -> float | str:
+        """Seconds of a step of a row in one graph, or why there is none."""
+        try:
+            return self.seconds(Mode("rows compiled", width, ""), width)
+        except Exception as error:  # noqa: BLE001 - the compiler's errors share no class
+            return f"it does not compile here ({_first_line(error)})"
+
+    def fault(self) -> str | None:
+        """Why rows must not be stacked, None if they may."""
+        try:
+            seeds = list(range(8))
+            stacked = self.rows(seeds, PROBE, Mode("rows", 8, ""))
+            moved = self.rows([5, 2, *range(20, 30)], PROBE, Mode("rows", 16, ""))
+        except Exception as error:  # noqa: BLE001 - whatever a user's model raises under vmap
+            return _explained(error)
+        for here, there in ((5, 0), (2, 1)):
+            if _difference(stacked.take([here]), moved.take([there])) != 0:
+                return "the bits of a row would depend on its neighbours"
+        off = _difference(self.rows(seeds, PROBE, LOOP), stacked, relative=True)
+        return (
+            None if off <= TOLERANCE else f"stacked it gives other numbers than alone (relative difference {off:.1e})"
+        )
+
+
+def _difference(a: Rows, b: Rows, *, relative: bool = False) -> float:
+    """The largest difference of any parameter, buffer or state, relative to the largest of its tensor if asked."""
+    largest = 0.0
+    for mine, theirs in zip(_tensors(a), _tensors(b), strict=True):
+        mine, theirs = mine.double(), theirs.double()  # noqa: PLW2901 - integer buffers have differences too
+        scale = float(mine.abs().max()) or 1.0 if relative else 1.0
+        largest = max(largest, float((mine - theirs).abs().max()) / scale)
+    return largest
+
+
+def _tensors(rows: Rows) -> list[torch.Tensor]:
+    state = [tensor for part in rows.state.values() for tensor in part.values()]
+    return [*rows.params.values(), *rows.buffers.values(), *state]
+
+
+def _explained(error: Exception) -> str:
+    """What of a model does not go under vmap, in words."""
+    text = str(error)
+    if "randomness" in text:
+        return "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"
+    if "data-dependent" in text or ".item()" in text:
+        return "the model branches on its data, and rows may branch differently"
+    return f"the model cannot be stacked ({type(error).__name__}: {_first_line(error)})"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:160]

@@ -1,0 +1,225 @@
+"""Rows as one program: parameters stacked, the model under `vmap`, the rule under `vmap`, each row at its own rate.
+
+    gather (row, batch) -> vmap(grad_and_value(loss)) -> vmap(rule) -> written in place
+
+Chunks of one fixed width go through one program, the last one padded; a row's bits depend on neither its place nor its
+neighbours. With `compile` the whole update is one graph.
+"""
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, vmap
+from torch.utils.data import TensorDataset
+
+from tapered import rules
+from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
+from tapered.rules import Rule, State
+from tapered.workload import Workload, gather
+
+BLOCK = 128  # steps whose minibatches and scalars are laid out at once
+EVALUATION_BATCH = 2048
+Step = Callable[
+    [dict[str, Tensor], dict[str, Tensor], dict[str, State], Any, Any, Tensor, Mapping[str, Tensor]], Tensor
+]
+
+
+def advance(
+    workload: Workload,
+    rows: Rows,
+    paths: Sequence[Path],
+    to_step: int,
+    on_step: OnStep | None,
+    *,
+    width: int,
+    compiled: bool,
+) -> Rows:
+    """Train all rows, a chunk of `width` at a time; where `on_step` asks to stop, the rows stay where they are."""
+    behind = [i for i in range(len(rows)) if rows.diverged[i] is None and rows.steps[i] < to_step]
+    chunks = [
+        group[at : at + width]
+        for step in sorted({rows.steps[i] for i in behind})
+        for group in [[i for i in behind if rows.steps[i] == step]]
+        for at in range(0, len(group), width)
+    ]
+    done, places, stopped = [rows], list(range(len(rows))), False
+    for chunk in chunks:
+        if stopped:
+            break
+        begin = sum(len(part) for part in done)
+        trained, stopped = _advance(workload, rows, paths, chunk, to_step, on_step, width, compiled)
+        done.append(trained)
+        for place, i in enumerate(chunk):
+            places[i] = begin + place
+    return Rows.joined(done).take(places)
+
+
+def _advance(
+    workload: Workload,
+    rows: Rows,
+    paths: Sequence[Path],
+    chunk: list[int],
+    to_step: int,
+    on_step: OnStep | None,
+    width: int,
+    compiled: bool,  # noqa: FBT001 - private
+) -> tuple[Rows, bool]:
+    padded = chunk + [chunk[0]] * (width - len(chunk))
+    part = rows.take(padded)
+    program = make(workload, rows.rule, width, compiled)
+    stopped = False
+    while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
+        first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
+        scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last)
+        batches = _Batches(workload, part.seeds, first, last)
+        losses: list[Tensor] = []
+        while first + len(losses) < last and not stopped:
+            k = len(losses)
+            inputs, targets, indices = batches(k)
+            at = {name: values[k] for name, values in scalars.items()}
+            losses.append(program(part.params, part.buffers, part.state, inputs, targets, indices, at))
+            stopped = on_step is not None and bool(on_step(len(chunk)))
+        part = _after(part, torch.stack(losses).cpu().numpy())
+    return part.take(range(len(chunk))), stopped
+
+
+def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
+    """The rows with these losses, (steps, rows), entered."""
+    first, made = part.steps[0], len(losses)
+    finite = np.isfinite(losses)
+    diverged = list(part.diverged)
+    for row in np.flatnonzero(~finite.all(0)):
+        if diverged[row] is None:
+            diverged[row] = first + int(np.argmin(finite[:, row]))
+    kept = [
+        _kept(part.losses[row], first, losses[: made if stop is None else max(stop - first, 0), row])
+        for row, stop in enumerate(diverged)
+    ]
+    steps = tuple(first + made if stop is None else stop for stop in diverged)
+    if len(set(steps)) > 1:  # a diverged row is carried along to the end of its chunk
+        steps = tuple(first + made for _ in steps)
+    counts = {name: count + made for name, count in part.counts.items()}
+    return replace(part, steps=steps, diverged=tuple(diverged), losses=tuple(kept), counts=counts)
+
+
+def _kept(losses: Losses, first: int, new: np.ndarray[Any, Any]) -> Losses:
+    """As `rows.keep` for each of these, without looking at those that are not kept."""
+    found = list(losses)
+    step = first
+    while step < first + len(new):
+        stride = found[1][0] - found[0][0] if len(found) > 1 else 1
+        step += -step % stride
+        if step >= first + len(new):
+            break
+        if len(found) == LOSSES_KEPT:
+            del found[1::2]
+            continue
+        found.append((step, float(new[step - first])))
+        step += 1
+    return tuple(found)
+
+
+def _scalars(rule: Rule, paths: Sequence[Path], first: int, last: int) -> dict[str, Tensor]:
+    """What the rule needs at each step and row: name -> (steps, rows), made in float64."""
+    tables = {
+        name: torch.from_numpy(np.stack([path.hypers[name][first:last] for path in paths], axis=1))
+        for name in paths[0].hypers
+    }
+    t = torch.arange(first + 1, last + 1, dtype=torch.float64)[:, None]
+    shape = (last - first, len(paths))
+    return {name: value.float().expand(shape).contiguous() for name, value in rule.scalars(tables, t).items()}
+
+
+class _Batches:
+    """Minibatches of all rows for a block of steps: rows of one seed see the same."""
+
+    def __init__(self, workload: Workload, seeds: Sequence[int], first: int, last: int) -> None:
+        self.data = workload.train
+        distinct = list(dict.fromkeys(seeds))
+        self.place = torch.tensor([distinct.index(seed) for seed in seeds])
+        self.indices = torch.stack([workload.batches(seed, first, last) for seed in distinct], dim=1)
+
+    def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
+        """Inputs and targets of the block's step k, and for each row its indices into them."""
+        indices = self.indices[k]
+        if isinstance(self.data, TensorDataset):
+            inputs, targets = self.data.tensors
+            return inputs, targets, indices[self.place]
+        size = indices.shape[1]
+        inputs, targets = gather(self.data, indices.flatten())
+        return inputs, targets, self.place[:, None] * size + torch.arange(size)
+
+
+@lru_cache(maxsize=8)
+def make(workload: Workload, rule: Rule, width: int, compiled: bool) -> Step:  # noqa: ARG001, FBT001 - the cache's key
+    """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
+    model = workload.build(0).train()
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+
+    def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
+        buffers = {name: tensor.clone() for name, tensor in others.items()}
+        return workload.loss(functional_call(model, {**params, **buffers}, (inputs,)), targets), buffers
+
+    def one(param: Tensor, grad: Tensor, state: State, scalars: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+        return rules.added(*rule.terms(param, grad, state, scalars))
+
+    def step(
+        params: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        state: dict[str, State],
+        inputs: Any,
+        targets: Any,
+        indices: Tensor,
+        scalars: Mapping[str, Tensor],
+    ) -> Tensor:
+        mine = {name: params[name] for name in trained}
+        others = {**{name: params[name] for name in params if name not in mine}, **buffers}
+        grads, (losses, written) = vmap(grad_and_value(loss, has_aux=True))(
+            mine, others, inputs[indices], targets[indices]
+        )
+        for name in trained:
+            delta, new = vmap(one)(params[name], grads[name], state[name], scalars)
+            params[name].add_(delta)
+            for key, value in new.items():
+                state[name][key].copy_(value)
+        for name, buffer in buffers.items():
+            buffer.copy_(written[name])
+        return losses  # type: ignore[no-any-return]  # vmap is untyped
+
+    if not compiled:
+        return torch.no_grad()(step)
+    # a code object of its own: torch counts recompilations by code, over all models of a process
+    fresh = types.FunctionType(step.__code__.replace(), step.__globals__, step.__name__, None, step.__closure__)
+    return torch.no_grad()(torch.compile(fresh, fullgraph=True, dynamic=False))
+
+
+def evaluate(workload: Workload, rows: Rows, split: str, width: int) -> list[dict[str, float]]:
+    """The loss and every metric of each row on a split."""
+    found: list[dict[str, float]] = []
+    for at in range(0, len(rows), width):
+        chunk = list(range(at, min(at + width, len(rows))))
+        found += _evaluate(workload, rows.take(chunk + [at] * (width - len(chunk))), split)[: len(chunk)]
+    return found
+
+
+@torch.no_grad()
+def _evaluate(workload: Workload, rows: Rows, split: str) -> list[dict[str, float]]:
+    dataset = workload.split(split)
+    model = workload.build(0).eval()
+    weights = {name: vmap(rows.rule.readout)(p, rows.state[name]) for name, p in rows.params.items()}
+    functions = {"loss": workload.loss, **workload.metrics}
+    sums = [dict.fromkeys(functions, 0.0) for _ in range(len(rows))]
+    size = len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
+    for indices in torch.split(torch.arange(size), EVALUATION_BATCH):
+        inputs, targets = gather(dataset, indices)
+        outputs = vmap(lambda tensors, x=inputs: functional_call(model, tensors, (x,)))({**weights, **rows.buffers})
+        for row, found in enumerate(sums):
+            for name, function in functions.items():
+                found[name] += float(function(outputs[row], targets)) * len(indices)
+    return [{name: total / size for name, total in found.items()} for found in sums]
