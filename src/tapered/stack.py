@@ -25,9 +25,8 @@ from tapered.workload import Workload, gather
 
 BLOCK = 128  # steps whose minibatches and scalars are laid out at once
 EVALUATION_BATCH = 2048
-Step = Callable[
-    [dict[str, Tensor], dict[str, Tensor], dict[str, State], Any, Any, Tensor, Mapping[str, Tensor]], Tensor
-]
+Tensors = Mapping[str, Tensor]
+Step = Callable[[Tensors, Tensors, Mapping[str, State], Any, Any, Tensor, Tensors], Tensor]
 
 
 def advance(
@@ -166,17 +165,17 @@ def make(workload: Workload, rule: Rule, width: int, compiled: bool) -> Step:  #
         buffers = {name: tensor.clone() for name, tensor in others.items()}
         return workload.loss(functional_call(model, {**params, **buffers}, (inputs,)), targets), buffers
 
-    def one(param: Tensor, grad: Tensor, state: State, scalars: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+    def one(param: Tensor, grad: Tensor, state: State, scalars: Tensors) -> tuple[Tensor, State]:
         return rules.added(*rule.terms(param, grad, state, scalars))
 
     def step(
-        params: dict[str, Tensor],
-        buffers: dict[str, Tensor],
-        state: dict[str, State],
+        params: Tensors,
+        buffers: Tensors,
+        state: Mapping[str, State],
         inputs: Any,
         targets: Any,
         indices: Tensor,
-        scalars: Mapping[str, Tensor],
+        scalars: Tensors,
     ) -> Tensor:
         mine = {name: params[name] for name in trained}
         others = {**{name: params[name] for name in params if name not in mine}, **buffers}

@@ -39,6 +39,8 @@ Terms = dict[str, Term]
 class Rule(Protocol):
     """One optimizer's arithmetic; a frozen dataclass whose fields are its structural choices."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def hypers(self) -> Mapping[str, float]:
         """Every scalar beside `lr`, with its default."""
