@@ -214,6 +214,14 @@ def test_every_hyper_may_be_a_schedule_in_every_group() -> None:
     torch.testing.assert_close(weights(net), weights(twin), rtol=1e-12, atol=0)
 
 
+def test_a_momentum_that_comes_down_to_zero() -> None:
+    nets, fall = (model(), model()), schedules.linear(0.9, 0.0, steps=3)
+    optimizer = tapered.SGD(nets[0].parameters(), lr=0.1, momentum=fall)
+    train(nets[0], optimizer, 0, 6)
+    train(nets[1], tapered.SGD(nets[1].parameters(), lr=0.1, momentum=fall, fused=False), 0, 6)
+    torch.testing.assert_close(weights(nets[0]), weights(nets[1]), rtol=1e-12, atol=0)
+
+
 def test_weight_decay_relative_to_the_peak() -> None:
     """Loshchilov and Hutter's and timm's forms are values of weight_decay."""
     shape, peak, wd = schedules.linear(1.0, 0.0, steps=10), 0.1, 0.3

@@ -114,8 +114,14 @@ def fused_kernel(
         case rules.SGD(rate_in_momentum=False):
             undamped = fused_sgd(rule, params, columns, maximize=maximize)
             damped = by_rule(rule, params, states, steps, maximize=maximize, compile=False)
-            # torch's kernel cannot tell which parameters are at their first step, where dampening does not act
-            return lambda grads, hyper: (damped if hyper["dampening"] else undamped)(grads, hyper)
+
+            # torch's kernel cannot tell which parameters are at their first step, where dampening does not act, and
+            # refuses a buffer where the momentum has come down to 0
+            def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
+                plain = not hyper["dampening"] and (hyper["momentum"] != 0) == rule.momentum
+                (undamped if plain else damped)(grads, hyper)
+
+            return apply
     return None
 
 

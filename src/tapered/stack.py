@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import TensorDataset
 
 from tapered import rules
@@ -192,10 +193,20 @@ def make(workload: Workload, rule: Rule, width: int, compiled: bool) -> Step:  #
         return losses  # type: ignore[no-any-return]  # vmap is untyped
 
     if not compiled:
-        return torch.no_grad()(step)
+        return _as_rows(step)
     # a code object of its own: torch counts recompilations by code, over all models of a process
     fresh = types.FunctionType(step.__code__.replace(), step.__globals__, step.__name__, None, step.__closure__)
-    return torch.no_grad()(torch.compile(fresh, fullgraph=True, dynamic=False))
+    return _as_rows(torch.compile(fresh, fullgraph=True, dynamic=False))
+
+
+def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Without gradients, and with attention as plain products: torch's fused one for the CPU does not go under vmap."""
+
+    def call(*arguments: Any) -> Any:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            return function(*arguments)
+
+    return call
 
 
 def evaluate(workload: Workload, rows: Rows, split: str, width: int) -> list[dict[str, float]]:
@@ -203,11 +214,11 @@ def evaluate(workload: Workload, rows: Rows, split: str, width: int) -> list[dic
     found: list[dict[str, float]] = []
     for at in range(0, len(rows), width):
         chunk = list(range(at, min(at + width, len(rows))))
-        found += _evaluate(workload, rows.take(chunk + [at] * (width - len(chunk))), split)[: len(chunk)]
+        padded = rows.take(chunk + [at] * (width - len(chunk)))
+        found += _as_rows(_evaluate)(workload, padded, split)[: len(chunk)]
     return found
 
 
-@torch.no_grad()
 def _evaluate(workload: Workload, rows: Rows, split: str) -> list[dict[str, float]]:
     dataset = workload.split(split)
     model = workload.build(0).eval()
