@@ -9,9 +9,11 @@ import time
 import pytest
 import torch
 
-from tapered import cli
+from tapered import cli, modes
+from tapered import study as studies
 from tapered.cli import main
-from tapered.runs import run_from_text
+from tapered.runs import bundle_from_text
+from tapered.train import Mode
 
 TOML = """
 name = "small"
@@ -30,7 +32,9 @@ name = "decay"
 rule = "SGD"
 lr = "exponential_decay(decay_steps=steps, decay_rate=0.01)"
 """
+DECAY = "exponential_decay(decay_steps=steps, decay_rate=0.01)"
 UPDATES = 2 * 2 * 4 * 40
+WSD = "hold(0.5*steps).then(cooldown(0.5*steps))"
 
 
 @pytest.fixture(autouse=True)
@@ -49,11 +53,24 @@ def file(tmp_path, monkeypatch):
     return "my.toml"
 
 
+@pytest.fixture(params=["loop", "rows"])
+def kind(request, monkeypatch):
+    """How rows are trained here, whatever is faster."""
+    mode = Mode(request.param, 1 if request.param == "loop" else 8, "a test says so")
+    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(mode, 1e-5))
+    return request.param
+
+
 def stored(folder):
-    return [run_from_text(path.read_text()) for path in sorted((folder / "runs").glob("*.json"))]
+    """Every run that was kept, by key."""
+    paths = (folder / "runs").glob("*.json")
+    bundles = [bundle_from_text(path.read_text(), path.stem)[0] for path in paths]
+    found = {run.key: run for bundle in bundles for branch in bundle.branches for run in branch.results("loss")}
+    return dict(sorted(found.items()))
 
 
-def test_a_study_prints_its_verdict_and_writes_its_page(file, tmp_path, capsys):
+def test_a_study_prints_its_verdict_and_writes_its_page(file, tmp_path, capsys, kind):
+    assert kind
     assert main(["study", file, "--store", "s"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -114,7 +131,8 @@ def test_a_raising_model_is_a_failed_run(file, tmp_path, capsys):
     (tmp_path / file).write_text(TOML.replace('"quadratic"', '"mine.py:problem"'))
     assert main(["study", file]) == 1
     err = capsys.readouterr().err
-    assert err.startswith("tapered: arm 'constant', peak 0.05, seed 0 raised RuntimeError")
+    said = "tapered: arm 'constant', peak 0.05, seed 0, trained together with 1 other run, raised RuntimeError"
+    assert err.startswith(said)
     assert "Traceback" not in err
 
 
@@ -158,8 +176,13 @@ def test_a_schedule_is_shown_as_far_as_asked(capsys):
     assert main(["schedule", "linear(steps=9)", "--out", "a.gif"]) == 2
 
 
-def run(arguments, **options):
-    code = "import sys; from tapered.cli import main; sys.exit(main(sys.argv[1:]))"
+def run(arguments, kind="loop", **options):
+    code = (
+        "import sys; from tapered import modes; from tapered.cli import main; from tapered.train import Mode\n"
+        f"mode = Mode({kind!r}, {1 if kind == 'loop' else 8}, 'a test says so')\n"
+        "modes.forecast = lambda *_: modes.Timed(mode, 1e-5)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     return subprocess.Popen(
@@ -176,23 +199,24 @@ def wait_until(condition, process):
     raise AssertionError
 
 
-def test_interrupted_and_started_again_is_as_if_undisturbed(file, tmp_path):
+def test_interrupted_and_started_again_is_as_if_undisturbed(file, tmp_path, kind):
     folder = tmp_path / "s"
-    (tmp_path / file).write_text(TOML.replace("steps = 40", "steps = 200"))
-    process = run(["study", file, "--store", "s"], cwd=tmp_path)
-    wait_until(lambda: len(list(folder.glob("runs/*.json"))) >= 3, process)
+    (tmp_path / file).write_text(TOML.replace("steps = 40", "steps = 400"))
+    process = run(["study", file, "--store", "s"], kind, cwd=tmp_path)
+    wait_until((folder / "modes.json").exists, process)
+    time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == ""
     assert "Stopping after this step" in err
     assert "To go on: tapered study my.toml --store=s" in err
-    before = {run.key: run.step for run in stored(folder)}
-    assert 0 < sum(before.values()) < 5 * UPDATES
+    before = {run.key: run.step for run in stored(folder).values()}
+    assert 0 < sum(before.values()) < 10 * UPDATES
     assert main(["study", file, "--store", "s"]) == 0
     assert main(["study", file, "--store", "undisturbed"]) == 0
     assert stored(folder) == stored(tmp_path / "undisturbed")
-    assert sum(run.step for run in stored(folder)) == 5 * UPDATES
+    assert sum(run.step for run in stored(folder).values()) == 10 * UPDATES
 
 
 def test_a_second_interrupt_stops_at_once(file, tmp_path):
@@ -217,19 +241,58 @@ def test_a_second_interrupt_stops_at_once(file, tmp_path):
     assert not (tmp_path / "s" / "owner").exists()
 
 
-def test_killed_and_started_again_is_as_if_undisturbed(file, tmp_path):
+def test_killed_and_started_again_is_as_if_undisturbed(file, tmp_path, kind):
     folder = tmp_path / "s"
-    (tmp_path / file).write_text(TOML.replace("steps = 40", "steps = 100"))
-    process = run(["study", file, "--store", "s"], cwd=tmp_path)
-    wait_until(lambda: len(list(folder.glob("runs/*.json"))) >= 5, process)
-    process.kill()
-    process.communicate()
+    (tmp_path / file).write_text(TOML.replace("steps = 40", "steps = 300").replace(DECAY, WSD))
+    for kill in (0, 1, 3) if kind == "rows" else (2, 4):
+        process = run(["study", file, "--store", "s"], kind, cwd=tmp_path)
+        wait_until(lambda p=process: p.poll() is not None or (folder / "owner").exists(), process)
+        time.sleep(0.13 * kill)
+        process.kill()
+        process.communicate()
+        (folder / "owner").unlink(missing_ok=True)
     assert main(["study", file, "--store", "s"]) == 0
     assert main(["study", file, "--store", "undisturbed"]) == 0
     assert stored(folder) == stored(tmp_path / "undisturbed")
     assert (folder / "report.html").read_text().replace("--store=s<", "--store=undisturbed<") == (
         tmp_path / "undisturbed" / "report.html"
     ).read_text()
+
+
+def test_a_plan_is_printed_and_nothing_is_run(file, tmp_path, capsys, kind):
+    (tmp_path / file).write_text(TOML.replace(DECAY, WSD))
+    assert main(["study", file, "--plan"]) == 0
+    out = capsys.readouterr().out
+    rows = dict(line.rsplit("  ", 1) for line in out.splitlines()[:8])
+    found = {name.strip(): value.strip() for name, value in rows.items()}
+    # each of 8 pairs shares 21 updates: a cooldown begins at the rate that it comes from
+    assert (found["runs"], found["steps asked"], found["steps to run"], found["ratio"]) == ("16", "640", "472", "1.36")
+    assert found["time"] == "about 1 s"
+    assert f"trained as {kind}" in out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_plan_says_why_nothing_is_shared(file, tmp_path, capsys, kind):
+    (tmp_path / file).write_text(TOML.replace('lr = "constant(1.0)"', 'lr = "constant(0.9)"'))
+    assert main(["study", file, "--plan"]) == 0
+    assert "640 to run, none shared: all runs of one seed differ in lr" in " ".join(capsys.readouterr().out.split())
+    assert main(["study", file, "--plan", "--json"]) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert (fields["steps_asked"], fields["ratio"]) == (640, 1.0)
+    assert fields["not_shared"].startswith("all runs of one seed differ in lr")
+    assert [mode["kind"] for mode in fields["modes"]] == [kind]
+
+
+def test_verification_is_printed_and_decides_the_exit_code(file, capsys, monkeypatch, kind):
+    assert kind
+    assert main(["study", file, "--store", "s", "--verify"]) == 0
+    said = "Verified: 8 of 16 runs trained again from scratch, max |difference| = 0 over"
+    assert said in " ".join(capsys.readouterr().out.split())
+    advance = studies.advance
+    monkeypatch.setattr(studies, "advance", lambda w, r, p, n, **k: advance(w, r, p, n - 1, **k))
+    assert main(["study", file, "--store", "s", "--verify", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["verified"]["max_difference"] > 0
 
 
 def test_help_brings_in_nothing_heavy():

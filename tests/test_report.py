@@ -9,9 +9,11 @@ import torch
 
 from tapered import report
 from tapered.load import load
-from tapered.report import COLOURS, DASHES, figures, number, plot_data, render, summary
-from tapered.result import analyse
-from tapered.study import plan
+from tapered.report import COLOURS, DASHES, figures, plot_data, render
+from tapered.result import Cost, analyse
+from tapered.study import forest_of
+from tapered.summary import number, summary
+from tapered.train import Mode
 
 NASTY = "<script>alert(1)</script> & </title>"
 TOML = """
@@ -44,8 +46,9 @@ def result(tmp_path_factory):
     path = tmp_path_factory.mktemp("r") / "my.toml"
     path.write_text(TOML.replace("NAME", NASTY))
     found = load(str(path))
-    runs = [invented(planned.run) for planned in plan(found)]
-    return analyse(found, runs, {}, {"torch": torch.__version__, "machine": "<b>x</b>"})
+    runs = [invented(task.run) for task in forest_of(found).tasks]
+    cost = Cost(210, 105, None, ((("constant", NASTY), Mode("rows", 16, "it is <b>faster</b>")),))
+    return analyse(found, runs, {}, {"torch": torch.__version__, "machine": "<b>x</b>"}, cost)
 
 
 def invented(run):
@@ -184,6 +187,8 @@ def test_the_tables_count_every_run(outline):
 def test_the_page_says_how_it_was_made(outline):
     text = " ".join(outline.text)
     assert "tapered study my.toml --store='a b'" in text
+    assert "210 steps asked, 105 to run, 2.00 times fewer, as runs share them." in text
+    assert f"constant, {NASTY}: trained as rows, 16 rows at once; it is <b>faster</b>." in text
     assert torch.__version__ in text
 
 

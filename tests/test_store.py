@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from math import nan
 
 import optuna
@@ -9,9 +8,10 @@ import pytest
 import torch
 
 from tapered import rules, runs
-from tapered.runs import Run, run_key
-from tapered.store import Space, Store, StoreError
-from tapered.train import advance, start, tabulate
+from tapered.ledger import Space, StoreError
+from tapered.runs import Branch, Bundle, Run, run_key
+from tapered.store import Store
+from tapered.train import Mode, advance, start, tabulate
 from tapered.workload import quadratic
 
 RULE = rules.Adam()
@@ -28,51 +28,71 @@ def opened(folder, facts=FACTS):
     return Store(folder, 'name = "q"\n', facts, SPACE)
 
 
-def trained(seed=0, step=50, **changes):
-    problem = quadratic()
+LOOP = Mode("loop", 1, "a test")
+
+
+def trained(seeds=(0,), step=50, *, peak=0.1, diverged=None):
+    """A bundle of a row a seed, and the rows; ``diverged`` seeds have none."""
+    problem, lost = quadratic(), diverged or {}
     path = tabulate(RULE, 50, lr=0.1)
-    [row] = advance(problem, [start(problem, RULE, seed)], [path], step)
-    run = Run(
-        key=run_key({"seed": seed}),
-        arm="a",
-        peak=0.1,
-        seed=seed,
-        steps=50,
-        step=step,
-        curve=((0, {"loss": 3.5, "distance": nan}), (step, {"loss": 0.1 + 0.2, "distance": float("inf")})),
-        losses=row.losses,
-        value=0.1 + 0.2 if step == 50 else nan,
-    )
-    return replace(run, **changes), row
+    whole = [seed for seed in seeds if seed not in lost]
+    rows = start(problem, RULE, whole) if whole else None
+    if whole:
+        rows = advance(problem, rows, [path] * len(whole), step, mode=LOOP)
+    branches = [
+        Branch(
+            runs=(Run(run_key({"seed": seed}), "a", peak, seed, 50),),
+            step=lost.get(seed, step),
+            curve=((0, {"loss": 3.5, "distance": nan}), (step, {"loss": 0.1 + 0.2, "distance": float("inf")})),
+            losses=rows.losses[whole.index(seed)] if seed in whole else (),
+            diverged=lost.get(seed),
+        )
+        for seed in seeds
+    ]
+    return Bundle(tuple(branches)), rows
 
 
-def test_a_run_and_its_state_come_back(folder):
-    run, row = trained()
+def same(a, b):
+    assert (a.seeds, a.steps, a.losses, a.diverged) == (b.seeds, b.steps, b.losses, b.diverged)
+    assert a.buffers.keys() == b.buffers.keys()
+    for name in a.params:
+        assert torch.equal(a.params[name], b.params[name])
+        assert torch.equal(a.counts[name], b.counts[name])
+        for key in a.state[name]:
+            assert torch.equal(a.state[name][key], b.state[name][key])
+
+
+def test_a_bundle_and_its_rows_come_back(folder):
+    bundle, rows = trained((0, 1, 2), diverged={1: 7})
     with opened(folder) as store:
-        store.put(run, row)
+        store.put(bundle, rows)
     with opened(folder) as store:
-        found = store.get(run.key)
-        back = store.row(found, RULE)
-    assert repr(found) == repr(run)  # NaN is not equal to itself
-    assert (back.step, back.seed, back.losses) == (50, 0, row.losses)
-    for name in row.params:
-        assert torch.equal(back.params[name], row.params[name])
-        assert torch.equal(back.counts[name], row.counts[name])
-        for key in row.state[name]:
-            assert torch.equal(back.state[name][key], row.state[name][key])
-    assert back.buffers.keys() == row.buffers.keys()
+        [found] = store.bundles()
+        back = store.rows(found, RULE)
+    assert repr(found) == repr(bundle)  # NaN is not equal to itself
+    assert back.seeds == (0, 2)
+    same(back, rows)
+    assert len(list((folder / "runs").iterdir())) == 2
 
 
-def test_a_state_that_was_kept_goes_on_as_if_nothing_happened(folder):
+def test_a_bundle_that_diverged_as_a_whole_has_no_rows(folder):
+    with opened(folder) as store:
+        store.put(*trained((0, 1), diverged={0: 3, 1: 4}))
+    with opened(folder) as store:
+        assert [run.diverged for run in store.runs()] == [3, 4]
+        assert store.bundles()[0].finished
+    assert len(list((folder / "runs").iterdir())) == 1
+
+
+def test_rows_that_were_kept_go_on_as_if_nothing_happened(folder):
     problem, path = quadratic(), tabulate(RULE, 50, lr=0.1)
-    run, row = trained(step=20)
+    bundle, rows = trained(step=20)
     with opened(folder) as store:
-        store.put(run, row)
-        assert not store.get(run.key).finished
-        back = store.row(run, RULE)
-    [a], [b] = (advance(problem, [r], [path], 50) for r in (back, trained(step=0)[1]))
-    assert torch.equal(a.params["w"], b.params["w"])
-    assert a.losses == b.losses
+        store.put(bundle, rows)
+        assert not store.bundles()[0].finished
+        back = store.rows(bundle, RULE)
+    a, b = (advance(problem, r, [path], 50, mode=LOOP) for r in (back, trained(step=0)[1]))
+    same(a, b)
 
 
 def test_a_later_state_takes_the_place_of_an_earlier_one(folder):
@@ -83,12 +103,41 @@ def test_a_later_state_takes_the_place_of_an_earlier_one(folder):
     assert len(list((folder / "runs").glob("*.safetensors"))) == 1
 
 
+@pytest.mark.parametrize("killed", [None, 0, 1, 2, 3])
+def test_a_bundle_is_replaced_by_its_halves_whenever_it_is_killed(folder, monkeypatch, killed):
+    bundle, rows = trained((0, 1, 2), step=20)
+    halves = [(Bundle(bundle.branches[:1]), rows.take([0])), (Bundle(bundle.branches[1:]), rows.take([1, 2]))]
+    with opened(folder) as store:
+        store.put(bundle, rows)
+        left, write = [killed], runs.write_whole
+
+        def dying(path, data):
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            left[0] = None if left[0] is None else left[0] - 1
+            write(path, data)
+
+        monkeypatch.setattr("tapered.store.write_whole", dying)
+        if killed is None:
+            store.replace(bundle, halves)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                store.replace(bundle, halves)
+        monkeypatch.undo()
+    with opened(folder) as store:
+        found = store.bundles()
+        assert sorted(run.seed for run in store.runs()) == [0, 1, 2]
+        assert len(found) == (2 if killed is None else 1)
+        for part in found:
+            same(store.rows(part, RULE), rows.take([run.seed for branch in part.branches for run in branch.runs]))
+    assert len(list((folder / "runs").glob("*.json"))) == len(found)
+
+
 def test_optuna_reads_the_ledger(folder, capfd):
     with opened(folder) as store:
-        store.put(*trained(0))
-        store.put(*trained(1, step=20))
-        store.put(*trained(2, step=20, diverged=20))
-        store.put(*trained(0))
+        store.put(*trained((0, 2), diverged={2: 20}))
+        store.put(*trained((1,), step=20))
+        store.put(*trained((0, 2), diverged={2: 20}))
     assert capfd.readouterr() == ("", "")
     [first, second] = optuna.load_study(study_name="q <script>", storage=f"sqlite:///{folder}/ledger.db").trials
     assert (first.params, first.value) == ({"arm": "a", "peak": 0.1, "seed": 0}, 0.1 + 0.2)
@@ -101,7 +150,7 @@ def test_optuna_reads_the_ledger(folder, capfd):
 
 def test_a_ledger_that_lags_behind_is_filled_up(folder):
     with opened(folder) as store:
-        store.put(*trained(0))
+        store.put(*trained())
     (folder / "ledger.db").unlink()
     with opened(folder):
         pass
@@ -188,29 +237,51 @@ def test_somebody_elses_database_is_refused(folder):
         opened(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"key": 1}'])
-def test_a_damaged_run_is_refused(folder, text):
-    run, row = trained()
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"branches": []}', '{"branches": [], "state": 1, "sha256": 2}'])
+def test_a_damaged_bundle_is_refused(folder, text):
+    bundle, rows = trained()
     with opened(folder) as store:
-        store.put(run, row)
-        (folder / "runs" / f"{run.key}.json").write_text(text)
-        with pytest.raises(StoreError, match=r"is damaged .* delete it and the run is trained again"):
-            store.get(run.key)
+        store.put(bundle, rows)
+    (folder / "runs" / f"{bundle.name}.json").write_text(text)
+    with pytest.raises(StoreError, match=r"is damaged .* delete it and its runs are trained again"):
+        opened(folder)
+
+
+def test_a_bundle_under_anothers_name_is_refused(folder):
+    bundle, rows = trained()
+    with opened(folder) as store:
+        store.put(bundle, rows)
+    (folder / "runs" / f"{bundle.name}.json").rename(folder / "runs" / "0123.json")
+    with pytest.raises(StoreError, match="not those that its name stands for"):
+        opened(folder)
 
 
 def test_a_damaged_state_is_refused(folder):
-    run, row = trained()
+    bundle, rows = trained()
     with opened(folder) as store:
-        store.put(run, row)
+        store.put(bundle, rows)
         [state] = (folder / "runs").glob("*.safetensors")
         data = bytearray(state.read_bytes())
         data[-1] ^= 1
         state.write_bytes(bytes(data))
         with pytest.raises(StoreError, match="is not the file that was written"):
-            store.row(run, RULE)
+            store.rows(bundle, RULE)
         state.unlink()
         with pytest.raises(StoreError, match="is not the file that was written"):
-            store.row(run, RULE)
+            store.rows(bundle, RULE)
+
+
+def test_modes_are_kept(folder):
+    modes = {"Adam()": Mode("rows compiled", 64, "it is faster"), "SGD()": LOOP}
+    with opened(folder) as store:
+        for rule, mode in modes.items():
+            store.put_mode(rule, mode)
+    with opened(folder) as store:
+        assert store.modes == modes
+    for text in ("{", "[1]", '{"Adam()": {"kind": "loop"}}'):
+        (folder / "modes.json").write_text(text)
+        with pytest.raises(StoreError, match=r"modes\.json is damaged"):
+            opened(folder)
 
 
 def test_damaged_frozen_facts_are_refused(folder):
@@ -244,12 +315,13 @@ def test_a_crash_while_saving_keeps_the_previous_state(folder, monkeypatch, call
         except KeyboardInterrupt:
             crashed = True
         monkeypatch.undo()
-        run = store.get(run_key({"seed": 0}))
-        row = store.row(run, RULE)
+    with opened(folder) as store:
+        [bundle] = store.bundles()
+        [run] = store.runs()
+        rows = store.rows(bundle, RULE)
     assert run.step in ((20, 30) if crashed else (30,))
     assert crashed == (at <= {"open": 2, "fsync": 4, "replace": 2}[call])
-    [row] = advance(problem, [row], [path], 50)
-    assert torch.equal(row.params["w"], trained(step=50)[1].params["w"])
+    same(advance(problem, rows, [path], 50, mode=LOOP), trained(step=50)[1])
 
 
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(folder, monkeypatch):
@@ -260,21 +332,21 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(folder, monkeypatch
         store.put(*trained(step=20))
         before = sorted((folder / "runs").iterdir())
         monkeypatch.setattr(runs.os, "fsync", full)
-        with pytest.raises(StoreError, match=r"could not take run .*No space left"):
+        with pytest.raises(StoreError, match=r"could not take 1 run .*No space left"):
             store.put(*trained(step=50))
         assert sorted((folder / "runs").iterdir()) == before
         assert store.runs()[0].step == 20
 
 
 def test_json_has_no_nan(folder):
-    run, row = trained()
+    bundle, rows = trained()
     with opened(folder) as store:
-        store.put(run, row)
+        store.put(bundle, rows)
 
     def refuse(name):
         raise AssertionError(name)
 
-    json.loads((folder / "runs" / f"{run.key}.json").read_text(), parse_constant=refuse)
+    json.loads((folder / "runs" / f"{bundle.name}.json").read_text(), parse_constant=refuse)
 
 
 def test_optuna_comes_in_only_when_a_store_opens():

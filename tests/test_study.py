@@ -7,23 +7,26 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tapered import grow, modes
 from tapered import study as studies
+from tapered.grow import RunError
+from tapered.ledger import StoreError
 from tapered.load import StudyFileError, load
-from tapered.result import analyse, best_peak, summarise
-from tapered.runs import Run
-from tapered.store import StoreError
+from tapered.result import Cost, analyse, best_peak, summarise
+from tapered.runs import Run, rows_to_tensors
 from tapered.study import (
-    RunError,
     conclude,
     default_folder,
     evaluation_steps,
+    forest_of,
     frozen_facts,
     open_store,
-    plan,
     train_runs,
+    updates_made,
+    verify,
 )
 from tapered.study_file import STEPS, Study, to_toml
-from tapered.train import evaluate
+from tapered.train import Mode, evaluate
 
 TINY = """
 name = "tiny"
@@ -59,6 +62,15 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def loop(monkeypatch):
+    trained_as(monkeypatch, LOOP)
+
+
+def trained_as(monkeypatch, mode):
+    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(mode, 1e-5))
 
 
 def loaded(tmp_path, text=TINY, **options):
@@ -100,37 +112,180 @@ def test_a_finished_study_trains_nothing(tmp_path):
     assert again == first
 
 
+LOOP, ROWS = Mode("loop", 1, "a test says so"), Mode("rows", 8, "a test says so")
+
+
+@pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
 @pytest.mark.parametrize("at", [1, 8, 30, 48, 100])
-def test_a_stopped_study_goes_on_where_it_was(tmp_path, at):
-    found = loaded(tmp_path)
+def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, at, mode):
+    trained_as(monkeypatch, mode)
+    found, rows = loaded(tmp_path), 1 if mode.kind == "loop" else 8
     whole, _ = finished(found, tmp_path / "whole")
     seen = []
     with open_store(found, tmp_path / "parts") as store:
         part = train_runs(found, store, progress=seen.append, stop=lambda: sum(seen) >= at)
-        assert sum(seen) == at
-        assert len(part) == at // 24
-        assert sum(run.step for run in store.runs()) == at
+        assert at <= sum(seen) < at + rows
+        assert updates_made(forest_of(found), store) == sum(seen)
+        assert part == [run for run in whole if run in part]
     with open_store(found, tmp_path / "parts") as store:
         runs = train_runs(found, store, progress=seen.append)
-    assert sum(seen) == 8 * 24
+    assert sum(seen) == forest_of(found).plan.to_run == 8 * 24 - 4  # a seed and peak share the first update
     assert runs == whole
 
 
-def test_a_killed_run_goes_on_from_what_was_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(studies, "SAVE_SECONDS", 0.0)
+@pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
+def test_a_killed_study_goes_on_from_what_was_kept(tmp_path, monkeypatch, mode):
+    trained_as(monkeypatch, mode)
+    monkeypatch.setattr(grow, "SAVE_SECONDS", 0.0)
     found, seen = loaded(tmp_path), []
 
     def killed(updates):
         seen.append(updates)
-        if sum(seen) == 20:
+        if sum(seen) >= 20:
             raise KeyboardInterrupt
 
     with open_store(found, tmp_path / "s") as store:
         with pytest.raises(KeyboardInterrupt):
             train_runs(found, store, progress=killed)
-        assert [run.step for run in store.runs()] == [16]  # the last evaluation before the kill
+        assert updates_made(forest_of(found), store) == sum(seen[:-1])  # all but the update it was killed in
+    with open_store(found, tmp_path / "s") as store:
         runs = train_runs(found, store)
     assert runs == finished(found, tmp_path / "whole")[0]
+
+
+FORKED = """
+name = "forked"
+workload = "quadratic"
+steps = 30
+seeds = 3
+evaluations = 4
+baseline = "constant"
+peaks = { low = 0.01, high = 0.1, count = 2 }
+[[arms]]
+name = "constant"
+rule = "SGD"
+lr = "constant(1.0)"
+[[arms]]
+name = "the same"
+rule = "SGD"
+lr = "1.0 * constant(1.0)"
+[[arms]]
+name = "late"
+rule = "SGD"
+lr = "hold(20).then(cooldown(10))"
+[[arms]]
+name = "early"
+rule = "SGD"
+lr = "hold(11).then(0.5 * hold(9)).then(0.5 * cooldown(10))"
+[[arms]]
+name = "early, then constant"
+rule = "SGD"
+lr = "hold(11).then(constant(0.5))"
+[[arms]]
+name = "another rule"
+rule = "Adam"
+lr = "hold(9).then(cooldown(21))"
+"""
+
+
+def ends(found, folder):
+    """Run -> its tensors, whatever the bundles."""
+    with open_store(found, folder) as store:
+        forest, tensors = forest_of(found), {}
+        for bundle in store.bundles():
+            rows = store.rows(bundle, forest.rule(bundle)) if bundle.live else None
+            for i, branch in enumerate(bundle.live):
+                tensors |= dict.fromkeys(branch.keys, rows_to_tensors(rows.take([i])))
+        return tensors
+
+
+@pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
+@pytest.mark.parametrize("peaks", ["low = 0.01, high = 0.1", "low = 0.1, high = 1e6"])
+def test_results_depend_on_neither_sharing_nor_bundles(tmp_path, monkeypatch, mode, peaks):
+    trained_as(monkeypatch, mode)
+    found, results = loaded(tmp_path, FORKED.replace("low = 0.01, high = 0.1", peaks)), []
+    for i, (shared, rows) in enumerate([(True, 4096), (True, 1), (False, 4096), (False, 1), (True, 9)]):
+        monkeypatch.setattr(studies, "bundle_rows", lambda *_, n=rows: n)
+        with open_store(found, tmp_path / str(i)) as store:
+            made = []
+            runs = train_runs(found, store, shared=shared, progress=made.append)
+            forest = forest_of(found, shared=shared)
+            assert len(store.bundles()) == (2 if rows == 4096 else len(forest.plan.trees) if rows == 1 else 4)
+        results.append((runs, ends(found, tmp_path / str(i))))
+        if "1e6" not in peaks:
+            assert sum(made) == forest.plan.to_run
+    assert forest_of(found).plan.ratio > 1.5
+    first, tensors = results[0]
+    assert any(run.diverged is not None for run in first) == ("1e6" in peaks)
+    for runs, others in results[1:]:
+        assert repr(runs) == repr(first)
+        assert others.keys() == tensors.keys()
+        for key, parts in tensors.items():
+            assert all(torch.equal(parts[name], others[key][name]) for name in parts)
+
+
+def test_an_evaluation_of_a_trunk_counts_for_all_its_runs(tmp_path, monkeypatch):
+    found, rows = loaded(tmp_path, FORKED), []
+    monkeypatch.setattr(grow, "evaluate", lambda w, r, s, **k: rows.append(len(r)) or evaluate(w, r, s, **k))
+    trained_as(monkeypatch, ROWS)
+    with open_store(found, tmp_path / "s") as store:
+        runs = train_runs(found, store)
+    assert {tuple(step for step, _ in run.curve) for run in runs} == {(0, 8, 15, 22, 30)}
+    # SGD: 6 trunks up to step 11, then also those that leave; two arms stay one row to the end
+    assert rows == [6, 6, 12, 24, 24] + [6] * 5
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_a_bundle_is_halved_when_memory_runs_out(tmp_path, monkeypatch, failing, error):
+    trained_as(monkeypatch, Mode("rows", 32, "a test says so"))
+    found = loaded(tmp_path, FORKED)
+    whole, _ = finished(found, tmp_path / "whole")
+    advance, calls = grow.advance, []
+
+    def short(workload, rows, *arguments, mode, **options):
+        calls.append((len(rows), mode.width))
+        if len(calls) > 2 and len(rows) * failing > 7:
+            raise error
+        return advance(workload, rows, *arguments, mode=mode, **options)
+
+    monkeypatch.setattr(grow, "advance", short)
+    runs, result = finished(found, tmp_path / "s")
+    assert runs == whole
+    assert min(width for _, width in calls) == 8
+    assert {mode.width for arms, mode in result.cost.modes if "constant" in arms} == {8}
+    with open_store(found, tmp_path / "s") as store:
+        assert verify(found, store, runs).difference == 0
+
+
+def test_one_row_that_does_not_fit_is_said(tmp_path, monkeypatch):
+    def short(*_, **__):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(grow, "advance", short)
+    found = loaded(tmp_path)
+    with open_store(found, tmp_path / "s") as store, pytest.raises(RunError, match=r"seed 0, .* raised MemoryError"):
+        train_runs(found, store)
+
+
+@pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
+def test_verification_finds_what_differs(tmp_path, monkeypatch, mode):
+    trained_as(monkeypatch, mode)
+    found = loaded(tmp_path, FORKED.replace("high = 0.1", "high = 1e6"))
+    with open_store(found, tmp_path / "s") as store:
+        runs = train_runs(found, store)
+        said = verify(found, store, runs, sample=40)
+        assert (said.runs, said.of, said.difference) == (36, 36, 0.0)
+        assert verify(found, store, runs, sample=5).runs == 5
+        bundle = next(b for b in store.bundles() if b.live and len(b.live[0].runs) == 1)
+        rows = store.rows(bundle, forest_of(found).rule(bundle))
+        rows.params["w"][0, 0] += 0.25
+        store.put(bundle, rows)
+        assert verify(found, store, runs, sample=40).difference == pytest.approx(0.25, rel=1e-5)
+        lost = [replace(run, diverged=None if run.diverged is None else run.diverged - 1) for run in runs]
+        assert verify(found, store, lost, sample=40).difference == float("inf")
 
 
 def test_threads_are_the_studys_and_restored(tmp_path):
@@ -167,7 +322,8 @@ def test_a_diverged_run_is_counted(tmp_path):
     assert [run.diverged is None for run in runs] == [True, True, False, False] * 2
 
 
-def test_the_raising_run_is_named_and_the_rest_is_kept(tmp_path):
+@pytest.mark.parametrize("together", [False, True])
+def test_the_raising_run_is_named_and_the_rest_is_kept(tmp_path, together):
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\n"
         "from tapered.workload import quadratic\n"
@@ -178,11 +334,15 @@ def test_the_raising_run_is_named_and_the_rest_is_kept(tmp_path):
         "    return outputs.square().mean()\n"
         "problem = replace(quadratic(), name='mine', loss=loss)\n"
     )
-    found = loaded(tmp_path, TINY.replace('"quadratic"', '"mine.py:problem"'))
+    text = TINY.replace('"quadratic"', '"mine.py:problem"')
+    found = loaded(tmp_path, text if together else text.replace("end=0.0)", "initial=0.9, end=0.0)"))
     with open_store(found, tmp_path / "s") as store:
-        with pytest.raises(
-            RunError, match=r"arm 'constant', peak 0\.1, seed 0 raised RuntimeError after step 0: no more"
-        ):
+        said = (
+            "constant', peak 0.1, seed 0, trained together with 1 other run,"
+            if together
+            else "linear', peak 0.01, seed 0"
+        )
+        with pytest.raises(RunError, match=rf"arm '{said} raised RuntimeError after step \d+: no more"):
             train_runs(found, store)
         assert sum(run.finished for run in store.runs()) == 2
         assert len(train_runs(found, store)) == 8
@@ -210,8 +370,11 @@ def test_the_test_split_is_evaluated_at_the_best_peaks(tmp_path):
         runs = train_runs(found, store)
         result = conclude(found, store, runs)
         arm = result.arms[1]
-        rule = found.study.arms[1].build()
-        expected = [evaluate(found.workload, store.row(run, rule), "test") for run in arm.best.runs]
+        rule, by_key = found.study.arms[1].build(), {}
+        for bundle in store.bundles():
+            points = evaluate(found.workload, store.rows(bundle, rule), "test")
+            by_key |= {key: p for branch, p in zip(bundle.live, points, strict=True) for key in branch.keys}
+        expected = [by_key[run.key] for run in arm.best.runs]
     assert arm.test == {name: tuple(e[name] for e in expected) for name in ("loss", "accuracy")}
     gains = [a - b for a, b in zip(result.arms[0].test["loss"], arm.test["loss"], strict=True)]
     assert result.comparisons[0].test.mean == pytest.approx(sum(gains) / 2)
@@ -230,11 +393,11 @@ def test_a_full_disk_is_no_failed_run(tmp_path, monkeypatch):
 
 def test_keys_are_unique_and_follow_what_makes_the_run(tmp_path):
     found = loaded(tmp_path)
-    keys = [planned.run.key for planned in plan(found)]
+    keys = [task.run.key for task in forest_of(found).tasks]
     assert len(set(keys)) == len(keys) == 8
-    assert keys == [planned.run.key for planned in plan(found)]
+    assert keys == [task.run.key for task in forest_of(found).tasks]
     for changes in ({"steps": 25}, {"seeds": 3}):
-        others = [planned.run.key for planned in plan(loaded(tmp_path, **changes))]
+        others = [task.run.key for task in forest_of(loaded(tmp_path, **changes)).tasks]
         assert (set(keys) <= set(others)) == ("seeds" in changes)
 
 
@@ -332,6 +495,9 @@ def test_the_built_in_study_is_the_one_asked_about():
     assert not arms["constant"].fixed
 
 
+COST = Cost(10, 10, "a test says so", ())
+
+
 def fake(values, *, direction="minimize", alpha=0.05, delta=None, test=False, **fields):
     """A study with given values: arm -> peak -> values by seed; the first arm is the baseline."""
     arms = tuple(
@@ -363,7 +529,7 @@ def fake(values, *, direction="minimize", alpha=0.05, delta=None, test=False, **
         for seed, value in enumerate(column)
     ]
     tests = {run.key: {"loss": run.value + 1} for run in runs} if test else {}
-    return analyse(SimpleNamespace(study=study, workload=workload, steps=10), runs, tests, {})
+    return analyse(SimpleNamespace(study=study, workload=workload, steps=10), runs, tests, {}, COST)
 
 
 BASE = {0.1: [9.0] * 8, 0.3: [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7], 1.0: [9.0] * 8}

@@ -66,6 +66,8 @@ def study(
     seeds: int | None = None,
     steps: int | None = None,
     store: Path | None = None,
+    plan: Flag = False,
+    verify: Flag = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -76,45 +78,77 @@ def study(
         seeds: Seeds of each arm and peak, instead of the file's.
         steps: Steps of each run, instead of the file's.
         store: Folder for the results; by default studies/NAME-HASH.
+        plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
+        verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
-    from tapered import report, result  # noqa: F401, PLC0415 - torch and scipy take a second that --help need not wait
+    from tapered import report, summary  # noqa: PLC0415 - torch and scipy take a second that --help need not wait
     from tapered import study as studies  # noqa: PLC0415
     from tapered.load import load  # noqa: PLC0415
 
     loaded = load(file, seeds=seeds, steps=steps)
+    if plan:
+        return _plan(loaded, as_json=as_json)
     folder = store or studies.default_folder(loaded)
     command = _command("study", file, seeds=seeds, steps=steps, store=store)
-    errors = _console(stderr=True)
-    with studies.open_store(loaded, folder) as opened, Interrupt(errors) as interrupt:
-        planned = studies.plan(loaded)
-        done = sum(run.step for run in opened.runs())
-        with _progress(errors) as progress:
-            task = progress.add_task("training", total=len(planned) * loaded.steps, completed=done)
-            runs = studies.train_runs(
-                loaded,
-                opened,
-                progress=lambda updates: progress.advance(task, updates),
-                stop=lambda: interrupt.asked,
-            )
-        if len(runs) < len(planned):
-            errors.print(f"Stopped with {len(runs)} of {len(planned)} runs finished, all kept in {folder}.")
-            errors.print(f"To go on: {command}", soft_wrap=True)
+    with studies.open_store(loaded, folder) as opened:
+        runs = _train(loaded, opened, command)
+        if runs is None:
             return INTERRUPTED
         concluded = studies.conclude(loaded, opened, runs)
+        verified = studies.verify(loaded, opened, runs) if verify else None
     page = folder / "report.html"
     report.write(concluded, page, command)
     if as_json:
-        print(json.dumps(report.summary(concluded) | {"folder": str(folder), "page": str(page)}, allow_nan=False))
+        facts = summary.summary(concluded) | {"folder": str(folder), "page": str(page)}
+        _print_json(facts | ({} if verified is None else {"verified": summary.verified_fields(verified)}))
     else:
-        _show(concluded, page)
+        _show(concluded, page, verified)
+    return DONE if verified is None or verified.difference == 0 else FAILED
+
+
+def _train(loaded: Any, store: Any, command: str) -> Any:
+    """The finished runs, or None where they were interrupted, with what to type to go on."""
+    from tapered import study as studies  # noqa: PLC0415 - as above
+
+    errors = _console(stderr=True)
+    forest = studies.forest_of(loaded)
+    with Interrupt(errors) as interrupt, _progress(errors) as progress:
+        done = studies.updates_made(forest, store)
+        task = progress.add_task("training", total=forest.plan.to_run, completed=done)
+        runs = studies.train_runs(
+            loaded, store, progress=lambda updates: progress.advance(task, updates), stop=lambda: interrupt.asked
+        )
+    if len(runs) == len(forest.tasks):
+        return runs
+    errors.print(f"Stopped with {len(runs)} of {len(forest.tasks)} runs finished, all kept in {store.folder}.")
+    errors.print(f"To go on: {command}", soft_wrap=True)
+    return None
+
+
+def _plan(loaded: Any, *, as_json: bool) -> int:
+    from tapered import summary  # noqa: PLC0415 - as above
+    from tapered.forecast import forecast  # noqa: PLC0415 - as above
+
+    found = forecast(loaded)
+    if as_json:
+        _print_json(summary.forecast_fields(found))
+        return DONE
+    console = _console(stderr=False)
+    console.print(_table(summary.forecast_rows(found), header=False))
+    for line in summary.cost_lines(found.cost):
+        console.print(Text(f"- {line}"))
     return DONE
 
 
-def _show(concluded: Any, page: Path) -> None:
+def _print_json(fields: dict[str, Any]) -> None:
+    print(json.dumps(fields, allow_nan=False))
+
+
+def _show(concluded: Any, page: Path, verified: Any) -> None:
     """The verdict, the arms, what to bear in mind, where the page is."""
-    from tapered.report import arm_rows  # noqa: PLC0415 - as above
+    from tapered.summary import arm_rows, cost_lines, verified_line  # noqa: PLC0415 - as above
 
     console = _console(stderr=False)
     console.print(Text(concluded.sentence, style="bold"))
@@ -122,14 +156,18 @@ def _show(concluded: Any, page: Path) -> None:
     console.print(_table(arm_rows(concluded)))
     for caveat in concluded.caveats:
         console.print(Text(f"- {caveat}"))
+    for line in cost_lines(concluded.cost):
+        console.print(Text(f"- {line}"))
+    if verified is not None:
+        console.print(Text(f"- {verified_line(verified)}"))
     console.print(Text(f"Page: {page}"), soft_wrap=True)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _table(rows: Sequence[Sequence[str]], *, header: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
     for i, name in enumerate(rows[0]):
         table.add_column(name, justify="left" if i == 0 or not name else "right", overflow="fold")
-    for row in rows[1:]:
+    for row in rows[1:] if header else rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tapered.result import ArmResult, StudyResult, is_diverged, mean
-from tapered.runs import Run, write_whole
+from tapered.runs import write_whole
+from tapered.summary import cost_lines, finite, number, outcome
 
 # Okabe and Ito 2008: told apart by colour-blind readers; the dashes tell them apart in grey
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8B7FD6", "#7F7F7F")
@@ -68,10 +69,6 @@ class PlotData:
     differences: tuple[Bars, ...]
 
 
-def _finite(value: float) -> float | None:
-    return value if isfinite(value) else None
-
-
 def _band(name: str, x: Sequence[float], columns: Sequence[Sequence[float]]) -> Band:
     """Mean and range of each column of values, leaving out what is not finite."""
     kept = [[value for value in column if isfinite(value)] for column in columns]
@@ -110,7 +107,7 @@ def plot_data(result: StudyResult) -> PlotData:
         curves=tuple(_curve(arm, result.loaded.study.metric) for arm in result.arms),
         sensitivity=tuple(_sensitivity(arm) for arm in result.arms if not arm.fixed),
         schedules=tuple(_schedule(result, arm) for arm in result.arms),
-        differences=tuple(Bars(c.arm, seeds, tuple(_finite(g) for g in c.gains)) for c in result.comparisons),
+        differences=tuple(Bars(c.arm, seeds, tuple(finite(g) for g in c.gains)) for c in result.comparisons),
     )
 
 
@@ -190,20 +187,6 @@ def figures(data: PlotData) -> dict[str, Figure]:
     return {name: {"data": traces, "layout": layout} for name, (traces, layout) in found.items()}
 
 
-def number(value: float | None) -> str:
-    """Four significant digits; a dash where there is no number.
-
-    >>> number(0.012345), number(float("nan")), number(None)
-    ('0.01235', '-', '-')
-    """
-    return "-" if value is None or not isfinite(value) else f"{value:.4g}"
-
-
-def outcome(run: Run) -> str:
-    """What became of a run."""
-    return f"diverged at step {run.step}" if is_diverged(run) else "finished"
-
-
 def render(result: StudyResult, command: str) -> str:
     """The page: the verdict first, then curves, sensitivity, rates, differences, tables, and how to make it again.
 
@@ -213,7 +196,7 @@ def render(result: StudyResult, command: str) -> str:
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - as above
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": number, "outcome": outcome, "mean": mean}
+    environment.filters |= {"number": number, "outcome": outcome, "mean": mean, "cost_lines": cost_lines}
     template = environment.from_string((resources.files("tapered") / "report.html.jinja").read_text())
     drawn = figures(plot_data(result))
     return template.render(
@@ -224,62 +207,3 @@ def render(result: StudyResult, command: str) -> str:
 def write(result: StudyResult, path: Path, command: str) -> None:
     """Write the page to a file, whole or not at all."""
     write_whole(path, render(result, command).encode())
-
-
-def arm_rows(result: StudyResult) -> list[tuple[str, ...]]:
-    """The arms as a small table, its first row the header."""
-    study = result.loaded.study
-    header = (
-        "arm",
-        "best peak",
-        f"valid {study.metric}",
-        *(f"test {name}" for name in result.arms[0].test),
-        "diverged",
-    )
-    return [header, *(_arm_row(arm) for arm in result.arms)]
-
-
-def _arm_row(arm: ArmResult) -> tuple[str, ...]:
-    peak = "as written" if arm.best.peak is None else number(arm.best.peak)
-    tests = (number(mean(values)) for values in arm.test.values())
-    runs = sum(len(peak.runs) for peak in arm.peaks)
-    return (arm.name, peak, number(arm.best.mean), *tests, f"{sum(peak.diverged for peak in arm.peaks)} of {runs}")
-
-
-def summary(result: StudyResult) -> dict[str, Any]:
-    """The result as JSON takes it: no NaN, no infinity."""
-    return {
-        "study": result.loaded.study.name,
-        "sentence": result.sentence,
-        "caveats": list(result.caveats),
-        "updates": result.updates,
-        "runs": len(result.runs),
-        "arms": [
-            {
-                "name": arm.name,
-                "lr": arm.lr,
-                "fixed": arm.fixed,
-                "best_peak": arm.best.peak,
-                "edge": arm.edge,
-                "values": [_finite(run.value) for run in arm.best.runs],
-                "test": {name: [_finite(value) for value in values] for name, values in arm.test.items()},
-                "peaks": [{"peak": p.peak, "mean": p.mean, "diverged": p.diverged} for p in arm.peaks],
-            }
-            for arm in result.arms
-        ],
-        "comparisons": [
-            {
-                "arm": c.arm,
-                "baseline": c.baseline,
-                "verdict": c.verdict.word,
-                "reason": c.verdict.reason,
-                "mean": c.paired.mean,
-                "low": c.paired.low,
-                "high": c.paired.high,
-                "p": c.p,
-                "gains": [_finite(gain) for gain in c.gains],
-            }
-            for c in result.comparisons
-        ],
-        "environment": dict(result.environment),
-    }

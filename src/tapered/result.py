@@ -13,6 +13,7 @@ from tapered.load import Loaded
 from tapered.runs import Run
 from tapered.stats import Direction, Paired, Verdict, counted, gains, holm, paired, verdict
 from tapered.study_file import Arm
+from tapered.train import Mode
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,28 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What the runs of a study take.
+
+    Args:
+        asked: Updates of all runs, each by itself.
+        to_run: Updates made, shared ones once.
+        reason: Why nothing is shared; None where something is.
+        modes: How rows are trained, and why: (names of the arms, mode) for each rule.
+    """
+
+    asked: int
+    to_run: int
+    reason: str | None
+    modes: tuple[tuple[tuple[str, ...], Mode], ...]
+
+    @property
+    def ratio(self) -> float:
+        """Updates asked for each one that is made."""
+        return self.asked / self.to_run if self.to_run else 1.0
+
+
+@dataclass(frozen=True)
 class StudyResult:
     """A finished study.
 
@@ -97,6 +120,7 @@ class StudyResult:
         comparisons: Every tuned arm but the baseline.
         caveats: Sentences without which the verdict would say too much.
         environment: Versions and machine.
+        cost: Updates asked and made, and how.
     """
 
     loaded: Loaded
@@ -105,6 +129,7 @@ class StudyResult:
     comparisons: tuple[Comparison, ...]
     caveats: tuple[str, ...]
     environment: Mapping[str, str]
+    cost: Cost
 
     @property
     def sentence(self) -> str:
@@ -115,7 +140,7 @@ class StudyResult:
 
     @property
     def updates(self) -> int:
-        """Updates made over all runs."""
+        """Updates over all runs, each by itself."""
         return sum(run.step for run in self.runs)
 
 
@@ -156,7 +181,11 @@ def best_runs(loaded: Loaded, runs: Sequence[Run]) -> list[Run]:
 
 
 def analyse(
-    loaded: Loaded, runs: Sequence[Run], test: Mapping[str, Mapping[str, float]], environment: Mapping[str, str]
+    loaded: Loaded,
+    runs: Sequence[Run],
+    test: Mapping[str, Mapping[str, float]],
+    environment: Mapping[str, str],
+    cost: Cost,
 ) -> StudyResult:
     """Choose peaks, compare, conclude.
 
@@ -165,10 +194,11 @@ def analyse(
         runs: All of its runs, finished.
         test: Run key -> metrics on the test split, for the best runs.
         environment: Versions and machine, passed through.
+        cost: What it took, passed through.
     """
     arms = tuple(_arm(loaded, arm, runs, test) for arm in loaded.study.arms)
     comparisons = _compare(loaded, arms)
-    return StudyResult(loaded, tuple(runs), arms, comparisons, _caveats(loaded, arms, comparisons), environment)
+    return StudyResult(loaded, tuple(runs), arms, comparisons, _caveats(loaded, arms, comparisons), environment, cost)
 
 
 def _arm(loaded: Loaded, arm: Arm, runs: Sequence[Run], test: Mapping[str, Mapping[str, float]]) -> ArmResult:

@@ -1,18 +1,22 @@
-"""A run of a study as a value and as text, and its row as tensors: what the store keeps."""
+"""Runs of a study as values and as text, and their rows as tensors: what the store keeps.
+
+Run: an arm, a peak, a seed     Branch: runs that are one row so far     Bundle: branches trained and kept together
+"""
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tapered.rules import Rule
-from tapered.train import Row
+from tapered.train import Rows
 
 Curve = tuple[tuple[int, Mapping[str, float]], ...]
 
@@ -51,6 +55,80 @@ class Run:
         return self.step >= self.steps or self.diverged is not None
 
 
+@dataclass(frozen=True)
+class Branch:
+    """What is known of the runs that are one row so far: they share every step they have made.
+
+    Args:
+        runs: The runs below it, as planned.
+        step: Updates made.
+        curve: (step, metric name -> value on the validation split), in order of steps.
+        losses: (step, training loss), a bounded number of points.
+        diverged: The step whose loss was not finite, else None.
+    """
+
+    runs: tuple[Run, ...]
+    step: int = 0
+    curve: Curve = ()
+    losses: tuple[tuple[int, float], ...] = ()
+    diverged: int | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of its runs."""
+        return tuple(run.key for run in self.runs)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its runs have made all their steps or diverged on the way."""
+        return self.diverged is not None or self.step >= self.runs[0].steps
+
+    def results(self, metric: str) -> list[Run]:
+        """Each of its runs as it stands."""
+        whole = self.finished and self.diverged is None
+        value = self.curve[-1][1][metric] if whole else float("nan")
+        return [
+            replace(run, step=self.step, curve=self.curve, losses=self.losses, diverged=self.diverged, value=value)
+            for run in self.runs
+        ]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Branches of one rule that are trained and kept together; the rows of those that go on or have ended are tensors.
+
+    Args:
+        branches: In the order of the rows; a diverged one has no row and may stand anywhere.
+    """
+
+    branches: tuple[Branch, ...]
+
+    @property
+    def live(self) -> tuple[Branch, ...]:
+        """The branches that have a row, in the order of the rows."""
+        return tuple(branch for branch in self.branches if branch.diverged is None)
+
+    @property
+    def lost(self) -> tuple[Branch, ...]:
+        """The branches that diverged."""
+        return tuple(branch for branch in self.branches if branch.diverged is not None)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all its runs."""
+        return tuple(key for branch in self.branches for key in branch.keys)
+
+    @property
+    def name(self) -> str:
+        """Hash of what made it: the keys of all its runs."""
+        return run_key({"runs": sorted(self.keys)})
+
+    @property
+    def finished(self) -> bool:
+        """Whether all its runs are finished."""
+        return all(branch.finished for branch in self.branches)
+
+
 def run_key(facts: Mapping[str, Any]) -> str:
     """Twenty hex digits of the SHA-256 of the facts as sorted JSON.
 
@@ -80,17 +158,20 @@ def write_whole(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
-def run_to_text(run: Run, state: str, digest: str) -> str:
-    """JSON of a run and of the file that holds its state, with that file's SHA-256."""
-    fields = {
-        **{name: getattr(run, name) for name in ("key", "arm", "peak", "seed", "steps", "step", "diverged")},
-        "value": _number(run.value),
-        "curve": [[step, {name: _number(value) for name, value in point.items()}] for step, point in run.curve],
-        "losses": run.losses,
-        "state": state,
-        "sha256": digest,
+def bundle_to_text(bundle: Bundle, state: str | None, digest: str) -> str:
+    """JSON of a bundle and of the file that holds its rows, with that file's SHA-256."""
+    fields = {"state": state, "sha256": digest, "branches": [_branch_fields(branch) for branch in bundle.branches]}
+    return json.dumps(fields, allow_nan=False, separators=(",", ":"))
+
+
+def _branch_fields(branch: Branch) -> dict[str, Any]:
+    return {
+        "runs": [{name: getattr(run, name) for name in ("key", "arm", "peak", "seed", "steps")} for run in branch.runs],
+        "step": branch.step,
+        "diverged": branch.diverged,
+        "curve": [[step, {name: _number(value) for name, value in point.items()}] for step, point in branch.curve],
+        "losses": branch.losses,
     }
-    return json.dumps(fields, allow_nan=False)
 
 
 def _number(value: float) -> float | str:
@@ -98,36 +179,45 @@ def _number(value: float) -> float | str:
     return value if isfinite(value) else repr(value)
 
 
-def run_from_text(text: str) -> Run:
-    """The run that ``run_to_text`` wrote.
+def bundle_from_text(text: str, name: str) -> tuple[Bundle, str | None, str]:
+    """The bundle that ``bundle_to_text`` wrote, the name of its state file and that file's SHA-256.
 
     Raises:
-        ValueError: If the text is not such a run.
+        ValueError: If the text is not a bundle of this name.
     """
     try:
         fields = json.loads(text)
-        return Run(
-            **{name: fields[name] for name in ("key", "arm", "peak", "seed", "steps", "step", "diverged")},
-            value=float(fields["value"]),
-            curve=tuple((step, {k: float(v) for k, v in point.items()}) for step, point in fields["curve"]),
-            losses=tuple((step, loss) for step, loss in fields["losses"]),
-        )
+        bundle = Bundle(tuple(_branch(part) for part in fields["branches"]))
+        found = bundle, fields["state"], str(fields["sha256"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+    if bundle.name != name:
+        raise ValueError("its runs are not those that its name stands for")
+    return found
 
 
-def row_to_tensors(row: Row) -> dict[str, Tensor]:
-    """Every tensor of a row under a name: "params/NAME", "state/NAME/KEY", ..."""
+def _branch(fields: Mapping[str, Any]) -> Branch:
+    return Branch(
+        runs=tuple(Run(**run) for run in fields["runs"]),
+        step=fields["step"],
+        diverged=fields["diverged"],
+        curve=tuple((step, {k: float(v) for k, v in point.items()}) for step, point in fields["curve"]),
+        losses=tuple((step, loss) for step, loss in fields["losses"]),
+    )
+
+
+def rows_to_tensors(rows: Rows) -> dict[str, Tensor]:
+    """Every tensor of rows under a name: "params/NAME", "state/NAME/KEY", ..."""
     parts: dict[str, Tensor] = {}
-    for kind, tensors in (("params", row.params), ("buffers", row.buffers), ("counts", row.counts)):
+    for kind, tensors in (("params", rows.params), ("buffers", rows.buffers), ("counts", rows.counts)):
         parts |= {f"{kind}/{name}": t for name, t in tensors.items()}
-    parts |= {f"state/{name}/{key}": t for name, state in row.state.items() for key, t in state.items()}
+    parts |= {f"state/{name}/{key}": t for name, state in rows.state.items() for key, t in state.items()}
     # safetensors refuses tensors that share memory
-    return {name: t.detach().clone().contiguous() for name, t in parts.items()}
+    return {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in parts.items()}
 
 
-def row_from_tensors(tensors: Mapping[str, Tensor], run: Run, rule: Rule) -> Row:
-    """The row whose tensors ``row_to_tensors`` named."""
+def rows_from_tensors(tensors: Mapping[str, Tensor], branches: Sequence[Branch], rule: Rule) -> Rows:
+    """The rows whose tensors ``rows_to_tensors`` named, one for each branch."""
     parts: dict[str, dict[str, Tensor]] = {"params": {}, "buffers": {}, "counts": {}}
     state: dict[str, dict[str, Tensor]] = {}
     for path, t in tensors.items():
@@ -137,5 +227,12 @@ def row_from_tensors(tensors: Mapping[str, Tensor], run: Run, rule: Rule) -> Row
             state.setdefault(name, {})[key] = t
         else:
             parts[kind][name] = t
-    state = {name: state.get(name, {}) for name in parts["params"]}
-    return Row(rule=rule, seed=run.seed, step=run.step, state=state, losses=run.losses, diverged=run.diverged, **parts)
+    return Rows(
+        rule=rule,
+        seeds=tuple(branch.runs[0].seed for branch in branches),
+        steps=tuple(branch.step for branch in branches),
+        state={name: state.get(name, {}) for name in parts["params"]},
+        losses=tuple(branch.losses for branch in branches),
+        diverged=(None,) * len(branches),
+        **parts,
+    )

@@ -3,60 +3,43 @@
 folder/
   study.toml      the study as it runs, frozen
   frozen.json     what its numbers depend on: study fields, data, code and versions
-  runs/KEY.json   one run: evaluations, training losses, where it stands; KEY is the hash of what makes the run
-  runs/KEY-STEP.safetensors    its parameters, buffers and rule state
+  modes.json      how each rule's rows are trained, and why
+  runs/NAME.json  a bundle of runs: evaluations, training losses, where they stand; NAME is the hash of their keys
+  runs/NAME-HASH.safetensors   its rows stacked: parameters, buffers and rule state; HASH is that of the content
   ledger.db       an Optuna study in SQLite, a trial a finished run; rebuilt from runs/ where it lags behind
   lock, owner     who works here
 
-A file is written under a temporary name, flushed to the disk and renamed; a run's state before the JSON that names it.
+A file is written under a temporary name, flushed to the disk and renamed; a bundle's rows before the JSON that names
+them.
 """
 
 import hashlib
 import json
 import os
-import sqlite3
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from filelock import FileLock, Timeout
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from tapered.ledger import Ledger, Space, StoreError
 from tapered.rules import Rule
-from tapered.runs import Run, row_from_tensors, row_to_tensors, run_from_text, run_to_text, write_whole
-from tapered.stats import Direction
-from tapered.train import Row
-
-
-class StoreError(Exception):
-    """A folder that cannot be used as asked; the message says what differs and what to do."""
-
-
-@dataclass(frozen=True)
-class Space:
-    """What the ledger's trials range over.
-
-    Args:
-        name: The study's name.
-        direction: "minimize" or "maximize".
-        metric: The metric that is a trial's value.
-        arms: Every arm's name.
-        peaks: Every peak of every arm.
-        seeds: Every seed.
-    """
-
-    name: str
-    direction: Direction
-    metric: str
-    arms: Sequence[str]
-    peaks: Sequence[float]
-    seeds: Sequence[int]
+from tapered.runs import (
+    Bundle,
+    Run,
+    bundle_from_text,
+    bundle_to_text,
+    rows_from_tensors,
+    rows_to_tensors,
+    write_whole,
+)
+from tapered.stats import counted
+from tapered.train import Mode, Rows
 
 
 class Store:
@@ -73,10 +56,12 @@ class Store:
     """
 
     def __init__(self, folder: Path, study_toml: str, frozen: Mapping[str, str], space: Space) -> None:
-        self.folder = folder
+        self.folder, self._metric = folder, space.metric
         self._lock = _claim(folder)
         try:
             _freeze(folder, study_toml, frozen)
+            self._bundles = self._read()
+            self.modes = _read_modes(folder / "modes.json")
             self._ledger = Ledger(folder / "ledger.db", space)
             self._ledger.add([run for run in self.runs() if run.finished])
         except BaseException:
@@ -96,59 +81,108 @@ class Store:
         (self.folder / "owner").unlink(missing_ok=True)
         self._lock.release()
 
-    def runs(self) -> list[Run]:
-        """Every run that has been begun, in order of keys."""
-        found = (self.get(path.stem) for path in sorted((self.folder / "runs").glob("*.json")))
-        return [run for run in found if run is not None]
+    def _read(self) -> dict[str, Bundle]:
+        """What the folder holds; the halves of a bundle that was being halved when it was killed are dropped."""
+        found = [self._parse(path)[0] for path in sorted((self.folder / "runs").glob("*.json"))]
+        kept: dict[str, Bundle] = {}
+        taken: set[str] = set()
+        for bundle in sorted(found, key=lambda bundle: -len(bundle.keys)):
+            if taken.isdisjoint(bundle.keys):
+                kept[bundle.name] = bundle
+                taken |= set(bundle.keys)
+            else:
+                self._remove(bundle.name)
+        return kept
 
-    def get(self, key: str) -> Run | None:
-        """The run under this key as it stands, None if it was never begun."""
-        path = self.folder / "runs" / f"{key}.json"
+    def _parse(self, path: Path) -> tuple[Bundle, str | None, str]:
         try:
-            return run_from_text(path.read_text()) if path.exists() else None
+            return bundle_from_text(path.read_text(), path.stem)
         except ValueError as error:
-            raise StoreError(f"{path} is damaged ({error}); delete it and the run is trained again") from error
+            raise StoreError(f"{path} is damaged ({error}); delete it and its runs are trained again") from error
 
-    def put(self, run: Run, row: Row) -> None:
-        """Keep a run and its state, in the place of what was known of it.
+    def bundles(self) -> list[Bundle]:
+        """Every bundle that has been begun; no run is in two of them."""
+        return list(self._bundles.values())
+
+    def runs(self) -> list[Run]:
+        """Every run that has been begun, as it stands."""
+        return [
+            run
+            for bundle in self._bundles.values()
+            for branch in bundle.branches
+            for run in branch.results(self._metric)
+        ]
+
+    def put(self, bundle: Bundle, rows: Rows | None) -> None:
+        """Keep a bundle and the rows of its live branches, in the place of what was known of it.
 
         Raises:
             StoreError: If the disk does not take it; what was kept before still stands.
         """
         try:
-            self._put(run, row)
+            self._put(bundle, rows)
         except OSError as error:
+            runs = counted(len(bundle.keys), "run")
             raise StoreError(
-                f"{self.folder} could not take run {run.key} ({error.strerror}); what was kept before still stands; "
-                f"make room, and the same command goes on"
+                f"{self.folder} could not take {runs} ({error.strerror}); what was kept before still "
+                f"stands; make room, and the same command goes on"
             ) from error
-        if run.finished:
-            self._ledger.add([run])
+        self._bundles[bundle.name] = bundle
+        ended = [branch for branch in bundle.branches if branch.finished]
+        self._ledger.add([run for branch in ended for run in branch.results(self._metric)])
 
-    def _put(self, run: Run, row: Row) -> None:
+    def _put(self, bundle: Bundle, rows: Rows | None) -> None:
         runs = self.folder / "runs"
-        data = save_tensors(row_to_tensors(row))
-        state = runs / f"{run.key}-{row.step}.safetensors"
-        write_whole(state, data)
+        data = b"" if rows is None else save_tensors(rows_to_tensors(rows))
         digest = hashlib.sha256(data).hexdigest()
-        write_whole(runs / f"{run.key}.json", run_to_text(run, state.name, digest).encode())
-        for old in runs.glob(f"{run.key}-*.safetensors"):
-            if old != state:
+        state = None if rows is None else f"{bundle.name}-{digest[:12]}.safetensors"
+        if state is not None:
+            write_whole(runs / state, data)
+        write_whole(runs / f"{bundle.name}.json", bundle_to_text(bundle, state, digest).encode())
+        for old in runs.glob(f"{bundle.name}-*.safetensors"):
+            if old.name != state:
                 old.unlink()
 
-    def row(self, run: Run, rule: Rule) -> Row:
-        """The state that was kept with this run.
+    def replace(self, bundle: Bundle, parts: Sequence[tuple[Bundle, Rows]]) -> None:
+        """Keep the parts of a bundle in its place; a kill in between leaves the whole or the parts."""
+        for part, rows in parts:
+            self.put(part, rows)
+        self._bundles.pop(bundle.name, None)
+        self._remove(bundle.name)
+
+    def _remove(self, name: str) -> None:
+        runs = self.folder / "runs"
+        (runs / f"{name}.json").unlink(missing_ok=True)
+        for state in runs.glob(f"{name}-*.safetensors"):
+            state.unlink()
+
+    def rows(self, bundle: Bundle, rule: Rule) -> Rows:
+        """The rows of a bundle's live branches, as they were kept.
 
         Raises:
-            StoreError: If its file is missing or not the one that was written.
+            StoreError: If their file is missing or not the one that was written.
         """
-        path = self.folder / "runs" / f"{run.key}.json"
-        fields = json.loads(path.read_text())
-        state = path.parent / fields["state"]
-        data = state.read_bytes() if state.exists() else b""
-        if hashlib.sha256(data).hexdigest() != fields["sha256"]:
-            raise StoreError(f"{state} is not the file that was written; delete {path} and the run is trained again")
-        return row_from_tensors(load_tensors(data), run, rule)
+        path = self.folder / "runs" / f"{bundle.name}.json"
+        known, name, digest = self._parse(path)
+        state = path.parent / (name or "")
+        data = state.read_bytes() if state.is_file() else b""
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise StoreError(f"{state} is not the file that was written; delete {path} and its runs are trained again")
+        return rows_from_tensors(load_tensors(data), known.live, rule)
+
+    def put_mode(self, rule: str, mode: Mode) -> None:
+        """Keep how the rows of a rule are trained: numbers of different modes do not mix in one study."""
+        self.modes[rule] = mode
+        fields = {name: asdict(mode) for name, mode in sorted(self.modes.items())}
+        write_whole(self.folder / "modes.json", json.dumps(fields, indent=1).encode())
+
+
+def _read_modes(path: Path) -> dict[str, Mode]:
+    try:
+        fields = json.loads(path.read_text()) if path.exists() else {}
+        return {rule: Mode(**mode) for rule, mode in fields.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path} is damaged ({error}); try another --store DIR") from error
 
 
 def _claim(folder: Path) -> FileLock:
@@ -190,95 +224,3 @@ def _freeze(folder: Path, study_toml: str, frozen: Mapping[str, str]) -> None:
             f"{folder} holds a study that differs from this one:\n" + "\n".join(lines) + "\n"
             "Results of the two must not mix; try another --store DIR, or delete the folder"
         )
-
-
-class Ledger:
-    """An Optuna study in an SQLite file, so that ``optuna-dashboard sqlite:///ledger.db`` shows the runs.
-
-    A finished run is a complete trial with parameters arm, peak and seed; its intermediate values are the
-    validation curve. A diverged run is a failed trial, with the user attribute "result" saying where.
-    """
-
-    def __init__(self, path: Path, space: Space) -> None:
-        _check_sqlite(path)
-        self._space = space
-        with _quiet():
-            import optuna  # noqa: PLC0415 - takes half a second, and nothing else needs it
-
-            self._optuna = optuna
-            try:
-                self._storage = optuna.storages.RDBStorage(
-                    f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}
-                )
-                self._study = optuna.create_study(
-                    storage=self._storage, study_name=space.name, direction=space.direction, load_if_exists=True
-                )
-                self._known = {trial.user_attrs.get("key") for trial in self._study.get_trials(deepcopy=False)}
-            except Exception as error:  # SQLAlchemy's, alembic's and Optuna's own share no class
-                raise StoreError(_bad_ledger(path, error)) from error
-
-    def add(self, runs: Sequence[Run]) -> None:
-        """Enter finished runs that are not in it yet."""
-        new = [run for run in runs if run.key not in self._known]
-        with _quiet():
-            self._study.add_trials([self._trial(run) for run in new])
-        self._known |= {run.key for run in new}
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
-
-    def _trial(self, run: Run) -> Any:
-        optuna, space = self._optuna, self._space
-        failed = run.diverged is not None or not isfinite(run.value)
-        params: dict[str, Any] = {"arm": run.arm, "seed": run.seed}
-        distributions = {
-            "arm": optuna.distributions.CategoricalDistribution(tuple(space.arms)),
-            "seed": optuna.distributions.IntDistribution(min(space.seeds), max(space.seeds)),
-        }
-        if run.peak is not None:
-            params["peak"] = run.peak
-            distributions["peak"] = optuna.distributions.FloatDistribution(min(space.peaks), max(space.peaks), log=True)
-        values = {step: point[space.metric] for step, point in run.curve if isfinite(point[space.metric])}
-        return optuna.trial.create_trial(
-            state=optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE,
-            value=None if failed else run.value,
-            params=params,
-            distributions=distributions,
-            intermediate_values=values,
-            user_attrs={"key": run.key, "result": f"diverged at step {run.step}" if failed else "finished"},
-        )
-
-
-def _check_sqlite(path: Path) -> None:
-    """Refuse a damaged file; an empty one is what a kill leaves before the first commit."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            [result] = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise StoreError(_bad_ledger(path, error)) from error
-    if result != "ok":
-        raise StoreError(_bad_ledger(path, result))
-
-
-def _bad_ledger(path: Path, why: object) -> str:
-    first = str(why).splitlines()[0]
-    return f"{path} is not a ledger of this study ({first}); try: mv {path} {path}.bad (it is rebuilt from runs/)"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Optuna's warnings and log lines off the terminal."""
-    import optuna  # noqa: PLC0415 - as above
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            optuna.logging.set_verbosity(before)

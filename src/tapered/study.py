@@ -1,42 +1,51 @@
 """A study run: every arm at every peak and every seed, each once, whatever interrupts.
 
-plan(loaded) ─► runs ─► train_runs(loaded, store) ─► finished runs ─► conclude ─► StudyResult
-▲      │
-└ store ┘   finished runs are read, begun ones go on where they stood
+forest_of(loaded) ─► bundles ─► train_runs(loaded, store) ─► finished runs ─► conclude ─► StudyResult
+                        ▲              │                                  ╰─► verify: a sample from scratch
+                        ╰──── store ◄──╯   finished bundles are read, begun ones go on where they stood
 """
 
 import platform
 import re
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
+from math import isnan
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from tapered import modes
+from tapered.forest import Forest, Task
+from tapered.grow import Grower, most_rows
+from tapered.ledger import Space
 from tapered.load import Loaded
-from tapered.result import StudyResult, analyse, best_runs
-from tapered.runs import Run, run_key
-from tapered.store import Space, Store, StoreError
+from tapered.result import Cost, StudyResult, analyse, best_runs
+from tapered.rules import Rule
+from tapered.runs import Branch, Run, rows_to_tensors, run_key
+from tapered.store import Store
 from tapered.study_file import Arm, to_toml
-from tapered.train import Path as TablePath
-from tapered.train import Row, advance, evaluate, start
+from tapered.train import Mode, Rows, advance, evaluate, start
 
-SAVE_SECONDS = 10.0
-
-
-class RunError(Exception):
-    """A run whose model, loss or data raised; the message says which, and the cause is attached."""
+SAMPLE = 8
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A run to be made, and its arm."""
+class Verified:
+    """A sample of runs, trained again from scratch, each by itself in its own row.
 
-    run: Run
-    arm: Arm
+    Args:
+        runs: How many.
+        of: Out of how many.
+        difference: The largest |difference| over parameters, buffers and rule state; infinite where one diverged at
+            another step.
+    """
+
+    runs: int
+    of: int
+    difference: float
 
 
 def environment() -> dict[str, str]:
@@ -80,21 +89,26 @@ def evaluation_steps(loaded: Loaded) -> list[int]:
     return sorted({round(i * loaded.steps / n) for i in range(n + 1)})
 
 
-def plan(loaded: Loaded) -> list[Planned]:
-    """Every run of the study, arms first, then peaks, then seeds."""
-    shared = {**_shared_facts(loaded), "evaluations": evaluation_steps(loaded), "threads": loaded.study.threads}
-    return [
-        Planned(Run(_key(shared, arm, peak, seed, loaded), arm.name, peak, seed, loaded.steps), arm)
+def forest_of(loaded: Loaded, *, shared: bool = True) -> Forest:
+    """Every run of the study, arms first, then peaks, then seeds; ``shared=False`` plans each by itself."""
+    facts = {**_shared_facts(loaded), "evaluations": evaluation_steps(loaded), "threads": loaded.study.threads}
+    tasks = [
+        task
         for arm in loaded.study.arms
         for peak in loaded.study.peaks_of(arm)
-        for seed in loaded.study.seed_values
+        for task in _tasks(facts, loaded, arm, peak)
     ]
+    return Forest(loaded.workload, tuple(tasks), tuple(evaluation_steps(loaded)), shared)
 
 
-def _key(shared: Mapping[str, object], arm: Arm, peak: float | None, seed: int, loaded: Loaded) -> str:
+def _tasks(facts: Mapping[str, object], loaded: Loaded, arm: Arm, peak: float | None) -> Iterator[Task]:
+    """The runs of an arm at a peak, which have one path."""
+    rule, path = arm.build(), arm.path(loaded.steps, peak)
     fields = arm.model_dump(mode="json", exclude={"peaks"})
     fields["lr"] = str(arm.schedule(loaded.steps, peak))
-    return run_key({**shared, "metric": loaded.study.metric, "arm": fields, "peak": peak, "seed": seed})
+    for seed in loaded.study.seed_values:
+        key = run_key({**facts, "metric": loaded.study.metric, "arm": fields, "peak": peak, "seed": seed})
+        yield Task(Run(key, arm.name, peak, seed, loaded.steps), rule, path)
 
 
 def default_folder(loaded: Loaded, root: Path = Path("studies")) -> Path:
@@ -120,6 +134,7 @@ def train_runs(
     loaded: Loaded,
     store: Store,
     *,
+    shared: bool = True,
     progress: Callable[[int], None] = lambda updates: None,  # noqa: ARG005 - named for the reader
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Run]:
@@ -127,95 +142,143 @@ def train_runs(
 
     Args:
         loaded: The study.
-        store: Its open store; every run is kept there as soon as it is finished, and at least every 10 seconds.
+        store: Its open store; bundles of runs are kept there when they end, and at least every 10 seconds.
+        shared: False trains every run by itself, with the same results.
         progress: Called with the number of updates made since the last call.
-        stop: Asked after every update; True stops there, and the run at hand is kept where it stands.
+        stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
 
     Returns:
         The finished runs in the order of the plan; fewer than planned where it was stopped.
 
     Raises:
-        RunError: If a model, loss or dataset raises. What was trained before is kept.
+        RunError: If a model, loss or dataset raises. What was kept before stays.
     """
-    threads = torch.get_num_threads()
+    forest = forest_of(loaded, shared=shared)
+    with threads(loaded):
+        for rule in forest.rules:
+            _train_rule(forest, rule, store, progress, stop)
+    finished = {run.key: run for run in store.runs() if run.finished}
+    return [finished[task.run.key] for task in forest.tasks if task.run.key in finished]
+
+
+@contextmanager
+def threads(loaded: Loaded) -> Iterator[None]:
+    """Torch with the study's number of threads."""
+    before = torch.get_num_threads()
     torch.set_num_threads(loaded.study.threads)
     try:
-        return list(_finished(loaded, store, progress, stop))
+        yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
-def _finished(loaded: Loaded, store: Store, progress: Callable[[int], None], stop: Callable[[], bool]) -> Iterable[Run]:
-    for planned in plan(loaded):
-        run = store.get(planned.run.key)
-        if run is None or not run.finished:
-            run = _Training(loaded, store, planned.arm, run or planned.run).train(progress, stop)
-        if run.finished:
-            yield run
-        if stop():
-            return
+def _train_rule(
+    forest: Forest, rule: Rule, store: Store, progress: Callable[[int], None], stop: Callable[[], bool]
+) -> None:
+    begun = store.bundles()
+    known = {key for bundle in begun for key in bundle.keys}
+    waiting = [bundle for bundle in begun if not bundle.finished and forest.rule(bundle) == rule]
+    if stop() or not (waiting or forest.bundles(rule, 1, known)):
+        return
+    mode = store.modes.get(repr(rule)) or timed_mode(forest, rule).mode
+    store.put_mode(repr(rule), mode)
+    waiting += forest.bundles(rule, bundle_rows(forest, rule, mode), known)
+    grower = Grower(forest, store, mode, progress, stop)
+    while waiting and not stop():
+        waiting = grower.grow(waiting[0]) + waiting[1:]
+    store.put_mode(repr(rule), grower.mode)
 
 
-class _Training:
-    """One run on its way."""
+def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
+    """How the rows of a rule are trained, and the seconds of a step of a row."""
+    try:
+        rows = sum(forest.plan.width(tree) for tree in forest.trees(rule))
+        return modes.forecast(forest.workload, rule, min(rows, most_rows(forest.workload, rule)), forest.marks[-1])
+    except Exception as error:  # noqa: BLE001 - the model's own, which the loop raises again and names the run
+        return modes.Timed(Mode("loop", 1, f"timing the model raised {type(error).__name__}"), float("nan"))
 
-    def __init__(self, loaded: Loaded, store: Store, arm: Arm, run: Run) -> None:
-        self.loaded, self.store, self.arm, self.run = loaded, store, arm, run
-        self.saved = time.monotonic()
 
-    def train(self, progress: Callable[[int], None], stop: Callable[[], bool]) -> Run:
-        """Train to the end, to divergence or to a stop, and keep the run."""
-        run = self.run
-        try:
-            self._train(progress, stop)
-        except StoreError:
-            raise
-        except Exception as error:
-            peak = "" if run.peak is None else f", peak {run.peak:g}"
-            raise RunError(
-                f"arm {run.arm!r}{peak}, seed {run.seed} raised {type(error).__name__} "
-                f"after step {self.run.step}: {error}"
-            ) from error
-        return self.run
+def bundle_rows(forest: Forest, rule: Rule, mode: Mode) -> int:
+    """The most rows of a bundle; the loop trains a tree at a time, so that each run is kept when it is finished."""
+    return 1 if mode.kind == "loop" else most_rows(forest.workload, rule)
 
-    def _train(self, progress: Callable[[int], None], stop: Callable[[], bool]) -> None:
-        def on_step(updates: int) -> bool:
-            progress(updates)
-            return stop()
 
-        loaded, rule = self.loaded, self.arm.build()
-        path = self.arm.path(loaded.steps, self.run.peak)
-        row = self.store.row(self.run, rule) if self.run.step else start(loaded.workload, rule, self.run.seed)
-        for mark in evaluation_steps(loaded):
-            if mark < row.step:
-                continue
-            row = self._advance(row, path, mark, on_step)
-            if self.run.finished or stop():
-                self.store.put(self.run, row)
-                return
-            if time.monotonic() - self.saved > SAVE_SECONDS:
-                self.store.put(self.run, row)
-                self.saved = time.monotonic()
-
-    def _advance(self, row: Row, path: TablePath, mark: int, on_step: Callable[[int], bool]) -> Row:
-        """Go on to a mark and, where it is reached, evaluate."""
-        [row] = advance(self.loaded.workload, [row], [path], mark, on_step=on_step)
-        curve = self.run.curve
-        if row.step == mark and row.diverged is None and (not curve or curve[-1][0] < mark):
-            curve = (*curve, (mark, evaluate(self.loaded.workload, row, "valid")))
-        run = replace(self.run, step=row.step, losses=row.losses, diverged=row.diverged, curve=curve)
-        complete = run.finished and run.diverged is None
-        self.run = replace(run, value=curve[-1][1][self.loaded.study.metric]) if complete else run
-        return row
+def updates_made(forest: Forest, store: Store) -> int:
+    """Updates that were made and kept, each shared one once."""
+    return forest.done([branch for bundle in store.bundles() for branch in bundle.branches])
 
 
 def conclude(loaded: Loaded, store: Store, runs: Sequence[Run]) -> StudyResult:
     """The verdict of a study whose runs are all finished; the test split, if there is one, is looked at here."""
-    test = _test(loaded, store, best_runs(loaded, runs)) if loaded.workload.test is not None else {}
-    return analyse(loaded, runs, test, environment())
+    forest = forest_of(loaded)
+    test = _test(forest, store, best_runs(loaded, runs)) if loaded.workload.test is not None else {}
+    return analyse(loaded, runs, test, environment(), cost_of(forest, store.modes))
 
 
-def _test(loaded: Loaded, store: Store, runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
-    rules = {arm.name: arm.build() for arm in loaded.study.arms}
-    rows = {run.key: store.row(run, rules[run.arm]) for run in runs if run.diverged is None}
-    return {key: evaluate(loaded.workload, row, "test") for key, row in rows.items()}
+def cost_of(forest: Forest, chosen: Mapping[str, Mode]) -> Cost:
+    """What the runs take, and how the rows of each rule are trained."""
+    used = [(tuple(arms_of(forest, rule)), chosen[repr(rule)]) for rule in forest.rules if repr(rule) in chosen]
+    return Cost(forest.plan.asked, forest.plan.to_run, forest.plan.reason, tuple(used))
+
+
+def arms_of(forest: Forest, rule: Rule) -> list[str]:
+    """The arms that have this rule."""
+    return list(dict.fromkeys(task.run.arm for task in forest.tasks if task.rule == rule))
+
+
+def _ends(forest: Forest, store: Store, runs: Sequence[Run]) -> Iterator[tuple[list[Branch], Rows]]:
+    """The end states of runs, a bundle at a time; those that diverged have none."""
+    wanted = {run.key for run in runs}
+    for bundle in store.bundles():
+        places = [i for i, branch in enumerate(bundle.live) if not wanted.isdisjoint(branch.keys)]
+        if places:
+            yield [bundle.live[i] for i in places], store.rows(bundle, forest.rule(bundle)).take(places)
+
+
+def _test(forest: Forest, store: Store, runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
+    found: dict[str, Mapping[str, float]] = {}
+    for branches, rows in _ends(forest, store, runs):
+        points = evaluate(forest.workload, rows, "test", mode=store.modes[repr(rows.rule)])
+        found |= {key: point for branch, point in zip(branches, points, strict=True) for key in branch.keys}
+    return found
+
+
+def verify(loaded: Loaded, store: Store, runs: Sequence[Run], sample: int = SAMPLE) -> Verified:
+    """Train an even sample of finished runs again, each from step 0 in a row of its own, and compare the ends."""
+    forest = forest_of(loaded, shared=False)
+    chosen = [runs[i * len(runs) // sample] for i in range(sample)] if len(runs) > sample else list(runs)
+    with threads(loaded):
+        differences = [_difference(forest, store, rule, chosen) for rule in forest.rules]
+    return Verified(len(chosen), len(runs), max(differences))
+
+
+def _difference(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) -> float:
+    tasks = [forest.tasks[forest.place[run.key]] for run in runs]
+    mine = [(task, run) for task, run in zip(tasks, runs, strict=True) if task.rule == rule]
+    if not mine:
+        return 0.0
+    rows = start(forest.workload, rule, [run.seed for _, run in mine])
+    mode = store.modes[repr(rule)]
+    if mode.kind == "rows":  # numbers do not depend on the width; a graph would be compiled anew
+        mode = replace(mode, width=-(-len(rows) // 8) * 8)
+    again = advance(forest.workload, rows, [task.path for task, _ in mine], forest.marks[-1], mode=mode)
+    if again.diverged != tuple(run.diverged for _, run in mine):
+        return float("inf")
+    places = {run.key: i for i, (_, run) in enumerate(mine)}
+    return max(
+        (
+            _distance(rows.take([i]), again.take([places[key]]))
+            for branches, rows in _ends(forest, store, [run for _, run in mine])
+            for i, branch in enumerate(branches)
+            for key in branch.keys
+            if key in places
+        ),
+        default=0.0,
+    )
+
+
+def _distance(a: Rows, b: Rows) -> float:
+    left, right = rows_to_tensors(a), rows_to_tensors(b)
+    pairs = [(left[name], right[name]) for name in left if left[name].numel()]
+    gaps = [0.0 if torch.equal(x, y) else (x.double() - y.double()).abs().max().item() for x, y in pairs]
+    return max((float("inf") if isnan(gap) else gap for gap in gaps), default=0.0)

@@ -1,0 +1,71 @@
+"""What a study will take, before it is run: steps asked and to run, memory, an estimate of time, how, and why."""
+
+import time
+from dataclasses import dataclass
+
+from tapered.forest import Forest
+from tapered.grow import row_bytes
+from tapered.load import Loaded
+from tapered.modes import Timed
+from tapered.result import Cost
+from tapered.rules import Rule
+from tapered.study import bundle_rows, cost_of, forest_of, threads, timed_mode
+from tapered.train import evaluate, start
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A study before it is run.
+
+    Args:
+        runs: Runs asked.
+        trees: Trees of segments that they become.
+        bundles: Sets of whole trees that are trained together.
+        cost: Steps asked and to run, the modes and their reasons.
+        memory: Bytes of the largest bundle, as estimated.
+        seconds: All training and evaluation on this machine, from the timing of a few steps.
+    """
+
+    runs: int
+    trees: int
+    bundles: int
+    cost: Cost
+    memory: int
+    seconds: float
+
+
+def forecast(loaded: Loaded) -> Forecast:
+    """Plan a study and time a few of its steps; nothing is kept.
+
+    Raises:
+        RuntimeError: Whatever its model, loss or data raise.
+    """
+    forest = forest_of(loaded)
+    with threads(loaded):
+        found = {rule: timed_mode(forest, rule) for rule in forest.rules}
+        seconds = sum(_seconds(forest, rule, timed) for rule, timed in found.items())
+        bundles = [
+            (rule, bundle)
+            for rule, timed in found.items()
+            for bundle in forest.bundles(rule, bundle_rows(forest, rule, timed.mode))
+        ]
+        bytes_of = {rule: row_bytes(forest.workload, rule) for rule in forest.rules}
+    return Forecast(
+        runs=len(forest.tasks),
+        trees=len(forest.plan.trees),
+        bundles=len(bundles),
+        cost=cost_of(forest, {repr(rule): timed.mode for rule, timed in found.items()}),
+        memory=max(bytes_of[rule] * len(bundle.keys) for rule, bundle in bundles),
+        seconds=seconds,
+    )
+
+
+def _seconds(forest: Forest, rule: Rule, timed: Timed) -> float:
+    """Steps and evaluations of a rule, at the pace of a few."""
+    seeds = [task.run.seed for task in forest.tasks if task.rule == rule]
+    rows = start(forest.workload, rule, seeds[: timed.mode.width])
+    begin = time.perf_counter()
+    evaluate(forest.workload, rows, "valid", mode=timed.mode)
+    evaluation = (time.perf_counter() - begin) / len(rows)
+    steps = sum(forest.plan.segments[i].steps for tree in forest.trees(rule) for i in tree)
+    return timed.seconds * steps + evaluation * len(seeds) * len(forest.marks)
