@@ -200,11 +200,16 @@ def make(workload: Workload, rule: Rule, width: int, compiled: bool) -> Step:  #
 
 
 def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Without gradients, and with attention as plain products: torch's fused one for the CPU does not go under vmap."""
+    """Without gradients, and with attention as plain products: torch's fused ones do not go under vmap."""
 
     def call(*arguments: Any) -> Any:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            return function(*arguments)
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+                return function(*arguments)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
 
     return call
 
