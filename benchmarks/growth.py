@@ -11,8 +11,9 @@ import json
 from common import decays, options, perceptron, seconds, spread
 
 from tapered import constant, cooldown, hold, rules
+from tapered.modes import choose
 from tapered.plan import share
-from tapered.train import advance, choose, start, tabulate
+from tapered.train import advance, start, tabulate
 
 ROWS = (1, 4, 16, 64, 256, 1024)
 HIDDEN = {1_000: 29, 10_000: 97, 100_000: 313, 1_000_000: 997}  # parameters -> width

@@ -13,8 +13,9 @@ import torch
 from common import in_turn, options, seconds, show, spread, times_faster
 
 from tapered.load import load
+from tapered.modes import choose
 from tapered.plan import Plan, share
-from tapered.train import Mode, Path, Rows, advance, choose, start
+from tapered.train import Mode, Path, Rows, advance, start
 from tapered.workload import Workload
 
 HOLDING = 11

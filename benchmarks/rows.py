@@ -20,7 +20,8 @@ from common import Spread, decays, digits, in_turn, letters, options, perceptron
 
 from tapered import Workload, rules
 from tapered.load import load
-from tapered.train import advance, choose, start
+from tapered.modes import choose
+from tapered.train import advance, start
 from tapered.train import tabulate as table_of
 
 HERE = Path(__file__).parent
