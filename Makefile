@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine: `make study` and `make test`. PYTHON chooses the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
+JAX_PYTHON ?= $(BIN)/python
 
 .PHONY: study test lint bench clean
 
@@ -15,8 +16,13 @@ lint: .venv/developed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# optax is compared where JAX_PYTHON has it: make bench JAX_PYTHON=path, or pip install '.[bench]' before
 bench: .venv/developed
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/prefix.py
+	$(BIN)/python benchmarks/rows.py --jax-python $(JAX_PYTHON)
+	$(BIN)/python benchmarks/growth.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
