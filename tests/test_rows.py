@@ -164,7 +164,7 @@ def test_losses_are_kept_alike_in_both() -> None:
     in_blocks: tuple[tuple[int, float], ...] = ()
     at = 0
     for size in (1, 2, 300, 7, 1000, 2690, 1000):
-        in_blocks = _kept(in_blocks, at, values[at : at + size])
+        in_blocks = _kept(in_blocks, at, values[at : at + size].tolist())
         at += size
     assert in_blocks == tuple(one_by_one)
     assert len(in_blocks) <= LOSSES_KEPT

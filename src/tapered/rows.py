@@ -18,7 +18,7 @@ from tapered.rules import Rule, State
 from tapered.schedules import Schedule
 from tapered.workload import Workload
 
-LOSSES_KEPT = 256
+LOSSES_KEPT = 128
 OnStep = Callable[[int], bool | None]
 Losses = tuple[tuple[int, float], ...]
 Tensors = Mapping[str, Tensor]

@@ -97,8 +97,9 @@ def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
     for row in np.flatnonzero(~finite.all(0)):
         if diverged[row] is None:
             diverged[row] = first + int(np.argmin(finite[:, row]))
+    columns = losses.T.tolist()
     kept = [
-        _kept(part.losses[row], first, losses[: made if stop is None else max(stop - first, 0), row])
+        _kept(part.losses[row], first, columns[row][: made if stop is None else max(stop - first, 0)])
         for row, stop in enumerate(diverged)
     ]
     steps = tuple(first + made if stop is None else stop for stop in diverged)
@@ -108,21 +109,22 @@ def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
     return replace(part, steps=steps, diverged=tuple(diverged), losses=tuple(kept), counts=counts)
 
 
-def _kept(losses: Losses, first: int, new: np.ndarray[Any, Any]) -> Losses:
+def _kept(losses: Losses, first: int, new: list[float]) -> Losses:
     """As `rows.keep` for each of these, without looking at those that are not kept."""
-    found = list(losses)
-    step = first
-    while step < first + len(new):
+    found, step, end = list(losses), first, first + len(new)
+    while True:
         stride = found[1][0] - found[0][0] if len(found) > 1 else 1
         step += -step % stride
-        if step >= first + len(new):
-            break
+        if step >= end:
+            return tuple(found)
         if len(found) == LOSSES_KEPT:
             del found[1::2]
             continue
-        found.append((step, float(new[step - first])))
-        step += 1
-    return tuple(found)
+        # before there are two points there is no stride to go on by
+        room = LOSSES_KEPT - len(found) if len(found) > 1 else 1
+        last = min(end, step + stride * room)
+        found.extend(zip(range(step, last, stride), new[step - first : last - first : stride], strict=True))
+        step = last
 
 
 def _scalars(rule: Rule, paths: Sequence[Path], first: int, last: int) -> dict[str, Tensor]:
