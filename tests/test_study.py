@@ -224,6 +224,67 @@ def test_results_depend_on_neither_sharing_nor_bundles(tmp_path, monkeypatch, mo
             assert all(torch.equal(parts[name], others[key][name]) for name in parts)
 
 
+@pytest.mark.parametrize(("mode", "updates"), [(LOOP, 130), (ROWS, 130), (ROWS, 61)])
+def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, monkeypatch, mode, updates):
+    trained_as(monkeypatch, mode)
+    monkeypatch.setattr(studies, "bundle_rows", lambda *_: 4096)  # 24 rows, of which 8 advance at a time
+    found, total, uneven = loaded(tmp_path, FORKED.replace("high = 0.1", "high = 1e6")), 0, 0
+    whole, _ = finished(found, tmp_path / "whole")
+    runs = []
+    while len(runs) < len(whole):
+        made = []
+        with open_store(found, tmp_path / "parts") as store:
+            runs = train_runs(found, store, progress=made.append, stop=lambda seen=made: sum(seen) >= updates)
+            uneven += any(len({branch.step for branch in bundle.live}) > 1 for bundle in store.bundles())
+        total += sum(made)
+    assert repr(runs) == repr(whole)
+    assert total <= forest_of(found).plan.to_run
+    assert uneven
+    mine, theirs = (ends(found, tmp_path / name) for name in ("parts", "whole"))
+    assert all(torch.equal(mine[key][name], t) for key, parts in theirs.items() for name, t in parts.items())
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            True,
+        ),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("can't allocate memory"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, expected):
+    assert grow.is_out_of_memory(error) == expected
+
+
+def test_torchs_own_failed_allocation_counts():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert grow.is_out_of_memory(caught.value)
+
+
+def test_a_bundle_is_as_large_as_memory_allows(tmp_path, monkeypatch):
+    found = loaded(tmp_path, FORKED)
+    forest = forest_of(found)
+    rule = forest.rules[0]
+    size = grow.row_bytes(found.workload, rule)
+    # a point of 4 numbers and its curvature before and after, its gradient, and 8 samples of 4 twice in backward
+    assert 3 * 16 <= size <= 3 * 16 + 2 * 16 + 3 * 8 * 16
+    monkeypatch.setattr(grow, "free_memory", lambda: 4 * 20 * size)
+    assert grow.most_rows(found.workload, rule) == 16
+    monkeypatch.setattr(grow, "free_memory", lambda: 4 * 5 * size)
+    assert grow.most_rows(found.workload, rule) == 5
+    monkeypatch.setattr(grow, "free_memory", lambda: 0)
+    assert grow.most_rows(found.workload, rule) == 1
+    monkeypatch.undo()
+    assert 2**20 < grow.free_memory() < 2**50
+
+
 def test_an_evaluation_of_a_trunk_counts_for_all_its_runs(tmp_path, monkeypatch):
     found, rows = loaded(tmp_path, FORKED), []
     monkeypatch.setattr(grow, "evaluate", lambda w, r, s, **k: rows.append(len(r)) or evaluate(w, r, s, **k))
@@ -235,9 +296,9 @@ def test_an_evaluation_of_a_trunk_counts_for_all_its_runs(tmp_path, monkeypatch)
     assert rows == [6, 6, 12, 24, 24] + [6] * 5
 
 
-@pytest.mark.parametrize("failing", [1, 2, 3])
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+    ("failing", "error"),
+    [(1, MemoryError()), (3, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))],
 )
 def test_a_bundle_is_halved_when_memory_runs_out(tmp_path, monkeypatch, failing, error):
     trained_as(monkeypatch, Mode("rows", 32, "a test says so"))
