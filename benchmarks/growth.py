@@ -15,6 +15,7 @@ from tapered.modes import choose
 from tapered.plan import share
 from tapered.train import advance, start, tabulate
 
+LONG = 100_000  # the steps that the mode is chosen for; so many that compiling pays
 ROWS = (1, 4, 16, 64, 256, 1024)
 HIDDEN = {1_000: 29, 10_000: 97, 100_000: 313, 1_000_000: 997}  # parameters -> width
 SCHEDULES = (1, 10, 100, 1_000)
@@ -23,7 +24,7 @@ SCHEDULES = (1, 10, 100, 1_000)
 def update(workload, paths, seeds, steps: int, rounds: int = 3) -> tuple[float, str]:
     """Seconds of one update of all rows, and the mode."""
     rule = paths[0].rule
-    mode, rows = choose(workload, rule, len(paths), steps), start(workload, rule, seeds)
+    mode, rows = choose(workload, rule, len(paths), LONG), start(workload, rule, seeds)
     taken = [seconds(lambda: advance(workload, rows, paths, steps, mode=mode)) for _ in range(rounds + 1)]
     return spread(taken[1:]).middle / steps, f"{mode.kind}, {mode.width}"
 

@@ -25,6 +25,7 @@ from tapered.train import advance, start
 from tapered.train import tabulate as table_of
 
 HERE = Path(__file__).parent
+LONG = 100_000  # the steps that the mode is chosen for; so many that compiling pays
 CASES: dict[str, tuple[Callable[[], Workload], int, int, int]] = {  # workload, rows, seeds, steps of a measurement
     "mlp_vs_torch": (perceptron, 256, 8, 500),
     "cnn_vs_torch": (digits, 32, 8, 50),
@@ -36,7 +37,7 @@ def rows_of(workload: Workload, count: int, seeds: int, steps: int) -> tuple[Cal
     """Seconds an update of a row, the seconds that the first call takes, and the mode."""
     rows, paths = start(workload, rules.Adam(), [i % seeds for i in range(count)]), decays(count, steps)
     begun = time.perf_counter()
-    mode = choose(workload, rules.Adam(), count, steps)
+    mode = choose(workload, rules.Adam(), count, LONG)
 
     def measure() -> float:
         begun = time.perf_counter()
