@@ -67,6 +67,7 @@ def test_segments_cover_each_step_of_each_run_once_parents_first(study):
     plan = share(tables, groups)
     covered = Counter((run, k) for s in plan.segments for run in s.runs for k in range(s.start, s.stop))
     assert covered == Counter((run, k) for run, table in enumerate(tables) for k in range(len(table["lr"])))
+    assert len({s.runs for s in plan.segments}) == len(plan.segments)  # its runs identify a segment
     for i, s in enumerate(plan.segments):
         assert s.start < s.stop
         assert s.runs == tuple(sorted(s.runs))
