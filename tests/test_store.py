@@ -103,6 +103,16 @@ def test_a_later_state_takes_the_place_of_an_earlier_one(folder):
     assert len(list((folder / "runs").glob("*.safetensors"))) == 1
 
 
+def test_what_a_kill_left_behind_is_cleared_away(folder):
+    with opened(folder) as store:
+        store.put(*trained())
+        kept = sorted((folder / "runs").iterdir())
+    for name in ("0123-45.safetensors", "0123-67.safetensors.tmp", "0123.json.tmp"):
+        (folder / "runs" / name).write_bytes(b"half")
+    with opened(folder):
+        assert sorted((folder / "runs").iterdir()) == kept
+
+
 @pytest.mark.parametrize("killed", [None, 0, 1, 2, 3])
 def test_a_bundle_is_replaced_by_its_halves_whenever_it_is_killed(folder, monkeypatch, killed):
     bundle, rows = trained((0, 1, 2), step=20)
@@ -334,6 +344,8 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(folder, monkeypatch
         monkeypatch.setattr(runs.os, "fsync", full)
         with pytest.raises(StoreError, match=r"could not take 1 run .*No space left"):
             store.put(*trained(step=50))
+        with pytest.raises(StoreError, match=r"could not take the mode of its rows .*No space left"):
+            store.put_mode("Adam()", LOOP)
         assert sorted((folder / "runs").iterdir()) == before
         assert store.runs()[0].step == 20
 

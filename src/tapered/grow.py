@@ -67,7 +67,7 @@ class Grower:
         return []
 
     def _rows(self, bundle: Bundle) -> Rows | None:
-        if bundle.name in {known.name for known in self.store.bundles()}:
+        if self.store.holds(bundle):
             return self.store.rows(bundle, self.forest.rule(bundle)) if bundle.live else None
         return start(
             self.forest.workload, self.forest.rule(bundle), [branch.runs[0].seed for branch in bundle.branches]

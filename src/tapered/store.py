@@ -16,8 +16,8 @@ them.
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -82,16 +82,20 @@ class Store:
         self._lock.release()
 
     def _read(self) -> dict[str, Bundle]:
-        """What the folder holds; the halves of a bundle that was being halved when it was killed are dropped."""
-        found = [self._parse(path)[0] for path in sorted((self.folder / "runs").glob("*.json"))]
+        """What the folder holds; what a kill left behind, such as one half of a bundle being halved, is dropped."""
+        runs = self.folder / "runs"
+        found = [self._parse(path) for path in sorted(runs.glob("*.json"))]
         kept: dict[str, Bundle] = {}
         taken: set[str] = set()
-        for bundle in sorted(found, key=lambda bundle: -len(bundle.keys)):
+        for bundle, _, _ in sorted(found, key=lambda parsed: -len(parsed[0].keys)):
             if taken.isdisjoint(bundle.keys):
                 kept[bundle.name] = bundle
                 taken |= set(bundle.keys)
             else:
                 self._remove(bundle.name)
+        states = {state for _, state, _ in found}
+        for path in (*runs.glob("*.tmp"), *(path for path in runs.glob("*.safetensors") if path.name not in states)):
+            path.unlink()
         return kept
 
     def _parse(self, path: Path) -> tuple[Bundle, str | None, str]:
@@ -103,6 +107,10 @@ class Store:
     def bundles(self) -> list[Bundle]:
         """Every bundle that has been begun; no run is in two of them."""
         return list(self._bundles.values())
+
+    def holds(self, bundle: Bundle) -> bool:
+        """Whether exactly these runs were kept as a bundle."""
+        return bundle.name in self._bundles
 
     def runs(self) -> list[Run]:
         """Every run that has been begun, as it stands."""
@@ -119,17 +127,21 @@ class Store:
         Raises:
             StoreError: If the disk does not take it; what was kept before still stands.
         """
-        try:
+        with self._taking(counted(len(bundle.keys), "run")):
             self._put(bundle, rows)
-        except OSError as error:
-            runs = counted(len(bundle.keys), "run")
-            raise StoreError(
-                f"{self.folder} could not take {runs} ({error.strerror}); what was kept before still "
-                f"stands; make room, and the same command goes on"
-            ) from error
         self._bundles[bundle.name] = bundle
         ended = [branch for branch in bundle.branches if branch.finished]
         self._ledger.add([run for branch in ended for run in branch.results(self._metric)])
+
+    @contextmanager
+    def _taking(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} could not take {what} ({error.strerror}); what was kept before still stands; "
+                f"make room, and the same command goes on"
+            ) from error
 
     def _put(self, bundle: Bundle, rows: Rows | None) -> None:
         runs = self.folder / "runs"
@@ -174,7 +186,8 @@ class Store:
         """Keep how the rows of a rule are trained: numbers of different modes do not mix in one study."""
         self.modes[rule] = mode
         fields = {name: asdict(mode) for name, mode in sorted(self.modes.items())}
-        write_whole(self.folder / "modes.json", json.dumps(fields, indent=1).encode())
+        with self._taking("the mode of its rows"):
+            write_whole(self.folder / "modes.json", json.dumps(fields, indent=1).encode())
 
 
 def _read_modes(path: Path) -> dict[str, Mode]:

@@ -71,7 +71,7 @@ def frozen_facts(loaded: Loaded) -> dict[str, str]:
     for i, arm in enumerate(loaded.study.arms):
         fields = arm.model_dump(mode="json", exclude_none=True)
         facts |= {f"study.arms.{i}.{name}": str(value) for name, value in fields.items()}
-    return facts | _shared_facts(loaded)
+    return facts | {"results": "bundles of rows"} | _shared_facts(loaded)
 
 
 def _shared_facts(loaded: Loaded) -> dict[str, str]:

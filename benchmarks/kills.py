@@ -1,0 +1,146 @@
+"""A study killed with -9 at random moments and started again each time: are its final results an undisturbed study's?
+
+    python benchmarks/kills.py [--kills 50] [--kind rows] [--json]
+
+Moments are uniform over a third of the seconds that an undisturbed study takes, then over a little more with each kill,
+and a study that is started again goes on where it was. So they fall into opening, training, saves, forks, evaluations
+and the ledger alike. A study is killed until it ends, then the next one is begun.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import optuna  # noqa: F401 - imported once, for all forks
+from safetensors.torch import load_file
+
+from tapered import grow, modes, report, study  # noqa: F401 - as above
+from tapered.cli import main as main_of_tapered
+from tapered.runs import bundle_from_text
+from tapered.train import Mode
+
+STUDY = """
+name = "kills"
+workload = "quadratic"
+steps = 120
+seeds = 4
+evaluations = 6
+baseline = "constant"
+peaks = { low = 0.01, high = 100, count = 3 }
+[[arms]]
+name = "constant"
+rule = "SGD"
+lr = "constant(1.0)"
+[[arms]]
+name = "late"
+rule = "SGD"
+lr = "hold(0.75*steps).then(cooldown(0.25*steps))"
+[[arms]]
+name = "later"
+rule = "SGD"
+lr = "hold(0.9*steps).then(cooldown(0.1*steps))"
+[[arms]]
+name = "Adam"
+rule = "Adam"
+lr = "hold(0.5*steps).then(cooldown(0.5*steps))"
+"""
+
+
+def begin(name, kind):
+    """The study in a process of its own, forked so that it need not import everything again."""
+    child = os.fork()
+    if child:
+        return child
+    # the mode is given, so that all studies have the same; saves are frequent and bundles small, to be hit
+    grow.SAVE_SECONDS = grow.FORK_SECONDS = 0.02
+    study.bundle_rows = lambda *_: 8
+    mode = Mode(kind, 1 if kind == "loop" else 8, "the benchmark says so")
+    modes.forecast = lambda *_: modes.Timed(mode, 1e-5)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    os._exit(main_of_tapered(["study", "kills.toml", "--store", name]))
+
+
+def ended(child, within):
+    """Whether the process ended in so many seconds; a failed one ends this benchmark."""
+    deadline = time.perf_counter() + within
+    while time.perf_counter() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            if status:
+                raise SystemExit(f"a study ended with {os.waitstatus_to_exitcode(status)}")
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def results(folder):
+    """Run -> its results and its end state; and how many runs the ledger has."""
+    found = {}
+    for path in (folder / "runs").glob("*.json"):
+        bundle, state, _ = bundle_from_text(path.read_text(), path.stem)
+        tensors = load_file(folder / "runs" / state) if state else {}
+        rows = {branch.keys: i for i, branch in enumerate(bundle.live)}
+        for branch in bundle.branches:
+            end = {n: t[rows[branch.keys]].tolist() for n, t in tensors.items()} if branch.keys in rows else None
+            found |= {run.key: (repr(run), repr(end)) for run in branch.results("loss")}
+    with sqlite3.connect(folder / "ledger.db") as ledger:
+        [entered] = ledger.execute("select count(distinct value_json) from trial_user_attributes where key = 'key'")
+        [trials] = ledger.execute("select count(*) from trials")
+    return found, entered[0], trials[0]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kind", default="rows", choices=["loop", "rows"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    random.seed(given.seed)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        found = kill(given.kills, given.kind)
+    outcome = "identical" if found["identical"] else "DIFFERENT"
+    line = "{kills} kills (-9), {trained} of them after a first save; {studies} studies of {runs} runs, {entered} in each ledger"
+    print(json.dumps(found) if given.json else f"{line.format(**found)}: final results {outcome}")
+    return 0 if found["identical"] else 1
+
+
+def kill(wanted, kind):
+    Path("kills.toml").write_text(STUDY)
+    begin_at = time.perf_counter()
+    ended(begin("undisturbed", kind), 600)
+    seconds = time.perf_counter() - begin_at
+    expected = results(Path("undisturbed"))
+    found = {
+        "kills": 0,
+        "trained": 0,
+        "studies": 0,
+        "runs": len(expected[0]),
+        "entered": expected[1],
+        "identical": True,
+    }
+    while found["kills"] < wanted:
+        folder = Path(f"killed{found['studies']}")
+        within = seconds / 3
+        while not ended(child := begin(folder.name, kind), random.uniform(0, within)):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            within *= 1.1
+            found["kills"] += 1
+            found["trained"] += any((folder / "runs").glob("*"))
+        found["studies"] += 1
+        found["identical"] &= results(folder) == expected
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
