@@ -95,9 +95,11 @@ def _size(size: float) -> str:
 def _duration(seconds: float) -> str:
     """About how long.
 
-    >>> _duration(0.2), _duration(59), _duration(3600), _duration(36000)
-    ('about 1 s', 'about 59 s', 'about 60 min', 'about 10 h')
+    >>> _duration(0.2), _duration(59), _duration(3600), _duration(36000), _duration(float("nan"))
+    ('about 1 s', 'about 59 s', 'about 60 min', 'about 10 h', 'unknown')
     """
+    if not isfinite(seconds):
+        return "unknown"
     if seconds < 100:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min" if seconds < 6000 else f"about {round(seconds / 3600)} h"
@@ -108,7 +110,7 @@ def forecast_fields(found: Forecast) -> dict[str, Any]:
     named = {"runs": found.runs, "trees": found.trees, "bundles": found.bundles}
     steps = {"steps_asked": found.cost.asked, "steps_to_run": found.cost.to_run, "ratio": found.cost.ratio}
     why = {"not_shared": found.cost.reason, "modes": _modes(found.cost)}
-    return {**named, **steps, "memory_bytes": found.memory, "seconds": found.seconds, **why}
+    return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why}
 
 
 def verified_line(found: Verified) -> str:
