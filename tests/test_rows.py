@@ -197,3 +197,16 @@ def test_the_data_may_be_any_dataset() -> None:
     mode, table = rows_of(8), paths()
     ours = advance(other, start(other, RULE, [0, 1] * 4), table, STEPS, mode=mode)
     assert difference(ours, advance(plain, start(plain, RULE, [0, 1] * 4), table, STEPS, mode=mode)) == 0
+
+
+def test_a_bias_before_batchnorm_is_no_reason_for_the_loop() -> None:
+    """Its gradient is rounding, of which Adam makes whole steps; the loss does not see them."""
+    from dataclasses import replace
+
+    from torch import nn
+
+    from tapered.modes import _Probe
+
+    net = nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)
+    workload = replace(perceptron(), model=lambda: nn.Sequential(*net))
+    assert _Probe(workload, RULE).fault() is None

@@ -7,6 +7,7 @@ Rows are a value. A fork is an index on the row axis: `rows.take([0, 0, 1])`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,15 @@ def tabulate(rule: Rule, steps: int, **hypers: float | Schedule) -> Path:
 
 
 def _table(value: float | Schedule, steps: int) -> NDArray[np.float64]:
-    return value.table(steps) if isinstance(value, Schedule) else np.full(steps, float(value))
+    return value.table(steps) if isinstance(value, Schedule) else _flat(float(value), steps)
+
+
+@lru_cache(maxsize=64)
+def _flat(value: float, steps: int) -> NDArray[np.float64]:
+    """One array for all runs whose hyper is this number."""
+    table = np.full(steps, value)
+    table.flags.writeable = False
+    return table
 
 
 def start(workload: Workload, rule: Rule, seeds: Sequence[int]) -> Rows:
