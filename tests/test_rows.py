@@ -207,6 +207,8 @@ def test_a_bias_before_batchnorm_is_no_reason_for_the_loop() -> None:
 
     from tapered.modes import _Probe
 
-    net = nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)
-    workload = replace(perceptron(), model=lambda: nn.Sequential(*net))
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+    workload = replace(perceptron(), model=model)
     assert _Probe(workload, RULE).fault() is None
