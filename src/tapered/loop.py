@@ -37,7 +37,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     # views of one vector, which kernels count up in one operation
     counts = dict(zip(row.counts, torch.cat(list(row.counts.values())).unbind(), strict=True))
-    update = _Update(path, params, state, counts)
+    update = _Update(path, slice(row.steps[0], to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
     with torch.random.fork_rng(devices=[]):
         while step < to_step and diverged is None and not stopped:
@@ -46,7 +46,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
             if isfinite(value):
                 keep(losses, step, value)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                update(step)
+                update()
                 step += 1
             else:
                 diverged = step
@@ -82,23 +82,28 @@ def _describe(value: object) -> str:
 
 
 class _Update:
-    """The rule on the parameters that have a gradient; prepared again only when that set changes."""
+    """The rule on the parameters that have a gradient, step after step; prepared anew only when that set changes."""
 
     def __init__(
-        self, path: Path, params: dict[str, nn.Parameter], state: dict[str, State], counts: dict[str, Tensor]
+        self,
+        path: Path,
+        span: slice,
+        params: dict[str, nn.Parameter],
+        state: dict[str, State],
+        counts: dict[str, Tensor],
     ) -> None:
         self.params, self.state, self.counts, self.rule = params, state, counts, path.rule
-        columns = [values.tolist() for values in path.hypers.values()]
-        self.hypers = [dict(zip(path.hypers, values, strict=True)) for values in zip(*columns, strict=False)]
+        columns = [values[span].tolist() for values in path.hypers.values()]
+        self.hypers = iter([dict(zip(path.hypers, values, strict=True)) for values in zip(*columns, strict=True)])
         self.names: list[str] = []
 
-    def __call__(self, step: int) -> None:
+    def __call__(self) -> None:
         names = [name for name, p in self.params.items() if p.grad is not None]
         if names != self.names:
             self.names = names
             params, states = [self.params[n].data for n in names], [self.state[n] for n in names]
             self.apply = prepare(self.rule, params, states, [self.counts[n] for n in names])
-        self.apply([self.params[n].grad for n in names], self.hypers[step])  # type: ignore[misc]  # none is None
+        self.apply([self.params[n].grad for n in names], next(self.hypers))  # type: ignore[misc]  # none is None
         for name in names:
             self.params[name].grad = None
 

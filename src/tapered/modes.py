@@ -18,7 +18,7 @@ from tapered.workload import Workload
 PROBE = 4  # steps whose numbers are compared
 RATE = 1e-3
 TOLERANCE = 1e-3  # relative difference of losses to the loop's over PROBE steps; float32 rounding gives about 1e-6
-WIDTHS = (8, 32, 128, 256)
+WIDTHS = (8, 16, 32, 64, 128, 256)
 COMPILING = 25.0  # seconds that a compilation takes here; it must save more
 
 
