@@ -96,7 +96,7 @@ class _Probe:
         begun = start(self.workload, self.rule, [0] * rows)
         paths = [self.path] * rows
         advance(self.workload, begun, paths, 1, mode=mode)
-        best, steps = float("inf"), 16
+        best, steps = float("inf"), min(64, max(8, 128 // rows))
         for _ in range(3):
             begin = time.perf_counter()
             advance(self.workload, begun, paths, steps, mode=mode)
