@@ -212,3 +212,17 @@ def test_a_bias_before_batchnorm_is_no_reason_for_the_loop() -> None:
 
     workload = replace(perceptron(), model=model)
     assert _Probe(workload, RULE).fault() is None
+
+
+def test_without_a_compiler_rows_run_uncompiled_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tapered import modes, stack
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no C++ compiler was found\nand more")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    monkeypatch.setattr(modes, "WIDTHS", (8,))
+    stack.make.cache_clear()
+    mode = modes.choose(perceptron(), RULE, rows=10**6, steps=10**6)
+    assert mode.kind != "rows compiled"
+    assert mode.reason.endswith("it does not compile here (no C++ compiler was found)")
