@@ -1,4 +1,4 @@
-"""Bad input to the optimizers (FAULTS rows 1 to 15 and 29): a clear refusal, before anything has changed."""
+"""Bad input to the optimizers: a clear refusal, before anything has changed."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Laws of the plan, each against runs replayed and counted without it; PROTOCOL-sized figures as exact ratios."""
+"""Laws of the plan, each against runs replayed and counted without it; published kinds of studies as exact ratios."""
 
 import re
 from collections import Counter

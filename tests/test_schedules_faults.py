@@ -1,4 +1,4 @@
-"""Bad input is refused by name, with the value and a line to paste; FAULTS means the rows of that list of faults."""
+"""Bad input is refused by name, with the value and a line to paste."""
 
 import decimal
 import fractions
