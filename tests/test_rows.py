@@ -71,6 +71,8 @@ def test_a_row_depends_on_neither_place_nor_neighbours(name: str) -> None:
         workload, start(workload, RULE, [seeds[i] for i in order]), [table[i] for i in order], STEPS, mode=rows_of(32)
     )
     assert difference(few, whole.take(order)) == 0
+    many = advance(workload, start(workload, RULE, seeds * 3), table * 3, STEPS, mode=rows_of(256))
+    assert difference(many.take(range(9, 17)), whole.take([1, 2, 3, 4, 5, 6, 7, 0])) == 0
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -2,8 +2,8 @@
 
     gather (row, batch) -> vmap(grad_and_value(loss)) -> vmap(rule) -> written in place
 
-Chunks of one fixed width go through one program, the last one padded; a row's bits depend on neither its place nor its
-neighbours. With `compile` the whole update is one graph.
+Chunks of one width go through one program, the last one padded; a row's bits depend on neither its place nor its
+neighbours. Compiled, the whole update is one graph.
 """
 
 import types
@@ -70,9 +70,11 @@ def _advance(
     width: int,
     compiled: bool,  # noqa: FBT001 - private
 ) -> tuple[Rows, bool]:
+    if not compiled:
+        width = _eights(len(chunk))
     padded = chunk + [chunk[0]] * (width - len(chunk))
     part = rows.take(padded)
-    program = make(workload, rows.rule, width, compiled)
+    program = make(workload, rows.rule, width if compiled else 0, compiled)
     stopped = False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
@@ -87,6 +89,11 @@ def _advance(
             stopped = on_step is not None and bool(on_step(len(chunk)))
         part = _after(part, torch.stack(losses).cpu().numpy())
     return part.take(range(len(chunk))), stopped
+
+
+def _eights(rows: int) -> int:
+    """The next multiple of 8: from there on a row has the same bits at any width, and only a graph is made for one."""
+    return -(-rows // 8) * 8
 
 
 def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
@@ -221,7 +228,7 @@ def evaluate(workload: Workload, rows: Rows, split: str, width: int) -> list[dic
     found: list[dict[str, float]] = []
     for at in range(0, len(rows), width):
         chunk = list(range(at, min(at + width, len(rows))))
-        padded = rows.take(chunk + [at] * (width - len(chunk)))
+        padded = rows.take(chunk + [at] * (_eights(len(chunk)) - len(chunk)))
         found += _as_rows(_evaluate)(workload, padded, split)[: len(chunk)]
     return found
 
