@@ -1,0 +1,120 @@
+"""`tapered study`: run a study, or go on with it."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from tapered.terminal import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    Flag,
+    Interrupt,
+    Json,
+    console,
+    print_json,
+    progress,
+    retype,
+    table,
+)
+
+
+def study(
+    file: str,
+    /,
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    store: Path | None = None,
+    plan: Flag = False,
+    verify: Flag = False,
+    as_json: Json = False,
+    debug: Flag = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Run a study, or go on with it, and print its verdict.
+
+    Args:
+        file: A built-in study's name (bmi) or a TOML file.
+        seeds: Seeds of each arm and peak, instead of the file's.
+        steps: Steps of each run, instead of the file's.
+        store: Folder for the results; by default studies/NAME-HASH.
+        plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
+        verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
+        as_json: Print one JSON object.
+        debug: Show a traceback when something fails.
+    """
+    from tapered import report, summary  # noqa: PLC0415 - torch and scipy take a second that --help need not wait
+    from tapered import study as studies  # noqa: PLC0415
+    from tapered.load import load  # noqa: PLC0415
+
+    loaded = load(file, seeds=seeds, steps=steps)
+    if plan:
+        return _plan(loaded, as_json=as_json)
+    folder = store or studies.default_folder(loaded)
+    command = retype("study", file, seeds=seeds, steps=steps, store=store)
+    with studies.open_store(loaded, folder) as opened:
+        runs = _train(loaded, opened, command)
+        if runs is None:
+            return INTERRUPTED
+        concluded = studies.conclude(loaded, opened, runs)
+        verified = studies.verify(loaded, opened, runs) if verify else None
+    page = folder / "report.html"
+    report.write(concluded, page, command)
+    if as_json:
+        facts = summary.summary(concluded) | {"folder": str(folder), "page": str(page)}
+        print_json(facts | ({} if verified is None else {"verified": summary.verified_fields(verified)}))
+    else:
+        _show(concluded, page, verified)
+    return DONE if verified is None or verified.difference == 0 else FAILED
+
+
+def _train(loaded: Any, store: Any, command: str) -> Any:
+    """The finished runs, or None where they were interrupted, with what to type to go on."""
+    from tapered import study as studies  # noqa: PLC0415 - as above
+
+    errors = console(stderr=True)
+    forest = studies.forest_of(loaded)
+    with Interrupt(errors) as interrupt, progress(errors) as shown:
+        done = studies.updates_made(forest, store)
+        task = shown.add_task("training", total=forest.plan.to_run, completed=done)
+        runs = studies.train_runs(
+            loaded, store, progress=lambda updates: shown.advance(task, updates), stop=lambda: interrupt.asked
+        )
+    if len(runs) == len(forest.tasks):
+        return runs
+    errors.print(f"Stopped with {len(runs)} of {len(forest.tasks)} runs finished, all kept in {store.folder}.")
+    errors.print(f"To go on: {command}", soft_wrap=True)
+    return None
+
+
+def _plan(loaded: Any, *, as_json: bool) -> int:
+    from tapered import summary  # noqa: PLC0415 - as above
+    from tapered.forecast import forecast  # noqa: PLC0415 - as above
+
+    found = forecast(loaded)
+    if as_json:
+        print_json(summary.forecast_fields(found))
+        return DONE
+    out = console(stderr=False)
+    out.print(table(summary.forecast_rows(found), header=False))
+    for line in summary.cost_lines(found.cost):
+        out.print(Text(f"- {line}"))
+    return DONE
+
+
+def _show(concluded: Any, page: Path, verified: Any) -> None:
+    """The verdict, the arms, what to bear in mind, where the page is."""
+    from tapered.summary import arm_rows, cost_lines, verified_line  # noqa: PLC0415 - as above
+
+    out = console(stderr=False)
+    out.print(Text(concluded.sentence, style="bold"))
+    out.print()
+    out.print(table(arm_rows(concluded)))
+    for caveat in concluded.caveats:
+        out.print(Text(f"- {caveat}"))
+    for line in cost_lines(concluded.cost):
+        out.print(Text(f"- {line}"))
+    if verified is not None:
+        out.print(Text(f"- {verified_line(verified)}"))
+    out.print(Text(f"Page: {page}"), soft_wrap=True)
