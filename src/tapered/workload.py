@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_co
 
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Tensor | float]
+Order = Literal["shuffled", "drawn", "given"]
 SPLITS = ("train", "valid", "test")
 
 
@@ -50,8 +51,12 @@ def seeded(seed: int, purpose: str, step: int = 0) -> Iterator[None]:
 
 
 @lru_cache(maxsize=64)
-def _order(size: int, seed: int, epoch: int) -> Tensor:
+def _order(size: int, seed: int, epoch: int, order: Order) -> Tensor:
+    if order == "given":
+        return torch.arange(size)
     generator = torch.Generator().manual_seed(generator_seed(seed, "epoch", epoch))
+    if order == "drawn":
+        return torch.randint(size, (size,), generator=generator)
     return torch.randperm(size, generator=generator)
 
 
@@ -84,6 +89,9 @@ class Workload:
         batch_size: Examples a step. A fresh permutation orders each epoch, and its last partial minibatch is
             dropped, so that every step sees exactly ``batch_size`` examples.
         metrics: Name -> ``metric(outputs, targets)``, a mean over examples, evaluated beside ``"loss"``.
+        order: How an epoch is ordered: "shuffled"; "drawn" takes each example at random with replacement, so that
+            minibatches are independent; "given" goes through the data as it stands, the same for every seed.
+        facts: What is known of the data, to be kept with a result: where from, hash, version.
 
     Raises:
         TypeError: If a field is not of the kind above.
@@ -104,6 +112,8 @@ class Workload:
     test: Dataset[Any] | None = None
     batch_size: int = 32
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    order: Order = "shuffled"
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what could not be trained, before anything is built."""
@@ -122,7 +132,13 @@ class Workload:
                 f"workload {self.name!r} has {examples} training examples and batch_size={self.batch_size}, "
                 f"less than one minibatch; try batch_size={examples}"
             )
+        if self.order not in get_args(Order):
+            raise ValueError(
+                f"workload {self.name!r} got order={self.order!r}; expected one of {', '.join(get_args(Order))}; "
+                f'try order="shuffled"'
+            )
         object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
+        object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -151,7 +167,7 @@ class Workload:
         while start < stop:
             epoch, place = divmod(start, per_epoch)
             count = min(stop - start, per_epoch - place)
-            order = _order(_length(self.train), seed, epoch)
+            order = _order(_length(self.train), seed, epoch, self.order)
             parts.append(order[place * self.batch_size : (place + count) * self.batch_size].view(count, -1))
             start += count
         return torch.cat(parts) if len(parts) > 1 else parts[0]
@@ -188,7 +204,8 @@ class Workload:
 
         Tensor datasets are hashed whole, others by their length and 64 evenly spaced items.
         """
-        digest = hashlib.sha256(f"{self.name}/{self.batch_size}/{sorted(self.metrics)}".encode())
+        order = "" if self.order == "shuffled" else f"/{self.order}"
+        digest = hashlib.sha256(f"{self.name}/{self.batch_size}/{sorted(self.metrics)}{order}".encode())
         for split in SPLITS:
             if getattr(self, split) is not None:
                 _hash_split(digest, split, self.split(split))
