@@ -35,7 +35,8 @@ class Run:
         curve: (step, metric name -> value on the validation split), in order of steps.
         losses: (step, training loss), a bounded number of points.
         diverged: The step whose loss was not finite, else None.
-        value: The study's metric at the last evaluation; NaN where the run diverged or is not finished.
+        value: The study's metric at the last evaluation; NaN where the run diverged, was pruned or is not finished.
+        pruned: The step at which pruning stopped it, else None; its curve ends there, and its steps count.
     """
 
     key: str
@@ -48,11 +49,12 @@ class Run:
     losses: tuple[tuple[int, float], ...] = ()
     diverged: int | None = None
     value: float = float("nan")
+    pruned: int | None = None
 
     @property
     def finished(self) -> bool:
-        """Whether it has made all its steps or diverged on the way."""
-        return self.step >= self.steps or self.diverged is not None
+        """Whether it has made all its steps, diverged on the way or was pruned."""
+        return self.step >= self.steps or self.diverged is not None or self.pruned is not None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Branch:
         curve: (step, metric name -> value on the validation split), in order of steps.
         losses: (step, training loss), a bounded number of points.
         diverged: The step whose loss was not finite, else None.
+        pruned: The step at which pruning stopped its runs, else None.
     """
 
     runs: tuple[Run, ...]
@@ -72,6 +75,7 @@ class Branch:
     curve: Curve = ()
     losses: tuple[tuple[int, float], ...] = ()
     diverged: int | None = None
+    pruned: int | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -79,18 +83,20 @@ class Branch:
         return tuple(run.key for run in self.runs)
 
     @property
+    def has_row(self) -> bool:
+        """Whether its state is kept: it neither diverged nor was pruned."""
+        return self.diverged is None and self.pruned is None
+
+    @property
     def finished(self) -> bool:
-        """Whether its runs have made all their steps or diverged on the way."""
-        return self.diverged is not None or self.step >= self.runs[0].steps
+        """Whether its runs have made all their steps, diverged on the way or were pruned."""
+        return not self.has_row or self.step >= self.runs[0].steps
 
     def results(self, metric: str) -> list[Run]:
         """Each of its runs as it stands."""
-        whole = self.finished and self.diverged is None
-        value = self.curve[-1][1][metric] if whole else float("nan")
-        return [
-            replace(run, step=self.step, curve=self.curve, losses=self.losses, diverged=self.diverged, value=value)
-            for run in self.runs
-        ]
+        value = self.curve[-1][1][metric] if self.finished and self.has_row else float("nan")
+        known = {name: getattr(self, name) for name in ("step", "curve", "losses", "diverged", "pruned")}
+        return [replace(run, value=value, **known) for run in self.runs]
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Bundle:
     """Branches of one rule that are trained and kept together; the rows of those that go on or have ended are tensors.
 
     Args:
-        branches: In the order of the rows; a diverged one has no row and may stand anywhere.
+        branches: In the order of the rows; one that diverged or was pruned has no row and may stand anywhere.
     """
 
     branches: tuple[Branch, ...]
@@ -106,12 +112,12 @@ class Bundle:
     @property
     def live(self) -> tuple[Branch, ...]:
         """The branches that have a row, in the order of the rows."""
-        return tuple(branch for branch in self.branches if branch.diverged is None)
+        return tuple(branch for branch in self.branches if branch.has_row)
 
     @property
     def lost(self) -> tuple[Branch, ...]:
-        """The branches that diverged."""
-        return tuple(branch for branch in self.branches if branch.diverged is not None)
+        """The branches that diverged or were pruned."""
+        return tuple(branch for branch in self.branches if not branch.has_row)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -169,6 +175,7 @@ def _branch_fields(branch: Branch) -> dict[str, Any]:
         "runs": [{name: getattr(run, name) for name in ("key", "arm", "peak", "seed", "steps")} for run in branch.runs],
         "step": branch.step,
         "diverged": branch.diverged,
+        "pruned": branch.pruned,
         "curve": [[step, {name: _number(value) for name, value in point.items()}] for step, point in branch.curve],
         "losses": branch.losses,
     }
@@ -201,6 +208,7 @@ def _branch(fields: Mapping[str, Any]) -> Branch:
         runs=tuple(Run(**run) for run in fields["runs"]),
         step=fields["step"],
         diverged=fields["diverged"],
+        pruned=fields["pruned"],
         curve=tuple((step, {k: float(v) for k, v in point.items()}) for step, point in fields["curve"]),
         losses=tuple((step, loss) for step, loss in fields["losses"]),
     )
