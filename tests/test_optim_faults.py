@@ -33,6 +33,7 @@ def params() -> list[nn.Parameter]:
         (torch.tensor(NAN), ValueError, "got nan for `lr` in group 0"),
         (INF, ValueError, "got inf for `lr` in group 0"),
         (float("1e400"), ValueError, "got inf for `lr` in group 0"),
+        (10**400, ValueError, "00000 for `lr` in group 0; expected a finite number in [0, inf)"),
         ("0.1", TypeError, "got '0.1' (str) for `lr` in group 0"),
         (None, TypeError, "got None (NoneType) for `lr` in group 0"),
         (1j, TypeError, "got 1j (complex) for `lr` in group 0"),
@@ -256,6 +257,7 @@ def damaged(change) -> dict:
         (damaged(lambda s: s["state"][1].update(exp_avg=torch.ones(5))), "has the saved shape (5,); expected (2, 2)"),
         (damaged(lambda s: s["state"][1]["exp_avg"].fill_(NAN)), "`exp_avg` of parameter 1 in group 1 holds"),
         (damaged(lambda s: s["state"][1]["exp_avg_sq"].fill_(-1)), "`exp_avg_sq` of parameter 1 in group 1 holds"),
+        (damaged(lambda s: s.update(state={})), "got a state of 3 completed updates with an empty `state`"),
         (saved(lr=0.2), "`lr` in group 0 differs: saved 0.2, this optimizer's 0.1; say which holds"),
         (saved(lr=schedules.constant(0.1)), "`lr` in group 0 differs: saved constant(0.1), this optimizer's 0.1"),
         (saved(lr=0.1, amsgrad=True, betas=(0.5, 0.9)), "`beta1` in group 0 differs"),
@@ -283,12 +285,13 @@ def test_schedules_that_differ() -> None:
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["schedules"]) == (rates[0](3), {"lr": rates[0]})
 
 
-def test_a_torch_state_that_counts_nothing() -> None:
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_torch_state_that_counts_nothing(momentum) -> None:
     weight = nn.Parameter(torch.ones(2))
-    theirs = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+    theirs = torch.optim.SGD([weight], lr=0.1, momentum=momentum)
     weight.grad = torch.ones(2)
     theirs.step()
-    ours = tapered.SGD([weight], lr=schedules.inverse_sqrt(0.1), momentum=0.9)
+    ours = tapered.SGD([weight], lr=schedules.inverse_sqrt(0.1), momentum=momentum)
     state = theirs.state_dict()
     with pytest.raises(ValueError, match=re.escape("try state_dict['param_groups'][0]['step'] = completed updates")):
         ours.load_state_dict(state)

@@ -94,9 +94,13 @@ def number(name: str, value: Any, group: int, bounds: Range) -> float:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"got {value!r} ({type(value).__name__}) for {said}")
-    if float(value) not in bounds:
-        raise ValueError(f"got {value!r} for {said}")
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:  # an int beyond float64
+        found = math.inf
+    if found not in bounds:
+        raise ValueError(f"got {value!r:.80} for {said}")
+    return found
 
 
 def moves(group: Mapping[str, Any], name: str) -> bool:

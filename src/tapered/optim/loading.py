@@ -46,6 +46,11 @@ def resumed(
         raise ValueError(f"got a state of groups with {sizes[1]} parameters; this optimizer's have {sizes[0]}")
     steps = counted(saved)
     merged = [merge(optimizer, index, group, keep, steps) for index, group in enumerate(groups)]
+    if steps and not saved["state"] and any(optimizer.rule(g).init(g["params"][0].detach().to("meta")) for g in merged):
+        raise ValueError(
+            f"got a state of {steps} completed updates with an empty `state`: the moments are lost, and the rate would "
+            "go on without them; try the whole optimizer.state_dict()"
+        )
     state = {}
     for index, group in enumerate(merged):
         rule = optimizer.rule(group)
@@ -64,9 +69,7 @@ def counted(saved: Mapping[str, Any]) -> int | None:
     steps = [float(step) for step in (ours or theirs)]
     if any(not math.isfinite(step) or step < 0 or step != int(step) for step in steps):
         raise ValueError(f"got {max(steps, key=abs)!r} for `step` in the saved state; expected a whole number >= 0")
-    if not steps:
-        return 0 if not saved["state"] else None
-    return int(max(steps))
+    return int(max(steps)) if steps else None
 
 
 def merge(
