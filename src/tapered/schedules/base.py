@@ -26,7 +26,7 @@ class Schedule:
 
     Schedules compare and hash by value, print as the expression that `parse` reads, and combine:
     `0.1 * s`, `s * other`, `s + other`, `s.then(next)`, `s.clamp(low, high)`, `s.delayed(n)`, `s.repeat(n)`,
-    `s.staircase(n)`, `s.until(n)`, `s.cooldown(at, steps, shape)`.
+    `s.staircase(n)`, `s.until(n)`, `s.cooldown(at, steps, shape)`, `s.stretched(at, horizon)`, `s.held(at, steps)`.
     """
 
     _example: ClassVar[str]  # a call to paste, shown in errors
@@ -198,6 +198,14 @@ class Schedule:
         """The value of the last multiple of `steps`."""
         return staircase(self, steps)
 
+    def stretched(self, at: int, horizon: int) -> "Schedule":
+        """From step `at` on, what remains is spread over the steps up to a new horizon."""
+        return stretched(self, at, horizon)
+
+    def held(self, at: int, steps: int) -> "Schedule":
+        """The value at step `at` is held for `steps` more steps; then the path goes on."""
+        return held(self, at, steps)
+
     def cooldown(self, at: int, steps: int, shape: CooldownShape = "linear", floor: float = 0.0) -> "Schedule":
         """Leaves the path at step `at` and goes to `floor` times the value there, or to zero, in `steps` steps."""
         return cooled(self, at, steps, shape, floor)
@@ -224,3 +232,4 @@ def _plain(value: object) -> object:
 # At the end, since these are schedules themselves and need the class above.
 from tapered.schedules.operators import added, constant, product, scaled  # noqa: E402, I001  # first, the next need it
 from tapered.schedules.methods import clamp, cooled, delayed, repeat, staircase, then, until  # noqa: E402  # as above
+from tapered.schedules.changes import held, stretched  # noqa: E402  # as above

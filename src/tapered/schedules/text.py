@@ -11,6 +11,7 @@ from typing import Any
 
 from tapered.schedules import (
     basic,
+    changes,
     checks,
     cosines,
     decays,
@@ -63,7 +64,7 @@ RECIPES: dict[str, Callable[..., Schedule]] = {
 }
 FUNCTIONS = {"from_function", "cumulative_product"}
 _DICT = 'write for example {"name": "warmup", "steps": 200}'
-METHODS = ("then", "clamp", "delayed", "until", "repeat", "staircase", "cooldown")
+METHODS = ("then", "clamp", "delayed", "until", "repeat", "staircase", "cooldown", "stretched", "held")
 OPERATORS: dict[str, type[Schedule]] = {
     kind.__name__: kind
     for kind in (
@@ -77,6 +78,8 @@ OPERATORS: dict[str, type[Schedule]] = {
         methods.repeat,
         methods.staircase,
         methods.cooled,
+        changes.stretched,
+        changes.held,
     )
 }
 
