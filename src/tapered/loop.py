@@ -134,3 +134,12 @@ def _evaluate(workload: Workload, row: Rows, split: str) -> dict[str, float]:
             for name, function in functions.items():
                 sums[name] += float(function(outputs, targets)) * len(indices)
     return {name: total / size for name, total in sums.items()}
+
+
+def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:
+    """The loss of a single row's next minibatch, and its gradients by parameter: what its next update would use."""
+    model = _load(workload, row.seeds[0], row).train()
+    with torch.random.fork_rng(devices=[]):
+        loss = _loss(workload, model, row.seeds[0], row.steps[0])
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
