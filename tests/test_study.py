@@ -9,6 +9,7 @@ import torch
 
 from tapered import grow, modes
 from tapered import study as studies
+from tapered.arms import STEPS
 from tapered.grow import RunError
 from tapered.ledger import StoreError
 from tapered.load import StudyFileError, load
@@ -25,7 +26,7 @@ from tapered.study import (
     updates_made,
     verify,
 )
-from tapered.study_file import STEPS, Study, to_toml
+from tapered.study_file import Study, to_toml
 from tapered.train import Mode, evaluate
 
 TINY = """

@@ -11,116 +11,56 @@ In a schedule's text the word ``steps`` stands for the study's steps and ``0.1*s
 rounded, so that a horizon moves with the study: ``exponential_decay(decay_steps=steps, decay_rate=0.01)``.
 """
 
-import difflib
 import json
-import re
+from math import ceil, prod
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from tapered import rules, schedules
-from tapered.rules import Rule
-from tapered.schedules import Schedule
-from tapered.train import Path as TablePath
-from tapered.train import tabulate
+from tapered.arms import Arm, Name, Peaks, Positive, Strict, suggest
 
-RULES: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        rules.SGD,
-        rules.Adam,
-        rules.NAdam,
-        rules.RAdam,
-        rules.Adamax,
-        rules.RMSprop,
-        rules.Adagrad,
-        rules.Adadelta,
-        rules.Lion,
-        rules.ScheduleFreeAdamW,
-    )
-}
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-STEPS = re.compile(r"(?:(\d+(?:\.\d+)?|\.\d+)\s*\*\s*)?\bsteps\b(?!\s*=)")
+__all__ = ["Arm", "Peaks", "Prune", "Study", "Tune", "suggest", "to_toml"]
+CLAIM_SEEDS = 8  # as `tapered.stats` has it: the fewest pairs that a claim is made of
+EXTEND = 4
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Strict(BaseModel):
-    """Unknown keys are refused, values do not change."""
+class Prune(Strict):
+    """Which runs need not go to their end.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    At each of ``rungs``, shares of the run at which it is evaluated, an arm goes on with the best ``keep`` of its
+    peaks. With ``probe``, schedules are compared as well: each is cooled down to 0 within that share of the run, and
+    the best ``keep`` of them go on, always with the baseline.
+    """
 
-
-class Peaks(Strict):
-    """A logarithmic grid: ``count`` peaks from ``low`` to ``high``."""
-
-    low: Positive
-    high: Positive
-    count: Annotated[int, Field(ge=1, le=1000)]
+    rungs: Annotated[tuple[Share, ...], Field(min_length=1)]
+    keep: Share = 0.5
+    probe: Share | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.low > self.high or (self.count > 1) != (self.low < self.high):
-            raise ValueError(f"low={self.low:g} and high={self.high:g} do not span {self.count} peaks; try low < high")
+        if sorted(set(self.rungs)) != list(self.rungs):
+            raise ValueError(f"rungs={list(self.rungs)} do not ascend; try {sorted(set(self.rungs))}")
+        if self.probe is not None and self.rungs[-1] + self.probe > 1:
+            raise ValueError(f"a probe of {self.probe:g} from rung {self.rungs[-1]:g} ends after the run; try less")
         return self
 
-    @property
-    def values(self) -> tuple[float, ...]:
-        """The peaks, lowest first, rounded to 6 digits so that they read as they are used."""
-        grid = np.geomspace(self.low, self.high, self.count)
-        return tuple(float(f"{value:.6g}") for value in grid)
+    def kept(self, count: int) -> int:
+        """How many of so many go on, at least one.
+
+        >>> Prune(rungs=(0.5,), keep=0.5).kept(7)
+        4
+        """
+        return max(1, ceil(self.keep * count - 1e-9))
 
 
-class Arm(Strict):
-    """A rule and its schedules.
+class Tune(Strict):
+    """How peaks and the numbers of each arm's ``space`` are searched: ``trials`` for each arm, ``batch`` at a time."""
 
-    ``lr`` is a shape that each peak multiplies; with ``fixed = true`` it stands as written and the arm is reported
-    beside the tuned comparison. ``options`` are the rule's structural choices, ``hypers`` numbers or schedule texts
-    for its other hypers. ``peaks`` replaces the study's grid, with as many peaks.
-    """
-
-    name: Name
-    rule: str
-    lr: str
-    fixed: bool = False
-    options: dict[str, bool | str] = {}
-    hypers: dict[str, float | str] = {}
-    peaks: Peaks | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.rule not in RULES:
-            raise ValueError(f"rule={self.rule!r} is unknown; {suggest(self.rule, RULES)}")
-        rule = self.build()
-        for name in self.hypers:
-            if name not in rule.hypers:
-                raise ValueError(f"hypers has {name!r}, unknown to {self.rule}; {suggest(name, rule.hypers)}")
-        if self.fixed and self.peaks is not None:
-            raise ValueError("fixed = true and peaks exclude each other; a fixed arm's rate stands as written")
-        return self
-
-    def build(self) -> Rule:
-        """The rule with its options."""
-        try:
-            rule: Rule = RULES[self.rule](**self.options)
-        except TypeError as error:
-            fields = sorted(RULES[self.rule].__dataclass_fields__)
-            raise ValueError(f"options {self.options} do not fit {self.rule}, which has {fields}") from error
-        return rule
-
-    def schedule(self, steps: int, peak: float | None) -> Schedule:
-        """The rate as applied: its shape times the peak."""
-        shape = read_schedule(self.lr, steps, f"arm {self.name!r}: lr")
-        return shape if peak is None else peak * shape
-
-    def path(self, steps: int, peak: float | None) -> TablePath:
-        """Every hyper at every step."""
-        rule = self.build()
-        given: dict[str, Any] = {
-            name: read_schedule(value, steps, f"arm {self.name!r}: hypers.{name}") if isinstance(value, str) else value
-            for name, value in self.hypers.items()
-        }
-        return tabulate(rule, steps, lr=self.schedule(steps, peak), **given)
+    trials: Annotated[int, Field(ge=1, le=10_000)]
+    batch: Annotated[int, Field(ge=1, le=10_000)] = 8
+    sampler: Literal["tpe", "random", "cmaes", "grid"] = "tpe"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
 class Study(Strict):
@@ -129,11 +69,15 @@ class Study(Strict):
     ``steps`` or ``epochs`` says how long each run trains, ``seeds`` how many there are from ``first_seed`` on,
     ``evaluations`` at how many evenly spaced steps beside 0 each is evaluated, ``threads`` what torch computes with
     (other counts may change the last bits), ``delta`` the smallest difference in the metric that matters.
+
+    ``extend`` is how many peaks the grid may be extended by, beyond its edges and for all tuned arms, until every
+    arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
+    best peak. Where they are not given, a study with seeds for a claim has 4 and as many as it has seeds, another 0.
     """
 
     name: Name
     workload: str
-    workload_options: dict[str, bool | int | float | str] = {}
+    workload_options: Annotated[dict[str, bool | int | float | str], Field(default_factory=dict)]
     steps: Annotated[int, Field(ge=1)] | None = None
     epochs: Positive | None = None
     seeds: Annotated[int, Field(ge=1, le=100_000)] = 8
@@ -144,6 +88,10 @@ class Study(Strict):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     delta: Positive | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    extend: Annotated[int, Field(ge=0, le=100)] | None = None
+    fresh: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    prune: Prune | None = None
+    tune: Tune | None = None
     baseline: str
     peaks: Peaks
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
@@ -165,35 +113,65 @@ class Study(Strict):
                     f"arm {arm.name!r} has {arm.peaks.count} peaks and the study {self.peaks.count}; "
                     f"arms are tuned with equal budgets; try count = {self.peaks.count}"
                 )
+        if self.extend and self.peaks.count == 1:
+            raise ValueError("extend needs the ratio of a grid; try count = 2 or more, or extend = 0")
+        self._check_prune()
+        self._check_tune()
         return self
 
+    def _check_prune(self) -> None:
+        for rung in self.prune.rungs if self.prune else ():
+            if abs(rung * self.evaluations - round(rung * self.evaluations)) > 1e-9:
+                raise ValueError(f"rung {rung:g} is no evaluation; expected a multiple of 1/{self.evaluations}")
+
+    def _check_tune(self) -> None:
+        if self.tune is None:
+            return
+        if self.prune or self.extend:
+            raise ValueError(f"tune and {'prune' if self.prune else 'extend'} exclude each other; try one of them")
+        for arm in self.arms:
+            size = (arm.peaks or self.peaks).count * prod(found.count for found in arm.space.values())
+            if self.tune.sampler == "grid" and not arm.fixed and self.tune.trials > size:
+                raise ValueError(
+                    f"arm {arm.name!r} has a grid of {size} and is asked for {self.tune.trials} trials; arms are tuned "
+                    f"with equal budgets; try trials = {size}, or larger counts"
+                )
+
+    def grid_of(self, arm: Arm) -> Peaks:
+        """The grid of a tuned arm."""
+        return arm.peaks or self.peaks
+
     def peaks_of(self, arm: Arm) -> tuple[float | None, ...]:
-        """The peaks an arm is tried at; (None,) for a fixed one."""
-        return (None,) if arm.fixed else (arm.peaks or self.peaks).values
+        """The peaks an arm is tried at, lowest first; (None,) for a fixed one."""
+        if arm.trials:
+            return tuple(sorted(trial["peak"] for trial in arm.trials))
+        return (None,) if arm.fixed else self.grid_of(arm).values
+
+    def extended(self, below: int, above: int) -> Self:
+        """The study with so many more peaks beyond the edges of every grid."""
+        arms = tuple(
+            arm.model_copy(update={"peaks": arm.peaks.extended(below, above)}) if arm.peaks else arm
+            for arm in self.arms
+        )
+        return self.model_copy(update={"arms": arms, "peaks": self.peaks.extended(below, above)})
+
+    @property
+    def most_added(self) -> int:
+        """Peaks that each tuned arm's grid may be extended by."""
+        if self.extend is not None:
+            return self.extend
+        return EXTEND if self.seeds >= CLAIM_SEEDS and self.peaks.count > 2 and self.tune is None else 0
+
+    @property
+    def fresh_seeds(self) -> range:
+        """The seeds that confirm: those after the ones that choose."""
+        count = self.fresh if self.fresh is not None else self.seeds if self.seeds >= CLAIM_SEEDS else 0
+        return range(self.first_seed + self.seeds, self.first_seed + self.seeds + count)
 
     @property
     def seed_values(self) -> range:
         """The seeds themselves."""
         return range(self.first_seed, self.first_seed + self.seeds)
-
-
-def read_schedule(text: str, steps: int, field: str) -> Schedule:
-    """The schedule that ``text`` writes, with ``steps`` and ``share*steps`` replaced by numbers.
-
-    Raises:
-        ValueError: If it is no schedule; the message names the field.
-    """
-    try:
-        return schedules.parse(STEPS.sub(lambda found: str(round(float(found[1] or 1) * steps)), text))
-    except ValueError as error:
-        raise ValueError(f"{field} = {text!r}: {error}") from error
-
-
-def suggest(name: str, known: Any) -> str:
-    """What to write instead: the nearest of the known names, or all of them."""
-    names = [str(k) for k in known if not str(k).startswith("_")]
-    near = difflib.get_close_matches(name, names, 1, 0.5)
-    return f'try "{near[0]}"' if near else "expected one of " + ", ".join(names)
 
 
 def to_toml(study: Study) -> str:
