@@ -252,7 +252,10 @@ def damaged(change) -> dict:
         (damaged(lambda s: s["param_groups"].pop()), "of groups with [1] parameters; this optimizer's have [1, 1]"),
         (damaged(lambda s: s["param_groups"][0].pop("eps")), "got a saved group 0 without ['eps']"),
         (damaged(lambda s: s["param_groups"][1].update(lr=NAN)), "got nan for `lr` in group 1"),
-        (damaged(lambda s: s["param_groups"][1].update(step=-5)), "got -5.0 for `step` in the saved state"),
+        (damaged(lambda s: s["param_groups"][1].update(step=-5)), "got -5 for `step` in the saved state"),
+        (damaged(lambda s: s["param_groups"][1].update(step="x")), "got 'x' for `step` in the saved state; expected a"),
+        (damaged(lambda s: s["param_groups"][1].update(step=2.5)), "got 2.5 for `step` in the saved state"),
+        (damaged(lambda s: s["param_groups"][1]["schedules"].update(rho="0.1")), "got `schedules` of ['rho'] in the"),
         (damaged(lambda s: s["state"][1].pop("exp_avg")), "1 in group 1 has the saved state ['exp_avg_sq', 'step']"),
         (damaged(lambda s: s["state"][1].update(exp_avg=torch.ones(5))), "has the saved shape (5,); expected (2, 2)"),
         (damaged(lambda s: s["state"][1]["exp_avg"].fill_(NAN)), "`exp_avg` of parameter 1 in group 1 holds"),
@@ -271,6 +274,15 @@ def test_states_that_do_not_fit(state, shown) -> None:
         optimizer.load_state_dict(state)
     assert optimizer.state_dict()["param_groups"] == before["param_groups"]
     assert all(torch.equal(optimizer.state[weights[1]][k], v) for k, v in tensors.items())
+
+
+def test_parameters_in_another_order() -> None:
+    first, second = ([(name, nn.Parameter(torch.ones(3))) for name in order] for order in ("ab", "ba"))
+    optimizer = tapered.Adam(first)
+    optimizer.minimize(sum((w**2).sum() for _, w in first))
+    with pytest.raises(ValueError, match=re.escape("group 0 has 'b' where the saved state has 'a'; state is")):
+        tapered.Adam(second).load_state_dict(optimizer.state_dict())
+    tapered.Adam(second[::-1]).load_state_dict(optimizer.state_dict())
 
 
 def test_schedules_that_differ() -> None:

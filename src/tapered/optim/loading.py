@@ -1,7 +1,7 @@
 """State dicts of tapered's optimizers: written so that torch loads them, read only after everything was checked."""
 
-import math
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -66,10 +66,10 @@ def counted(saved: Mapping[str, Any]) -> int | None:
     """Completed updates: tapered's counter, or the most that torch counted for a parameter; None where neither is."""
     ours = [group["step"] for group in saved["param_groups"] if "step" in group]
     theirs = [state["step"] for state in saved["state"].values() if state.get("step") is not None]
-    steps = [float(step) for step in (ours or theirs)]
-    if any(not math.isfinite(step) or step < 0 or step != int(step) for step in steps):
-        raise ValueError(f"got {max(steps, key=abs)!r} for `step` in the saved state; expected a whole number >= 0")
-    return int(max(steps)) if steps else None
+    for step in ours or theirs:
+        if not isinstance(step, (int, float, Tensor)) or not float(step).is_integer() or step < 0:
+            raise ValueError(f"got {step!r:.80} for `step` in the saved state; expected a whole number >= 0")
+    return int(max(ours or theirs)) if ours or theirs else None
 
 
 def merge(
@@ -84,6 +84,7 @@ def merge(
             f"got a saved group {index} without {missing}: the state of another optimizer than "
             f"{type(optimizer).__name__}; its keys are {sorted(saved)}"
         )
+    check_fit(optimizer, index, saved)
     for key in optimizer.hyper_keys:
         given = items(key, saved[key], index)
         chosen = [
@@ -99,6 +100,23 @@ def merge(
     for key in optimizer.defaults.keys() - {*optimizer.hyper_keys, *HINTS}:
         group[key] = bool(saved.get(key, own[key]))
     return group | {key: saved[key] for key in ("initial_lr",) if key in saved}
+
+
+def check_fit(optimizer: "Optimizer", index: int, saved: Mapping[str, Any]) -> None:
+    """A saved group's schedules are of this optimizer's hypers, and its parameters' names stand in the same order."""
+    known = [name for key in optimizer.hyper_keys for name in names(key)]
+    unknown = [name for name in saved.get("schedules", {}) if name not in known]
+    if unknown:
+        raise ValueError(
+            f"got `schedules` of {unknown} in the saved group {index}; {type(optimizer).__name__} has {known}; "
+            "leave them out"
+        )
+    pair = saved.get("param_names"), optimizer.param_groups[index].get("param_names")
+    if all(pair) and (differ := [(a, b) for a, b in zip_longest(*pair) if a != b]):
+        raise ValueError(
+            f"`params` in group {index} has {differ[0][1]!r} where the saved state has {differ[0][0]!r}; state is kept "
+            "by position; give the parameters in the saved order"
+        )
 
 
 def choose(optimizer: "Optimizer", index: int, name: str, saved: Mapping[str, Any], value: Any, keep: Keep) -> Any:
