@@ -111,8 +111,8 @@ def check_fit(optimizer: "Optimizer", index: int, saved: Mapping[str, Any]) -> N
             f"got `schedules` of {unknown} in the saved group {index}; {type(optimizer).__name__} has {known}; "
             "leave them out"
         )
-    pair = saved.get("param_names"), optimizer.param_groups[index].get("param_names")
-    if all(pair) and (differ := [(a, b) for a, b in zip_longest(*pair) if a != b]):
+    theirs, mine = (group.get("param_names") or () for group in (saved, optimizer.param_groups[index]))
+    if theirs and mine and (differ := [(a, b) for a, b in zip_longest(theirs, mine) if a != b]):
         raise ValueError(
             f"`params` in group {index} has {differ[0][1]!r} where the saved state has {differ[0][0]!r}; state is kept "
             "by position; give the parameters in the saved order"
