@@ -11,10 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from tapered.study_file import Arm, Peaks, Study, suggest
-from tapered.workload import Workload, quadratic
-from tapered.workloads import bmi
+from tapered.workload import Workload
+from tapered.workloads import WORKLOADS
 
-WORKLOADS: dict[str, Any] = {"bmi": bmi, "quadratic": quadratic}
 BUILT_IN = ("bmi", "bmi-full")
 
 

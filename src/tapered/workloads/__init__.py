@@ -1,5 +1,40 @@
-"""The built-in workloads, a file each."""
+"""The built-in workloads, a file each, and `WORKLOADS`: by the name that a study file calls them."""
 
-from tapered.workloads.bmi import bmi as bmi
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-__all__ = ["bmi"]
+from tapered.workload import Workload, quadratic
+from tapered.workloads.bmi import bmi
+from tapered.workloads.fashion import fashion_mnist
+from tapered.workloads.letters import characters
+from tapered.workloads.mnist1d import mnist1d
+from tapered.workloads.online import counterexample, online
+from tapered.workloads.photo import photo
+from tapered.workloads.quadratics import noisy_quadratic
+from tapered.workloads.separable import separable
+from tapered.workloads.surfaces import surface
+from tapered.workloads.tables import breast_cancer, diabetes, digits, logistic
+
+_ALL: tuple[Callable[..., Workload], ...] = (
+    bmi,
+    breast_cancer,
+    characters,
+    counterexample,
+    diabetes,
+    digits,
+    fashion_mnist,
+    logistic,
+    mnist1d,
+    noisy_quadratic,
+    online,
+    photo,
+    quadratic,
+    separable,
+    surface,
+)
+WORKLOADS: Mapping[str, Callable[..., Workload]] = MappingProxyType({made.__name__: made for made in _ALL})
+
+__all__ = [
+    "WORKLOADS", "bmi", "breast_cancer", "characters", "counterexample", "diabetes", "digits", "fashion_mnist",
+    "logistic", "mnist1d", "noisy_quadratic", "online", "photo", "separable", "surface",
+]  # fmt: skip
