@@ -1,0 +1,15 @@
+"""Checkpoints: a run saved whole or not at all, resumed with the same numbers or refused, forked at another rate.
+
+save(folder, step, model=model, optimizer=optimizer)  ─►  folder/000012-step3000/
+resume(folder, model=model, optimizer=optimizer)      ◄─
+fork(folder, into=child, lr=1e-4, model=model, optimizer=optimizer)
+"""
+
+from tapered.checkpoint.errors import CheckpointError as CheckpointError
+from tapered.checkpoint.errors import CheckpointWarning as CheckpointWarning
+from tapered.checkpoint.forking import fork as fork
+from tapered.checkpoint.lock import release as release
+from tapered.checkpoint.resuming import Origin as Origin
+from tapered.checkpoint.resuming import Resumed as Resumed
+from tapered.checkpoint.resuming import resume as resume
+from tapered.checkpoint.saving import save as save

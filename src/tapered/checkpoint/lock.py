@@ -1,0 +1,89 @@
+"""One writer a folder: the process that saves to it or resumes from it holds it until it ends.
+
+Held with the system's lock, which a killed process gives back; `owner` beside it is for the message only.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tapered.checkpoint import files
+from tapered.checkpoint.errors import CheckpointError
+
+Lineage = tuple[Mapping[str, Any], ...]
+
+
+@dataclass
+class Held:
+    """A folder that this process writes to, and where its run stands."""
+
+    folder: Path
+    lock: FileLock
+    pid: int
+    run: str
+    lineage: Lineage = ()
+    tip: tuple[int, int] | None = None  # sequence and step last saved or resumed
+
+
+_held: dict[Path, Held] = {}
+
+
+def claim(folder: Path) -> Held:
+    """Hold a folder, which is created where it does not exist.
+
+    Raises:
+        CheckpointError: another process holds it, or it cannot be written.
+    """
+    try:
+        path = folder.resolve()
+        held = _held.get(path)
+        if held is not None and held.pid == os.getpid():
+            return held
+        _create(path)
+        lock = FileLock(path / "lock", is_singleton=False)
+        lock.acquire(blocking=False)
+        (path / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}")
+    except Timeout:
+        raise CheckpointError(
+            f"{shown(folder)} is in use by {_owner(path)}; one process writes to a folder: stop that one, or give "
+            f"this run a folder of its own"
+        ) from None
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise CheckpointError(f"{shown(folder)} cannot be written ({why}); try another folder") from error
+    _held[path] = Held(path, lock, os.getpid(), os.urandom(8).hex())
+    return _held[path]
+
+
+def release(folder: str | os.PathLike[str]) -> None:
+    """Let another process write to a folder; the end of this process does the same."""
+    held = _held.pop(Path(folder).resolve(), None)
+    if held is not None:
+        held.lock.release()
+
+
+def _create(path: Path) -> None:
+    if path.is_dir():
+        return
+    path.mkdir(parents=True)
+    with suppress(OSError):
+        files.sync(path.parent)
+
+
+def _owner(path: Path) -> str:
+    try:
+        return (path / "owner").read_text()[:200]
+    except OSError:
+        return "another process"
+
+
+def shown(folder: Path) -> str:
+    """A path for a message, shortened."""
+    text = str(folder)
+    return text if len(text) <= 200 else f"{text[:120]}...{text[-40:]} ({len(text):,} characters)"
