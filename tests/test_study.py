@@ -1,8 +1,5 @@
-import json
 import tomllib
 from dataclasses import replace
-from math import nan
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,8 +10,7 @@ from tapered.arms import STEPS
 from tapered.grow import RunError
 from tapered.ledger import StoreError
 from tapered.load import StudyFileError, load
-from tapered.result import Cost, analyse, best_peak, summarise
-from tapered.runs import Run, rows_to_tensors
+from tapered.runs import rows_to_tensors
 from tapered.study import (
     conclude,
     default_folder,
@@ -555,133 +551,3 @@ def test_the_built_in_study_is_the_one_asked_about():
     assert decays[found.steps // 2] == pytest.approx(0.1 * 0.01**0.5)
     assert found.study.seeds == 8
     assert not arms["constant"].fixed
-
-
-COST = Cost(10, 10, "a test says so", ())
-
-
-def fake(values, *, direction="minimize", alpha=0.05, delta=None, test=False, **fields):
-    """A study with given values: arm -> peak -> values by seed; the first arm is the baseline."""
-    arms = tuple(
-        SimpleNamespace(
-            name=name,
-            rule=fields.get("rules", {}).get(name, "Adam"),
-            fixed=False,
-            schedule=lambda steps, peak: f"{peak} for {steps}",
-        )
-        for name in values
-    )
-    grids = {name: tuple(peaks) for name, peaks in values.items()}
-    study = SimpleNamespace(
-        name="fake",
-        arms=arms,
-        baseline=next(iter(values)),
-        direction=direction,
-        alpha=alpha,
-        delta=delta,
-        metric="loss",
-        peaks=SimpleNamespace(count=len(next(iter(grids.values())))),
-        peaks_of=lambda arm: grids[arm.name],
-    )
-    workload = SimpleNamespace(name="toy", metrics={}, test=None)
-    runs = [
-        Run(f"{name}/{peak}/{seed}", name, peak, seed, 10, step=10, value=value)
-        for name, peaks in values.items()
-        for peak, column in peaks.items()
-        for seed, value in enumerate(column)
-    ]
-    tests = {run.key: {"loss": run.value + 1} for run in runs} if test else {}
-    return analyse(SimpleNamespace(study=study, workload=workload, steps=10), runs, tests, {}, COST)
-
-
-BASE = {0.1: [9.0] * 8, 0.3: [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7], 1.0: [9.0] * 8}
-
-
-def better(by):
-    return {peak: [v - by - 0.01 * i for i, v in enumerate(column)] for peak, column in BASE.items()}
-
-
-def test_the_sentence_says_what_was_computed():
-    result = fake({"constant": BASE, "cosine": better(0.5)}, test=True)
-    # gains 0.50, 0.51, ..., 0.57: mean 0.535, deviation 0.0245, t(0.975, 7) = 2.3646
-    assert result.sentence == (
-        "Cosine helps Adam on toy: validation loss lower by 0.535 (95% interval 0.515 to 0.555), "
-        "8 of 8 seeds better, p = 0.0078; best peaks 0.3 (cosine) and 0.3 (constant)."
-    )
-    assert result.comparisons[0].test.mean == pytest.approx(0.535)
-    assert len(result.caveats) == 1
-    assert "no fresh seeds" in result.caveats[0]
-
-
-def test_worse_is_said_as_higher():
-    result = fake({"constant": BASE, "cosine": better(-0.5)})
-    assert result.sentence.startswith(
-        "Cosine hurts Adam on toy: validation loss higher by 0.465 (95% interval 0.445 to 0.48"
-    )
-
-
-def test_a_metric_that_is_to_rise():
-    base = {peak: [-v for v in column] for peak, column in BASE.items()}
-    cand = {peak: [-v for v in column] for peak, column in better(0.5).items()}
-    result = fake({"constant": base, "cosine": cand}, direction="maximize", rules={"constant": "SGD"})
-    assert result.sentence.startswith("Cosine helps toy: validation loss higher by 0.535")
-
-
-def test_an_edge_optimum_is_said():
-    moved = {0.1: better(0.5)[0.3], 0.3: [9.0] * 8, 1.0: [9.0] * 8}
-    result = fake({"constant": BASE, "cosine": moved})
-    assert result.arms[1].edge == "lowest"
-    assert "The best peak of cosine, 0.1, is the lowest of its grid" in result.caveats[0]
-
-
-def test_no_evidence_and_equivalence():
-    noise = {0.1: [9.0] * 8, 0.3: [v + (-1) ** i * 0.1 for i, v in enumerate(BASE[0.3])], 1.0: [9.0] * 8}
-    assert fake({"constant": BASE, "cosine": noise}).sentence.startswith("No evidence that cosine matters for Adam")
-    said = fake({"constant": BASE, "cosine": noise}, delta=0.5).sentence
-    assert said.startswith("Cosine does not matter for Adam on toy")
-
-
-def test_several_comparisons_are_corrected():
-    result = fake({"constant": BASE, "cosine": better(0.5), "linear": better(0.4)})
-    assert [c.p for c in result.comparisons] == [2 * 2 / 2**8] * 2
-    assert any("2 comparisons (Holm)" in caveat for caveat in result.caveats)
-    assert len(result.sentence.splitlines()) == 2
-
-
-def test_when_everything_diverged_nothing_is_claimed():
-    lost = {0.1: [nan] * 8, 0.3: [nan] * 8}
-    result = fake({"constant": lost, "cosine": lost}, test=True)
-    assert result.sentence == "No verdict on cosine for Adam on toy: every run of it and of constant diverged."
-    assert "32 runs diverged" in " ".join(result.caveats)
-
-
-def test_one_seed_is_not_enough():
-    result = fake({"constant": {0.3: [1.0]}, "cosine": {0.3: [0.5]}}, test=True)
-    assert result.sentence == (
-        "Not enough seeds to judge cosine for Adam on toy (1 seed, and a claim at alpha = 0.05 needs at least 8): "
-        "validation loss lower by 0.5, 1 of 1 seeds better, p = 1; best peaks 0.3 (cosine) and 0.3 (constant)."
-    )
-
-
-def test_one_arm_has_nothing_to_be_compared_with():
-    assert fake({"constant": BASE}).sentence == "fake has one tuned arm and nothing to compare it with."
-
-
-def test_diverged_runs_rank_a_peak_behind_every_whole_one():
-    def peak(p, values):
-        return summarise(p, [Run(str(i), "a", p, i, 10, step=10, value=v) for i, v in enumerate(values)])
-
-    whole, part, lost = peak(0.1, [5.0, 6.0]), peak(1.0, [0.1, nan]), peak(10.0, [nan, nan])
-    assert best_peak([lost, part, whole], "minimize") is whole
-    assert best_peak([lost, part], "maximize") is part
-    assert (part.mean, part.diverged, lost.mean) == (0.1, 1, None)
-    assert best_peak([replace(whole, peak=0.05), whole], "minimize").peak == 0.05
-
-
-def test_a_comparison_with_diverged_runs_says_so():
-    half = {0.3: [nan, *BASE[0.3][1:]]}
-    result = fake({"constant": half, "cosine": {0.3: better(0.5)[0.3]}}, test=False)
-    assert "no interval, since 1 pair had one run diverge" in result.sentence
-    assert "nan" not in result.sentence
-    assert any("best peak contains diverged" in caveat for caveat in result.caveats)
-    json.dumps(result.caveats, allow_nan=False)

@@ -1,0 +1,327 @@
+"""What is said of runs whose values are given: peaks, verdicts, budgets, confirmation."""
+
+import itertools
+import json
+from dataclasses import replace
+from math import inf, nan
+from types import SimpleNamespace
+
+import pytest
+
+from tapered import optim
+from tapered.load import Loaded
+from tapered.result import Cost, analyse, best_peak, best_runs, divergence, summarise
+from tapered.result.tuning import default_rate
+from tapered.runs import Run
+from tapered.study_file import Study
+
+COST = Cost(10, 10, "a test says so", ())
+WORKLOAD = SimpleNamespace(name="toy", metrics={}, test=None)
+
+
+def loaded(arms, peaks, rules=(), **fields):
+    """A study of these arms over a grid; the first arm is the baseline."""
+    low, high = min(peaks), max(peaks)
+    grid = {"low": low, "high": high, "count": fields.pop("count", len(peaks))}
+    stated = [{"name": name, "rule": dict(rules).get(name, "Adam"), "lr": "constant(1.0)"} for name in arms]
+    study = Study.model_validate(
+        {"name": "fake", "workload": "toy", "steps": 10, "peaks": grid, "baseline": arms[0], "arms": stated, **fields}
+    )
+    return Loaded(study, WORKLOAD, 10, "built in")
+
+
+def made(name, peaks, first_seed=0):
+    return [
+        Run(f"{name}/{peak}/{seed}", name, peak, seed, 10, step=10, value=value)
+        for peak, column in peaks.items()
+        for seed, value in enumerate(column, first_seed)
+    ]
+
+
+def fake(values, *, fresh=None, test=False, **fields):
+    """The result of given values: arm -> peak -> values by seed; fresh seeds begin at 100."""
+    found = loaded(list(values), fields.pop("grid", list(next(iter(values.values())))), **fields)
+    runs = [run for name, peaks in values.items() for run in made(name, peaks)]
+    again = [run for name, peaks in (fresh or {}).items() for run in made(name, peaks, 100)]
+    tests = {run.key: {"loss": run.value + 1} for run in runs} if test else {}
+    return analyse(found, runs, tests, {}, COST, again)
+
+
+EIGHT = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]
+BASE = {0.1: [9.0] * 8, 0.3: EIGHT, 0.9: [9.0] * 8}
+
+
+def less(by):
+    return [value - by - 0.01 * i for i, value in enumerate(EIGHT)]
+
+
+def better(by):
+    return BASE | {0.3: less(by)}
+
+
+NOISE = [value + (-1) ** i * 0.1 for i, value in enumerate(EIGHT)]
+
+
+def test_the_sentence_says_what_was_computed():
+    result = fake({"constant": BASE, "cosine": better(0.5)}, test=True)
+    # gains 0.50, 0.51, ..., 0.57: mean 0.535, deviation 0.0245, t(0.975, 7) = 2.3646
+    assert result.sentence == (
+        "Cosine helps Adam on toy: validation loss lower by 0.535 (95% interval 0.515 to 0.555), 8 of 8 seeds better, "
+        "p = 0.0078; best peaks 0.3 (cosine) and 0.3 (constant); not confirmed on fresh seeds."
+    )
+    assert result.comparisons[0].test.mean == pytest.approx(0.535)
+    assert len(result.caveats) == 1
+    assert "no fresh seeds" in result.caveats[0]
+
+
+def test_worse_is_said_as_higher():
+    result = fake({"constant": BASE, "cosine": better(-0.5)})
+    assert result.sentence.startswith(
+        "Cosine hurts Adam on toy: validation loss higher by 0.465 (95% interval 0.445 to 0.48"
+    )
+
+
+def test_a_metric_that_is_to_rise():
+    base = {peak: [-v for v in column] for peak, column in BASE.items()}
+    cand = {peak: [-v for v in column] for peak, column in better(0.5).items()}
+    result = fake({"constant": base, "cosine": cand}, direction="maximize", rules={"constant": "SGD"})
+    assert result.sentence.startswith("Cosine helps toy: validation loss higher by 0.535")
+
+
+def test_an_edge_optimum_is_said():
+    moved = {0.1: less(0.5), 0.3: [9.0] * 8, 0.9: [9.0] * 8}
+    result = fake({"constant": BASE, "cosine": moved})
+    assert result.arms[1].edge == "lowest"
+    assert "The best peak of cosine, 0.1, is the lowest of its grid" in result.caveats[0]
+
+
+def test_one_peak_is_no_edge():
+    result = fake({"constant": {0.3: EIGHT}, "cosine": {0.3: less(0.5)}})
+    assert [arm.edge for arm in result.arms] == [None, None]
+    assert result.caveats == ("Every arm was tried at one peak: nothing was tuned.",)
+    assert "fresh" not in result.sentence  # nothing was chosen, so nothing flatters
+
+
+def test_peaks_beyond_the_file_are_ordinary():
+    wider = {0.1: [9.0] * 8, 0.3: [8.0] * 8, 0.9: less(0.5), 2.7: [9.0] * 8}
+    result = fake({"constant": BASE | {2.7: [9.0] * 8}, "cosine": wider}, grid=[0.1, 0.3, 0.9])
+    assert [p.peak for p in result.arms[1].peaks] == [0.1, 0.3, 0.9, 2.7]
+    assert (result.arms[1].best.peak, result.arms[1].edge) == (0.9, None)
+    assert result.caveats[0] == "Grids were extended by up to 1 peak to have the best inside."
+    only_one = fake({"constant": BASE, "cosine": wider}, grid=[0.1, 0.3, 0.9])
+    assert (
+        "Tuning budgets differ in what runs were to make: constant 24 runs, 240 steps; cosine 32 runs, 320 steps."
+    ) in only_one.caveats
+
+
+def test_no_evidence_and_equivalence():
+    noise = BASE | {0.3: NOISE}
+    assert fake({"constant": BASE, "cosine": noise}).sentence.startswith("No evidence that cosine matters for Adam")
+    said = fake({"constant": BASE, "cosine": noise}, delta=0.5).sentence
+    assert said.startswith("Cosine is equivalent to constant for Adam on toy, within 0.5: validation loss")
+
+
+def test_the_seeds_that_delta_would_take_are_said():
+    result = fake({"constant": BASE, "cosine": BASE | {0.3: NOISE}}, delta=0.05)
+    # gains -+0.1: deviation 0.1069, 7.849 * (0.1069 / 0.05)^2 = 35.9
+    assert result.comparisons[0].seeds_for_delta == 38
+    assert "To show a difference of 0.05, cosine and constant need about 38 seeds; there are 8." in result.caveats
+
+
+def test_several_comparisons_are_corrected():
+    result = fake({"constant": BASE, "cosine": better(0.5), "linear": better(0.4)})
+    assert [c.p for c in result.comparisons] == [2 * 2 / 2**8] * 2
+    assert any("2 comparisons (Holm)" in caveat for caveat in result.caveats)
+    assert len(result.sentence.splitlines()) == 2
+
+
+def test_fresh_seeds_confirm():
+    result = fake(
+        {"constant": BASE, "cosine": better(0.5)}, fresh={"constant": {0.3: EIGHT}, "cosine": {0.3: less(0.2)}}
+    )
+    [found] = result.comparisons
+    assert (found.confirmed, found.verdict.word, found.fresh.seeds) == (True, "helps", tuple(range(100, 108)))
+    assert (found.chosen.paired.mean, found.paired.mean) == pytest.approx((0.535, 0.235))
+    assert result.sentence == (
+        "Cosine helps Adam on toy, confirmed on 8 fresh seeds: validation loss lower by 0.235 (95% interval 0.215 to "
+        "0.255), 8 of 8 seeds better, p = 0.0078; best peaks 0.3 (cosine) and 0.3 (constant)."
+    )
+    assert result.caveats == ()
+    assert result.updates == (6 * 8 + 2 * 8) * 10
+
+
+def test_a_claim_that_fresh_seeds_do_not_support_is_taken_back():
+    result = fake({"constant": BASE, "cosine": better(0.5)}, fresh={"constant": {0.3: EIGHT}, "cosine": {0.3: NOISE}})
+    [found] = result.comparisons
+    assert (found.confirmed, found.verdict.word, found.chosen.verdict.word) == (False, "no evidence", "helps")
+    assert result.sentence.startswith("No evidence that cosine matters for Adam on toy: on 8 fresh seeds validation")
+    assert result.sentence.endswith('; the 8 seeds that chose the peaks said "helps" (mean gain 0.535).')
+
+
+def test_few_fresh_seeds_claim_nothing():
+    result = fake(
+        {"constant": BASE, "cosine": better(0.5)}, fresh={"constant": {0.3: EIGHT[:3]}, "cosine": {0.3: less(0.2)[:3]}}
+    )
+    assert result.comparisons[0].verdict.word == "not enough seeds"
+    assert "(3 seeds, and a claim" in result.sentence
+    assert 'said "helps"' in result.sentence
+    assert "confirmed" not in result.sentence
+
+
+def test_fresh_runs_count_at_best_peaks_and_shared_seeds_only():
+    fresh = {"constant": {0.3: EIGHT, 0.9: [0.0] * 8}, "cosine": {0.1: [0.0] * 8, 0.3: less(0.2)[:7]}}
+    [found] = fake({"constant": BASE, "cosine": better(0.5)}, fresh=fresh).comparisons
+    assert found.fresh.seeds == tuple(range(100, 107))
+    assert found.fresh.paired.mean == pytest.approx(0.23)
+
+
+def test_fresh_seeds_of_the_winner_alone_are_corrected_for_it_alone():
+    values = {"constant": BASE, "cosine": better(0.5), "linear": better(0.4)}
+    result = fake(values, fresh={"constant": {0.3: EIGHT}, "cosine": {0.3: less(0.2)}})
+    assert [c.p for c in result.comparisons] == [2 / 2**8, 2 * 2 / 2**8]
+    assert [c.confirmed for c in result.comparisons] == [True, None]
+    assert any(caveat.startswith("Peaks of linear were chosen on the seeds") for caveat in result.caveats)
+
+
+def test_diverged_fresh_runs_are_counted():
+    fresh = {"constant": {0.3: EIGHT}, "cosine": {0.3: [nan, *less(0.2)[1:]]}}
+    result = fake({"constant": BASE, "cosine": better(0.5)}, fresh=fresh)
+    assert "1 run of 16 with fresh seeds diverged." in result.caveats
+    assert result.comparisons[0].verdict.word == "no evidence"  # 7 of 8 do not exclude one half
+    assert "the win rate's contains one half" in result.sentence
+
+
+def test_when_everything_diverged_nothing_is_claimed():
+    lost = {0.1: [nan] * 8, 0.3: [nan] * 8}
+    result = fake({"constant": lost, "cosine": lost}, test=True)
+    assert result.sentence == "No verdict on cosine for Adam on toy: every run of it and of constant diverged."
+    assert "32 runs diverged" in " ".join(result.caveats)
+    assert [(b.k, b.expected, b.median, b.lost) for b in result.arms[0].trials] == [
+        (1, None, None, 1.0),
+        (2, None, None, 1.0),
+    ]
+
+
+def test_one_seed_is_not_enough():
+    result = fake({"constant": {0.3: [1.0]}, "cosine": {0.3: [0.5]}}, test=True)
+    assert result.sentence == (
+        "Not enough seeds to judge cosine for Adam on toy (1 seed, and a claim at alpha = 0.05 needs at least 8): "
+        "validation loss lower by 0.5, 1 of 1 seeds better, p = 1; best peaks 0.3 (cosine) and 0.3 (constant)."
+    )
+
+
+def test_no_runs_are_no_verdict():
+    result = fake({"constant": {0.3: []}, "cosine": {0.3: []}})
+    assert result.sentence.startswith("Not enough seeds to judge cosine for Adam on toy (0 seeds")
+    assert result.arms[0].best.runs == ()
+
+
+def test_one_arm_has_nothing_to_be_compared_with():
+    assert fake({"constant": BASE}).sentence == "fake has one tuned arm and nothing to compare it with."
+
+
+def peak(p, values, **fields):
+    return summarise(p, [Run(str(i), "a", p, i, 10, step=10, value=v, **fields) for i, v in enumerate(values)])
+
+
+def test_diverged_runs_rank_a_peak_behind_every_whole_one():
+    whole, part, lost = peak(0.1, [5.0, 6.0]), peak(1.0, [0.1, nan]), peak(10.0, [nan, nan])
+    assert best_peak([lost, part, whole], "minimize") is whole
+    assert best_peak([lost, part], "maximize") is part
+    assert (part.mean, part.diverged, lost.mean) == (0.1, 1, None)
+    assert best_peak([replace(whole, peak=0.05), whole], "minimize").peak == 0.05
+
+
+def test_a_pruned_peak_is_no_candidate_and_costs_its_steps():
+    cut = [replace(run, step=4, value=nan, pruned=4) for run in made("cosine", {0.1: [nan] * 8})]
+    found = loaded(["constant", "cosine"], [0.1, 0.3, 0.9])
+    runs = [*made("constant", BASE), *cut, *made("cosine", {0.3: less(0.5), 0.9: [nan] * 8})]
+    result = analyse(found, runs, {}, {}, COST)
+    arm = result.arms[1]
+    assert [(p.mean, p.diverged, p.pruned) for p in arm.peaks][::2] == [(None, 0, 8), (None, 8, 0)]
+    assert (arm.best.peak, arm.edge) == (0.3, None)
+    assert (arm.budget.runs, arm.budget.asked, arm.budget.made) == (24, 240, 8 * 4 + 16 * 10)
+    assert (arm.budget.diverged, arm.budget.pruned) == (8, 8)
+    assert {run.peak for run in best_runs(found, runs)} == {0.3}
+    assert result.comparisons[0].verdict.word == "helps"
+    assert "8 runs were pruned; the steps made count." in result.caveats
+    assert "Tuning budgets differ in what runs made: constant 24 runs, 240 steps; cosine 24 runs, 192 steps." in (
+        result.caveats
+    )
+    # one of three peaks has a score
+    assert [(b.k, b.expected, b.lost) for b in arm.trials] == [
+        (1, None, pytest.approx(2 / 3)),
+        (2, None, pytest.approx(1 / 3)),
+        (3, pytest.approx(1.35 - 0.535), 0.0),
+    ]
+    # even a diverged peak is ranked before one that was cut
+    assert best_peak([arm.peaks[0], arm.peaks[2]], "minimize") is arm.peaks[2]
+
+
+def test_an_arm_that_was_pruned_whole_has_no_verdict():
+    cut = [replace(run, step=4, value=nan, pruned=4) for run in made("cosine", BASE)]
+    result = analyse(loaded(["constant", "cosine"], list(BASE)), [*made("constant", BASE), *cut], {}, {}, COST)
+    assert result.sentence == "No verdict on cosine for Adam on toy: every peak of cosine was pruned."
+    assert (result.comparisons[0].verdict.word, result.arms[1].edge) == ("not enough seeds", None)
+
+
+def test_a_comparison_with_diverged_runs_says_so():
+    half = {0.3: [nan, *EIGHT[1:]]}
+    result = fake({"constant": half, "cosine": {0.3: less(0.5)}})
+    assert "no interval of the mean, since 1 pair had one run diverge" in result.sentence
+    assert result.comparisons[0].verdict.word == "helps"  # better at 8 of 8
+    assert "nan" not in result.sentence
+    assert any("best peak contains diverged" in caveat for caveat in result.caveats)
+    json.dumps(result.caveats, allow_nan=False)
+
+
+def curve(*losses):
+    return tuple((step, {"loss": loss}) for step, loss in enumerate(losses))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"value": 1.0, "curve": curve(2.0, 1.0)}, None),
+        ({"value": nan, "diverged": 7, "step": 7}, "diverged at step 7"),
+        ({"value": inf}, "diverged: its last evaluation is not finite"),
+        ({"value": 0.1, "curve": curve(2.0, 20.1)}, "diverged: its loss rose from 2 to 20.1"),
+        ({"value": 0.1, "curve": curve(2.0, 20.0)}, None),
+        ({"value": 0.1, "curve": curve(2.0, 99.0, 1.0)}, None),  # it came back
+        ({"value": 0.1, "curve": curve(-2.0, 5.0)}, None),
+        ({"value": 0.1, "curve": curve(0.0, 5.0)}, None),
+        ({"value": nan, "pruned": 4, "step": 4, "curve": curve(2.0, 1.0)}, None),
+    ],
+)
+def test_what_counts_as_diverged(fields, said):
+    run = Run("k", "a", 0.1, 0, 10, **{"step": 10, **fields})
+    assert divergence(run) == said
+
+
+def test_a_loss_that_blew_up_ranks_last():
+    runs = [replace(run, curve=curve(1.0, 11.0)) for run in made("cosine", {0.1: [0.0] * 8})]
+    runs += [*made("constant", BASE), *made("cosine", {0.3: less(0.5), 0.9: [9.0] * 8})]
+    result = analyse(loaded(["constant", "cosine"], list(BASE)), runs, {}, {}, COST)
+    assert (result.arms[1].best.peak, result.arms[1].budget.diverged) == (0.3, 8)
+    assert "8 runs diverged, ranked last and counted." in result.caveats
+
+
+def test_the_best_of_k_peaks_is_that_of_every_choice():
+    scores = {0.1: 4.0, 0.2: 1.5, 0.4: 1.0, 0.8: 2.5, 1.6: 9.0}
+    result = fake({"constant": {p: [s - 0.5, s + 0.5] for p, s in scores.items()}}, grid=list(scores))
+    for found in result.arms[0].trials:
+        every = [min(c) for c in itertools.combinations(scores.values(), found.k)]
+        assert found.expected == pytest.approx(sum(every) / len(every))
+    assert [found.k for found in result.arms[0].trials] == [1, 2, 4, 5]
+
+
+def test_the_default_rate_is_a_trial_of_its_own():
+    values = {"constant": {1e-4: [3.0], 1e-3: [2.0], 1e-2: [1.0]}}
+    assert fake(values).arms[0].default.mean == 2.0
+    assert fake(values, rules={"constant": "RMSprop"}).arms[0].default.peak == 1e-2
+    assert fake(values, rules={"constant": "Adadelta"}).arms[0].default is None
+    for rule in ("SGD", "Adam", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Lion"):
+        import torch
+
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        assert default_rate(rule) == getattr(optim, rule)([parameter]).param_groups[0]["lr"]
