@@ -1,0 +1,192 @@
+"""An explanation in plain words: which of schedule, bias correction and gradients decays, and what bounds a step."""
+
+import math
+
+from tapered import rules
+from tapered.explain.bounds import driven
+from tapered.explain.points import Explanation, Point, Series
+from tapered.rules import Rule
+
+FACTORS: dict[type, str] = {
+    rules.Adam: "sqrt(1 - beta2^t) / (1 - beta1^t)",
+    rules.RAdam: "sqrt(1 - beta2^t) / (1 - beta1^t), with RAdam's rectification",
+    rules.Adamax: "1 / (1 - beta1^t)",
+}
+SMALL = 0.01  # a relative change below this is none in words
+SHORTER = 0.5
+
+
+def paragraph(found: Explanation) -> str:
+    """One paragraph for each group, of sentences made from its points.
+
+    Example:
+        >>> from tapered.explain import explain_run
+        >>> from tapered.train import tabulate
+        >>> from tapered.workload import quadratic
+        >>> path = tabulate(rules.SGD(), 50, lr=0.01)
+        >>> print(paragraph(explain_run(quadratic(), path)).split(". ")[1])
+        The schedule is constant at 0.01 and decays nothing
+    """
+    several = len(found.series) > 1
+    parts = [(f"Group {series.name}: " if several else "") + _group(series) for series in found.series]
+    if found.diverged is not None:
+        parts.append(f"The loss was not finite at step {found.diverged:,}; nothing after it can be explained.")
+    return "\n\n".join(parts)
+
+
+def _group(series: Series) -> str:
+    if not series.points:
+        return "no parameter had a gradient, so nothing was updated."
+    first, last = series.points[0], series.points[-1]
+    said = [_bounded(series), _eps(series), _decayed(series)]
+    if len(series.points) > 1:
+        name = driven(series.terms)[0]
+        changes = [_length(series, name), _schedule(series), _correction(series, name), _gradients(series, name)]
+        said = [*changes, *said, _verdict(series, name)]
+    else:
+        said = [f"At step {first.step:,} the update's RMS is {last.update:.3g}", *said]
+    return " ".join(f"{sentence}." for sentence in said if sentence)
+
+
+def _length(series: Series, name: str) -> str:
+    changes = [change for _, change in series.splits(name) if change is not None]
+    if not changes:
+        return "No step was ever longer than 0"
+    change = changes[-1]
+    ends = [point for point in series.points if point.step in (change.since, change.step)]
+    lengths = " to ".join(f"{point.term(name).length:.3g}" for point in (ends[0], ends[-1]))
+    made = [("schedule", change.schedule), ("correction", change.correction), ("direction", change.direction)]
+    parts = ", ".join(f"{part} {times(log)}" for part, log in made)
+    return (
+        f"From step {change.since:,} to {change.step:,} the RMS of the {_called(name)} went from {lengths} "
+        f"({times(change.whole)}): {parts}"
+    )
+
+
+def times(log: float) -> str:
+    """A change that is given as a logarithm, as a factor.
+
+    >>> times(0.0), times(math.log(0.0251))
+    ('x1', 'x0.0251')
+    """
+    return f"x{math.exp(log):.3g}"
+
+
+def _called(name: str) -> str:
+    return name if name == "step" else f"{name} term"
+
+
+def _schedule(series: Series) -> str:
+    peak, last = _highest(series), series.points[-1]
+    if all(point.lr == last.lr for point in series.points):
+        return f"The schedule is constant at {last.lr:g} and decays nothing"
+    if _falls(series):
+        return (
+            f"The schedule falls from {peak.lr:.3g} at step {peak.step:,} to {last.lr:.3g} at step {last.step:,}, "
+            "whatever the gradients are"
+        )
+    return f"The schedule stands at {last.lr:.3g}, the highest it has been"
+
+
+def _highest(series: Series) -> Point:
+    return max(series.points, key=lambda point: point.lr)
+
+
+def _falls(series: Series) -> bool:
+    return series.points[-1].lr < (1 - SMALL) * _highest(series).lr
+
+
+def _correction(series: Series, name: str) -> str:
+    factors = [(point.step, point.term(name).factor) for point in series.points]
+    (first, a), (last, z), (low, least) = factors[0], factors[-1], min(factors, key=lambda at: at[1])
+    seen = f"{a:.3g} at step {first:,}"
+    if low not in (first, last):
+        seen += f", {least:.3g} at step {low:,}"
+    seen += f", {z:.3g} at step {last:,}"
+    match series.rule:
+        case rules.Adam() | rules.RAdam() | rules.Adamax():
+            formula = FACTORS[type(series.rule)]
+            return (
+                f"The bias correction's factor {formula} is {seen}; it tends to 1. It makes up for averages that start "
+                "at zero, corrects the start, and does not decay the rate"
+            )
+        case rules.NAdam():
+            return (
+                f"The factor of the {name} term is {seen}; with the momentum's it tends to 1 in sum and decays nothing"
+            )
+        case rules.ScheduleFreeAdamW():
+            return (
+                f"The factor 1 - beta1 (1 - c) is {seen}: averaging, not bias correction, which sits in the direction"
+            )
+        case rules.Adagrad() if a != z:
+            return f"Adagrad's own factor 1 / (1 + (t - 1) lr_decay) is {seen}: a second decay beside the schedule"
+    return "This rule has no bias correction"
+
+
+def _gradients(series: Series, name: str) -> str:
+    ends = [point for point in series.points if point.gradient and point.term(name).direction]
+    if len(ends) < 2:
+        return ""
+    first, last = ends[0], ends[-1]
+    per_rate = _per_rate(last, name) / _per_rate(first, name)
+    went = f"The gradient's RMS went x{last.gradient / first.gradient:.3g}, the {_called(name)} at a rate of 1 x{per_rate:.3g}"
+    if isinstance(series.rule, rules.Lion):
+        return f"{went}: only signs count"
+    if not first.root or not last.root:
+        return f"{went}: nothing is divided by past gradients" if last.root is None else went
+    went += (
+        f", and the root of past squares that divides it x{last.root / first.root:.3g}: damping by past gradients, "
+        "which follows the gradients and not the time"
+    )
+    if isinstance(series.rule, rules.Adam | rules.NAdam | rules.RAdam | rules.Adamax) and per_rate < SHORTER:
+        went += "; apart from the rate, steps are shorter because gradients cancel in their mean or have become smaller"
+    return went
+
+
+def _per_rate(point: Point, name: str) -> float:
+    return point.term(name).factor * point.term(name).direction
+
+
+def _bounded(series: Series) -> str:
+    finite = [point for point in series.points if math.isfinite(point.largest)]
+    if not finite:
+        return ""
+    top = max(finite, key=lambda point: point.largest)
+    typical = f"the median was {top.ratios[0]:.3g}"
+    said = f"The largest abs(update) / lr was {top.largest:.3g}, at step {top.step:,}, where {typical}"
+    if top.bound is None:
+        return f"{said}; no bound is known for this rule and these hypers"
+    if top.bound.paper is not None:
+        said += f"; the paper's bound is {top.bound.paper:.3g} ({top.bound.source})"
+    return f"{said}; no gradients could exceed {top.bound.strict:.3g} there, so a lower rate lowers the largest step"
+
+
+def _eps(series: Series) -> str:
+    last = series.points[-1]
+    if not last.eps_share:
+        return ""
+    return f"At step {last.step:,} eps rules {last.eps_share:.1%} of the entries: their root is no larger than eps"
+
+
+def _decayed(series: Series) -> str:
+    last = series.points[-1]
+    found = [term for term in last.terms if term.name == "weight_decay" and term.length]
+    if not found:
+        return ""
+    return f"Weight decay is a term of its own, RMS {found[0].length:.3g} of {last.update:.3g} at step {last.step:,}"
+
+
+def _verdict(series: Series, name: str) -> str:
+    fallen = ["the schedule"] if _falls(series) else []
+    rule: Rule = series.rule
+    if isinstance(rule, rules.Adagrad):
+        fallen.append("the root of all past squares, which only grows")
+        if series.points[-1].term(name).factor < 1 - SMALL:
+            fallen.append("lr_decay")
+    if not fallen:
+        return "So nothing here lowers the rate with time"
+    only = "only " if len(fallen) == 1 else ""
+    late = ""
+    if getattr(rule, "rate_in_momentum", False):
+        late = "; the buffer holds steps made at earlier rates, so a drop acts late"
+    return f"So what lowers the steps with time here is {only}{' and '.join(fallen)}{late}"
