@@ -6,6 +6,7 @@ The recipe and its order of draws are the published ones, so that the numbers ar
 to six decimals: rounding makes their hash the same where the last bits of a machine's arithmetic differ.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
@@ -79,12 +80,13 @@ def series() -> tuple[Series, NDArray[np.int64]]:
 
 
 def _convolutions() -> nn.Module:
+    # 24 channels where the paper has 25: at a multiple of 8 a stacked row's bits do not depend on its neighbours
     return nn.Sequential(
         nn.Unflatten(-1, (1, LENGTH)),
-        nn.Conv1d(1, 25, 5, stride=2, padding=1), nn.ReLU(),
-        nn.Conv1d(25, 25, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Conv1d(25, 25, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Flatten(-2), nn.Linear(125, 10),
+        nn.Conv1d(1, 24, 5, stride=2, padding=1), nn.ReLU(),
+        nn.Conv1d(24, 24, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv1d(24, 24, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(-2), nn.Linear(120, 10),
     )  # fmt: skip
 
 
@@ -116,7 +118,7 @@ def mnist1d(model: Literal["convolutions", "recurrent"] = "convolutions", *, bat
     """MNIST-1D: 3,500 to train on, 500 to validate, the published 1,000 to test.
 
     Args:
-        model: "convolutions", three layers of 25 channels, or "recurrent", a gated recurrent unit of 32.
+        model: "convolutions", three layers of 24 channels, or "recurrent", a gated recurrent unit of 32.
         batch_size: Examples a step.
 
     Raises:
@@ -126,7 +128,7 @@ def mnist1d(model: Literal["convolutions", "recurrent"] = "convolutions", *, bat
     >>> mnist1d().steps_per_epoch
     35
     """
-    models = {"convolutions": _convolutions, "recurrent": lambda: _Recurrent(32)}
+    models: dict[str, Callable[[], nn.Module]] = {"convolutions": _convolutions, "recurrent": lambda: _Recurrent(32)}
     if model not in models:
         raise ValueError(f'got model={model!r}; expected one of {", ".join(models)}; try model="convolutions"')
     x, y = (torch.from_numpy(values) for values in series())

@@ -3,6 +3,7 @@
 Rows are put in a fixed order and split; features are standardised by the training split, column by column.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -39,6 +40,23 @@ def table(name: str) -> tuple[Tensor, Tensor, dict[str, str]]:
 def _sets(name: str, sizes: tuple[int, int, int], x: Tensor, y: Tensor) -> dict[str, TensorDataset]:
     found = data.standardised(data.parts(name, sizes, x, y))
     return dict(zip(("train", "valid", "test"), found, strict=True))
+
+
+class Affine(nn.Module):
+    """x @ w + b, one number an example, initialised as ``nn.Linear(width, 1)``.
+
+    That layer itself, stacked, would give a row bits that depend on its neighbours.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layer = nn.Linear(width, 1)
+        self.w = nn.Parameter(layer.weight.detach()[0].clone())
+        self.b = nn.Parameter(layer.bias.detach()[0].clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs (n, width) -> (n,)."""
+        return x @ self.w + self.b
 
 
 def digits(*, batch_size: int = 32) -> Workload:
@@ -98,7 +116,7 @@ def logistic() -> Workload:
     x, y, facts = table("breast_cancer")
     return Workload(
         name="logistic",
-        model=lambda: nn.Sequential(nn.Linear(10, 1), nn.Flatten(0)),
+        model=lambda: Affine(10),
         loss=functional.binary_cross_entropy_with_logits,
         **_sets("breast_cancer", (369, 100, 100), x[:, :10], y.float()),
         batch_size=369,
@@ -124,22 +142,21 @@ def diabetes(model: Literal["linear", "perceptron"] = "linear", *, batch_size: i
     >>> diabetes().steps_per_epoch, diabetes("perceptron", batch_size=32).steps_per_epoch
     (1, 8)
     """
-    if model not in ("linear", "perceptron"):
-        raise ValueError(f'got model={model!r}; expected one of linear, perceptron; try model="linear"')
-    layers = [(10, 1)] if model == "linear" else [(10, 32), (32, 1)]
+    models = {
+        "linear": lambda: Affine(10),
+        "perceptron": lambda: nn.Sequential(nn.Linear(10, 32), nn.ReLU(), Affine(32)),
+    }
+    if model not in models:
+        raise ValueError(f'got model={model!r}; expected one of {", ".join(models)}; try model="linear"')
     x, y, facts = table("diabetes")
-    sets = _sets("diabetes", (282, 80, 80), x, y[:, None])
+    sets = _sets("diabetes", (282, 80, 80), x, y)
     first = sets["train"].tensors[1]
     mean, spread = first.mean(), first.std(unbiased=False)
     scaled = {split: TensorDataset(s.tensors[0], ((s.tensors[1] - mean) / spread).float()) for split, s in sets.items()}
 
-    def build() -> nn.Module:
-        parts: list[nn.Module] = [module for shape in layers for module in (nn.Linear(*shape), nn.ReLU())]
-        return nn.Sequential(*parts[:-1])
-
     return Workload(
         name="diabetes",
-        model=build,
+        model=models[model],
         loss=functional.mse_loss,
         train=scaled["train"],
         valid=scaled["valid"],
