@@ -66,8 +66,12 @@ def counted(saved: Mapping[str, Any]) -> int | None:
     """Completed updates: tapered's counter, or the most that torch counted for a parameter; None where neither is."""
     ours = [group["step"] for group in saved["param_groups"] if "step" in group]
     theirs = [state["step"] for state in saved["state"].values() if state.get("step") is not None]
-    for step in ours or theirs:
-        if not isinstance(step, (int, float, Tensor)) or not float(step).is_integer() or step < 0:
+    without = [key for key, state in saved["state"].items() if state and state.get("step") is None]
+    if theirs and without:
+        raise ValueError(f"parameters {without} have no `step` in the saved state, the others have; it is damaged")
+    for step in ours + theirs:
+        single = isinstance(step, (int, float)) or (isinstance(step, Tensor) and step.numel() == 1)
+        if not single or not float(step).is_integer() or step < 0:
             raise ValueError(f"got {step!r:.80} for `step` in the saved state; expected a whole number >= 0")
     return int(max(ours or theirs)) if ours or theirs else None
 
@@ -99,7 +103,7 @@ def merge(
         )
     for key in optimizer.defaults.keys() - {*optimizer.hyper_keys, *HINTS}:
         group[key] = bool(saved.get(key, own[key]))
-    return group | {key: saved[key] for key in ("initial_lr",) if key in saved}
+    return group | {key: saved[key] for key in ("initial_lr", "clock") if key in saved}
 
 
 def check_fit(optimizer: "Optimizer", index: int, saved: Mapping[str, Any]) -> None:

@@ -1,0 +1,7 @@
+"""A schedule for any torch optimizer: `clock = attach(optimizer, lr=schedule)`."""
+
+from tapered.attach.clock import Clock as Clock
+from tapered.attach.following import of_base as of_base
+from tapered.attach.make import attach as attach
+from tapered.attach.make import clock_of as clock_of
+from tapered.attach.scheduler import as_lr_scheduler as as_lr_scheduler

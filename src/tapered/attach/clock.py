@@ -1,0 +1,319 @@
+"""A clock beside any torch optimizer: it counts applied updates and writes each scheduled hyper before its update.
+
+before update k:  group["lr"] = schedule(k)        after it, if it was applied:  step = k + 1
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tapered.attach.following import Bases, Plan, base_values, check_bases
+from tapered.attach.loads import Loads
+from tapered.attach.slots import Slot
+from tapered.optim.policies import Counted, Rates, Reload, ending_last, report
+from tapered.schedules import Schedule
+from tapered.schedules.changes import How, extended
+
+Groups = list[dict[str, Any]]
+
+
+class Clock:
+    """One counter of an optimizer's applied updates, and what follows it. Made by `attach`.
+
+    `step` counts completed updates: update k uses `schedule(k)` in every group. Steps without any gradient, steps that
+    a GradScaler skips, accumulation and evaluations of a closure do not move it.
+
+    `group["lr"]` shows the rate in force at the latest update (before the first one, the first one's), and
+    `group["initial_lr"]` the base that the group was made with. `report` is the line about the latest resumption or
+    change: rate before, rate now, and why; the logger "tapered" has it, too.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan, step: int | None) -> None:
+        self.optimizer = optimizer
+        self.step = 0
+        self.report = ""
+        self.bases: list[Bases] = []
+        self._plan = plan
+        self._slots: list[Slot] = []
+        self._applied = False
+        self._loads = Loads(self, step)
+        plan.check(self.groups)
+        self._join()
+        self._loads.begin()
+        self._handles: list[Any] = []
+        self.write()
+        self._handles = [
+            optimizer.register_step_pre_hook(self._before),
+            optimizer.register_step_post_hook(self._after),
+            *self._loads.hooks(),
+        ]
+
+    @property
+    def groups(self) -> Groups:
+        """The optimizer's own."""
+        return self.optimizer.param_groups
+
+    @property
+    def schedules(self) -> tuple[dict[str, Schedule], ...]:
+        """What each group follows, by the name of the hyper (betas are beta1, beta2)."""
+        found: tuple[dict[str, Schedule], ...] = tuple({} for _ in self.bases)
+        for slot in self._slots:
+            found[slot.index][slot.name] = slot.live.schedule
+        return found
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The rate in force of each group, as floats."""
+        return tuple(float(group["lr"]) for group in self.groups)
+
+    def __repr__(self) -> str:
+        kinds = "; ".join(f"group {i}: {found}" for i, found in enumerate(self.schedules))
+        return f"Clock(step={self.step}, {kinds})"
+
+    def replace(
+        self,
+        *,
+        counted: Counted | None = None,
+        groups: Mapping[int | str, Mapping[str, Any]] | None = None,
+        **hypers: Any,
+    ) -> None:
+        """Other schedules from here on; hypers that are not named go on as they are.
+
+        Args:
+            counted: "now": the new schedules' step 0 is this step; "start": it is the start of the run. A number needs
+                neither.
+            groups: as in `attach`.
+            hypers: as in `attach`.
+
+        Raises:
+            TypeError, ValueError: as `attach`; nothing has changed then.
+
+        Example:
+            >>> import torch
+            >>> from tapered.attach import attach
+            >>> from tapered.schedules import linear
+            >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+            >>> clock = attach(optimizer, lr=linear(0.1, 0.0, steps=10))
+            >>> clock.replace(lr=0.01)
+            >>> optimizer.param_groups[0]["lr"]
+            0.01
+        """
+        plan = Plan(hypers, groups or {})
+        plan.check(self.groups)
+        reload = Reload("replace", counted)
+        bases = [{**base_values(group, names(plan, self.groups, i)), **self.bases[i]} for i, group in self._known()]
+        asked = [plan.schedules(self.groups, i, bases[i]) for i, _ in self._known()]
+        placed = [
+            {name: reload.placed(f"`{name}` in group {i}", schedule, self.step) for name, schedule in found.items()}
+            for i, found in enumerate(asked)
+        ]
+        followed = [{**old, **new} for old, new in zip(self.schedules, placed, strict=True)]
+        self._plan = Plan({**self._plan.hypers, **hypers}, {**self._plan.groups, **(groups or {})})
+        self.change(followed, bases, f"replaced, counted from {counted or 'any step'}")
+
+    def extend(self, horizon: int, *, how: How) -> None:
+        """A longer run: those schedules that end with it are left here and end at the new horizon.
+
+        Args:
+            horizon: the step at which the run now ends.
+            how: "stretch" spreads what remains over the longer way; "hold" keeps the value at this step until the rest,
+                at its own length, ends at the new horizon. Both are continuous here.
+
+        Raises:
+            ValueError: no schedule ends later than now, or the horizon is no later one.
+        """
+        end = ending_last(schedule for found in self.schedules for schedule in found.values())
+        if end is None:
+            raise ValueError(f"got horizon={horizon}, but no schedule here ends: {self!r}")
+        followed = [
+            {name: extended(s, self.step, horizon, how) if s.horizon == end else s for name, s in found.items()}
+            for found in self.schedules
+        ]
+        self.change(followed, self.bases, f"horizon {end} extended to {horizon} by {how}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step, and for each group its schedules as text and its base values: plain values only."""
+        return {"format": 1, "step": self.step, "groups": [self._loads.carried(i) for i, _ in self._known()]}
+
+    def load_state_dict(self, state: Mapping[str, Any], **reload: Any) -> None:
+        """Go on from a saved step; load the optimizer's state, too, before or after.
+
+        Args:
+            state: what `state_dict()` returned.
+            reload: `policy` "resume" (the same schedules, or a refusal), "saved", "replace" (with `counted`) or
+                "extend" (with `how`); see `tapered.optim.policies`.
+
+        Raises:
+            TypeError, ValueError: what does not fit or differs; nothing has changed then.
+        """
+        self._loads.load(state, Reload(**reload))
+
+    def detach(self) -> None:
+        """Let the optimizer go: base values stand in its groups again, and nothing follows this clock any more."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        for slot in self._slots:
+            slot.write(self.groups[slot.index], self.bases[slot.index][slot.name])
+        for index, base in enumerate(self.bases):
+            if "lr" in base:
+                self.groups[index].pop("initial_lr", None)
+        self.optimizer.__dict__.pop("__reduce_ex__", None)
+
+    def change(
+        self,
+        followed: list[dict[str, Schedule]],
+        bases: list[Bases],
+        why: str,
+        step: int | None = None,
+        before: Rates | None = None,
+    ) -> None:
+        """Follow other schedules from the next step on; checked first, then all or nothing."""
+        if not self._handles:
+            raise ValueError("this clock was detached; try clock = attach(optimizer, ...)")
+        step = self.step if step is None else step
+        every = ((i, *pair) for i, found in enumerate(followed) for pair in found.items())
+        slots = [Slot(i, name, self.groups[i], schedule) for i, name, schedule in every]
+        for slot in slots:
+            slot.at(step)
+        self._loads.resumed(why, self.in_force(step) if before is None else before)
+        self._slots, self.bases, self.step = slots, bases, step
+        self.write()
+
+    def in_force(self, step: int) -> Rates:
+        """The values of the update before `step` by the schedules of now; the bases before the first one."""
+        return {(s.index, s.name): s.at(step - 1) if step else self.bases[s.index][s.name] for s in self._slots}
+
+    def write(self) -> None:
+        """Put the values of the next update in force; all are checked first."""
+        values = [slot.at(self.step) for slot in self._slots]
+        for slot, value in zip(self._slots, values, strict=True):
+            slot.own(self.groups)
+            slot.write(self.groups[slot.index], value)
+        for index, _ in self._known():
+            self._show_base(index)
+
+    def _show_base(self, index: int) -> None:
+        if "lr" in self.bases[index]:
+            self.groups[index]["initial_lr"] = self.bases[index]["lr"]
+
+    def say(self, before: Rates, why: str) -> None:
+        """Keep and log the line on the first step after a change."""
+        self.report = report(self.step, before, {(s.index, s.name): s.at(self.step) for s in self._slots}, why)
+
+    def _known(self) -> list[tuple[int, dict[str, Any]]]:
+        return list(enumerate(self.groups[: len(self.bases)]))
+
+    def _join(self) -> None:
+        """Take groups in that are not followed yet; checked first."""
+        groups, plan = self.groups, self._plan
+        late = range(len(self.bases), len(groups))
+        bases = [*self.bases, *(self._loads.base(groups[i], names(plan, groups, i)) for i in late)]
+        check_bases(plan, groups, bases)
+        slots = [
+            Slot(i, name, groups[i], schedule)
+            for i in late
+            for name, schedule in plan.schedules(groups, i, bases[i]).items()
+        ]
+        for slot in slots:
+            slot.at(self.step)
+        self.bases = bases
+        self._slots += slots
+        for slot in slots:
+            slot.own(groups)
+            slot.write(groups[slot.index], slot.at(self.step))
+        for i in late:
+            self._show_base(i)
+
+    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
+    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """Write what the coming update uses; everything is checked before anything is written."""
+        self._applied = False
+        groups = optimizer.param_groups
+        if not optimizer.state and only_initialises(groups):
+            return None
+        if "step" in optimizer.__dict__:
+            alone(optimizer)
+        if len(groups) != len(self.bases):
+            self._regroup()
+        self._loads.settle()
+        values = []
+        for slot in self._slots:
+            slot.untouched(groups[slot.index], self.step)
+            values.append(slot.at(self.step))
+        for slot, value in zip(self._slots, values, strict=True):
+            slot.write(groups[slot.index], value)
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
+        if closure is None:
+            self._applied = moves(groups) and not skipped(optimizer)
+            return None
+        watched = self._watched(closure)
+        return ((args[0], watched, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": watched})
+
+    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
+    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # torch's call
+        """Count the update, if there was one; once, also where a class calls its parent's `step`."""
+        if self._applied:
+            self._applied = False
+            self.step += 1
+            self._loads.made = self.step
+
+    def _watched(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """The closure; after it ran there are gradients, or there are none."""
+
+        @functools.wraps(closure)
+        def watched() -> Any:
+            loss = closure()
+            self._applied = moves(self.groups)
+            return loss
+
+        return watched
+
+    def _regroup(self) -> None:
+        if len(self.groups) < len(self.bases):
+            raise ValueError(
+                f"got {len(self.groups)} groups at step {self.step}, of {len(self.bases)} that the clock wrote before; "
+                "groups that are taken away leave schedules without a group; try clock.detach() first, then attach"
+            )
+        self._join()
+
+
+def names(plan: Plan, groups: Groups, index: int) -> list[str]:
+    """The hypers that a plan schedules in a group."""
+    return [*plan.shared(groups, index), *plan.own(groups, index)]
+
+
+def alone(optimizer: torch.optim.Optimizer) -> None:
+    """No torch scheduler was made for the optimizer: it would write the rate, too.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        raise ValueError(
+            f"a torch LRScheduler was made for this {type(optimizer).__name__} and writes `lr` (now {rates}), too; "
+            "keep one of the two: leave the scheduler out (code that insists on one takes as_lr_scheduler(clock)), or, "
+            "where it is gone already, `del optimizer.step`"
+        )
+
+
+def moves(groups: Groups) -> bool:
+    """Some parameter has a gradient."""
+    return any(param.grad is not None for group in groups for param in group["params"])
+
+
+def skipped(optimizer: torch.optim.Optimizer) -> bool:
+    """A GradScaler leaves it to a fused optimizer to skip a step whose gradients overflowed."""
+    found = getattr(optimizer, "found_inf", None)
+    return isinstance(found, Tensor) and bool(found.item())
+
+
+def only_initialises(groups: Groups) -> bool:
+    """torch.distributed.checkpoint makes an optimizer's state by a step with every rate and every gradient 0."""
+    return all(float(group["lr"]) == 0 for group in groups if "lr" in group) and all(
+        param.grad is not None and not param.grad.any() for group in groups for param in group["params"]
+    )

@@ -1,0 +1,135 @@
+"""Which schedule each hyper of each group follows: what `attach` was asked, taken apart by the names of hypers."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from tapered.attach.places import bounds, names, places, read
+from tapered.optim.hypers import number
+from tapered.schedules import Schedule, as_schedule, constant
+
+Bases = dict[str, float]
+
+
+@dataclass(frozen=True)
+class of_base:  # noqa: N801  # a word of the call, like a schedule's
+    """Each group's own base value times a shape: `attach(optimizer, lr=of_base(cosine_decay(decay_steps=1000)))`.
+
+    value(k) = base * shape(k), where base is what the group was made with.
+
+    Example:
+        >>> import torch
+        >>> from tapered.attach import attach
+        >>> from tapered.schedules import linear
+        >>> first, second = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+        >>> optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second], "lr": 0.01}], lr=0.1)
+        >>> clock = attach(optimizer, lr=of_base(linear(1.0, 0.0, steps=10)))
+        >>> clock.schedules
+        ({'lr': 0.1 * linear(1.0, 0.0, steps=10)}, {'lr': 0.01 * linear(1.0, 0.0, steps=10)})
+    """
+
+    shape: Schedule
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", as_schedule(self.shape))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for: hypers of every group, and of single groups by index or name."""
+
+    hypers: Mapping[str, Any]
+    groups: Mapping[int | str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def check(self, groups: list[dict[str, Any]]) -> None:
+        """Every group that is spoken of exists.
+
+        Raises:
+            TypeError, ValueError: naming it and those that exist.
+        """
+        known = [*range(len(groups)), *(group["name"] for group in groups if "name" in group)]
+        for which, asked in self.groups.items():
+            if which not in known:
+                raise ValueError(f"got schedules for the group {which!r}; the groups here are {known}")
+            if not isinstance(asked, Mapping):
+                raise TypeError(f"got {asked!r} for the group {which!r}; expected a dict; try {{'lr': schedule}}")
+        if not self.hypers and not any(self.groups.values()):
+            raise TypeError("attach needs a schedule; try attach(optimizer, lr=cosine_decay(1e-3, decay_steps=1000))")
+
+    def own(self, groups: list[dict[str, Any]], index: int) -> dict[str, Any]:
+        """What was asked for one group alone, by the name of the hyper."""
+        found: dict[str, Any] = {}
+        for which in (index, groups[index].get("name")):
+            asked = self.groups.get(which, {}) if which is not None else {}
+            found |= {name: value for key, spec in asked.items() for name, value in parts(groups, index, key, spec)}
+        return found
+
+    def shared(self, groups: list[dict[str, Any]], index: int) -> dict[str, Any]:
+        """What was asked for every group, without what this one has of its own."""
+        asked = {name: v for key, spec in self.hypers.items() for name, v in parts(groups, index, key, spec)}
+        return {name: value for name, value in asked.items() if name not in self.own(groups, index)}
+
+    def schedules(self, groups: list[dict[str, Any]], index: int, bases: Bases) -> dict[str, Schedule]:
+        """The schedule of each hyper of a group, by its name."""
+        asked = {**self.shared(groups, index), **self.own(groups, index)}
+        return {name: schedule(name, value, index, bases[name]) for name, value in asked.items()}
+
+
+def parts(groups: list[dict[str, Any]], index: int, key: str, spec: Any) -> Iterator[tuple[str, Any]]:
+    """The hypers that an argument names, each with what it is to follow; None leaves a part alone.
+
+    Raises:
+        TypeError, ValueError: the group has no such hyper, or another number of parts.
+    """
+    group, known = groups[index], places(groups[index])
+    value = group.get(key)
+    if key in known:
+        yield key, spec
+    elif isinstance(value, (tuple, list)) and names(key, len(value))[0] in known:
+        if not isinstance(spec, (tuple, list)) or len(spec) != len(value):
+            example = ", ".join(["schedule", *["None"] * (len(value) - 1)])
+            raise TypeError(f"got {spec!r} for `{key}` in group {index}; expected {len(value)} parts; try ({example})")
+        yield from ((name, part) for name, part in zip(names(key, len(value)), spec, strict=True) if part is not None)
+    else:
+        near = difflib.get_close_matches(str(key), [*known, *group], n=1)
+        hint = f"did you mean `{near[0]}`" if near else f"it has {', '.join(sorted(known))}"
+        raise ValueError(f"got a schedule for `{key}`, which group {index} of this optimizer does not have; {hint}")
+
+
+def schedule(name: str, asked: Any, index: int, base: float) -> Schedule:
+    """What was asked for one hyper as a schedule: a number is always that number."""
+    if isinstance(asked, of_base):
+        return base * asked.shape
+    return asked if isinstance(asked, Schedule) else constant(number(name, asked, index, bounds(name)))
+
+
+def base_values(group: Mapping[str, Any], hypers: Iterator[str]) -> Bases:
+    """What a group was made with, as floats; a rate's base is `initial_lr` where a group has it."""
+    known = places(group)
+    found = {name: read(group, known[name]) for name in hypers}
+    if "lr" in found and "initial_lr" in group:
+        found["lr"] = group["initial_lr"]
+    return {name: float(value.item() if isinstance(value, Tensor) else value) for name, value in found.items()}
+
+
+def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases]) -> None:
+    """One schedule for every group means one base value for every group.
+
+    Raises:
+        ValueError: groups were made with values of their own, which the schedule would overrule in silence.
+    """
+    first: dict[str, tuple[int, float]] = {}
+    for index in range(len(groups)):
+        for name, asked in plan.shared(groups, index).items():
+            if isinstance(asked, of_base):
+                continue
+            at, value = first.setdefault(name, (index, bases[index][name]))
+            if bases[index][name] != value:
+                raise ValueError(
+                    f"got one schedule of `{name}` for every group, but group {at} was made with {value!r} and group "
+                    f"{index} with {bases[index][name]!r}; try {name}=of_base(shape) (each group's own value times a "
+                    f"shape), or groups={{{index}: {{'{name}': ...}}}}"
+                )

@@ -1,0 +1,279 @@
+"""What a clock does when states are loaded, in any order: the right rate at the next step, or a refusal there.
+
+An optimizer with a clock writes `clock` into the groups of its state dict: step, schedules as text, base values. So the
+optimizer's state alone is enough, and a clock's own state that does not belong to it is noticed. Two counts are kept:
+`clock.step`, and `made`, the updates that the optimizer's own state went through. They must agree at every update.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tapered.attach.following import Bases, base_values
+from tapered.attach.places import places, put, read
+from tapered.optim.policies import ADVICE, Rates, Reload
+from tapered.schedules import parse
+
+if TYPE_CHECKING:
+    from tapered.attach.clock import Clock
+
+KEY = "clock"
+WHY = {
+    "resume": "resumed, the same schedule",
+    "saved": "resumed with the saved schedule",
+    "replace": "resumed with another schedule, counted from {0.counted}",
+    "extend": "resumed to a later horizon by {0.how}",
+}
+
+
+class Loads:
+    """The part of a clock that knows which states were loaded since the last update."""
+
+    def __init__(self, clock: "Clock", step: int | None) -> None:
+        self.clock = clock
+        self.made: int | None = 0  # None: the optimizer has a state that counts nothing
+        self.settled = False
+        self._said_step = step
+        self._doubt = ""  # why the next step is refused
+        self._loaded = False  # the clock's own state or schedules were set since the last update
+        self._change: tuple[str, Rates] | None = None  # why there is something to report, and the rates before
+        self._found: list[Any] = []
+        self._rates: dict[tuple[int, str], float] = {}
+
+    def begin(self) -> None:
+        """Where the count starts: at what was said, at what an already loaded optimizer carries, or at 0."""
+        clock, carried = self.clock, [group.pop(KEY, None) for group in self.clock.groups]
+        self.made = counted(clock.optimizer)
+        if self._said_step is not None:
+            clock.step = self.made = whole(self._said_step)
+        elif any(carried):
+            self._arrive(carried)
+
+    def base(self, group: dict[str, Any], hypers: Iterable[str]) -> Bases:
+        """A group's base values: those that a loaded state carries, before those that it shows."""
+        carried = group.get(KEY) or {}
+        shown = base_values(group, iter(hypers))
+        return {name: carried.get("base", {}).get(name, value) for name, value in shown.items()}
+
+    def hooks(self) -> list[Any]:
+        """torch's hooks on the optimizer's own state dict."""
+        optimizer = self.clock.optimizer
+        return [
+            optimizer.register_state_dict_post_hook(self._saved),
+            optimizer.register_load_state_dict_pre_hook(self._arriving),
+            optimizer.register_load_state_dict_post_hook(self._arrived),
+        ]
+
+    def carried(self, index: int) -> dict[str, Any]:
+        """What a group's saved state says of its clock."""
+        clock = self.clock
+        return {
+            "schedules": {name: str(schedule) for name, schedule in clock.schedules[index].items()},
+            "base": dict(clock.bases[index]),
+        }
+
+    def load(self, state: Mapping[str, Any], reload: Reload) -> None:
+        """A clock's state; see `Clock.load_state_dict`."""
+        clock = self.clock
+        step, groups = checked(state)
+        if len(groups) != len(clock.groups):
+            raise ValueError(
+                f"got a clock's state of {len(groups)} groups; this optimizer has {len(clock.groups)}; make "
+                "them the same, then load"
+            )
+        own, followed = clock.schedules, []
+        for index, saved in enumerate(groups):
+            texts, here = saved["schedules"], own[index]
+            same_hypers(index, texts, here, reload)
+            names = here if reload.policy == "replace" else {**here, **texts}
+            followed.append(
+                {
+                    name: reload.chosen(
+                        f"`{name}` in group {index}",
+                        here.get(name, texts.get(name)),
+                        texts.get(name, here.get(name)),
+                        step,
+                    )
+                    for name in names
+                }
+            )
+        bases = [{**clock.bases[i], **saved["base"]} for i, saved in enumerate(groups)]
+        clock.change(followed, bases, WHY[reload.policy].format(reload), step, self._before(groups, step))
+
+    def _before(self, groups: list[dict[str, Any]], step: int) -> Rates:
+        """The values of the last update before a state was saved."""
+        own, found = self.clock.schedules, {}
+        for index, saved in enumerate(groups):
+            for name, text in saved["schedules"].items():
+                mine = own[index].get(name)
+                with contextlib.suppress(ValueError):  # a user's function cannot be read back
+                    then = mine if str(mine) == text else parse(text)
+                    found[index, name] = then(step - 1) if step else saved["base"][name]
+        return found
+
+    def resumed(self, why: str, before: Rates) -> None:
+        """Schedules or the step were set on purpose: doubts are over, and the next step reports."""
+        self._change, self._doubt, self._loaded, self.settled = (why, before), "", True, False
+
+    def settle(self) -> None:
+        """Before an update: what was loaded fits together.
+
+        Raises:
+            ValueError: the clock's and the optimizer's states are of different moments, or of different schedules.
+        """
+        if self.settled and self.made == self.clock.step:
+            return
+        step, unknown = self.clock.step, self.made is None
+        if self._doubt:
+            raise ValueError(self._doubt)
+        if unknown and step == 0:
+            raise ValueError(
+                "the optimizer has a state of earlier updates that does not say how many, and its clock stands at step "
+                "0; load the clock's state too (clock.load_state_dict), or say the step: attach(optimizer, ..., step=n)"
+            )
+        if not unknown and self.made != step:
+            raise ValueError(
+                f"the clock stands at step {step}, but the optimizer's state went through {self.made} updates; load "
+                f"both from one checkpoint (optimizer.load_state_dict and clock.load_state_dict, in any order), or say "
+                f"where the schedule stands: attach(optimizer, ..., step={self.made}), or step=0 to begin it now"
+            )
+        self.made, self.settled, self._loaded = step, True, False
+        if self._change is not None:
+            why, before = self._change
+            self._change = None
+            self.clock.say(before, why)
+
+    def _saved(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # torch's call
+        """The optimizer's state dict carries the clock's."""
+        clock = self.clock
+        known = range(len(clock.bases))
+        groups = [
+            {**group, KEY: {"step": clock.step, **self.carried(i)}} if i in known else group
+            for i, group in enumerate(state["param_groups"])
+        ]
+        return {**state, "param_groups": groups}
+
+    def _arriving(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ARG002  # torch's call
+        """Before the optimizer loads: what is scheduled is not taken from the state, only looked at."""
+        if not isinstance(state.get("param_groups"), list):
+            return None  # torch says what is wrong
+        clock = self.clock
+        groups = [dict(group) for group in state["param_groups"]]
+        self._found = [group.pop(KEY, None) for group in groups]
+        self._rates = {}
+        for index, (group, own) in enumerate(zip(groups, clock.groups, strict=False)):
+            known, saved = places(own), places(group)
+            for name in clock.schedules[index] if index < len(clock.bases) else ():
+                key, _ = known[name]
+                if name in saved:
+                    self._rates[index, name] = float(read(group, saved[name]))
+                    put(group, saved[name], read(own, known[name]))
+                else:
+                    group[key] = own[key]
+        return {**state, "param_groups": groups}
+
+    def _arrived(self, optimizer: torch.optim.Optimizer) -> None:
+        """The optimizer has loaded a state: its groups are other dicts now, its tensors copies."""
+        self.made = counted(optimizer)
+        self._doubt, self.settled = "", False
+        if any(self._found):
+            self._arrive(self._found)
+        elif not self._loaded and self._foreign():
+            shown = ", ".join(f"{name} {value!r} in group {i}" for (i, name), value in self._rates.items())
+            self._doubt = (
+                f"the optimizer's state was loaded without its clock, and at step {self.clock.step} its {shown} is "
+                f"not what its schedules give; load the clock's state too, or attach(optimizer, ..., step=n) after it"
+            )
+        self.clock.write()
+
+    def _foreign(self) -> bool:
+        """The loaded hypers are neither this step's, nor the last one's, nor the base values."""
+        clock = self.clock
+        step, made = clock.step, {(s.index, s.name): s for s in clock._slots}  # noqa: SLF001  # the clock's other half
+        for (index, name), value in self._rates.items():
+            slot = made[index, name]
+            fitting = (slot.at(step), slot.at(max(step - 1, 0)), clock.bases[index][name])
+            if not any(math.isclose(value, fit, rel_tol=1e-6, abs_tol=0.0) for fit in fitting):
+                return True
+        return False
+
+    def _arrive(self, carried: list[Any]) -> None:
+        """The state that was loaded has been under a clock: at which step, and by which schedules."""
+        clock = self.clock
+        steps = {whole(found["step"]) for found in carried if found}
+        if len(steps) != 1:
+            self._doubt = f"the groups of the loaded state stand at different steps, {sorted(steps)}; it is damaged"
+            return
+        self.made, own = steps.pop(), counted(clock.optimizer)
+        if own is not None and own > self.made + 1:  # torch.distributed.checkpoint counts one that is none
+            self._doubt = (
+                f"the clock was left at step {self.made}, but the optimizer's state went on to {own} without it"
+            )
+        if self._loaded:
+            return  # the clock was set on purpose; the next step compares the counts
+        clock.step = self.made
+        saved = [(found or {}).get("schedules", {}) for found in carried]
+        here = [{name: str(schedule) for name, schedule in found.items()} for found in clock.schedules]
+        for index, (theirs, ours) in enumerate(zip(saved, here, strict=False)):
+            for name in sorted({*theirs, *ours}):
+                if theirs.get(name) != ours.get(name):
+                    self._doubt = (
+                        f"`{name}` in group {index} differs: the loaded state followed {theirs.get(name, 'none')} "
+                        f"up to step {self.made}, this clock {ours.get(name, 'none')}; {ADVICE}: "
+                        "clock.load_state_dict(saved_clock, policy=...), or clock.replace(...)"
+                    )
+                    return
+        for base, found in zip(clock.bases, carried, strict=False):
+            base.update((found or {}).get("base", {}))
+        self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
+
+
+def counted(optimizer: torch.optim.Optimizer) -> int | None:
+    """The most updates that any parameter's state went through; None where there is a state that counts none."""
+    if not optimizer.state:
+        return 0
+    steps = [state.get("step") for state in optimizer.state.values() if isinstance(state, dict)]
+    found = [float(step) for step in steps if isinstance(step, (int, float, Tensor))]
+    return int(max(found)) if found else None
+
+
+def whole(step: Any) -> int:
+    """A step as an int.
+
+    Raises:
+        TypeError, ValueError: no whole number from 0 up.
+    """
+    if isinstance(step, bool) or not isinstance(step, int):
+        raise TypeError(f"got {step!r} for `step`; expected a whole number of completed updates; try step=1000")
+    if step < 0:
+        raise ValueError(f"got {step!r} for `step`; expected 0 or more completed updates; try step=0")
+    return step
+
+
+def checked(state: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+    """The step and the groups of a clock's state.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if not isinstance(state, Mapping) or not {"format", "step", "groups"} <= state.keys():
+        shown = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+        raise ValueError(f"got {shown}; expected a clock's state with format, step and groups; try clock.state_dict()")
+    if state["format"] != 1:
+        raise ValueError(f"got a clock's state of format {state['format']!r}; this version of tapered reads format 1")
+    for index, group in enumerate(state["groups"]):
+        for key, kind in (("schedules", str), ("base", float)):
+            values = group.get(key) if isinstance(group, Mapping) else None
+            if not isinstance(values, Mapping) or not all(isinstance(v, kind) for v in values.values()):
+                raise ValueError(f"got {values!r} for `{key}` of group {index}; expected a {kind.__name__} by hyper")
+    return whole(state["step"]), [dict(group) for group in state["groups"]]
+
+
+def same_hypers(index: int, saved: Mapping[str, Any], own: Mapping[str, Any], reload: Reload) -> None:
+    """The same hypers are scheduled, or it was said what holds."""
+    if reload.policy == "resume" and saved.keys() != own.keys():
+        raise ValueError(f"group {index} had schedules of {sorted(saved)}, here of {sorted(own)}; {ADVICE}")

@@ -1,0 +1,94 @@
+"""For code that insists on a torch `LRScheduler`: one that shows the rates and leaves them alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
+
+from tapered.attach.clock import Clock
+from tapered.attach.make import clock_of
+from tapered.optim import Optimizer
+
+
+class FollowingScheduler(LRScheduler):
+    """An `LRScheduler` whose `step()` does nothing: the rates follow the optimizer's applied updates."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, clock: Clock | None) -> None:
+        # torch's own would step once, overwrite the rates and wrap optimizer.step
+        self.optimizer, self.clock = optimizer, clock
+        self._step_count = 0  # accelerate counts here
+
+    @property
+    def last_epoch(self) -> int:  # type: ignore[override]  # an attribute in torch
+        """Completed updates."""
+        if self.clock is not None:
+            return self.clock.step
+        return self.optimizer.steps  # type: ignore[attr-defined,no-any-return]  # tapered's
+
+    @property
+    def base_lrs(self) -> list[float]:  # type: ignore[override]  # an attribute in torch
+        """The rates that the groups were made with; where none is known, the rate in force."""
+        return [float(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
+
+    def step(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: `optimizer.step()` moves the rates."""
+
+    def get_last_lr(self) -> list[float | Tensor]:
+        """The rates in force."""
+        return [lr.clone() if isinstance(lr, Tensor) else lr for lr in (g["lr"] for g in self.optimizer.param_groups)]
+
+    def get_lr(self) -> list[float | Tensor]:
+        """The rates in force."""
+        return self.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The clock's; tapered's own optimizers keep theirs in their own state."""
+        if self.clock is not None:
+            return self.clock.state_dict()
+        schedules = [group["schedules"] for group in self.optimizer.param_groups]
+        return {"schedules": [{name: str(schedule) for name, schedule in found.items()} for found in schedules]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned.
+
+        Raises:
+            ValueError: another schedule, or no state of this.
+        """
+        if self.clock is not None:
+            self.clock.load_state_dict(state_dict)
+        elif dict(state_dict) != self.state_dict():
+            raise ValueError(f"got {dict(state_dict)}; this optimizer's schedules are {self.state_dict()}")
+
+
+def as_lr_scheduler(follower: torch.optim.Optimizer | Clock) -> LRScheduler:
+    """A torch `LRScheduler` for Trainers that ask for one; stepping it, however often, changes nothing.
+
+    Args:
+        follower: a clock, an optimizer with one, or one of tapered's optimizers.
+
+    Returns:
+        A scheduler with `step()`, `get_last_lr()` (the rates in force), `state_dict()` and `load_state_dict()`.
+
+    Raises:
+        ValueError: an optimizer that follows nothing.
+
+    Example:
+        >>> import torch
+        >>> from tapered.attach import attach
+        >>> from tapered.schedules import linear
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+        >>> scheduler = as_lr_scheduler(attach(optimizer, lr=linear(0.1, 0.0, steps=10)))
+        >>> scheduler.step()
+        >>> scheduler.get_last_lr()
+        [0.1]
+    """
+    clock = follower if isinstance(follower, Clock) else clock_of(follower)
+    optimizer = clock.optimizer if clock is not None else follower
+    if clock is None and not isinstance(optimizer, Optimizer):
+        raise ValueError(
+            f"this {type(optimizer).__name__} follows no schedule of tapered's; try as_lr_scheduler(attach(optimizer, "
+            "lr=schedule)), or torch's own schedulers"
+        )
+    return FollowingScheduler(optimizer, clock)  # type: ignore[arg-type]  # an optimizer in either case
