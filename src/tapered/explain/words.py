@@ -129,7 +129,8 @@ def _gradients(series: Series, name: str) -> str:
         return ""
     first, last = ends[0], ends[-1]
     per_rate = _per_rate(last, name) / _per_rate(first, name)
-    went = f"The gradient's RMS went x{last.gradient / first.gradient:.3g}, the {_called(name)} at a rate of 1 x{per_rate:.3g}"
+    gradient = last.gradient / first.gradient
+    went = f"The gradient's RMS went x{gradient:.3g}, the {_called(name)} at a rate of 1 x{per_rate:.3g}"
     if isinstance(series.rule, rules.Lion):
         return f"{went}: only signs count"
     if not first.root or not last.root:
