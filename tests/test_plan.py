@@ -240,3 +240,12 @@ def test_nothing_to_plan():
 def test_faults_are_refused(tables, groups, message):
     with pytest.raises(ValueError, match=message):
         share(tables, groups)
+
+
+def test_the_crowd_counts_the_segments_that_train_at_a_time() -> None:
+    runs = [((0, 1, 2), 0, 3, None), ((0,), 3, 10, 0), ((1, 2), 3, 5, 0), ((1,), 5, 10, 2), ((2,), 5, 10, 2)]
+    segments = tuple(Segment(start, stop, mine, parent) for mine, start, stop, parent in runs)
+    plan = Plan(segments, asked=30, to_run=22)
+    assert plan.crowd() == ((1, 3), (2, 2), (3, 5))
+    assert plan.crowd([1, 2]) == ((2, 2), (1, 5))
+    assert sum(rows * steps for rows, steps in plan.crowd()) == sum(segment.steps for segment in plan.segments)

@@ -222,7 +222,7 @@ def test_without_a_compiler_rows_run_uncompiled_and_say_so(monkeypatch: pytest.M
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler was found\nand more")
 
-    monkeypatch.setattr(torch, "compile", refuse)
+    monkeypatch.setattr(torch._inductor, "compile", refuse)
     monkeypatch.setattr(modes, "WIDTHS", (8,))
     stack.make.cache_clear()
     mode = modes.choose(perceptron(), RULE, rows=10**6, steps=10**6)

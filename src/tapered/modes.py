@@ -18,8 +18,13 @@ from tapered.workload import Workload
 PROBE = 4  # steps whose numbers are compared
 RATE = 1e-3
 TOLERANCE = 1e-3  # relative difference of losses to the loop's over PROBE steps; float32 rounding gives about 1e-6
-WIDTHS = (8, 16, 32, 64, 128, 256)
-COMPILING = 25.0  # seconds that a compilation takes here; it must save more
+WIDTHS = (8, 32, 128, 256)  # of stacked rows, tried
+NARROW, WIDE = 64, 256  # of one graph: between them the time of a row hardly changes
+CALL = 24  # rows whose time the call of a graph itself takes, about
+COMPILING = 5.0  # seconds that a compilation takes here; it must save more
+
+
+Crowd = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Timed:
     seconds: float
 
 
-def choose(workload: Workload, rule: Rule, rows: int, steps: int) -> Mode:
+def choose(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd = ()) -> Mode:
     """The fastest way of training so many rows for so many steps that gives right numbers.
 
     Args:
@@ -38,6 +43,7 @@ def choose(workload: Workload, rule: Rule, rows: int, steps: int) -> Mode:
         rule: With which rule.
         rows: Rows that train at a time, about.
         steps: Steps of each.
+        crowd: How many rows train for how many steps, where it is not all of them all the time (`Plan.crowd`).
 
     Returns:
         The mode, with figures in its reason.
@@ -47,10 +53,10 @@ def choose(workload: Workload, rule: Rule, rows: int, steps: int) -> Mode:
     >>> choose(quadratic(), rules.SGD(), rows=1, steps=10).reason
     'a single row gains nothing from being stacked'
     """
-    return forecast(workload, rule, rows, steps).mode
+    return forecast(workload, rule, rows, steps, crowd).mode
 
 
-def forecast(workload: Workload, rule: Rule, rows: int, steps: int) -> Timed:
+def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd = ()) -> Timed:
     """As `choose`, with the seconds a step of a row takes."""
     probe = _Probe(workload, rule)
     alone = probe.seconds(LOOP, 1)
@@ -64,16 +70,28 @@ def forecast(workload: Workload, rule: Rule, rows: int, steps: int) -> Timed:
     width = min(times, key=lambda w: times[w])
     stacked = times[width]
     if stacked * rows * steps > 2 * COMPILING:
-        compiled = probe.compiled(width)
+        graph = least_padded(rows, crowd or ((rows, steps),))
+        compiled = probe.compiled(graph)
         if isinstance(compiled, float) and compiled < min(stacked, alone):
             reason = f"{_us(compiled)} a step of a row in one graph, {_us(stacked)} stacked, {_us(alone)} alone"
-            return Timed(Mode("rows compiled", width, reason), compiled)
+            return Timed(Mode("rows compiled", graph, reason), compiled)
         why = f"{_us(compiled)} in one graph" if isinstance(compiled, float) else compiled
     else:
         why = "too short to be worth compiling"
     if stacked < alone:
         return Timed(Mode("rows", width, f"{_us(stacked)} a step of a row stacked, {_us(alone)} alone; {why}"), stacked)
     return Timed(Mode("loop", 1, f"{_us(alone)} a step of a row alone, {_us(stacked)} stacked; {why}"), alone)
+
+
+def least_padded(rows: int, crowd: Crowd) -> int:
+    """The width of the one graph that trains all chunks with the fewest rows of padding.
+
+    >>> least_padded(1050, ((70, 2500), (350, 2500), (1050, 500)))
+    88
+    """
+    most = min(WIDE, -(-rows // 8) * 8)
+    widths = range(min(NARROW, most), most + 1, 8)
+    return min(widths, key=lambda w: (sum(-(-n // w) * (w + CALL) * steps for n, steps in crowd), -w))
 
 
 def _us(seconds: float) -> str:
@@ -96,7 +114,7 @@ class _Probe:
         begun = start(self.workload, self.rule, [0] * rows)
         paths = [self.path] * rows
         advance(self.workload, begun, paths, 1, mode=mode)
-        best, steps = float("inf"), min(64, max(8, 128 // rows))
+        best, steps = float("inf"), 64 if mode.kind == "rows compiled" else min(64, max(8, 128 // rows))
         for _ in range(3):
             begin = time.perf_counter()
             advance(self.workload, begun, paths, steps, mode=mode)

@@ -11,10 +11,11 @@ Runs of one group (workload, rule and seed) share a segment as long as all their
 are looked at, so that schedules of any kind share, a user's own functions too.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, cmp_to_key
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,14 @@ class Plan:
     def events(self, indices: Sequence[int] | None = None) -> tuple[int, ...]:
         """The steps at which a segment starts or stops, ascending; of all segments, or of those at ``indices``."""
         return tuple(sorted({step for segment in self._at(indices) for step in (segment.start, segment.stop)}))
+
+    def crowd(self, indices: Sequence[int] | None = None) -> tuple[tuple[int, int], ...]:
+        """How many of these segments train at a time, and for how many steps, from the first event to the last."""
+        change = Counter(s.start for s in self._at(indices))
+        change.subtract(s.stop for s in self._at(indices))
+        events = self.events(indices)
+        alive = accumulate(change[step] for step in events[:-1])
+        return tuple((rows, stop - begin) for rows, (begin, stop) in zip(alive, pairwise(events), strict=True))
 
     def width(self, indices: Sequence[int] | None = None) -> int:
         """The most rows that train at once when all segments, or those at ``indices``, go in step.

@@ -6,7 +6,6 @@ Chunks of one width go through one program, the last one padded; a row's bits de
 neighbours. Compiled, the whole update is one graph.
 """
 
-import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -19,15 +18,14 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import TensorDataset
 
-from tapered import rules
+from tapered import program, rules
+from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
 from tapered.workload import Workload, gather
 
 BLOCK = 128  # steps whose minibatches and scalars are laid out at once
 EVALUATION_BATCH = 2048
-Tensors = Mapping[str, Tensor]
-Step = Callable[[Tensors, Tensors, Mapping[str, State], Any, Any, Tensor, Tensors], Tensor]
 
 
 def advance(
@@ -74,7 +72,7 @@ def _advance(
         width = _eights(len(chunk))
     padded = chunk + [chunk[0]] * (width - len(chunk))
     part = rows.take(padded)
-    program = make(workload, rows.rule, width if compiled else 0, compiled)
+    update = make(workload, rows.rule, width if compiled else 0, compiled)
     stopped = False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
@@ -85,7 +83,7 @@ def _advance(
             k = len(losses)
             inputs, targets, indices = batches(k)
             at = {name: values[k] for name, values in scalars.items()}
-            losses.append(program(part.params, part.buffers, part.state, inputs, targets, indices, at))
+            losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
             stopped = on_step is not None and bool(on_step(len(chunk)))
         part = _after(part, torch.stack(losses).cpu().numpy())
     return part.take(range(len(chunk))), stopped
@@ -201,11 +199,7 @@ def make(workload: Workload, rule: Rule, width: int, compiled: bool) -> Step:  #
             buffer.copy_(written[name])
         return losses  # type: ignore[no-any-return]  # vmap is untyped
 
-    if not compiled:
-        return _as_rows(step)
-    # a code object of its own: torch counts recompilations by code, over all models of a process
-    fresh = types.FunctionType(step.__code__.replace(), step.__globals__, step.__name__, None, step.__closure__)
-    return _as_rows(torch.compile(fresh, fullgraph=True, dynamic=False))
+    return _as_rows(program.compiled(step) if compiled else step)
 
 
 def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:

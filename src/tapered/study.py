@@ -192,8 +192,10 @@ def _train_rule(
 def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
     """How the rows of a rule are trained, and the seconds of a step of a row."""
     try:
-        rows = sum(forest.plan.width(tree) for tree in forest.trees(rule))
-        return modes.forecast(forest.workload, rule, min(rows, most_rows(forest.workload, rule)), forest.marks[-1])
+        trees = forest.trees(rule)
+        rows = min(sum(forest.plan.width(tree) for tree in trees), most_rows(forest.workload, rule))
+        crowd = forest.plan.crowd([segment for tree in trees for segment in tree])
+        return modes.forecast(forest.workload, rule, rows, forest.marks[-1], crowd)
     except Exception as error:  # noqa: BLE001 - the model's own, which the loop raises again and names the run
         return modes.Timed(Mode("loop", 1, f"timing the model raised {type(error).__name__}"), float("nan"))
 
