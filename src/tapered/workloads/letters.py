@@ -61,8 +61,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self.mix(self.norms[0](x)).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0)
-        heads = [part.transpose(-3, -2) for part in (query, key, value)]
-        seen = functional.scaled_dot_product_attention(*heads, is_causal=True)
+        query, key, value = (part.transpose(-3, -2) for part in (query, key, value))
+        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.out(seen.transpose(-3, -2).flatten(-2))
         y: Tensor = x + self.perceptron(self.norms[1](x))
         return y

@@ -42,7 +42,8 @@ def templates() -> Series:
     """The ten digits, each of mean 0 and deviation 1 over its points, moved to start at 0, over 6; shape (10, 12)."""
     x = np.array(DIGITS)
     x = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
-    return (x - x[:, :1]) / 6
+    moved: Series = (x - x[:, :1]) / 6
+    return moved
 
 
 def _stretched(x: Series, points: int) -> Series:
@@ -111,7 +112,8 @@ class _Recurrent(nn.Module):
             kept_r, kept_z, kept_n = self.kept(h).chunk(3, -1)
             n = torch.tanh(n + torch.sigmoid(r + kept_r) * kept_n)
             h = n + torch.sigmoid(z + kept_z) * (h - n)
-        return self.out(h)
+        scores: Tensor = self.out(h)
+        return scores
 
 
 def mnist1d(model: Literal["convolutions", "recurrent"] = "convolutions", *, batch_size: int = 100) -> Workload:

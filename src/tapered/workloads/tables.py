@@ -37,9 +37,8 @@ def table(name: str) -> tuple[Tensor, Tensor, dict[str, str]]:
     return torch.from_numpy(x), torch.from_numpy(y), facts
 
 
-def _sets(name: str, sizes: tuple[int, int, int], x: Tensor, y: Tensor) -> dict[str, TensorDataset]:
-    found = data.standardised(data.parts(name, sizes, x, y))
-    return dict(zip(("train", "valid", "test"), found, strict=True))
+def _sets(name: str, sizes: tuple[int, int, int], x: Tensor, y: Tensor) -> tuple[TensorDataset, ...]:
+    return data.standardised(data.parts(name, sizes, x, y))
 
 
 class Affine(nn.Module):
@@ -69,11 +68,14 @@ def digits(*, batch_size: int = 32) -> Workload:
     37
     """
     x, y, facts = table("digits")
+    train, valid, test = _sets("digits", (1197, 300, 300), x, y.long())
     return Workload(
         name="digits",
         model=lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)),
         loss=functional.cross_entropy,
-        **_sets("digits", (1197, 300, 300), x, y.long()),
+        train=train,
+        valid=valid,
+        test=test,
         batch_size=batch_size,
         metrics={"accuracy": data.accuracy},
         facts=facts,
@@ -90,11 +92,14 @@ def breast_cancer(*, batch_size: int = 32) -> Workload:
     11
     """
     x, y, facts = table("breast_cancer")
+    train, valid, test = _sets("breast_cancer", (369, 100, 100), x, y.long())
     return Workload(
         name="breast_cancer",
         model=lambda: nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 2)),
         loss=functional.cross_entropy,
-        **_sets("breast_cancer", (369, 100, 100), x, y.long()),
+        train=train,
+        valid=valid,
+        test=test,
         batch_size=batch_size,
         metrics={"accuracy": data.accuracy},
         facts=facts,
@@ -114,11 +119,14 @@ def logistic() -> Workload:
     1
     """
     x, y, facts = table("breast_cancer")
+    train, valid, test = _sets("breast_cancer", (369, 100, 100), x[:, :10], y.float())
     return Workload(
         name="logistic",
         model=lambda: Affine(10),
         loss=functional.binary_cross_entropy_with_logits,
-        **_sets("breast_cancer", (369, 100, 100), x[:, :10], y.float()),
+        train=train,
+        valid=valid,
+        test=test,
         batch_size=369,
         metrics={"accuracy": lambda outputs, targets: ((outputs > 0) == (targets > 0)).double().mean()},
         order="given",
@@ -142,7 +150,7 @@ def diabetes(model: Literal["linear", "perceptron"] = "linear", *, batch_size: i
     >>> diabetes().steps_per_epoch, diabetes("perceptron", batch_size=32).steps_per_epoch
     (1, 8)
     """
-    models = {
+    models: dict[str, Callable[[], nn.Module]] = {
         "linear": lambda: Affine(10),
         "perceptron": lambda: nn.Sequential(nn.Linear(10, 32), nn.ReLU(), Affine(32)),
     }
@@ -150,17 +158,15 @@ def diabetes(model: Literal["linear", "perceptron"] = "linear", *, batch_size: i
         raise ValueError(f'got model={model!r}; expected one of {", ".join(models)}; try model="linear"')
     x, y, facts = table("diabetes")
     sets = _sets("diabetes", (282, 80, 80), x, y)
-    first = sets["train"].tensors[1]
-    mean, spread = first.mean(), first.std(unbiased=False)
-    scaled = {split: TensorDataset(s.tensors[0], ((s.tensors[1] - mean) / spread).float()) for split, s in sets.items()}
-
+    mean, spread = sets[0].tensors[1].mean(), sets[0].tensors[1].std(unbiased=False)
+    train, valid, test = (TensorDataset(s.tensors[0], ((s.tensors[1] - mean) / spread).float()) for s in sets)
     return Workload(
         name="diabetes",
         model=models[model],
         loss=functional.mse_loss,
-        train=scaled["train"],
-        valid=scaled["valid"],
-        test=scaled["test"],
+        train=train,
+        valid=valid,
+        test=test,
         batch_size=batch_size or 282,
         metrics={"absolute error": functional.l1_loss},
         order="shuffled" if batch_size else "given",
