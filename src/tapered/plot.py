@@ -5,6 +5,7 @@ The plotting libraries are imported where they are used, so that importing this 
 
 import os
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,17 +26,38 @@ def terminal(schedule: Schedule, steps: int, width: int = 78, height: int = 15) 
         >>> len(terminal(linear(steps=100), 120).splitlines())
         15
     """
-    import plotext  # noqa: PLC0415  # heavy
-
     drawn, values = _drawn(schedule, steps)
     ticks = sorted({round(place * (steps - 1) / (TICKS - 1)) for place in range(TICKS)})
+    return line(drawn, values, [(tick, f"{tick:,}") for tick in ticks], _range(values), width, height)
+
+
+def line(
+    xs: Sequence[float],
+    ys: Sequence[float],
+    ticks: Sequence[tuple[float, str]],
+    limits: tuple[float, float],
+    width: int = 78,
+    height: int = 15,
+) -> str:
+    """A line through points drawn with characters: `height` lines of at most `width`, without colour.
+
+    Args:
+        xs: Where the points stand.
+        ys: As many, finite.
+        ticks: (place, text) of the marks below.
+        limits: Lowest and highest value that is shown.
+        width: Characters.
+        height: Lines.
+    """
+    import plotext  # noqa: PLC0415  # heavy
+
     figure = plotext.figure  # the library has one for all, so it is cleared before and after
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(width, height)
-    figure.ruler("x", "lower").ticks(ticks, [f"{tick:,}" for tick in ticks])
-    figure.ruler("y", "left").lim(*_range(values))
-    figure.draw(figure.signal(drawn, values, marker="hd").lines())
+    figure.ruler("x", "lower").ticks([place for place, _ in ticks], [text for _, text in ticks])
+    figure.ruler("y", "left").lim(*limits)
+    figure.draw(figure.signal(list(xs), list(ys), marker="hd").lines())
     text: str = plotext.uncolorize(figure.build())
     figure.clear()
     return "\n".join(line.rstrip() for line in text.splitlines())
@@ -47,15 +69,29 @@ def save(schedule: Schedule, steps: int, path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: `path` ends in anything else, or steps is below 1.
     """
+    _kind(path)
+    write(_figure(schedule, steps), path)
+
+
+def write(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Writes a figure as .svg or .png; the same bytes from the same figure.
+
+    Raises:
+        ValueError: `path` ends in anything else.
+    """
     import matplotlib as mpl  # noqa: PLC0415  # heavy
 
-    kind = Path(path).suffix
-    if kind not in {".svg", ".png"}:
-        raise ValueError(f"a picture is written as .svg or .png, got {os.fspath(path)!r}; write for example rate.svg")
-    figure = _figure(schedule, steps)
+    kind = _kind(path)
     # A date, and identifiers salted at random, would make each file another.
     with mpl.rc_context({"svg.hashsalt": "tapered"}):
         figure.savefig(path, metadata={"Date": None} if kind == ".svg" else None, dpi=150)
+
+
+def _kind(path: str | os.PathLike[str]) -> str:
+    kind = Path(path).suffix
+    if kind not in {".svg", ".png"}:
+        raise ValueError(f"a picture is written as .svg or .png, got {os.fspath(path)!r}; write for example rate.svg")
+    return kind
 
 
 def _figure(schedule: Schedule, steps: int) -> "Figure":
