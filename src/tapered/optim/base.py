@@ -5,18 +5,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import is_
-from typing import Any, ClassVar, Literal, cast, overload
+from typing import Any, ClassVar, cast, overload
 
 import torch
 from torch import Tensor
 
 from tapered import kernels
+from tapered.optim.changes import lengthened, replaced, shown
 from tapered.optim.hints import HINTS, check_hints
 from tapered.optim.hypers import NAMES, RANGES, Live, Range, items, names, number
 from tapered.optim.loading import as_text, resumed
-from tapered.optim.parameters import check_keys, check_tensors, tensors
+from tapered.optim.parameters import check_keys, check_tensors, only_initialises, tensors
+from tapered.optim.policies import Counted, Policy, Rates, Reload, report
 from tapered.rules import Rule
 from tapered.schedules import Schedule
+from tapered.schedules.changes import How
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Optimizer(torch.optim.Optimizer):
     evaluations of a closure do not move the counter.
 
     `group["lr"]` shows the rate in force at the latest update (before the first update, the first one's);
-    `group["schedules"]` holds the schedules by the name of their hyper, `group["step"]` the counter.
+    `group["schedules"]` holds the schedules by the name of their hyper, `group["step"]` the counter. `report` is the
+    line about the latest resumption or change: rate before, rate now, and why; the logger "tapered" has it, too.
     """
 
     hyper_keys: ClassVar[tuple[str, ...]]
@@ -45,6 +49,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, params: Any, hypers: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         self._prepared: dict[int, Prepared] = {}
+        self._change: tuple[str, Rates] | None = None
+        self.report = ""
         check_hints(options)
         entries = tensors(params, 0)
         groups = entries if isinstance(entries[0], dict) else [{"params": entries}]
@@ -120,6 +126,9 @@ class Optimizer(torch.optim.Optimizer):
         grads = [[p.grad for p in group["params"]] for group in self.param_groups]
         if all(grad is None for grad in chain.from_iterable(grads)):
             return loss
+        if closure is None and only_initialises(self):
+            self.init_state()
+            return None
         groups = list(enumerate(self.param_groups))
         hypers = [self._hypers(index, group) for index, group in groups]
         updates = [self._update(index, group, grads[index]) for index, group in groups]
@@ -128,6 +137,9 @@ class Optimizer(torch.optim.Optimizer):
                 apply([grad for grad in given if grad is not None], hyper)
             self._show(group, hyper)
             group["step"] += 1
+        if self._change is not None:
+            (why, before), self._change = self._change, None
+            self.report = report(self.steps - 1, before, shown(self, self.param_groups), why)
         return loss
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
@@ -184,27 +196,74 @@ class Optimizer(torch.optim.Optimizer):
         """
         return as_text(super().state_dict())
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *, keep: Literal["saved", "own"] | None = None) -> None:
+    def load_state_dict(
+        self,
+        state_dict: Mapping[str, Any],
+        *,
+        policy: Policy = "resume",
+        counted: Counted | None = None,
+        how: How | None = None,
+    ) -> None:
         """Go on from a state of this optimizer, or of torch's of the same name. Tensors are copied.
 
         Args:
             state_dict: what `state_dict()` of either returned.
-            keep: what holds where the saved hypers or schedules differ from this optimizer's: "saved" or "own"; None
-                refuses to guess. A saved torch state has no schedules: this optimizer's then hold.
+            policy: what holds where the saved hypers or schedules differ from this optimizer's. "resume" refuses;
+                "saved"; "replace": this optimizer's; "extend": the saved ones up to this one's horizon. A saved torch
+                state has no schedules: this optimizer's then hold.
+            counted: for "replace": step 0 of this optimizer's schedules is "now", or the "start" of the run.
+            how: for "extend": "stretch" what remains, or "hold" the value at this step until the rest fits.
 
         Raises:
             ValueError: what differs, in which group and parameter; nothing has changed then.
         """
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             state_dict = hook(self, dict(state_dict)) or state_dict
-        groups, state = resumed(self, state_dict, keep)
+        groups, state = resumed(self, state_dict, Reload(policy, counted, how))
         self.__setstate__({"param_groups": groups, "state": state})
+        self._change = f"resumed, policy {policy}", shown(self, state_dict["param_groups"])
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 
+    def replace(
+        self, *, counted: Counted | None = None, groups: Mapping[int, Mapping[str, Any]] | None = None, **hypers: Any
+    ) -> None:
+        """Other numbers or schedules from here on, for every group or by its index; the state is kept.
+
+        Args:
+            counted: step 0 of a new schedule is "now", or the "start" of the run.
+            groups: `{index: {"lr": ...}}`, before those for every group.
+            hypers: `lr=...`, `betas=(..., ...)`, as in the constructor.
+
+        Raises:
+            TypeError, ValueError: as the constructor; nothing has changed then.
+        """
+        found = replaced(self, counted, groups or {}, hypers)
+        self._change = f"replaced, counted from {counted or 'any step'}", shown(self, self.param_groups)
+        for group, new in zip(self.param_groups, found, strict=True):
+            group.update(new)
+        self._prepared = {}
+
+    def extend(self, horizon: int, *, how: How) -> None:
+        """A longer run: the schedules that end with it are left here and end at the new horizon.
+
+        Args:
+            horizon: the step at which the run now ends.
+            how: "stretch" spreads what remains over the longer way; "hold" keeps the value at this step until the rest,
+                at its own length, ends at the new horizon. Both are continuous.
+
+        Raises:
+            ValueError: nothing here ends later than now, or the horizon is no later one.
+        """
+        found = lengthened(self, horizon, how)
+        self._change = f"extended to {horizon} by {how}", shown(self, self.param_groups)
+        for group, schedules in zip(self.param_groups, found, strict=True):
+            group["schedules"] = schedules
+        self._prepared = {}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._prepared = {}
+        self._prepared, self._change, self.report = {}, None, ""
 
     def _hypers(self, index: int, group: dict[str, Any]) -> dict[str, float]:
         """Every hyper's value at this step."""
@@ -229,7 +288,11 @@ class Optimizer(torch.optim.Optimizer):
     def _at(self, index: int, group: dict[str, Any]) -> Prepared:
         """What is prepared for a group, made anew when its schedules are others."""
         prepared, schedules = self._prepared.get(index), group["schedules"]
-        if prepared is None or any(schedules.get(name) is not live.schedule for name, live in prepared.tables.items()):
+        tables = {} if prepared is None else prepared.tables
+        same = tables.keys() == schedules.keys() and all(
+            schedules[name] is live.schedule for name, live in tables.items()
+        )
+        if prepared is None or not same:
             prepared = self._prepared[index] = Prepared({name: Live(s) for name, s in schedules.items()})
         return prepared
 
