@@ -9,7 +9,7 @@ from tapered.checkpoint.errors import CheckpointError as CheckpointError
 from tapered.checkpoint.errors import CheckpointWarning as CheckpointWarning
 from tapered.checkpoint.forking import fork as fork
 from tapered.checkpoint.lock import release as release
-from tapered.checkpoint.resuming import Origin as Origin
-from tapered.checkpoint.resuming import Resumed as Resumed
+from tapered.checkpoint.reading import Origin as Origin
+from tapered.checkpoint.reading import Resumed as Resumed
 from tapered.checkpoint.resuming import resume as resume
 from tapered.checkpoint.saving import save as save

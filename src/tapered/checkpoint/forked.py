@@ -1,85 +1,98 @@
-"""A fork's new hypers, written into a saved optimizer state before it is loaded."""
+"""A fork's new hypers: written into a saved optimizer state before it is loaded, or told to its clock after."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
+from tapered.attach import Clock, clock_of
+from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
 from tapered.optim import Optimizer
 from tapered.optim.hypers import NAMES, RANGES, number
 from tapered.schedules import Schedule
 
-if TYPE_CHECKING:
-    from tapered.checkpoint.optimizers import Change
-
 KEY_OF = {name: (key, place) for key, pair in NAMES.items() for place, name in enumerate(pair)}
+State = dict[str, Any]
 
 
-def apply(
-    name: str, part: torch.optim.Optimizer, state: dict[str, Any], change: "Change", drivers: Sequence[Any]
-) -> None:
-    """Change the hypers in a state that `part` is about to load.
+def write(
+    name: str, part: torch.optim.Optimizer, state: State, change: Change, schedulers: Sequence[LRScheduler]
+) -> Callable[[], None]:
+    """Change the hypers in a state that `part` is about to load; what is returned is done after.
 
     Raises:
         CheckpointError: a scheduler would write the rate again, or the optimizer takes no schedule.
         TypeError, ValueError: a value that the hyper cannot have.
     """
-    if not change.keep_moments:
-        state["state"] = {}
     if not change.hypers:
-        return
-    for driver in drivers:
-        if isinstance(driver, LRScheduler):
-            raise CheckpointError(
-                f"{type(driver).__name__} would write its own rate over the new one of `{name}` at its next step; fork "
-                f"without it and build another scheduler after, or attach(optimizer, lr=schedule)"
-            )
+        return lambda: None
+    for scheduler in schedulers:
+        raise CheckpointError(
+            f"{type(scheduler).__name__} would write its own rate over the new one of `{name}` at its next step; fork "
+            f"without it, on an optimizer that it was not made for, and build another after"
+        )
     groups = state["param_groups"]
-    for hyper, given in change.hypers.items():
-        values = list(given) if isinstance(given, (list, tuple)) else [given] * len(groups)
-        if len(values) != len(groups):
-            raise ValueError(f"got {len(values)} values for `{hyper}`; `{name}` has {len(groups)} parameter groups")
-        for index, (group, value) in enumerate(zip(groups, values, strict=True)):
-            _write(name, part, group, index, hyper, value, change)
+    clock = clock_of(part)
+    given = {hyper: _each(name, hyper, value, len(groups)) for hyper, value in change.hypers.items()}
+    for index, group in enumerate(groups):
+        for hyper, values in given.items():
+            _write(name, part, group, index, hyper, values[index], change, clock)
+    carried = [group.pop("clock", None) for group in groups]
+    return (lambda: None) if clock is None else _told(clock, carried, given, change)
+
+
+def _each(name: str, hyper: str, given: Any, groups: int) -> list[Any]:
+    values = list(given) if isinstance(given, (list, tuple)) else [given] * groups
+    if len(values) != groups:
+        raise ValueError(f"got {len(values)} values for `{hyper}`; `{name}` has {groups} parameter groups")
+    return values
 
 
 def _write(
-    name: str, part: torch.optim.Optimizer, group: dict[str, Any], index: int, hyper: str, value: Any, change: "Change"
+    name: str,
+    part: torch.optim.Optimizer,
+    group: State,
+    index: int,
+    hyper: str,
+    value: Any,
+    change: Change,
+    clock: Clock | None,
 ) -> None:
     key, place = KEY_OF.get(hyper, (hyper, None))
     if key not in group:
         raise ValueError(f"got a new `{hyper}` for `{name}`, whose groups have {sorted(group.keys() - {'params'})}")
-    ranges = part.ranges if isinstance(part, Optimizer) else RANGES
     if isinstance(value, Schedule):
-        value = counted(value, change)
-        if not isinstance(part, Optimizer):
+        _check_counted(value, change)
+        if not isinstance(part, Optimizer) and clock is None:
             raise CheckpointError(
-                f"`{name}` is a {type(part).__module__}.{type(part).__name__}, which takes no schedule; "
-                f"clock = attach({name}, ...) and give the clock as a part, or use tapered's optimizer"
+                f"`{name}` is torch's {type(part).__name__}, which takes no schedule; try attach({name}, lr=...) "
+                f"before the fork, or tapered's optimizer"
             )
+        if clock is not None:
+            return
+        value = value.delayed(change.step) if change.counted == "now" and change.step else value
         group["schedules"] = {**group["schedules"], hyper: str(value)}
         value = value(group["step"])
     elif "schedules" in group:
         group["schedules"] = {k: v for k, v in group["schedules"].items() if k != hyper}
-    shown: float | Tensor = number(hyper, value, index, ranges[hyper]) if hyper in ranges else value
+    ranges = part.ranges if isinstance(part, Optimizer) else RANGES
+    shown: float = number(hyper, value, index, ranges[hyper]) if hyper in ranges else value
+    _show(group, key, place, shown)
+
+
+def _show(group: State, key: str, place: int | None, shown: float) -> None:
     if place is not None:
-        shown = tuple(shown if i == place else old for i, old in enumerate(group[key]))
-    elif isinstance(group[key], Tensor):
-        shown = torch.full_like(group[key], float(shown))
-    group[key] = shown
-    if hyper == "lr" and "initial_lr" in group:  # else a scheduler built later would start from the old rate
-        group["initial_lr"] = float(shown)  # type: ignore[arg-type]
+        group[key] = tuple(shown if i == place else old for i, old in enumerate(group[key]))
+    else:
+        group[key] = torch.full_like(group[key], shown) if isinstance(group[key], Tensor) else shown
+    if key == "lr" and "initial_lr" in group:  # else a scheduler built later would start from the old rate
+        group["initial_lr"] = shown
 
 
-def counted(schedule: Schedule, change: "Change") -> Schedule:
-    """A new schedule, its step 0 where the fork asks for it.
-
-    Raises:
-        ValueError: it was not said, or the schedule cannot be written down.
-    """
+def _check_counted(schedule: Schedule, change: Change) -> None:
     if change.counted not in ("now", "start"):
         raise ValueError(
             f"got counted={change.counted!r} with the schedule {schedule}; expected 'now', its step 0 is step "
@@ -87,4 +100,19 @@ def counted(schedule: Schedule, change: "Change") -> Schedule:
         )
     if not schedule.serialisable:
         raise ValueError(f"{schedule} cannot be written into the fork's lineage; try a schedule that prints as code")
-    return schedule.delayed(change.step) if change.counted == "now" and change.step else schedule
+
+
+def _told(clock: Clock, carried: list[Any], given: Mapping[str, list[Any]], change: Change) -> Callable[[], None]:
+    """The clock goes on from the parent's step and schedules, but for the new ones."""
+    own = clock.state_dict()
+    groups = [
+        mine if theirs is None else {"schedules": theirs["schedules"], "base": theirs["base"]}
+        for mine, theirs in zip(own["groups"], carried, strict=True)
+    ]
+    new = {index: {hyper: values[index] for hyper, values in given.items()} for index in range(len(groups))}
+
+    def tell() -> None:
+        clock.load_state_dict({**own, "step": change.step, "groups": groups}, policy="saved")
+        clock.replace(counted=change.counted, groups=new)
+
+    return tell

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from torch.optim.lr_scheduler import LRScheduler
 
 from tapered.checkpoint import files, lock
+from tapered.checkpoint.change import Change, Value
 from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.lock import shown
-from tapered.checkpoint.optimizers import Change, Value
 from tapered.checkpoint.parts import kind_of, unwrapped
-from tapered.checkpoint.resuming import Resumed, apply_all, everywhere, find, prepared, read, tell
+from tapered.checkpoint.reading import Resumed, find, read
+from tapered.checkpoint.resuming import apply_all, everywhere, prepared, tell
 from tapered.checkpoint.saving import save
 from tapered.schedules import Schedule
 

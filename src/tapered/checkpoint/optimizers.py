@@ -6,42 +6,23 @@ groups: [{params: [0, 1], lr}]            groups: [{params: ["model.0.weight", .
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
+from tapered.attach import clock_of
 from tapered.checkpoint import forked
+from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
-from tapered.checkpoint.tree import same
+from tapered.checkpoint.hypers import same_clock, same_group, same_hypers
 from tapered.optim import Optimizer
-from tapered.optim.loading import NEVER_NEGATIVE, choose, flat
-from tapered.schedules import Schedule
+from tapered.optim.loading import NEVER_NEGATIVE
 
-Value = float | Tensor | Schedule
 Tree = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Change:
-    """How a fork differs from its parent; nothing, for a resume.
-
-    Args:
-        hypers: Hyper -> a number or schedule, or one for each parameter group.
-        keep_moments: False drops the rules' state.
-        counted: Whether a new schedule's step 0 is "now" or was at the "start".
-        step: Where the fork is.
-        saved_hold: Where other hypers differ, the saved ones hold.
-    """
-
-    hypers: Mapping[str, Value | Sequence[Value]] = field(default_factory=dict)
-    keep_moments: bool = True
-    counted: Literal["now", "start"] | None = None
-    step: int = 0
-    saved_hold: bool = False
 
 
 def state_of(name: str, part: torch.optim.Optimizer, names: Mapping[int, str], parts: Iterable[Any]) -> Tree:
@@ -50,10 +31,12 @@ def state_of(name: str, part: torch.optim.Optimizer, names: Mapping[int, str], p
     Raises:
         CheckpointError: a parameter, or a scheduler that writes its rate, is not among the parts.
     """
-    if hasattr(part.step, "_wrapped_by_lr_sched") and not any(drives(other, part) for other in parts):
+    if hasattr(part.step, "_wrapped_by_lr_sched") and not any(
+        isinstance(other, LRScheduler) and other.optimizer is part for other in parts
+    ):
         raise CheckpointError(
-            f"a torch scheduler was put on `{name}` and is not among the parts, so a rate would be wrong after a resume; "
-            f"give it too (scheduler=scheduler), or build the optimizer without one"
+            f"a torch scheduler was made for `{name}` and is not among the parts, so the rate would be wrong after a "
+            f"resume; give it too (scheduler=scheduler), or, where it is gone, `del {name}.step`"
         )
     listed = [[_name(name, names, g, i, p) for i, p in enumerate(group["params"])]
               for g, group in enumerate(part.param_groups)]  # fmt: skip
@@ -72,11 +55,6 @@ def state_of(name: str, part: torch.optim.Optimizer, names: Mapping[int, str], p
         "shapes": {key: _shape(p) for key, p in zip(flat_names, params, strict=True)},
         "defaults": {k: v for k, v in part.defaults.items() if isinstance(v, (bool, int, float, str, type(None)))},
     }
-
-
-def drives(part: Any, optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a part writes this optimizer's hypers: a scheduler or a clock."""
-    return getattr(part, "optimizer", None) is optimizer
 
 
 def _name(name: str, names: Mapping[int, str], group: int, place: int, param: Tensor) -> str:
@@ -106,27 +84,42 @@ def prepare(
     Raises:
         CheckpointError: with the parameter or hyper, what was saved and what is now.
     """
-    drivers = [other for other in parts if drives(other, part)]
-    own = state_of(name, part, names, drivers)
+    schedulers = [other for other in parts if isinstance(other, LRScheduler) and other.optimizer is part]
+    own = state_of(name, part, names, schedulers)
     _check_groups(name, own, saved)
     _check_numbers(name, saved)
+    clock = clock_of(part)
+    same_clock(name, clock, saved, change)
     state = _positional(part, own, saved)
-    ours = isinstance(part, Optimizer)
     for index, group in enumerate(state["param_groups"]):
-        if ours:
-            _same_hypers(name, part, index, group, change)  # type: ignore[arg-type]  # it is ours
+        if isinstance(part, Optimizer):
+            same_hypers(name, part, index, group, change, clock)
         else:
-            _same_group(name, own, saved, index, change, driven=bool(drivers))
-    forked.apply(name, part, state, change, drivers)
+            same_group(name, own, saved, index, change, driven=bool(schedulers or clock))
+    after = forked.write(name, part, state, change, schedulers)
+    blank = isinstance(part, Optimizer) and not state["state"]
 
     def apply() -> None:
         if isinstance(part, Optimizer):
-            part.load_state_dict(state, keep="saved")
+            part.load_state_dict(_blank(part, state) if blank else state, keep="saved")
         else:
             part.load_state_dict(state)
+        if blank or not change.keep_moments:
+            part.state.clear()
         _uncast(part, state)
+        after()
 
     return apply
+
+
+def _blank(part: Optimizer, state: Tree) -> Tree:
+    """Fresh rule state: an empty one could be a lost one and is refused; a fork that drops the moments has it."""
+    entries: dict[int, Any] = {}
+    for group, own in zip(state["param_groups"], part.param_groups, strict=True):
+        rule = part.rule(own)
+        for number, param in zip(group["params"], own["params"], strict=True):
+            entries[number] = {"step": torch.zeros(()), **rule.init(param.detach())}
+    return {**state, "state": entries}
 
 
 def _check_groups(name: str, own: Tree, saved: Tree) -> None:
@@ -182,60 +175,12 @@ def _positional(part: torch.optim.Optimizer, own: Tree, saved: Tree) -> Tree:
     }
 
 
-def _same_hypers(name: str, part: Optimizer, index: int, group: Tree, change: Change) -> None:
-    """One of tapered's groups has the hypers and schedules that were saved."""
-    if change.saved_hold:
-        return
-    values = dict(flat(part, group, index))
-    for hyper, value in values.items():
-        if hyper not in change.hypers:
-            try:
-                choose(part, index, hyper, group, value, None)
-            except ValueError as error:
-                raise CheckpointError(_differs(name, str(error).partition(";")[0])) from None
-
-
-def _same_group(name: str, own: Tree, saved: Tree, index: int, change: Change, *, driven: bool) -> None:
-    """A torch group has the options that were saved; a rate may have been moved by the run itself."""
-    mine, theirs = own["groups"][index], saved["groups"][index]
-    if change.saved_hold:
-        return
-    for key in sorted({*mine, *theirs} - {"params", "initial_lr", *_hypers_of(change)}):
-        one, other = mine.get(key), theirs.get(key)
-        numbers = not isinstance(one, bool) and isinstance(one, (int, float, Tensor, tuple, list))
-        started = key == "lr" and "initial_lr" in theirs and same(theirs["initial_lr"], mine.get("initial_lr", one))
-        default = own["defaults"].get(key)
-        moved = default is not None and same(one, default) and same(saved["defaults"].get(key), default)
-        if _equal(one, other) or started or (numbers and (driven or moved)):
-            continue
-        raise CheckpointError(
-            _differs(name, f"`{key}` in group {index} differs: saved {other!r:.80}, this optimizer's {one!r:.80}")
-        )
-
-
-def _hypers_of(change: Change) -> set[str]:
-    return set(change.hypers)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
-        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
-    return same(one, other) if not isinstance(one, Tensor) else float(one) == float(other)
-
-
-def _differs(name: str, what: str) -> str:
-    return (
-        f"`{name}`: {what}; to go on as before, build it as it was, or resume(..., hypers='saved') where the run had "
-        f"moved it; for a new value, fork(..., lr=...)"
-    )
-
-
 def _uncast(part: torch.optim.Optimizer, state: Tree) -> None:
     """torch casts state to its parameter's dtype; float32 moments of bfloat16 weights come back as they were."""
     numbers = chain.from_iterable(group["params"] for group in state["param_groups"])
     params = chain.from_iterable(group["params"] for group in part.param_groups)
     for number, param in zip(numbers, params, strict=True):
         for key, value in state["state"].get(number, {}).items():
-            took = part.state[param].get(key)
+            took = part.state.get(param, {}).get(key)
             if type(took) is Tensor and isinstance(value, Tensor) and took.dtype != value.dtype:
                 part.state[param][key] = value.to(took.device)

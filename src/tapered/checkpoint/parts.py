@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from tapered.attach import Clock
 from tapered.checkpoint import generators, optimizers, schedulers
+from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
-from tapered.checkpoint.optimizers import Change
 from tapered.checkpoint.tree import leaves, same
 
 Tree = dict[str, Any]
@@ -100,7 +101,7 @@ def prepare(name: str, part: Any, saved: Tree, parts: Mapping[str, Any], change:
         return optimizers.prepare(name, part, state, names_of(parts), parts.values(), change)
     if kind == "generator":
         return generators.prepare(name, part, state)
-    return _prepare_object(name, part, state)
+    return _prepare_object(name, part, state, change)
 
 
 def _prepare_module(name: str, part: nn.Module, saved: Tree) -> Apply:
@@ -156,7 +157,7 @@ def _same_names(name: str, saved: Any, own: Any) -> None:
         raise CheckpointError(f"`{name}` is not what was saved; {'; '.join(said)}; build the same one")
 
 
-def _prepare_object(name: str, part: Any, saved: Any) -> Apply:
+def _prepare_object(name: str, part: Any, saved: Any, change: Change) -> Apply:
     own = part.state_dict()
     if isinstance(own, Mapping) != isinstance(saved, Mapping):
         raise CheckpointError(f"`{name}` was saved as a {type(saved).__name__}; its state is a {type(own).__name__}")
@@ -164,13 +165,16 @@ def _prepare_object(name: str, part: Any, saved: Any) -> Apply:
         _same_names(name, saved.keys(), own.keys())
     if isinstance(part, LRScheduler):
         schedulers.check(name, part, own, saved)
+    if isinstance(part, Clock) and change.hypers:
+        return lambda: None  # its optimizer's fork tells it
+    how = {"policy": "saved"} if isinstance(part, Clock) and change.saved_hold else {}
     mine = dict(leaves(own))
     for path, value in leaves(saved):
         if isinstance(value, Tensor) and isinstance(mine.get(path), Tensor):
             _prepare_tensors(f"{name}.{path}", {"": mine[path]}, {"": value})
 
     def apply() -> None:
-        part.load_state_dict(saved)
+        part.load_state_dict(saved, **how)
         took = dict(leaves(part.state_dict()))
         for path, value in leaves(saved):
             if path not in took or not same(value, took[path]):
