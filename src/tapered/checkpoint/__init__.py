@@ -5,6 +5,7 @@ resume(folder, model=model, optimizer=optimizer)      ◄─
 fork(folder, into=child, lr=1e-4, model=model, optimizer=optimizer)
 """
 
+from tapered.checkpoint.data import Batches as Batches
 from tapered.checkpoint.errors import CheckpointError as CheckpointError
 from tapered.checkpoint.errors import CheckpointWarning as CheckpointWarning
 from tapered.checkpoint.forking import fork as fork

@@ -9,7 +9,7 @@ from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.tree import same
 from tapered.optim import Optimizer
-from tapered.optim.loading import choose, flat
+from tapered.optim.hypers import items, names
 
 Tree = dict[str, Any]
 
@@ -41,13 +41,19 @@ def same_hypers(name: str, part: Optimizer, index: int, group: Tree, change: Cha
     if change.saved_hold:
         return
     followed = {} if clock is None else clock.schedules[index]
-    for hyper, value in dict(flat(part, group, index)).items():
-        if hyper in change.hypers or hyper in followed:
-            continue
-        try:
-            choose(part, index, hyper, group, value, None)
-        except ValueError as error:
-            raise CheckpointError(_differs(name, str(error).partition(";")[0])) from None
+    mine, theirs = (_followed(part, found) for found in (part.param_groups[index], group))
+    for hyper in sorted(mine.keys() - change.hypers.keys() - followed.keys()):
+        one, other = mine[hyper], theirs.get(hyper)
+        if one != other:
+            what = f"`{hyper}` in group {index} differs: saved {other}, this optimizer's {one}"
+            raise CheckpointError(_differs(name, what))
+
+
+def _followed(part: Optimizer, group: Tree) -> dict[str, str]:
+    """Each hyper's schedule as text, or its number."""
+    shown = {hyper: float(value) for key in part.hyper_keys if key in group
+             for hyper, value in zip(names(key), items(key, group[key], 0), strict=True)}  # fmt: skip
+    return {hyper: str(group["schedules"].get(hyper, value)) for hyper, value in shown.items()}
 
 
 def same_group(name: str, own: Tree, saved: Tree, index: int, change: Change, *, driven: bool) -> None:

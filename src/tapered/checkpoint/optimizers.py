@@ -101,7 +101,7 @@ def prepare(
 
     def apply() -> None:
         if isinstance(part, Optimizer):
-            part.load_state_dict(_blank(part, state) if blank else state, keep="saved")
+            part.load_state_dict(_blank(part, state) if blank else state, policy="saved")
         else:
             part.load_state_dict(state)
         if blank or not change.keep_moments:

@@ -117,7 +117,10 @@ def _checked(step: int, keep: int | None, metric: float | None, best: str) -> in
 def state_text(encoder: Encoder, parts: Mapping[str, Any], *, everywhere: bool) -> bytes:
     """Everything but the tensors, as JSON; the tensors are in the encoder after."""
     given = {name: unwrapped(part) for name, part in parts.items()}
-    trees = {name: encoder.encode(state_of(name, part, given), name) for name, part in given.items()}
+    trees = {}
+    for name, part in given.items():
+        tree = state_of(name, part, given)
+        trees[name] = {**tree, "state": encoder.encode(tree["state"], name)}
     shared = encoder.encode(generators.everywhere(), "generators") if everywhere else None
     return json.dumps({"parts": trees, "generators": shared}, allow_nan=False).encode()
 
