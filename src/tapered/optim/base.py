@@ -5,21 +5,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import is_
-from typing import Any, ClassVar, cast, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from tapered import kernels
-from tapered.optim.changes import lengthened, replaced, shown
+from tapered.optim.changes import shown
 from tapered.optim.hints import HINTS, check_hints
-from tapered.optim.hypers import NAMES, RANGES, Live, Range, items, names, number
-from tapered.optim.loading import as_text, resumed
+from tapered.optim.hypers import NAMES, Live, items, names, number
 from tapered.optim.parameters import check_keys, check_tensors, only_initialises, tensors
-from tapered.optim.policies import Counted, Policy, Rates, Reload, report
+from tapered.optim.policies import report
+from tapered.optim.resumable import Resumable
 from tapered.rules import Rule
-from tapered.schedules import Schedule
-from tapered.schedules.changes import How
 
 
 @dataclass
@@ -32,7 +30,7 @@ class Prepared:
     apply: kernels.Apply | None = None
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(Resumable):
     """The base of tapered's optimizers: a subclass names its group keys and makes a rule of a group.
 
     A hyper that is a schedule is read at the optimizer's own counter of applied updates: update k uses `schedule(k)`,
@@ -44,26 +42,12 @@ class Optimizer(torch.optim.Optimizer):
     line about the latest resumption or change: rate before, rate now, and why; the logger "tapered" has it, too.
     """
 
-    hyper_keys: ClassVar[tuple[str, ...]]
-    ranges: ClassVar[Mapping[str, Range]] = RANGES
-
     def __init__(self, params: Any, hypers: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-        self._prepared: dict[int, Prepared] = {}
-        self._change: tuple[str, Rates] | None = None
-        self.report = ""
+        self._forget()
         check_hints(options)
         entries = tensors(params, 0)
         groups = entries if isinstance(entries[0], dict) else [{"params": entries}]
         super().__init__(groups, {**hypers, **HINTS, **options})
-
-    def rule(self, group: Mapping[str, Any]) -> Rule:
-        """The rule that a parameter group's options ask for."""
-        raise NotImplementedError
-
-    @property
-    def steps(self) -> int:
-        """Completed updates."""
-        return cast("int", self.param_groups[0]["step"])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with their own options; their schedules read the optimizer's counter, wherever it stands.
@@ -87,20 +71,6 @@ class Optimizer(torch.optim.Optimizer):
                 raise TypeError(f"got {group[key]!r} for `{key}` in group {index}; expected True or False")
         self.rule(group)
         super().add_param_group(group)
-
-    def split(self, group: dict[str, Any], key: str, index: int) -> None:
-        """Take a group key apart into the numbers in force, kept under the key, and schedules, kept beside."""
-        given = items(key, group[key], index)
-        values: list[float | Tensor] = []
-        for name, item in zip(names(key), given, strict=True):
-            if isinstance(item, Schedule):
-                group["schedules"][name] = item
-                values.append(Live(item).now(name, group["step"], index, self.ranges[name]))
-            else:
-                value = number(name, item, index, self.ranges[name])
-                # a tensor is copied: groups that share one would corrupt each other's rate
-                values.append(item.detach().clone() if isinstance(item, Tensor) else value)
-        group[key] = values[0] if len(given) == 1 else tuple(values)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -189,89 +159,17 @@ class Optimizer(torch.optim.Optimizer):
             for param, weights in kept:
                 param.data.copy_(weights)
 
-    def state_dict(self) -> dict[str, Any]:
-        """As torch's, of tensors and plain values only; `schedules` are text, `step` is the counter.
-
-        torch's optimizer of the same name loads it.
-        """
-        return as_text(super().state_dict())
-
-    def load_state_dict(
-        self,
-        state_dict: Mapping[str, Any],
-        *,
-        policy: Policy = "resume",
-        counted: Counted | None = None,
-        how: How | None = None,
-    ) -> None:
-        """Go on from a state of this optimizer, or of torch's of the same name. Tensors are copied.
-
-        Args:
-            state_dict: what `state_dict()` of either returned.
-            policy: what holds where the saved hypers or schedules differ from this optimizer's. "resume" refuses;
-                "saved"; "replace": this optimizer's; "extend": the saved ones up to this one's horizon. A saved torch
-                state has no schedules: this optimizer's then hold.
-            counted: for "replace": step 0 of this optimizer's schedules is "now", or the "start" of the run.
-            how: for "extend": "stretch" what remains, or "hold" the value at this step until the rest fits.
-
-        Raises:
-            ValueError: what differs, in which group and parameter; nothing has changed then.
-        """
-        for hook in self._optimizer_load_state_dict_pre_hooks.values():
-            state_dict = hook(self, dict(state_dict)) or state_dict
-        groups, state = resumed(self, state_dict, Reload(policy, counted, how))
-        self.__setstate__({"param_groups": groups, "state": state})
-        self._change = f"resumed, policy {policy}", shown(self, state_dict["param_groups"])
-        for after in self._optimizer_load_state_dict_post_hooks.values():
-            after(self)
-
-    def replace(
-        self, *, counted: Counted | None = None, groups: Mapping[int, Mapping[str, Any]] | None = None, **hypers: Any
-    ) -> None:
-        """Other numbers or schedules from here on, for every group or by its index; the state is kept.
-
-        Args:
-            counted: step 0 of a new schedule is "now", or the "start" of the run.
-            groups: `{index: {"lr": ...}}`, before those for every group.
-            hypers: `lr=...`, `betas=(..., ...)`, as in the constructor.
-
-        Raises:
-            TypeError, ValueError: as the constructor; nothing has changed then.
-        """
-        found = replaced(self, counted, groups or {}, hypers)
-        self._change = f"replaced, counted from {counted or 'any step'}", shown(self, self.param_groups)
-        for group, new in zip(self.param_groups, found, strict=True):
-            group.update(new)
-        self._prepared = {}
-
-    def extend(self, horizon: int, *, how: How) -> None:
-        """A longer run: the schedules that end with it are left here and end at the new horizon.
-
-        Args:
-            horizon: the step at which the run now ends.
-            how: "stretch" spreads what remains over the longer way; "hold" keeps the value at this step until the rest,
-                at its own length, ends at the new horizon. Both are continuous.
-
-        Raises:
-            ValueError: nothing here ends later than now, or the horizon is no later one.
-        """
-        found = lengthened(self, horizon, how)
-        self._change = f"extended to {horizon} by {how}", shown(self, self.param_groups)
-        for group, schedules in zip(self.param_groups, found, strict=True):
-            group["schedules"] = schedules
-        self._prepared = {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._prepared, self._change, self.report = {}, None, ""
+    def _forget(self) -> None:
+        """Nothing is prepared: groups, schedules or tensors are others now."""
+        self._prepared: dict[int, Prepared] = {}
 
     def _hypers(self, index: int, group: dict[str, Any]) -> dict[str, float]:
         """Every hyper's value at this step."""
         tables = self._at(index, group).tables
         step, values = group["step"], dict(self.rule(group).hypers)
         for key in self.hyper_keys:
-            for name, shown in zip(names(key), items(key, group[key], index), strict=True):
-                value = number(name, shown, index, self.ranges[name])
+            for name, given in zip(names(key), items(key, group[key], index), strict=True):
+                value = number(name, given, index, self.ranges[name])
                 if name in tables:
                     tables[name].untouched(name, value, step, index)
                     value = tables[name].now(name, step, index, self.ranges[name])
@@ -288,9 +186,9 @@ class Optimizer(torch.optim.Optimizer):
     def _at(self, index: int, group: dict[str, Any]) -> Prepared:
         """What is prepared for a group, made anew when its schedules are others."""
         prepared, schedules = self._prepared.get(index), group["schedules"]
-        tables = {} if prepared is None else prepared.tables
-        same = tables.keys() == schedules.keys() and all(
-            schedules[name] is live.schedule for name, live in tables.items()
+        known = {} if prepared is None else prepared.tables
+        same = known.keys() == schedules.keys() and all(
+            schedules[name] is live.schedule for name, live in known.items()
         )
         if prepared is None or not same:
             prepared = self._prepared[index] = Prepared({name: Live(s) for name, s in schedules.items()})
