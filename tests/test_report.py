@@ -2,17 +2,17 @@ import html.parser
 import json
 import re
 from dataclasses import replace
-from math import inf, nan
+from math import exp, inf, nan, sqrt
 
 import pytest
 import torch
 
-from tapered import report
+from tapered import report, terminal
 from tapered.load import load
 from tapered.report import COLOURS, DASHES, figures, plot_data, render
-from tapered.result import Cost, analyse
+from tapered.result import Cost, Pruning, analyse
 from tapered.study import forest_of
-from tapered.summary import number, summary
+from tapered.summary import arm_rows, comparison_rows, cost_lines, headline, number, summary
 from tapered.train import Mode
 
 NASTY = "<script>alert(1)</script> & </title>"
@@ -58,8 +58,29 @@ def invented(run):
         curve = (curve[0], (5, {"loss": inf, "distance": nan}))
         return replace(run, step=6, curve=curve, diverged=6)
     if run.peak == 10:
-        return replace(run, step=10, curve=(*curve[:2], (10, {"loss": 1e308, "distance": 1.0})), value=1e308)
+        return replace(run, step=10, curve=tuple((step, {"loss": 1e308}) for step in (0, 5, 10)), value=1e308)
     return replace(run, step=10, curve=curve, value=base)
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory):
+    """Eight seeds and eight fresh ones; a peak was pruned, runs diverged, one of them fresh."""
+    path = tmp_path_factory.mktemp("c") / "my.toml"
+    path.write_text(TOML.replace("NAME", NASTY).replace("seeds = 3", "seeds = 8\nfresh = 8"))
+    found = load(str(path))
+    runs = [cut(invented(task.run)) for task in forest_of(found).tasks]
+    fresh = [replace(run, seed=run.seed + 8, key=run.key + "f") for run in runs if run.peak == 0.1]
+    fresh = [replace(run, value=run.value + (0.25 if run.arm == NASTY else 0)) for run in fresh]
+    fresh[-1] = replace(fresh[-1], value=nan, diverged=3, step=3)
+    pruning = Pruning(of=500, saved=56, probes=7, charged={NASTY: 7}, chosen=())
+    cost = Cost(210, 105, "a test says so", ((("constant",), Mode("loop", 1, "why not")),), pruning)
+    return analyse(found, runs, {}, {"torch": torch.__version__}, cost, fresh)
+
+
+def cut(run):
+    if run.arm == NASTY and run.peak == 10 and run.seed != 2:
+        return replace(run, step=5, pruned=5, curve=run.curve[:2], value=nan)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +130,56 @@ def test_plot_data_is_what_the_runs_say(result):
     assert data.sensitivity[0].x == (0.1, 1, 10)
     assert data.sensitivity[0].mean[:2] == pytest.approx((1.6, 2.5))
     assert data.sensitivity[0].high[2] == 1e308
+    assert [band.lost for band in data.sensitivity] == [((10.0, "1 of 3 diverged"),)] * 2
     assert data.schedules[1].x == tuple(range(10))
     assert data.schedules[1].mean == pytest.approx([0.1 * 0.01 ** (k / 10) for k in range(10)])
     assert data.differences == (report.Bars(NASTY, (0, 1, 2), (0.5, 0.5, 0.5)),)
+    assert data.around == "the range from lowest to highest seed"
+    # peaks 0.1 and 1 have means 1.6 and 2.5, and 10 none, since a run diverged there
+    assert [(band.x, band.mean) for band in data.trials][0] == (
+        (1, 2, 3),
+        (None, pytest.approx((1.6 * 2 + 2.5) / 3), 1.6),
+    )
+
+
+def test_bands_of_enough_seeds_are_intervals(confirmed):
+    data = plot_data(confirmed)
+    [constant, *_] = data.curves
+    assert data.around == "its 95% interval"
+    # 0.6 + seed for 8 seeds: mean 4.1, deviation sqrt(6), t(0.975, 7) = 2.364624
+    half = 2.364624 * sqrt(6 / 8)
+    assert constant.mean[-1] == pytest.approx(4.1)
+    assert constant.high[-1] == pytest.approx(4.1 * exp(half / 4.1))
+    assert constant.low[-1] == pytest.approx(4.1 * exp(-half / 4.1))
+    assert all(low > 0 for band in data.curves for low in band.low if low is not None)
+    sunk = report.data._edges([-1.0, 1.0, 3.0], 0.05)
+    assert sunk == pytest.approx((1 - 4.302653 * 2 / sqrt(3), 1 + 4.302653 * 2 / sqrt(3)))
+    assert report.data._edges([2.0], 0.05) == (2.0, 2.0)
+    assert report.data._edges([], 0.05) == (None, None)
+    assert report.data._edges([1e308, 1e-300], 0.05) == (pytest.approx(0, abs=1e307), None)
+
+
+def test_fresh_seeds_are_told_apart(confirmed):
+    [bars] = plot_data(confirmed).differences
+    assert (bars.seeds, bars.fresh) == (tuple(range(16)), 8)
+    assert bars.gains == (0.5,) * 8 + (0.25,) * 7 + (None,)
+    [trace] = figures(plot_data(confirmed))["differences"]["data"]
+    assert trace["x"][7:9] == ["7", "fresh 8"]
+    assert trace["marker"]["pattern"]["shape"] == [""] * 8 + ["/"] * 8
+
+
+def test_lost_peaks_are_crossed(confirmed):
+    data = plot_data(confirmed)
+    assert data.sensitivity[0].lost == ((10.0, "1 of 8 diverged"),)
+    assert data.sensitivity[1].lost == ((10.0, "1 of 8 diverged, 7 of 8 pruned"),)
+    crosses = figures(data)["sensitivity"]["layout"]["annotations"]
+    assert [(cross["x"], cross["font"]["color"]) for cross in crosses] == [(1.0, COLOURS[0]), (1.0, COLOURS[1])]
+    assert "<" not in crosses[1]["hovertext"]
 
 
 def test_an_infinite_gain_is_no_bar(result):
     [found] = result.comparisons
-    endless = replace(result, comparisons=(replace(found, gains=(inf, -inf, 0.5)),))
+    endless = replace(result, comparisons=(replace(found, chosen=replace(found.chosen, gains=(inf, -inf, 0.5))),))
     assert plot_data(endless).differences[0].gains == (None, None, 0.5)
 
 
@@ -142,7 +205,7 @@ def test_a_log_axis_only_where_everything_is_positive(result):
     sunk = replace(data, curves=(replace(data.curves[0], low=(-1.0, 0.0, 1.0)), *data.curves[1:]))
     assert figures(sunk)["curves"]["layout"]["yaxis"]["type"] == "linear"
     gone = replace(data, curves=(report.Band("constant", (), (), (), ()),))
-    assert figures(replace(gone, sensitivity=(), schedules=(), differences=()))["curves"]["data"] == [
+    assert figures(replace(gone, sensitivity=(), schedules=(), differences=(), trials=()))["curves"]["data"] == [
         {
             "x": (),
             "type": "scatter",
@@ -194,12 +257,40 @@ def test_the_page_says_how_it_was_made(outline):
 
 def test_the_embedded_figures_are_json(page):
     [found] = re.findall(r"^const figures = (.*);$", page, re.MULTILINE)
-    assert set(json.loads(found)) == {"curves", "sensitivity", "schedules", "differences"}
+    assert set(json.loads(found)) == {"curves", "sensitivity", "schedules", "differences", "trials"}
 
 
 def test_the_same_result_gives_the_same_bytes(result, page, tmp_path):
     report.write(result, tmp_path / "page.html", "tapered study my.toml --store='a b'")
     assert (tmp_path / "page.html").read_text() == page
+
+
+def test_a_confirmed_study_has_all_its_tables(confirmed):
+    found = Outline()
+    found.feed(render(confirmed, "x"))
+    text = " | ".join(piece for piece in found.text if piece)
+    for piece in (
+        "8 seeds and 8 fresh",
+        "Hatched: fresh seeds",
+        "that chose the peaks",
+        "Pruning left out 56 of 500 steps, and cooldown probes took 7.",
+        "and cooldown probes count",
+        "Runs that diverged or were pruned (10)",
+        "Every run with fresh seeds (16)",
+        "pruned at step 5",
+        "diverged at step 3",
+        "7 of 24",
+        "Best of k peaks",
+        "no interval of the mean, since 1 pair had one run diverge",
+        "The study file, as it was frozen",
+        'baseline = "constant"',
+        "workload.data",
+        "threads 1",
+    ):
+        assert piece in text, piece
+    assert found.tags.count("script") == 2
+    for word in ("nan", "inf", "None", "NaN", "null"):
+        assert not re.search(rf"\b{word}\b", text), word
 
 
 def test_the_summary_is_json(result):
@@ -208,11 +299,95 @@ def test_the_summary_is_json(result):
     assert found["arms"][0]["best_peak"] == 0.1
     assert found["arms"][0]["values"] == pytest.approx([0.6, 1.6, 2.6])
     assert found["comparisons"][0]["gains"] == pytest.approx([0.5] * 3)
+    assert found["comparisons"][0]["confirmed"] is None
+    assert found["arms"][0]["default_rate"] is None
+
+
+def test_the_summary_holds_what_repeats_the_study(confirmed, tmp_path):
+    found = json.loads(json.dumps(summary(confirmed), allow_nan=False))
+    [said] = found["comparisons"]
+    assert (said["confirmed"], said["verdict"]) == (True, said["fresh"]["verdict"])
+    assert said["fresh"]["gains"][-1] is None
+    assert said["chosen"]["bca"] is None  # every gain is 0.5
+    assert said["seeds"] == list(range(8, 16))
+    assert found["pruning"] == {"of": 500, "saved": 56, "probes": 7, "charged": {NASTY: 7}, "chosen": [], "same": None}
+    runs = found["every_run"]
+    assert (len(runs), sum(run["fresh"] for run in runs)) == (24 * 2 + 8 + 16, 16)
+    assert {run["outcome"] for run in runs} == {
+        "finished",
+        "pruned at step 5",
+        "diverged at step 6",
+        "diverged at step 3",
+    }
+    path = dict(map(tuple, found["arms"][1]["rate_path"]))
+    arm = confirmed.loaded.study.arms[1]
+    assert [path[step] for step in range(10)] == arm.path(10, 0.1).hypers["lr"].tolist()
+    (tmp_path / "again.toml").write_text(found["file"])
+    assert load(str(tmp_path / "again.toml")).study == confirmed.loaded.study
+    assert found["environment"]["threads"] == "1"
+    assert found["frozen"]["workload.data"]
+    assert found["arms"][1]["budget"] == {
+        "runs": 24, "asked": 240, "made": 160 + 6 + 35 + 7, "diverged": 1, "pruned": 7, "probes": 7,
+    }  # fmt: skip
 
 
 def test_a_study_of_one_arm_has_a_page(result):
     alone = replace(result, comparisons=())
     assert "nothing to compare" in render(alone, "x")
+
+
+@pytest.mark.parametrize("left", ["nothing", "all diverged", "all pruned", "no curves"])
+def test_whatever_is_left_has_a_page(result, left):
+    """No number is left that could be drawn, and still every table stands."""
+    changes = {
+        "nothing": lambda _: [],
+        "all diverged": lambda runs: [replace(run, curve=(), value=nan, diverged=0, step=0) for run in runs],
+        "all pruned": lambda runs: [replace(run, value=nan, pruned=5, step=5) for run in runs],
+        "no curves": lambda runs: [replace(run, curve=()) for run in runs],
+    }
+    again = analyse(result.loaded, changes[left](result.runs), {}, {}, result.cost)
+    found = Outline()
+    found.feed(render(again, "x"))
+    text = " ".join(found.text)
+    json.dumps(summary(again), allow_nan=False)
+    json.dumps(figures(plot_data(again)), allow_nan=False)
+    assert [line for line in headline(again) if line in text] == headline(again)
+    for word in ("nan", "inf", "None", "NaN"):
+        assert not re.search(rf"\b{word}\b", text), word
+
+
+def test_many_comparisons_have_a_headline(result):
+    [found] = result.comparisons
+    assert headline(result) == [result.sentence]
+    better = replace(
+        found,
+        arm="best",
+        sentence="Best is best.",
+        chosen=replace(found.chosen, paired=replace(found.paired, mean=9.0)),
+    )
+    many = replace(result, comparisons=(found, better, found, found))
+    assert headline(many) == ["Of 4 arms against constant: 4 with not enough seeds.", "Best is best."]
+
+
+def test_the_terminals_tables_are_80_columns_wide(confirmed, capsys):
+    for rows in (arm_rows(confirmed), comparison_rows(confirmed)):
+        console = terminal.console(stderr=False)
+        console.print(terminal.table(rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "no evidence" in "".join(lines)
+    assert "7 of 8" in "".join(lines)
+
+
+def test_what_pruning_would_have_chosen_is_said():
+    def lines(*chosen):
+        return cost_lines(Cost(9, 9, "x", (), Pruning(100, 40, 0, {}, chosen)))[1]
+
+    assert lines() == "Pruning left out 40 of 100 steps."
+    assert lines(("a", 0.1, 0.1), ("b", None, 0.3)) == (
+        "Pruning would have left out 40 of 100 steps, and chosen the same peaks."
+    )
+    assert lines(("a", 0.1, 0.3)).endswith("and chosen other peaks: a 0.1 for 0.3.")
 
 
 def test_numbers_are_short():

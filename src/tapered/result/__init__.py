@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 
 from tapered.load import Loaded
 from tapered.result.compare import compare
+from tapered.result.cost import Cost, Pruning
 from tapered.result.tuning import arm_result, best_peak, best_runs, summarise
 from tapered.result.values import (
     ArmResult,
     Budget,
     Comparison,
-    Cost,
     Evidence,
     PeakResult,
     StudyResult,
@@ -32,6 +32,7 @@ __all__ = [
     "Cost",
     "Evidence",
     "PeakResult",
+    "Pruning",
     "StudyResult",
     "analyse",
     "best_peak",
@@ -61,7 +62,8 @@ def analyse(
         cost: What it took, passed through.
         fresh: Runs at best peaks with seeds that chose nothing; empty where nothing was confirmed.
     """
-    arms = tuple(arm_result(loaded, arm, runs, test) for arm in loaded.study.arms)
+    probes = cost.pruning.charged if cost.pruning else {}
+    arms = tuple(arm_result(loaded, arm, runs, test, probes.get(arm.name, 0)) for arm in loaded.study.arms)
     comparisons = compare(loaded, arms, fresh)
     said = caveats(loaded, arms, comparisons, fresh)
     return StudyResult(loaded, tuple(runs), arms, comparisons, said, environment, cost, tuple(fresh))

@@ -49,8 +49,10 @@ def best_runs(loaded: Loaded, runs: Sequence[Run]) -> list[Run]:
     ]
 
 
-def arm_result(loaded: Loaded, arm: Arm, runs: Sequence[Run], test: Mapping[str, Mapping[str, float]]) -> ArmResult:
-    """An arm over all its runs."""
+def arm_result(
+    loaded: Loaded, arm: Arm, runs: Sequence[Run], test: Mapping[str, Mapping[str, float]], probes: int = 0
+) -> ArmResult:
+    """An arm over all its runs; ``probes`` are the steps of its cooldown probes."""
     peaks = peaks_of(loaded, arm, runs)
     best = best_peak(peaks, loaded.study.direction)
     return ArmResult(
@@ -62,7 +64,7 @@ def arm_result(loaded: Loaded, arm: Arm, runs: Sequence[Run], test: Mapping[str,
         best=best,
         edge=_edge(peaks, best),
         test=_tested(loaded, best, test),
-        budget=_budget(peaks),
+        budget=_budget(peaks, probes),
         trials=_trials(peaks, loaded.study.direction),
         default=_default(arm.rule, peaks),
     )
@@ -82,14 +84,15 @@ def _tested(loaded: Loaded, best: PeakResult, test: Mapping[str, Mapping[str, fl
     return {name: tuple(point[name] for point in tested) for name in nothing}
 
 
-def _budget(peaks: Sequence[PeakResult]) -> Budget:
+def _budget(peaks: Sequence[PeakResult], probes: int) -> Budget:
     runs = [run for peak in peaks for run in peak.runs]
     return Budget(
         runs=len(runs),
         asked=sum(run.steps for run in runs),
-        made=sum(run.step for run in runs),
+        made=sum(run.step for run in runs) + probes,
         diverged=sum(peak.diverged for peak in peaks),
         pruned=sum(peak.pruned for peak in peaks),
+        probes=probes,
     )
 
 

@@ -6,9 +6,9 @@ from math import isfinite
 from typing import Literal
 
 from tapered.load import Loaded
+from tapered.result.cost import Cost
 from tapered.runs import Run
 from tapered.stats import BestAt, Paired, Verdict
-from tapered.train import Mode
 
 BLOWN_UP = 10.0
 
@@ -43,9 +43,10 @@ class Budget:
     Args:
         runs: Runs made.
         asked: Steps they were to make.
-        made: Steps they made: those of a pruned or diverged run up to where it ended.
+        made: Steps they made: those of a pruned or diverged run up to where it ended, and those of cooldown probes.
         diverged: How many runs diverged.
         pruned: How many were pruned.
+        probes: Steps of its cooldown probes, among those made.
     """
 
     runs: int
@@ -53,6 +54,7 @@ class Budget:
     made: int
     diverged: int
     pruned: int
+    probes: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,28 +158,6 @@ class Comparison:
     def confirmed(self) -> bool | None:
         """Whether fresh seeds give the word that the others gave; None where none were run."""
         return None if self.fresh is None else self.fresh.verdict.word == self.chosen.verdict.word
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the runs of a study take.
-
-    Args:
-        asked: Updates of all runs, each by itself.
-        to_run: Updates made, shared ones once.
-        reason: Why nothing is shared; None where something is.
-        modes: How rows are trained, and why: (names of the arms, mode) for each rule.
-    """
-
-    asked: int
-    to_run: int
-    reason: str | None
-    modes: tuple[tuple[tuple[str, ...], Mode], ...]
-
-    @property
-    def ratio(self) -> float:
-        """Updates asked for each one that is made."""
-        return self.asked / self.to_run if self.to_run else 1.0
 
 
 @dataclass(frozen=True)

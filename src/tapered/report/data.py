@@ -1,0 +1,151 @@
+"""What a report draws, as plain tuples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, isfinite
+
+import numpy as np
+
+from tapered.result import ArmResult, Comparison, StudyResult, is_diverged, mean
+from tapered.stats import seeds_needed
+from tapered.stats.intervals import t_interval
+from tapered.summary import finite, rate_path
+
+
+@dataclass(frozen=True)
+class Band:
+    """A line with what is around it; None where no run has a finite value.
+
+    Args:
+        name: The arm.
+        x: Steps, peaks or trials.
+        mean: Mean over seeds.
+        low: The lower edge.
+        high: The upper edge.
+        lost: (x, text) where runs diverged or were pruned.
+    """
+
+    name: str
+    x: tuple[float, ...]
+    mean: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    lost: tuple[tuple[float, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Gain of an arm over the baseline, a bar a seed; None where one of the two runs diverged.
+
+    Args:
+        name: The arm.
+        seeds: The seeds, those that chose the peaks first.
+        gains: One a seed.
+        fresh: How many of them, the last, are fresh.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    gains: tuple[float | None, ...]
+    fresh: int = 0
+
+
+@dataclass(frozen=True)
+class PlotData:
+    """Everything that is drawn.
+
+    Args:
+        metric: The study's metric.
+        around: What the bands of curves and of sensitivity show, in words.
+        curves: The metric on the validation split over steps, each arm at its best peak.
+        sensitivity: The metric at the end over peaks, each tuned arm.
+        schedules: The rate as applied over steps, each arm at its best peak; low = mean = high.
+        differences: Paired gains, each compared arm.
+        trials: The expected best of k peaks over k, each tuned arm; low = mean = high.
+    """
+
+    metric: str
+    around: str
+    curves: tuple[Band, ...]
+    sensitivity: tuple[Band, ...]
+    schedules: tuple[Band, ...]
+    differences: tuple[Bars, ...]
+    trials: tuple[Band, ...]
+
+
+def plot_data(result: StudyResult) -> PlotData:
+    """What the page draws, as plain tuples."""
+    study, tuned = result.loaded.study, [arm for arm in result.arms if not arm.fixed]
+    alpha = study.alpha if study.seeds >= seeds_needed(study.alpha) else None
+    around = "the range from lowest to highest seed" if alpha is None else f"its {100 * (1 - alpha):g}% interval"
+    return PlotData(
+        metric=study.metric,
+        around=around,
+        curves=tuple(_curve(arm, study.metric, alpha) for arm in result.arms),
+        sensitivity=tuple(_sensitivity(arm, alpha) for arm in tuned),
+        schedules=tuple(_line(arm.name, rate_path(result, arm)) for arm in result.arms),
+        differences=tuple(_bars(comparison) for comparison in result.comparisons),
+        trials=tuple(_line(arm.name, [(found.k, found.expected) for found in arm.trials]) for arm in tuned),
+    )
+
+
+def _curve(arm: ArmResult, metric: str, alpha: float | None) -> Band:
+    steps = sorted({step for run in arm.best.runs for step, _ in run.curve})
+    points = [{step: values[metric] for step, values in run.curve} for run in arm.best.runs]
+    return _band(arm.name, steps, [[p[step] for p in points if step in p] for step in steps], alpha)
+
+
+def _sensitivity(arm: ArmResult, alpha: float | None) -> Band:
+    peaks = [(p.peak, p) for p in arm.peaks if p.peak is not None]
+    whole = [[r.value for r in p.runs if r.pruned is None and not is_diverged(r)] for _, p in peaks]
+    counts = [(x, (("diverged", p.diverged), ("pruned", p.pruned)), len(p.runs)) for x, p in peaks]
+    lost = tuple(
+        (x, ", ".join(f"{count} of {of} {what}" for what, count in parts if count))
+        for x, parts, of in counts
+        if any(count for _, count in parts)
+    )
+    return _band(arm.name, [x for x, _ in peaks], whole, alpha, lost)
+
+
+def _line(name: str, points: Sequence[tuple[float, float | None]]) -> Band:
+    values = tuple(value for _, value in points)
+    return Band(name, tuple(x for x, _ in points), values, values, values)
+
+
+def _bars(found: Comparison) -> Bars:
+    seeds, gains, fresh = found.chosen.seeds, found.chosen.gains, 0
+    if found.fresh is not None:
+        seeds, gains, fresh = seeds + found.fresh.seeds, gains + found.fresh.gains, len(found.fresh.seeds)
+    return Bars(found.arm, seeds, tuple(finite(gain) for gain in gains), fresh)
+
+
+def _band(
+    name: str,
+    x: Sequence[float],
+    columns: Sequence[Sequence[float]],
+    alpha: float | None,
+    lost: tuple[tuple[float, str], ...] = (),
+) -> Band:
+    """Mean of each column of values and what is around it, leaving out what is not finite."""
+    kept = [[value for value in column if isfinite(value)] for column in columns]
+    edges = [_edges(values, alpha) for values in kept]
+    return Band(
+        name, tuple(x), tuple(mean(c) for c in kept), tuple(e[0] for e in edges), tuple(e[1] for e in edges), lost
+    )
+
+
+def _edges(values: Sequence[float], alpha: float | None) -> tuple[float | None, float | None]:
+    """The interval of the mean, or the range where alpha is None or there is one value.
+
+    Student's t; where all values are positive that of the logarithm of the mean, mean * exp(+-half / mean), which is
+    positive too and so has a place on a logarithmic axis.
+    """
+    if alpha is None or len(values) < 2:
+        return min(values, default=None), max(values, default=None)
+    middle, ends = t_interval(np.asarray(values, dtype=np.float64), alpha)
+    if middle is None or ends is None:
+        return None, None
+    if min(values) > 0:
+        factor = exp(min((ends[1] - middle) / middle, 700.0))
+        ends = middle / factor, middle * factor
+    return finite(ends[0]), finite(ends[1])
