@@ -292,11 +292,11 @@ def test_schedules_that_differ() -> None:
     rates = [schedules.exponential_decay(0.1, decay_steps=1, decay_rate=rate) for rate in (0.5, 0.9)]
     state = saved(lr=rates[0])
     optimizer = tapered.Adam([{"params": [w]} for w in params()], lr=rates[1])
-    with pytest.raises(ValueError, match=re.escape(f"saved {rates[0]}, this optimizer's {rates[1]}; say which holds")):
+    with pytest.raises(ValueError, match=re.escape(f"saved {rates[0]}, this one's {rates[1]}; say which holds")):
         optimizer.load_state_dict(state)
-    optimizer.load_state_dict(state, keep="own")
+    optimizer.load_state_dict(state, policy="replace", counted="start")
     assert optimizer.param_groups[0]["lr"] == rates[1](3)
-    optimizer.load_state_dict(state, keep="saved")
+    optimizer.load_state_dict(state, policy="saved")
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["schedules"]) == (rates[0](3), {"lr": rates[0]})
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from tapered.attach.following import Bases, Plan, base_values, check_bases
 from tapered.attach.loads import Loads
 from tapered.attach.slots import Slot
+from tapered.optim.parameters import only_initialises, uncounted
 from tapered.optim.policies import Counted, Rates, Reload, ending_last, report
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How, extended
@@ -38,7 +39,7 @@ class Clock:
         self.bases: list[Bases] = []
         self._plan = plan
         self._slots: list[Slot] = []
-        self._applied = False
+        self._applied = self._initialises = False
         self._loads = Loads(self, step)
         plan.check(self.groups)
         self._join()
@@ -191,7 +192,6 @@ class Clock:
         """Put the values of the next update in force; all are checked first."""
         values = [slot.at(self.step) for slot in self._slots]
         for slot, value in zip(self._slots, values, strict=True):
-            slot.own(self.groups)
             slot.write(self.groups[slot.index], value)
         for index, _ in self._known():
             self._show_base(index)
@@ -223,7 +223,7 @@ class Clock:
         self.bases = bases
         self._slots += slots
         for slot in slots:
-            slot.own(groups)
+            slot.own(groups[slot.index])
             slot.write(groups[slot.index], slot.at(self.step))
         for i in late:
             self._show_base(i)
@@ -233,7 +233,11 @@ class Clock:
         """Write what the coming update uses; everything is checked before anything is written."""
         self._applied = False
         groups = optimizer.param_groups
-        if not optimizer.state and only_initialises(groups):
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
+        if closure is None and (skipped(optimizer) or not moves(groups)):
+            return None
+        self._initialises = closure is None and only_initialises(optimizer)
+        if self._initialises:
             return None
         if "step" in optimizer.__dict__:
             alone(optimizer)
@@ -246,9 +250,8 @@ class Clock:
             values.append(slot.at(self.step))
         for slot, value in zip(self._slots, values, strict=True):
             slot.write(groups[slot.index], value)
-        closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
         if closure is None:
-            self._applied = moves(groups) and not skipped(optimizer)
+            self._applied = True
             return None
         watched = self._watched(closure)
         return ((args[0], watched, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": watched})
@@ -256,7 +259,10 @@ class Clock:
     @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # torch's call
         """Count the update, if there was one; once, also where a class calls its parent's `step`."""
-        if self._applied:
+        if self._initialises:
+            self._initialises = False
+            uncounted(optimizer)
+        elif self._applied:
             self._applied = False
             self.step += 1
             self._loads.made = self.step
@@ -310,10 +316,3 @@ def skipped(optimizer: torch.optim.Optimizer) -> bool:
     """A GradScaler leaves it to a fused optimizer to skip a step whose gradients overflowed."""
     found = getattr(optimizer, "found_inf", None)
     return isinstance(found, Tensor) and bool(found.item())
-
-
-def only_initialises(groups: Groups) -> bool:
-    """torch.distributed.checkpoint makes an optimizer's state by a step with every rate and every gradient 0."""
-    return all(float(group["lr"]) == 0 for group in groups if "lr" in group) and all(
-        param.grad is not None and not param.grad.any() for group in groups for param in group["params"]
-    )

@@ -209,7 +209,7 @@ class Loads:
             self._doubt = f"the groups of the loaded state stand at different steps, {sorted(steps)}; it is damaged"
             return
         self.made, own = steps.pop(), counted(clock.optimizer)
-        if own is not None and own > self.made + 1:  # torch.distributed.checkpoint counts one that is none
+        if own is not None and own > self.made:
             self._doubt = (
                 f"the clock was left at step {self.made}, but the optimizer's state went on to {own} without it"
             )

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
@@ -79,17 +79,3 @@ def same(found: float | Tensor, value: float) -> bool:
     if isinstance(found, Tensor):
         return found.detach().cpu() == found.new_tensor(value, device="cpu")  # type: ignore[return-value]
     return found == value
-
-
-def shared(groups: list[dict[str, Any]], tensor: Tensor, index: int) -> bool:
-    """Another group's hyper lies in the same memory."""
-    others = (t for i, group in enumerate(groups) if i != index for t in tensors(group))
-    return any(t.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr() for t in others)
-
-
-def tensors(group: Mapping[str, Any]) -> Iterator[Tensor]:
-    """The tensors among a group's hypers."""
-    for place in places(group).values():
-        value = read(group, place)
-        if isinstance(value, Tensor):
-            yield value

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tapered.attach.places import Place, bounds, places, put, read, same, shared, write
+from tapered.attach.places import Place, bounds, places, put, read, same, write
 from tapered.optim.hypers import Live
 from tapered.schedules import Schedule
 
@@ -48,11 +48,11 @@ class Slot:
             f"the line that writes it) away, or clock.replace({self.name}={given!r}) or clock.detach()"
         )
 
-    def own(self, groups: list[dict[str, Any]]) -> None:
-        """A tensor that another group writes, too, becomes this group's own."""
-        found = read(groups[self.index], self.place)
-        if isinstance(found, Tensor) and shared(groups, found, self.index):
-            put(groups[self.index], self.place, found.detach().clone())
+    def own(self, group: dict[str, Any]) -> None:
+        """A tensor becomes this group's own: another group, or another optimizer, may fill the one that was given."""
+        found = read(group, self.place)
+        if isinstance(found, Tensor):
+            put(group, self.place, found.detach().clone())
 
     def write(self, group: dict[str, Any], value: float) -> None:
         """Put the value in force."""

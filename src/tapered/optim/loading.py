@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from tapered.optim.hints import HINTS
 from tapered.optim.hypers import items, names, number
+from tapered.optim.policies import ADVICE, Reload
 from tapered.rules import State
 from tapered.schedules import Schedule, parse
 
 if TYPE_CHECKING:
-    from tapered.optim.base import Optimizer
+    from tapered.optim.resumable import Resumable
 
-Keep = Literal["saved", "own"] | None
 NEVER_NEGATIVE = ("exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "acc_delta", "sum")
 
 
@@ -28,7 +28,7 @@ def as_text(state_dict: dict[str, Any]) -> dict[str, Any]:
 
 
 def resumed(
-    optimizer: "Optimizer", saved: Mapping[str, Any], keep: Keep
+    optimizer: "Resumable", saved: Mapping[str, Any], reload: Reload
 ) -> tuple[list[dict[str, Any]], dict[Tensor, dict[str, Any]]]:
     """The groups and states that `optimizer` would have after loading `saved`; the optimizer is not touched.
 
@@ -45,7 +45,7 @@ def resumed(
     if sizes[0] != sizes[1]:
         raise ValueError(f"got a state of groups with {sizes[1]} parameters; this optimizer's have {sizes[0]}")
     steps = counted(saved)
-    merged = [merge(optimizer, index, group, keep, steps) for index, group in enumerate(groups)]
+    merged = [merge(optimizer, index, group, reload, steps) for index, group in enumerate(groups)]
     if steps and not saved["state"] and any(optimizer.rule(g).init(g["params"][0].detach().to("meta")) for g in merged):
         raise ValueError(
             f"got a state of {steps} completed updates with an empty `state`: the moments are lost, and the rate would "
@@ -77,7 +77,7 @@ def counted(saved: Mapping[str, Any]) -> int | None:
 
 
 def merge(
-    optimizer: "Optimizer", index: int, saved: Mapping[str, Any], keep: Keep, steps: int | None
+    optimizer: "Resumable", index: int, saved: Mapping[str, Any], reload: Reload, steps: int | None
 ) -> dict[str, Any]:
     """One group after loading: hypers and options by the policy; what says how to run stays as it is."""
     own = optimizer.param_groups[index]
@@ -92,7 +92,8 @@ def merge(
     for key in optimizer.hyper_keys:
         given = items(key, saved[key], index)
         chosen = [
-            choose(optimizer, index, name, saved, value, keep) for name, value in zip(names(key), given, strict=True)
+            choose(optimizer, index, name, saved, value, reload, steps or 0)
+            for name, value in zip(names(key), given, strict=True)
         ]
         group[key] = tuple(chosen) if len(chosen) > 1 else chosen[0]
         optimizer.split(group, key, index)
@@ -106,7 +107,7 @@ def merge(
     return group | {key: saved[key] for key in ("initial_lr", "clock") if key in saved}
 
 
-def check_fit(optimizer: "Optimizer", index: int, saved: Mapping[str, Any]) -> None:
+def check_fit(optimizer: "Resumable", index: int, saved: Mapping[str, Any]) -> None:
     """A saved group's schedules are of this optimizer's hypers, and its parameters' names stand in the same order."""
     known = [name for key in optimizer.hyper_keys for name in names(key)]
     unknown = [name for name in saved.get("schedules", {}) if name not in known]
@@ -123,28 +124,29 @@ def check_fit(optimizer: "Optimizer", index: int, saved: Mapping[str, Any]) -> N
         )
 
 
-def choose(optimizer: "Optimizer", index: int, name: str, saved: Mapping[str, Any], value: Any, keep: Keep) -> Any:
+def choose(
+    optimizer: "Resumable", index: int, name: str, saved: Mapping[str, Any], value: Any, reload: Reload, step: int
+) -> Any:
     """The number or schedule that holds for one hyper after loading."""
-    own = optimizer.param_groups[index]
+    own, where = optimizer.param_groups[index], f"`{name}` in group {index}"
     mine = own["schedules"].get(name, dict(flat(optimizer, own, index))[name])
     text = saved.get("schedules", {}).get(name)
     theirs = number(name, value, index, optimizer.ranges[name]) if text is None else text
-    if keep == "own":
-        return mine
-    if keep == "saved":
+    scheduled, torchs = isinstance(mine, Schedule), "schedules" not in saved  # torch's states know of no schedules
+    if scheduled and text is not None:
+        return reload.chosen(where, mine, text, step)
+    if reload.policy == "replace":
+        return reload.placed(where, mine, step) if scheduled else mine
+    if reload.policy == "saved" or (reload.policy == "extend" and not scheduled):
         return theirs if text is None else parse(text)
-    if isinstance(mine, Schedule):
-        if text == str(mine) or "schedules" not in saved:  # a state of torch's knows of no schedules
-            return mine
-    elif text is None and mine in (theirs, saved.get("initial_lr") if name == "lr" else theirs):
+    if scheduled and torchs and reload.policy == "resume":
+        return mine
+    if not scheduled and text is None and mine in (theirs, saved.get("initial_lr") if name == "lr" else theirs):
         return theirs
-    raise ValueError(
-        f"`{name}` in group {index} differs: saved {theirs}, this optimizer's {mine}; say which holds: "
-        "load_state_dict(state, keep='own') or keep='saved'"
-    )
+    raise ValueError(f"{where} differs: saved {theirs}, this optimizer's {mine}; {ADVICE}")
 
 
-def flat(optimizer: "Optimizer", group: Mapping[str, Any], index: int) -> Iterator[tuple[str, float]]:
+def flat(optimizer: "Resumable", group: Mapping[str, Any], index: int) -> Iterator[tuple[str, float]]:
     """Every hyper of a group by its own name, as shown."""
     for key in optimizer.hyper_keys:
         yield from zip(names(key), map(float, items(key, group[key], index)), strict=True)

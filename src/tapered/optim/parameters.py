@@ -88,3 +88,23 @@ def check_keys(group: dict[str, Any], known: Collection[str], index: int) -> Non
             near = difflib.get_close_matches(str(key).lower(), known, n=1)
             hint = f"did you mean `{near[0]}`" if near else f"its options are {', '.join(sorted(known))}"
             raise ValueError(f"got the key {key!r} in group {index}, which this optimizer does not have; {hint}")
+
+
+def only_initialises(optimizer: torch.optim.Optimizer) -> bool:
+    """`torch.distributed.checkpoint.state_dict` makes a state by one step with every rate and gradient 0: no update."""
+    if optimizer.state:
+        return False
+    groups = optimizer.param_groups
+    return all(float(group["lr"]) == 0 for group in groups if "lr" in group) and all(
+        param.grad is None or not param.grad.any() for group in groups for param in group["params"]
+    )
+
+
+def uncounted(optimizer: torch.optim.Optimizer) -> None:
+    """After a step that only made the state: it counts no updates, or Adam would correct its bias for one too many."""
+    for state in optimizer.state.values():
+        count = state.get("step") if isinstance(state, dict) else None
+        if isinstance(count, Tensor):
+            count.zero_()
+        elif isinstance(count, (int, float)):
+            state["step"] = type(count)(0)

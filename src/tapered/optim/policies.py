@@ -86,7 +86,7 @@ class Reload:
 
 
 ADVICE = (
-    "say what holds with policy='saved', 'replace' (this one, counted='now' or 'start') or 'extend' (the saved one up "
+    "say which holds: policy='saved', 'replace' (this one, counted='now' or 'start') or 'extend' (the saved one up "
     "to this one's horizon, how='stretch' or 'hold')"
 )
 
