@@ -1,0 +1,62 @@
+"""A range test as a picture: in a terminal, in a file."""
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from tapered import plot
+from tapered.range_test.curve import Curve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ABOVE = 1.5  # times the start: what lies higher has diverged and would flatten the rest
+
+
+def _drawn(curve: Curve) -> tuple[list[float], list[float], tuple[float, float]]:
+    """Logarithms of the rates, losses cut off above, and the limits."""
+    finite = [loss for loss in curve.smoothed if math.isfinite(loss)] or [0.0]
+    low, top = min(finite), min(max(finite), max(curve.start, min(finite)) + ABOVE * abs(curve.start))
+    high = top if top > low else low + 1.0
+    ys = [min(loss, high) for loss in curve.smoothed]
+    return [math.log10(rate) for rate in curve.rates], ys, (low, high)
+
+
+def terminal(curve: Curve, width: int = 78, height: int = 15) -> str:
+    """The smoothed loss over the rate, on a log scale, drawn with characters."""
+    xs, ys, limits = _drawn(curve)
+    decades = range(math.ceil(xs[0] - 1e-9), math.floor(xs[-1] + 1e-9) + 1)
+    ticks = [(float(place), f"1e{place}") for place in decades] or [(xs[0], f"{curve.rates[0]:.2g}")]
+    return plot.line(xs, ys, ticks, limits, width, height)
+
+
+def save(curve: Curve, path: str | os.PathLike[str]) -> None:
+    """Writes the curve and its suggestions as a picture, .svg or .png; the same bytes from the same curve.
+
+    Raises:
+        ValueError: `path` ends in anything else.
+    """
+    plot.write(_figure(curve), path)
+
+
+def _figure(curve: Curve) -> "Figure":
+    from matplotlib.figure import Figure  # noqa: PLC0415  # heavy
+
+    _, ys, (low, high) = _drawn(curve)
+    figure = Figure(figsize=(7.0, 3.5), layout="constrained")
+    axes = figure.subplots()
+    if curve.kind == "ramp":
+        axes.plot(curve.rates, [min(loss, high) for loss in curve.losses], color="0.8", linewidth=0.8)
+    axes.plot(curve.rates, ys, color="tab:blue")
+    for found, style in zip(curve.suggestions, ("-", "--", ":"), strict=True):
+        if found.rate is not None:
+            axes.axvline(found.rate, color="tab:orange", linestyle=style, label=f"{found.name} {found.rate:.2g}")
+    axes.axhline(curve.start, color="0.6", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+    axes.set_xlabel("rate")
+    axes.set_ylabel("loss")
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
+    return figure
