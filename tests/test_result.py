@@ -110,7 +110,7 @@ def test_peaks_beyond_the_file_are_ordinary():
     assert result.caveats[0] == "Grids were extended by up to 1 peak to have the best inside."
     only_one = fake({"constant": BASE, "cosine": wider}, grid=[0.1, 0.3, 0.9])
     assert (
-        "Tuning budgets differ in what runs were to make: constant 24 runs, 240 steps; cosine 32 runs, 320 steps."
+        "Tuning budgets differ, from 24 runs, 240 steps asked (constant) to 32 runs, 320 steps asked (cosine)."
     ) in only_one.caveats
 
 
@@ -125,7 +125,10 @@ def test_the_seeds_that_delta_would_take_are_said():
     result = fake({"constant": BASE, "cosine": BASE | {0.3: NOISE}}, delta=0.05)
     # gains -+0.1: deviation 0.1069, 7.849 * (0.1069 / 0.05)^2 = 35.9
     assert result.comparisons[0].seeds_for_delta == 38
-    assert "To show a difference of 0.05, cosine and constant need about 38 seeds; there are 8." in result.caveats
+    assert (
+        "To show a difference of 0.05 to constant takes about so many seeds: 38 (cosine); there are 8."
+        in result.caveats
+    )
 
 
 def test_several_comparisons_are_corrected():
@@ -245,8 +248,9 @@ def test_a_pruned_peak_is_no_candidate_and_costs_its_steps():
     assert {run.peak for run in best_runs(found, runs)} == {0.3}
     assert result.comparisons[0].verdict.word == "helps"
     assert "8 runs were pruned; the steps made count." in result.caveats
-    assert "Tuning budgets differ in what runs made: constant 24 runs, 240 steps; cosine 24 runs, 192 steps." in (
-        result.caveats
+    assert (
+        "Tuning budgets differ, from 24 runs, 192 steps made (cosine) to 24 runs, 240 steps made (constant)."
+        in result.caveats
     )
     # one of three peaks has a score
     assert [(b.k, b.expected, b.lost) for b in arm.trials] == [

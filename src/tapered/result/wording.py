@@ -106,12 +106,12 @@ def _lost(arms: Sequence[ArmResult], fresh: Sequence[Run]) -> Iterator[str]:
 
 
 def _budgets(tuned: Sequence[ArmResult]) -> Iterator[str]:
-    for field, what in (("asked", "were to make"), ("made", "made")):
-        if len({(arm.budget.runs, getattr(arm.budget, field)) for arm in tuned}) > 1:
-            each = "; ".join(
-                f"{arm.name} {counted(arm.budget.runs, 'run')}, {getattr(arm.budget, field):,} steps" for arm in tuned
-            )
-            yield f"Tuning budgets differ in what runs {what}: {each}."
+    """Where budgets differ, the smallest and the largest: in what runs were to make, else in what they made."""
+    for what, steps in (("asked", lambda arm: arm.budget.asked), ("made", lambda arm: arm.budget.made)):
+        small, large = min(tuned, key=steps), max(tuned, key=steps)
+        if steps(small) != steps(large):
+            each = [f"{counted(a.budget.runs, 'run')}, {steps(a):,} steps {what} ({a.name})" for a in (small, large)]
+            yield f"Tuning budgets differ, from {each[0]} to {each[1]}."
             return
 
 
@@ -125,10 +125,14 @@ def _seeds(loaded: Loaded, tuned: Sequence[ArmResult], comparisons: Sequence[Com
             f"Peaks{which} were chosen on the seeds that are compared, which may flatter the difference; "
             f"no fresh seeds were run."
         )
-    for comparison in comparisons:
-        needed, n = comparison.seeds_for_delta, comparison.paired.n
-        if needed is not None and needed > n and comparison.verdict.word in {"no evidence", "not enough seeds"}:
-            yield (
-                f"To show a difference of {loaded.study.delta:g}, {comparison.arm} and {comparison.baseline} "
-                f"need about {needed:,} seeds; there are {n}."
-            )
+    few = [
+        comparison
+        for comparison in comparisons
+        if (comparison.seeds_for_delta or 0) > comparison.paired.n and not comparison.verdict.says
+    ]
+    if few:
+        each = ", ".join(f"{comparison.seeds_for_delta:,} ({comparison.arm})" for comparison in few)
+        yield (
+            f"To show a difference of {loaded.study.delta:g} to {few[0].baseline} takes about so many seeds: {each}; "
+            f"there are {few[0].paired.n}."
+        )
