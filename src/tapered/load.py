@@ -2,10 +2,13 @@
 
 import hashlib
 import importlib.util
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +17,8 @@ from tapered.study_file import Arm, Peaks, Study, suggest
 from tapered.workload import Workload
 from tapered.workloads import WORKLOADS
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+Made = tuple[Workload, str]
 BUILT_IN = ("bmi", "bmi-full")
 
 
@@ -97,39 +102,76 @@ def _read(path: str) -> tuple[str, Path]:
 
 
 def _workload(study: Study, folder: Path) -> tuple[Workload, str]:
-    if study.workload in WORKLOADS:
-        return _call(WORKLOADS[study.workload], study), "built in"
-    file, colon, name = study.workload.rpartition(":")
+    return workload_of(study.workload, study.workload_options, folder)
+
+
+def workload_of(text: str, options: Mapping[str, Any] = MappingProxyType({}), folder: Path = Path()) -> Made:
+    """A workload by its name, or by the file and name of one's own; and the hash of that file, or "built in".
+
+    Args:
+        text: "bmi", or "file.py:name".
+        options: What the function that makes it is called with.
+        folder: Where paths start.
+
+    Raises:
+        StudyFileError: If there is none, or it is no workload.
+
+    >>> workload_of("bmi", {"batch_size": 16})[0].batch_size
+    16
+    """
+    if text in WORKLOADS:
+        return _call(WORKLOADS[text], text, options), "built in"
+    file, colon, name = text.rpartition(":")
     if not colon:
-        raise StudyFileError(
-            f"workload={study.workload!r} is unknown; {suggest(study.workload, WORKLOADS)}, "
-            f'or "file.py:name" of your own'
-        )
+        raise StudyFileError(f'workload={text!r} is unknown; {suggest(text, WORKLOADS)}, or "file.py:name" of your own')
     path = folder / file
     if not path.is_file():
-        raise StudyFileError(f"workload={study.workload!r}: there is no file {path}; paths start at the study's folder")
+        raise StudyFileError(f"workload={text!r}: there is no file {path}; paths start at the study's folder")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise StudyFileError(f"workload={study.workload!r}: {path} is no Python file; expected one that ends in .py")
+        raise StudyFileError(f"workload={text!r}: {path} is no Python file; expected one that ends in .py")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise StudyFileError(f"workload={study.workload!r}: {path} raised {type(error).__name__}: {error}") from error
+        raise StudyFileError(f"workload={text!r}: {path} raised {type(error).__name__}: {error}") from error
     if not hasattr(module, name):
-        raise StudyFileError(f"workload={study.workload!r}: {path} defines no {name!r}; {suggest(name, vars(module))}")
-    return _call(getattr(module, name), study), hashlib.sha256(path.read_bytes()).hexdigest()
+        raise StudyFileError(f"workload={text!r}: {path} defines no {name!r}; {suggest(name, vars(module))}")
+    return _call(getattr(module, name), text, options), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _call(found: Any, study: Study) -> Workload:
+def _call(found: Any, text: str, options: Mapping[str, Any]) -> Workload:
     try:
-        workload = found if isinstance(found, Workload) else found(**study.workload_options)
+        workload = found if isinstance(found, Workload) else found(**options)
     except (TypeError, ValueError) as error:
-        raise StudyFileError(f"workload={study.workload!r} with {study.workload_options}: {error}") from error
+        raise StudyFileError(f"workload={text!r} with {dict(options)}: {error}") from error
     if not isinstance(workload, Workload):
         kind = type(workload).__name__
-        raise StudyFileError(f"workload={study.workload!r} is {kind}; expected a Workload, or a function of one")
+        raise StudyFileError(f"workload={text!r} is {kind}; expected a Workload, or a function of one")
     return workload
+
+
+def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any]) -> Arm:
+    """A fixed arm as a command line gives it.
+
+    Args:
+        rule: A rule's name.
+        lr: A number, or a schedule's text, in which `steps` stands for the run's steps.
+        options: The rule's structural choices.
+        hypers: Its other hypers, numbers or schedule texts.
+
+    Raises:
+        StudyFileError: If it is no arm, naming the field.
+
+    >>> arm_of("Adam", "1e-3", {}, {}).path(10, None).hypers["lr"][0]
+    np.float64(0.001)
+    """
+    rate = f"constant({lr})" if NUMBER.fullmatch(lr.strip()) else lr
+    fields = {"name": rule, "rule": rule, "lr": rate, "options": options, "hypers": hypers, "fixed": True}
+    try:
+        return Arm.model_validate(fields)
+    except ValidationError as error:
+        raise StudyFileError("; ".join(_explain(item) for item in error.errors())) from None
 
 
 def _explain(item: Any) -> str:
