@@ -61,7 +61,7 @@ class PlotData:
         sensitivity: The metric at the end over peaks, each tuned arm.
         schedules: The rate as applied over steps, each arm at its best peak; low = mean = high.
         differences: Paired gains, each compared arm.
-        trials: The expected best of k peaks over k, each tuned arm; low = mean = high.
+        trials: The median best of k peaks over k, each tuned arm; low = mean = high.
     """
 
     metric: str
@@ -85,7 +85,7 @@ def plot_data(result: StudyResult) -> PlotData:
         sensitivity=tuple(_sensitivity(arm, alpha) for arm in tuned),
         schedules=tuple(_line(arm.name, rate_path(result, arm)) for arm in result.arms),
         differences=tuple(_bars(comparison) for comparison in result.comparisons),
-        trials=tuple(_line(arm.name, [(found.k, found.expected) for found in arm.trials]) for arm in tuned),
+        trials=tuple(_line(arm.name, [(found.k, found.median) for found in arm.trials]) for arm in tuned),
     )
 
 

@@ -48,7 +48,7 @@ def figures(data: PlotData) -> dict[str, Figure]:
         ),
         "trials": (
             _lines(data.trials, order, markers=True),
-            _layout("peaks tried", f"expected best {end}", xaxis=_counts(data.trials), yaxis=_axis(data.trials)),
+            _layout("peaks tried", f"best {end}", xaxis=_counts(data.trials), yaxis=_axis(data.trials)),
         ),
     }
     return {name: {"data": traces, "layout": layout} for name, (traces, layout) in found.items()}
