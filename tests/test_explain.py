@@ -444,20 +444,20 @@ def test_the_question_bias_correction_does_not_decay():
     assert "The schedule is constant at 0.001 and decays nothing." in text
     assert "it tends to 1" in text
     assert "corrects the start, and does not decay the rate" in text
-    assert text.endswith("So nothing here lowers the rate with time.")
+    assert text.endswith("So nothing here falls with time by design; what else changed followed the gradients.")
     decayed = explain_run(bmi(), tabulate(rules.Adam(), 3000, lr=tapered.exponential_decay(0.15, 1, 0.9999)))
     text = paragraph(decayed)
     assert "The schedule falls from 0.15 at step 0 to 0.111 at step 2,999" in text
-    assert text.endswith("So what lowers the steps with time here is only the schedule.")
+    assert text.endswith("So by design only the schedule falls with time; what else changed followed the gradients.")
 
 
 def test_words_name_what_else_decays():
     def said(rule, **hypers):
         return paragraph(explain_run(quadratic(), tabulate(rule, 100, **hypers)))
 
-    assert "only the root of all past squares, which only grows" in said(rules.Adagrad(), lr=0.1)
-    assert "which only grows and lr_decay" in said(rules.Adagrad(), lr=0.1, lr_decay=0.1)
-    assert "a drop acts late" in said(
+    assert "only 1 / (the root of all past squares) falls" in said(rules.Adagrad(), lr=0.1)
+    assert "1 / (the root of all past squares) and lr_decay fall" in said(rules.Adagrad(), lr=0.1, lr_decay=0.1)
+    assert "earlier rates" in said(
         rules.SGD(momentum=True, rate_in_momentum=True), lr=schedules.linear(0.1, 0, steps=100), momentum=0.9
     )
     assert "nothing is divided by past gradients" in said(rules.SGD(), lr=0.1)

@@ -13,6 +13,7 @@ from tapered.explain.points import Point as Point
 from tapered.explain.points import Series as Series
 from tapered.explain.points import Split as Split
 from tapered.explain.points import TermPoint as TermPoint
+from tapered.explain.points import fields as fields
 from tapered.explain.points import split as split
 from tapered.explain.run import explain_row as explain_row
 from tapered.explain.run import explain_run as explain_run
@@ -29,6 +30,7 @@ __all__ = [
     "TermPoint",
     "explain_row",
     "explain_run",
+    "fields",
     "paragraph",
     "recording",
     "split",

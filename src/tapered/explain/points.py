@@ -9,7 +9,8 @@ A term of a rule's update is `-(rate * factor) * direction`; its length is a roo
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from tapered.explain.bounds import Bound
 from tapered.rules import Rule
@@ -203,3 +204,35 @@ class Explanation:
 
     series: tuple[Series, ...]
     diverged: int | None = None
+
+
+def fields(found: Explanation, since: int | None = None) -> dict[str, Any]:
+    """An explanation as plain values for JSON: what is not finite becomes None.
+
+    Args:
+        found: The explanation.
+        since: The reference step of the splits; see `Series.splits`.
+    """
+    series = [
+        {
+            "group": part.name,
+            "rule": str(part.rule),
+            "points": [asdict(point) | {"relative": point.relative} for point in part.points],
+            "splits": {term: [_split_fields(change) for _, change in part.splits(term, since)] for term in part.terms},
+        }
+        for part in found.series
+    ]
+    plain: dict[str, Any] = _plain({"diverged": found.diverged, "groups": series})
+    return plain
+
+
+def _split_fields(change: Split | None) -> dict[str, float] | None:
+    return None if change is None else asdict(change) | {"whole": change.whole}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -181,13 +181,15 @@ def _verdict(series: Series, name: str) -> str:
     fallen = ["the schedule"] if _falls(series) else []
     rule: Rule = series.rule
     if isinstance(rule, rules.Adagrad):
-        fallen.append("the root of all past squares, which only grows")
+        fallen.append("1 / (the root of all past squares)")
         if series.points[-1].term(name).factor < 1 - SMALL:
             fallen.append("lr_decay")
     if not fallen:
-        return "So nothing here lowers the rate with time"
+        return "So nothing here falls with time by design; what else changed followed the gradients"
     only = "only " if len(fallen) == 1 else ""
     late = ""
     if getattr(rule, "rate_in_momentum", False):
-        late = "; the buffer holds steps made at earlier rates, so a drop acts late"
-    return f"So what lowers the steps with time here is {only}{' and '.join(fallen)}{late}"
+        late = " (late: the buffer holds steps made at earlier rates)"
+    falls = "falls" if len(fallen) == 1 else "fall"
+    what = f"{only}{' and '.join(fallen)} {falls} with time{late}"
+    return f"So by design {what}; what else changed followed the gradients"

@@ -9,9 +9,9 @@ None of the rules has a proof; they read one noisy curve of a few steps. Where t
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,11 +58,12 @@ class Curve:
 
     @property
     def used(self) -> slice:
-        """What the rules read: up to the first loss that is not finite.
+        """What the rules read: up to the first loss that is not finite, or of rows the first one above the start.
 
-        Of a ramp, as fastai does, without the first tenth, where the average is young, and the last 5, where it diverges.
+        Of a ramp, as fastai does, without the first tenth, where the average is young, and the last 5 points.
         """
-        end = next((i for i, loss in enumerate(self.smoothed) if not math.isfinite(loss)), len(self.smoothed))
+        top = self.start + FLAT * abs(self.start) if self.kind == "rows" else math.inf
+        end = next((i for i, loss in enumerate(self.smoothed) if not loss <= top or loss == math.inf), len(self.rates))
         if self.kind == "rows":
             return slice(0, end)
         return slice(len(self.rates) // 10, max(min(end, len(self.rates) - 5), 0))
@@ -171,3 +172,18 @@ def minimum(rates: Sequence[float], losses: Sequence[float]) -> float | None:
     0.01
     """
     return rates[int(np.argmin(losses))] / 10
+
+
+def fields(curve: Curve) -> dict[str, Any]:
+    """A curve as plain values for JSON: what is not finite becomes None."""
+    lists = {"losses": curve.losses, "smoothed": curve.smoothed}
+    return {
+        "kind": curve.kind,
+        "steps": curve.steps,
+        "start": curve.start if math.isfinite(curve.start) else None,
+        "rates": list(curve.rates),
+        **{name: [v if math.isfinite(v) else None for v in values] for name, values in lists.items()},
+        "suggestions": [asdict(found) for found in curve.suggestions],
+        "disagreement": curve.disagreement,
+        "warnings": list(curve.warnings),
+    }

@@ -1,11 +1,9 @@
 """A block after which model, optimizer and generators are bitwise what they were, whatever happened in it."""
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -148,14 +146,4 @@ def _own(other: Any) -> list[Any]:
 
 
 def _generator(own: generators.Own) -> Undo:
-    if isinstance(own, torch.Generator):
-        state = own.get_state()
-        return lambda: own.set_state(state) and None
-    if isinstance(own, np.random.Generator):
-        bits = own.bit_generator.state
-        return lambda: setattr(own.bit_generator, "state", bits)
-    if isinstance(own, random.Random):
-        inner = own.getstate()
-        return lambda: own.setstate(inner)
-    legacy = own.get_state(legacy=False)
-    return lambda: own.set_state(legacy)
+    return generators.prepare("a generator", own, generators.state_of(own))
