@@ -1,0 +1,15 @@
+"""Schedules from other frameworks, and back, each with notes on what the other's curve does and what was kept.
+
+from_torch(scheduler).schedule, from_transformers("cosine", lr=3e-4, ...), from_keras(config), from_optax("..."),
+from_timm("cosine", lr=0.1, ...); to_lambda(schedule, lr), to_keras(schedule), to_optax(schedule)
+"""
+
+from tapered.convert.back import to_lambda as to_lambda
+from tapered.convert.back import to_optax as to_optax
+from tapered.convert.keras import from_keras as from_keras
+from tapered.convert.keras import to_keras as to_keras
+from tapered.convert.optax import from_optax as from_optax
+from tapered.convert.result import Conversion as Conversion
+from tapered.convert.timm import from_timm as from_timm
+from tapered.convert.torch import from_torch as from_torch
+from tapered.convert.transformers import from_transformers as from_transformers

@@ -1,0 +1,90 @@
+"""What a conversion returns: a schedule for each parameter group, and sentences on where the source's curve is odd."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tapered.schedules import Schedule, constant, piecewise_constant
+from tapered.schedules.checks import plain
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The schedules of the parameter groups, in order, and `notes`: what differs from the source, and what was kept.
+
+    Example:
+        >>> from tapered.convert import from_torch
+        >>> found = from_torch("CosineAnnealingLR(T_max=100, eta_min=1e-5)", lr=0.1)
+        >>> found.schedule
+        cosine_decay(0.1, decay_steps=100, end=1e-05)
+        >>> found.notes[0]
+        "torch's CosineAnnealingLR rises again from step 100 on; kept: its floor, held (exact=True keeps torch's)"
+    """
+
+    schedules: tuple[Schedule, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule that all groups share.
+
+        Raises:
+            ValueError: the groups have different ones.
+        """
+        if len(set(self.schedules)) > 1:
+            raise ValueError(
+                f"{len(self.schedules)} groups have different schedules, so there is no one schedule; "
+                f"take .schedules[0] to .schedules[{len(self.schedules) - 1}]"
+            )
+        return self.schedules[0]
+
+
+def conversion(schedules: Iterable[Schedule], notes: Iterable[str]) -> Conversion:
+    """A conversion whose notes are said once each."""
+    return Conversion(tuple(schedules), tuple(dict.fromkeys(notes)))
+
+
+def rates(lr: object, example: str) -> tuple[float, ...]:
+    """`lr` as a rate for each group: one number, or a sequence of them."""
+    values = lr if isinstance(lr, (list, tuple)) else (lr,)
+    try:
+        found = tuple(float(plain(value)) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        found = ()
+    if not found:
+        raise ValueError(
+            f"lr must be a finite number, or one for each group, got {lr!r:.80}; write for example {example}"
+        )
+    return found
+
+
+def scaled(factor: float, shape: Schedule) -> Schedule:
+    """factor * shape, without a factor of 1."""
+    return shape if factor == 1.0 else factor * shape
+
+
+def joined(pieces: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
+    """Each piece from its own step 0 on, the next from its boundary on; boundaries do not fall."""
+    found, start = None, 0
+    for piece, end in zip(pieces, [*boundaries, None], strict=True):
+        if end == start:
+            continue  # a piece of no steps
+        lasting = piece if end is None else bounded(piece, end - start)
+        found, start = lasting if found is None else found.then(lasting), end or 0
+    return pieces[-1] if found is None else found
+
+
+def bounded(piece: Schedule, steps: int) -> Schedule:
+    """The piece with a horizon of exactly so many steps."""
+    return piece if piece.horizon == steps else piece.until(steps)
+
+
+def switched(before: Schedule, after: Schedule, at: int) -> Schedule:
+    """`before` up to a step, then `after` as it is from that very step on, already along."""
+    first = piecewise_constant((at,), (1.0, 0.0), switch="at")
+    rest = piecewise_constant((at,), (0.0, 1.0), switch="at")
+    return before * first + after * rest
+
+
+def affine(low: float, high: float, shape: Schedule) -> Schedule:
+    """low + (high - low) * shape, also where high is the lower."""
+    return constant(low) + (high - low) * shape

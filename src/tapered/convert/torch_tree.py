@@ -1,0 +1,180 @@
+"""torch's schedulers, live, saved or as text, to one form: the constructor's name and arguments, and the base rates."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch.optim import lr_scheduler
+
+from tapered.convert.calls import Call
+from tapered.schedules.checks import suggestion
+
+LEAVES = (
+    "LambdaLR", "MultiplicativeLR", "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR", "PolynomialLR",
+    "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR",
+)  # fmt: skip
+COMPOSITES = ("SequentialLR", "ChainedScheduler")
+# A key that only this class's state has, in the order to look for them.
+KEYS = {
+    "_milestones": "SequentialLR", "_schedulers": "ChainedScheduler", "patience": "ReduceLROnPlateau",
+    "_schedule_phases": "OneCycleLR", "step_ratio": "CyclicLR", "T_0": "CosineAnnealingWarmRestarts",
+    "T_max": "CosineAnnealingLR", "power": "PolynomialLR", "start_factor": "LinearLR", "factor": "ConstantLR",
+    "milestones": "MultiStepLR", "step_size": "StepLR", "gamma": "ExponentialLR",
+}  # fmt: skip
+Groups = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A scheduler: its class, constructor arguments, the schedulers in it, and each group's base rate."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    children: tuple["Node", ...] = ()
+    bases: tuple[float, ...] = ()
+
+    @property
+    def leaves(self) -> tuple["Node", ...]:
+        """All that are no composites."""
+        return tuple(leaf for child in self.children for leaf in child.leaves) or (self,)
+
+    def based(self, bases: tuple[float, ...]) -> "Node":
+        """The same on other base rates, down to the leaves; where a leaf has its own, as CyclicLR does, those."""
+        own = self.arguments.get("base_lr") if self.name == "CyclicLR" else None
+        bases = bases if own is None else tuple(pick(own, group) for group in range(len(bases)))
+        return replace(self, children=tuple(child.based(bases) for child in self.children), bases=bases)
+
+
+def pick(value: Any, group: int) -> Any:
+    """A group's own value, where there is one for each."""
+    return value[group] if isinstance(value, (list, tuple)) else value
+
+
+def known(name: str) -> str:
+    """The name, or a refusal."""
+    if name == "ReduceLROnPlateau":
+        raise ValueError(
+            "ReduceLROnPlateau lowers the rate by the loss that it is shown, so it is no function of the step and "
+            "cannot be converted; take a decay, or keep the plateau rule beside a constant schedule"
+        )
+    if name not in LEAVES and name not in COMPOSITES:
+        near = suggestion(name, LEAVES + COMPOSITES)
+        raise ValueError(f"{name} is no scheduler of torch.optim.lr_scheduler{near}; schedules.from_function takes any")
+    return name
+
+
+def from_call(call: Call) -> Node:
+    """The scheduler that a constructor's call makes."""
+    parameters = dict(inspect.signature(getattr(lr_scheduler, known(call.name))).parameters)
+    for absent in ("optimizer", "last_epoch"):
+        parameters.pop(absent, None)
+    arguments = call.bound(inspect.Signature(list(parameters.values())))
+    inner = arguments.pop("schedulers", ())
+    if isinstance(inner, Call) or not all(isinstance(child, Call) for child in inner):
+        raise ValueError(f"{call.name} takes a list of schedulers, got {inner!r:.80}")
+    return Node(call.name, arguments, tuple(from_call(child) for child in inner))
+
+
+def from_live(scheduler: Any) -> Node:
+    """A live scheduler."""
+    kind = type(scheduler)
+    if kind.__module__ != lr_scheduler.__name__:
+        raise ValueError(
+            f"{kind.__name__} is no scheduler of torch.optim.lr_scheduler; schedules.from_function takes any"
+        )
+    return _read(known(kind.__name__), vars(scheduler), scheduler.optimizer.param_groups)
+
+
+def from_state(state: Mapping[str, Any], name: str | None, groups: Groups | None) -> Node:
+    """A scheduler's state dict; the class is told from its keys unless named."""
+    found = name or next((kind for key, kind in KEYS.items() if key in state), None)
+    if found is None and "lr_lambdas" in state:
+        found = "LambdaLR"  # or MultiplicativeLR: refused alike below
+    if found is None:
+        raise ValueError(f"no torch scheduler has such a state dict, with the keys {', '.join(map(str, state)):.200}")
+    if known(found) in ("LambdaLR", "MultiplicativeLR"):
+        raise ValueError(f"the state dict of a {found} does not hold its function; convert the live scheduler")
+    try:
+        return _read(found, state, groups)
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"a {found}'s state dict should have {error}; is it another class's? give name=") from None
+
+
+def _read(name: str, given: Mapping[str, Any], groups: Groups | None) -> Node:
+    if name in COMPOSITES:
+        children = tuple(_child(child, groups) for child in given["_schedulers"])
+        arguments = {"milestones": tuple(given["_milestones"])} if name == "SequentialLR" else {}
+        return Node(name, arguments, children, children[0].bases)
+    bases = tuple(float(base) for base in given["base_lrs"])
+    match name:
+        case "LambdaLR" | "MultiplicativeLR":
+            arguments = {"lr_lambda": tuple(given["lr_lambdas"])}
+        case "MultiStepLR":
+            arguments = {"milestones": tuple(given["milestones"].elements()), "gamma": given["gamma"]}
+        case "CyclicLR":
+            arguments = _cyclic(given, bases)
+        case "OneCycleLR":
+            arguments = _one_cycle(given, bases, groups)
+        case _:
+            names = [of for of in inspect.signature(getattr(lr_scheduler, name)).parameters if of in given]
+            arguments = {of: given[of] for of in names if of not in ("optimizer", "last_epoch")}
+    return Node(name, arguments, (), bases)
+
+
+def _child(child: Any, groups: Groups | None) -> Node:
+    return from_state(child, None, groups) if isinstance(child, Mapping) else from_live(child)
+
+
+def _near(steps: float) -> float:
+    """A number of steps that torch keeps as a fraction, back to the whole one that it was."""
+    return round(steps) if abs(steps - round(steps)) < 1e-9 * steps else steps
+
+
+def _cyclic(given: Mapping[str, Any], bases: tuple[float, ...]) -> dict[str, Any]:
+    up = _near(given["total_size"] * given["step_ratio"])
+    return {
+        "base_lr": bases,
+        "max_lr": tuple(float(rate) for rate in given["max_lrs"]),
+        "step_size_up": up,
+        "step_size_down": _near(given["total_size"] - up),
+        "cycle_momentum": given["cycle_momentum"],
+        "scale_fn": given["_scale_fn_custom"],
+        **{name: given[name] for name in ("mode", "gamma", "scale_mode")},
+    }
+
+
+def _one_cycle(given: Mapping[str, Any], bases: tuple[float, ...], groups: Groups | None) -> dict[str, Any]:
+    if groups is None or not all({"max_lr", "min_lr"} <= set(group) for group in groups[: len(bases)]):
+        raise ValueError(
+            "a OneCycleLR's state dict does not hold its max_lr and min_lr, the optimizer's groups do; "
+            'give groups=optimizer.state_dict()["param_groups"]'
+        )
+    phases, total = given["_schedule_phases"], given["total_steps"]
+    tops = tuple(float(group["max_lr"]) for group in groups[: len(bases)])
+    lows = tuple(float(group["min_lr"]) for group in groups[: len(bases)])
+    return {
+        "max_lr": tops,
+        "total_steps": total,
+        "pct_start": (phases[0]["end_step"] + 1) / total,
+        "anneal_strategy": given["_anneal_func_type"],
+        "div_factor": tuple(top / base for top, base in zip(tops, bases, strict=True)),
+        "final_div_factor": tuple(base / low for base, low in zip(bases, lows, strict=True)),
+        "three_phase": len(phases) == 3,
+        "cycle_momentum": given["cycle_momentum"],
+    }
+
+
+def constructed(node: Node, optimizer: torch.optim.Optimizer, group: int) -> lr_scheduler.LRScheduler:
+    """torch's own scheduler, built anew on an optimizer of one group, which stands for `group`."""
+    arguments = {
+        name: pick(value, group) if name != "milestones" else list(value) for name, value in node.arguments.items()
+    }
+    if node.children:
+        inner = [constructed(child, optimizer, group) for child in node.children]
+        if node.name == "ChainedScheduler":
+            return lr_scheduler.ChainedScheduler(inner)
+        return lr_scheduler.SequentialLR(optimizer, inner, arguments["milestones"])
+    made: lr_scheduler.LRScheduler = getattr(lr_scheduler, node.name)(optimizer, **arguments)
+    return made
