@@ -34,13 +34,13 @@ class Clock:
 
     def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan, step: int | None) -> None:
         self.optimizer = optimizer
-        self.step = 0
         self.report = ""
         self.bases: list[Bases] = []
         self._plan = plan
         self._slots: list[Slot] = []
         self._applied = self._initialises = False
         self._loads = Loads(self, step)
+        self.step = self._loads.first()
         plan.check(self.groups)
         self._join()
         self._loads.begin()
@@ -102,6 +102,7 @@ class Clock:
             >>> optimizer.param_groups[0]["lr"]
             0.01
         """
+        self.regroup()
         plan = Plan(hypers, groups or {})
         plan.check(self.groups)
         reload = Reload("replace", counted)
@@ -126,6 +127,7 @@ class Clock:
         Raises:
             ValueError: no schedule ends later than now, or the horizon is no later one.
         """
+        self.regroup()
         end = ending_last(schedule for found in self.schedules for schedule in found.values())
         if end is None:
             raise ValueError(f"got horizon={horizon}, but no schedule here ends: {self!r}")
@@ -241,8 +243,7 @@ class Clock:
             return None
         if "step" in optimizer.__dict__:
             alone(optimizer)
-        if len(groups) != len(self.bases):
-            self._regroup()
+        self.regroup()
         self._loads.settle()
         values = []
         for slot in self._slots:
@@ -278,7 +279,10 @@ class Clock:
 
         return watched
 
-    def _regroup(self) -> None:
+    def regroup(self) -> None:
+        """Take in groups that were added."""
+        if len(self.groups) == len(self.bases):
+            return
         if len(self.groups) < len(self.bases):
             raise ValueError(
                 f"got {len(self.groups)} groups at step {self.step}, of {len(self.bases)} that the clock wrote before; "

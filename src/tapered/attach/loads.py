@@ -41,15 +41,21 @@ class Loads:
         self._doubt = ""  # why the next step is refused
         self._loaded = False  # the clock's own state or schedules were set since the last update
         self._change: tuple[str, Rates] | None = None  # why there is something to report, and the rates before
-        self._found: list[Any] = []
+        self._found: list[dict[str, Any]] = []
         self._rates: dict[tuple[int, str], float] = {}
 
-    def begin(self) -> None:
+    def first(self) -> int:
         """Where the count starts: at what was said, at what an already loaded optimizer carries, or at 0."""
-        clock, carried = self.clock, [group.pop(KEY, None) for group in self.clock.groups]
-        self.made = counted(clock.optimizer)
         if self._said_step is not None:
-            clock.step = self.made = whole(self._said_step)
+            return whole(self._said_step)
+        return max((taken(dict(group))["step"] for group in self.clock.groups if KEY in group), default=0)
+
+    def begin(self) -> None:
+        """Compare with what an already loaded optimizer carries, and take it out of its groups."""
+        carried = [taken(group) for group in self.clock.groups]
+        self.made = counted(self.clock.optimizer)
+        if self._said_step is not None:
+            self.made = self.clock.step
         elif any(carried):
             self._arrive(carried)
 
@@ -79,6 +85,7 @@ class Loads:
     def load(self, state: Mapping[str, Any], reload: Reload) -> None:
         """A clock's state; see `Clock.load_state_dict`."""
         clock = self.clock
+        clock.regroup()
         step, groups = checked(state)
         if len(groups) != len(clock.groups):
             raise ValueError(
@@ -152,7 +159,9 @@ class Loads:
         clock = self.clock
         known = range(len(clock.bases))
         groups = [
-            {**group, KEY: {"step": clock.step, **self.carried(i)}} if i in known else group
+            {**group, KEY: {"step": clock.step, "counted": counted(clock.optimizer), **self.carried(i)}}
+            if i in known
+            else group
             for i, group in enumerate(state["param_groups"])
         ]
         return {**state, "param_groups": groups}
@@ -162,8 +171,9 @@ class Loads:
         if not isinstance(state.get("param_groups"), list):
             return None  # torch says what is wrong
         clock = self.clock
+        clock.regroup()
         groups = [dict(group) for group in state["param_groups"]]
-        self._found = [group.pop(KEY, None) for group in groups]
+        self._found = [taken(group) for group in groups]
         self._rates = {}
         for index, (group, own) in enumerate(zip(groups, clock.groups, strict=False)):
             known, saved = places(own), places(group)
@@ -201,22 +211,24 @@ class Loads:
                 return True
         return False
 
-    def _arrive(self, carried: list[Any]) -> None:
+    def _arrive(self, carried: list[dict[str, Any]]) -> None:
         """The state that was loaded has been under a clock: at which step, and by which schedules."""
         clock = self.clock
-        steps = {whole(found["step"]) for found in carried if found}
+        steps = {found["step"] for found in carried if found}
         if len(steps) != 1:
             self._doubt = f"the groups of the loaded state stand at different steps, {sorted(steps)}; it is damaged"
             return
         self.made, own = steps.pop(), counted(clock.optimizer)
-        if own is not None and own > self.made:
+        then = next(found.get("counted") for found in carried if found)
+        if own != then:
             self._doubt = (
-                f"the clock was left at step {self.made}, but the optimizer's state went on to {own} without it"
+                f"the clock was left at step {self.made}, where the optimizer's state counted {then} updates; it "
+                f"counts {own} now, so it went on without the clock; say where the schedule stands: attach(..., step=n)"
             )
         if self._loaded:
             return  # the clock was set on purpose; the next step compares the counts
         clock.step = self.made
-        saved = [(found or {}).get("schedules", {}) for found in carried]
+        saved = [found.get("schedules", {}) for found in carried]
         here = [{name: str(schedule) for name, schedule in found.items()} for found in clock.schedules]
         for index, (theirs, ours) in enumerate(zip(saved, here, strict=False)):
             for name in sorted({*theirs, *ours}):
@@ -228,8 +240,23 @@ class Loads:
                     )
                     return
         for base, found in zip(clock.bases, carried, strict=False):
-            base.update((found or {}).get("base", {}))
+            base.update(found.get("base", {}))
         self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
+
+
+def taken(group: dict[str, Any]) -> dict[str, Any]:
+    """What a saved group says of its clock, taken out of it; {} where it says nothing.
+
+    Raises:
+        TypeError, ValueError: it is damaged.
+    """
+    found = group.pop(KEY, None)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping) or not {"step", "schedules", "base"} <= found.keys():
+        raise ValueError(f"got {found!r} for `{KEY}` of a saved group; expected step, schedules and base")
+    whole(found["step"])
+    return dict(found)
 
 
 def counted(optimizer: torch.optim.Optimizer) -> int | None:

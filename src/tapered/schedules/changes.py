@@ -32,7 +32,7 @@ class stretched(_Method):
 
     _example: ClassVar[str] = "schedule.stretched(600, horizon=2000)"
     at: Index = REQUIRED
-    horizon: Steps = REQUIRED  # type: ignore[assignment]  # a field here, a property elsewhere
+    horizon: Steps = REQUIRED  # a field here, a property elsewhere
 
     def _check(self) -> None:
         end = self.schedule.horizon
