@@ -9,8 +9,7 @@ import time
 import pytest
 import torch
 
-from tapered import cli, modes
-from tapered import study as studies
+from tapered import cli, modes, verify
 from tapered.cli import main
 from tapered.runs import bundle_from_text
 from tapered.train import Mode
@@ -289,8 +288,8 @@ def test_verification_is_printed_and_decides_the_exit_code(file, capsys, monkeyp
     assert main(["study", file, "--store", "s", "--verify"]) == 0
     said = "Verified: 8 of 16 runs trained again from scratch, max |difference| = 0 over"
     assert said in " ".join(capsys.readouterr().out.split())
-    advance = studies.advance
-    monkeypatch.setattr(studies, "advance", lambda w, r, p, n, **k: advance(w, r, p, n - 1, **k))
+    advance = verify.advance
+    monkeypatch.setattr(verify, "advance", lambda w, r, p, n, **k: advance(w, r, p, n - 1, **k))
     assert main(["study", file, "--store", "s", "--verify", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["verified"]["max_difference"] > 0
 

@@ -360,7 +360,7 @@ def test_equal_arms_are_no_evidence(tmp_path):
     assert result.comparisons[0].verdict.word == "no evidence"
     assert result.comparisons[0].paired.ties == 8
     assert result.comparisons[0].p == 1.0
-    assert ": the two are equal at all 8 seeds, 0 of 8 seeds better, p = 1;" in result.sentence
+    assert ": on 8 fresh seeds the two are equal at all 8 seeds, 0 of 8 seeds better, p = 1;" in result.sentence
 
 
 def test_decay_helps_on_the_noisy_quadratic(tmp_path):

@@ -102,6 +102,12 @@ class Range(Strict):
             raise ValueError(f"low={self.low:g} is on no log scale; try a low above 0, or log = false")
         return self
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Its values on a grid, lowest first."""
+        between = np.geomspace if self.log else np.linspace
+        return tuple(float(f"{value:.6g}") for value in between(self.low, self.high, self.count))
+
 
 class Arm(Strict):
     """A rule and its schedules.

@@ -16,9 +16,11 @@ from tapered.terminal import DONE, FAILED, INTERRUPTED, REFUSED, USAGE
 # each is a function in a file of its own, imported when it is asked for
 VERBS = {
     "study": "Run a study, or go on with it, and print its verdict.",
+    "tune": "Search the peak and the schedule of every arm, as many trials each, and print the verdict.",
     "explain": "Show what a run's steps are made of: schedule, bias correction, direction.",
     "range-test": "Try a log grid of rates for a few steps, and show what the usual rules suggest.",
     "schedule": "Show a schedule: values around its boundaries, and a plot.",
+    "convert": "Write another framework's schedule as one of tapered's, or the way back.",
 }
 
 app = App(

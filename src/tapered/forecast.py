@@ -8,8 +8,11 @@ from tapered.grow import row_bytes
 from tapered.load import Loaded
 from tapered.modes import Timed
 from tapered.result import Cost
+from tapered.rounds import rounds
 from tapered.rules import Rule
-from tapered.study import bundle_rows, cost_of, forest_of, threads, timed_mode
+from tapered.stats import counted
+from tapered.study import bundle_rows, cost_of, threads, timed_mode
+from tapered.study_file import Study
 from tapered.train import evaluate, start
 
 
@@ -35,12 +38,12 @@ class Forecast:
 
 
 def forecast(loaded: Loaded) -> Forecast:
-    """Plan a study and time a few of its steps; nothing is kept.
+    """Plan a study's first round and time a few of its steps; nothing is kept.
 
     Raises:
         RuntimeError: Whatever its model, loss or data raise.
     """
-    forest = forest_of(loaded)
+    forest = next(rounds(loaded, dict)).forest
     with threads(loaded):
         found = {rule: timed_mode(forest, rule) for rule in forest.rules}
         seconds = sum(_seconds(forest, rule, timed) for rule, timed in found.items())
@@ -54,10 +57,32 @@ def forecast(loaded: Loaded) -> Forecast:
         runs=len(forest.tasks),
         trees=len(forest.plan.trees),
         bundles=len(bundles),
-        cost=cost_of(forest, {repr(rule): timed.mode for rule, timed in found.items()}),
+        cost=cost_of([forest], {repr(rule): timed.mode for rule, timed in found.items()}),
         memory=max(bytes_of[rule] * len(bundle.keys) for rule, bundle in bundles),
         seconds=seconds,
     )
+
+
+def may_add(study: Study) -> list[str]:
+    """What later rounds may add to the runs of the first, or take from them, a sentence each."""
+    tuned, found = sum(not arm.fixed for arm in study.arms), []
+    if study.tune is not None and study.tune.trials > study.tune.batch:
+        left = tuned * study.seeds * (study.tune.trials - study.tune.batch)
+        found.append(f"This is the first of several batches: {counted(left, 'run')} follow, as the sampler asks.")
+    if study.prune is not None:
+        found.append("Pruning leaves some of these runs before their end.")
+    if study.most_added:
+        each = counted(tuned * study.seeds, "run")
+        found.append(
+            f"The grid may be extended by up to {counted(study.most_added, 'peak')}, {each} each, until every best "
+            f"peak is inside."
+        )
+    if study.fresh_seeds:
+        fresh = counted(len(study.fresh_seeds), "fresh seed")
+        found.append(
+            f"At the end {fresh} of each tuned arm's best peak: {counted(tuned * len(study.fresh_seeds), 'run')}."
+        )
+    return found
 
 
 def _seconds(forest: Forest, rule: Rule, timed: Timed) -> float:

@@ -7,7 +7,7 @@
 A bundle is a set of whole trees of one rule, whose rows advance together from event to event.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -94,8 +94,16 @@ class Forest:
         return self.tasks[self.place[branch.keys[0]]].path
 
     def rule(self, bundle: Bundle) -> Rule:
-        """The rule of a bundle."""
-        return self.tasks[self.place[bundle.keys[0]]].rule
+        """The rule of a bundle of this forest."""
+        return next(self.tasks[self.place[key]].rule for key in bundle.keys if key in self.place)
+
+    def holds(self, bundle: Bundle) -> bool:
+        """Whether some of a bundle's runs are in this forest."""
+        return any(key in self.place for key in bundle.keys)
+
+    def without(self, keys: Collection[str]) -> "Forest":
+        """The forest of the other runs: where these were pruned, no row forks for them any more."""
+        return replace(self, tasks=tuple(task for task in self.tasks if task.run.key not in keys))
 
     def first_event(self, branches: Sequence[Branch]) -> int:
         """The first step at which one of the branches is evaluated, forks or ends."""
@@ -140,8 +148,8 @@ class Forest:
         roots = (self.plan.segments[tree[0]] for tree in trees)
         return Bundle(tuple(Branch(tuple(self.tasks[i].run for i in root.runs)) for root in roots))
 
-    def done(self, branches: Sequence[Branch]) -> int:
-        """Updates made by the branches and by the segments that they came through, each once."""
-        steps = {run: branch.step for branch in branches for run in self._segment(branch)}
-        reached = ((segment, max(steps.get(run, 0) for run in segment.runs)) for segment in self.plan.segments)
+    def updates(self, steps: Mapping[str, int]) -> int:
+        """Updates behind runs that are at these steps, each once; runs that are not named are at 0."""
+        at = [steps.get(task.run.key, 0) for task in self.tasks]
+        reached = ((segment, max(at[run] for run in segment.runs)) for segment in self.plan.segments)
         return sum(max(0, min(step, segment.stop) - segment.start) for segment, step in reached)

@@ -38,16 +38,24 @@ class Grower:
         mode: How the rows are trained.
         progress: Called with the number of updates made since the last call.
         stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
+        until: The evaluation mark to train to; by default the last.
     """
 
     def __init__(
-        self, forest: Forest, store: Store, mode: Mode, progress: Callable[[int], None], stop: Callable[[], bool]
+        self,
+        forest: Forest,
+        store: Store,
+        mode: Mode,
+        progress: Callable[[int], None],
+        stop: Callable[[], bool],
+        until: int | None = None,
     ) -> None:
         self.forest, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
+        self.until = forest.marks[-1] if until is None else until
         self.saved = time.monotonic()
 
     def grow(self, bundle: Bundle) -> list[Bundle]:
-        """Train a bundle to its end or to a stop; where memory runs out, return its halves, kept in its place.
+        """Train a bundle to the mark or to a stop; where memory runs out, return its halves, kept in its place.
 
         Raises:
             RunError: If a model, loss or dataset raises.
@@ -60,7 +68,7 @@ class Grower:
                 return self._halves(bundle, rows)
             forked = len(found[0].live) > len(bundle.live)
             bundle, rows, go_on = *found, self._next
-            if bundle.finished or self.stop():
+            if bundle.reached(self.until) or self.stop():
                 break
             self._save(bundle, rows, FORK_SECONDS if forked else SAVE_SECONDS)
         self._save(bundle, rows, 0.0)

@@ -1,13 +1,13 @@
 """The ledger: an Optuna study in an SQLite file, so that ``optuna-dashboard sqlite:///ledger.db`` shows the runs.
 
 A finished run is a complete trial with parameters arm, peak and seed; its intermediate values are the validation
-curve. A diverged run is a failed trial, with the user attribute "result" saying where.
+curve. A diverged run is a failed trial, a pruned one a pruned trial; the user attribute "result" says where.
 """
 
 import json
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,13 +123,13 @@ class Ledger:
         for i, run in enumerate(runs):
             trial = {"trial_id": first + i}
             failed = run.diverged is not None or not isfinite(run.value)
-            state = states.FAIL if failed else states.COMPLETE
+            state = states.PRUNED if run.pruned is not None else states.FAIL if failed else states.COMPLETE
             times = {"datetime_start": now, "datetime_complete": now}
             trials.append({**trial, **times, "number": number + i, "study_id": self._study, "state": state})
             if not failed:
                 values.append({**trial, "objective": 0, **_number("value", run.value, models.TrialValueModel)})
             params += [{**trial, **param} for param in _params(run, distributions)]
-            said = {"key": run.key, "result": f"diverged at step {run.step}" if failed else "finished"}
+            said = {"key": run.key, "result": _result(run)}
             attributes += [{**trial, "key": key, "value_json": json.dumps(value)} for key, value in said.items()]
             points += [
                 {**trial, "step": step, **_number("intermediate_value", p[metric], models.TrialIntermediateValueModel)}
@@ -153,6 +153,12 @@ class Ledger:
         if space.peaks:
             found["peak"] = kinds.FloatDistribution(min(space.peaks), max(space.peaks), log=True)
         return {name: (kind, kinds.distribution_to_json(kind)) for name, kind in found.items()}
+
+
+def _result(run: Run) -> str:
+    if run.pruned is not None:
+        return f"pruned at step {run.pruned}"
+    return "finished" if isfinite(run.value) else f"diverged at step {run.step}"
 
 
 def _params(run: Run, distributions: dict[str, tuple[Any, str]]) -> Iterator[dict[str, Any]]:
@@ -205,3 +211,68 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             optuna.logging.set_verbosity(before)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What one number of a trial may be.
+
+    Args:
+        low: The least.
+        high: The most.
+        log: Whether it is searched on a log scale.
+        points: Its values on a grid.
+    """
+
+    low: float
+    high: float
+    log: bool
+    points: Sequence[float]
+
+
+class Search:
+    """Trials as one of Optuna's samplers asks for them, a batch at a time; the same for the same seed.
+
+    Args:
+        axes: The numbers of a trial.
+        sampler: "tpe", "random", "cmaes" or "grid".
+        seed: What its draws follow.
+
+    >>> search = Search({"peak": Axis(1e-3, 1.0, True, (0.001, 0.1))}, "grid", seed=0)
+    >>> sorted(trial["peak"] for trial in search.ask(2))
+    [0.001, 0.1]
+    """
+
+    def __init__(self, axes: Mapping[str, Axis], sampler: str, seed: int) -> None:
+        self._axes, self._grid = axes, sampler == "grid"
+        with _quiet():
+            import optuna  # noqa: PLC0415 - as above
+
+            kinds, floats = optuna.samplers, optuna.distributions.FloatDistribution
+            made: dict[str, Callable[[], Any]] = {
+                "tpe": lambda: kinds.TPESampler(seed=seed, multivariate=True, constant_liar=True),
+                "random": lambda: kinds.RandomSampler(seed=seed),
+                "cmaes": lambda: kinds.CmaEsSampler(seed=seed),
+                "grid": lambda: kinds.GridSampler({name: list(axis.points) for name, axis in axes.items()}, seed=seed),
+            }
+            self._study = optuna.create_study(sampler=made[sampler]())
+            # a grid's last point, rounded, may stand outside by its seventh digit
+            self._distributions: dict[str, Any] = {
+                name: floats(min(axis.low, *axis.points), max(axis.high, *axis.points), log=axis.log)
+                for name, axis in axes.items()
+            }
+        self._asked: list[Any] = []
+
+    def ask(self, count: int) -> list[dict[str, float]]:
+        """The next trials, asked while none of them is known."""
+        with _quiet():
+            self._asked = [self._study.ask(self._distributions) for _ in range(count)]
+        return [dict(trial.params) for trial in self._asked]
+
+    def tell(self, values: Sequence[float]) -> None:
+        """The values of the trials that were last asked for; lower is better."""
+        if self._grid:  # values change nothing there, and Optuna ends an exhausted grid by an error
+            return
+        with _quiet():
+            for trial, value in zip(self._asked, values, strict=True):
+                self._study.tell(trial, value)

@@ -35,21 +35,32 @@ class Loaded:
         workload: What it trains.
         steps: Updates each run makes.
         source: Hash of the workload's own file; "built in" for tapered's.
+        whole: Whether every run is trained to its end, and pruning only says what it would have done.
     """
 
     study: Study
     workload: Workload
     steps: int
     source: str
+    whole: bool = False
 
 
-def load(path: str, *, seeds: int | None = None, steps: int | None = None) -> Loaded:
+def load(
+    path: str,
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    tune: Mapping[str, Any] | None = None,
+    whole: bool = False,
+) -> Loaded:
     """Read a study file, or a built-in study by its name, and build its workload.
 
     Args:
         path: A built-in study's name ("bmi", "bmi-full"), or a path that ends in .toml.
         seeds: Replaces the file's seeds.
         steps: Replaces the file's steps or epochs.
+        tune: Fields of the file's `tune` to replace; those that are None stay.
+        whole: Train every run to its end, also where the file prunes.
 
     Raises:
         StudyFileError: If the file or its workload cannot be read as stated.
@@ -67,27 +78,41 @@ def load(path: str, *, seeds: int | None = None, steps: int | None = None) -> Lo
     if steps is not None:
         fields["steps"] = steps
         fields.pop("epochs", None)
+    if tune is not None:
+        fields["tune"] = fields.get("tune", {}) | {name: value for name, value in tune.items() if value is not None}
     try:
         study = Study.model_validate(fields)
     except ValidationError as error:
         raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
-    return _resolve(study, folder)
+    if whole and study.prune is None:
+        raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
+    return _resolve(study, folder, whole=whole)
 
 
-def _resolve(study: Study, folder: Path) -> Loaded:
+def _resolve(study: Study, folder: Path, *, whole: bool) -> Loaded:
     workload, source = _workload(study, folder)
     if study.metric != "loss" and study.metric not in workload.metrics:
         names = ["loss", *workload.metrics]
         hint = suggest(study.metric, names)
         raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
     steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
-    for arm in study.arms:
+    for arm in map(_cornered, study.arms):
         for peak in study.peaks_of(arm):
             try:
                 arm.path(steps, peak)
             except ValueError as error:
                 raise StudyFileError(str(error)) from error
-    return Loaded(study, workload, steps, source)
+    return Loaded(study, workload, steps, source, whole)
+
+
+def _cornered(arm: Arm) -> Arm:
+    """An arm that is searched at the ends of its space, so that a text that does not fit is found before."""
+    if not arm.space or arm.trials:
+        return arm
+    ends = ({name: getattr(found, end) for name, found in arm.space.items()} for end in ("low", "high"))
+    return arm.model_copy(
+        update={"trials": tuple({**end, "peak": peak} for end, peak in zip(ends, (1, 2), strict=True))}
+    )
 
 
 def _read(path: str) -> tuple[str, Path]:

@@ -6,7 +6,7 @@ Run: an arm, a peak, a seed     Branch: runs that are one row so far     Bundle:
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 from tapered.rules import Rule
 from tapered.train import Rows
 
+PLANNED = ("key", "arm", "peak", "seed", "steps", "probe")
 Curve = tuple[tuple[int, Mapping[str, float]], ...]
 
 
@@ -37,6 +38,7 @@ class Run:
         diverged: The step whose loss was not finite, else None.
         value: The study's metric at the last evaluation; NaN where the run diverged, was pruned or is not finished.
         pruned: The step at which pruning stopped it, else None; its curve ends there, and its steps count.
+        probe: Whether it only ranks its schedule at a rung, by a short cooldown from there.
     """
 
     key: str
@@ -50,6 +52,7 @@ class Run:
     diverged: int | None = None
     value: float = float("nan")
     pruned: int | None = None
+    probe: bool = False
 
     @property
     def finished(self) -> bool:
@@ -134,6 +137,24 @@ class Bundle:
         """Whether all its runs are finished."""
         return all(branch.finished for branch in self.branches)
 
+    def reached(self, step: int) -> bool:
+        """Whether all its runs are finished, or have made so many updates."""
+        return all(branch.finished or branch.step >= step for branch in self.branches)
+
+    def pruned(self, keys: Collection[str], step: int) -> tuple["Bundle", list[int]]:
+        """The bundle without these runs' rows, they being pruned at ``step``, and the places of the rows that stay.
+
+        A row goes on as long as one run below it does.
+        """
+        lost, live, places = list(self.lost), [], []
+        for place, branch in enumerate(self.live):
+            out = tuple(run for run in branch.runs if run.key in keys)
+            on = tuple(run for run in branch.runs if run.key not in keys)
+            lost += [replace(branch, runs=out, pruned=step)] if out else []
+            live += [replace(branch, runs=on)] if on else []
+            places += [place] if on else []
+        return Bundle((*lost, *live)), places
+
 
 def run_key(facts: Mapping[str, Any]) -> str:
     """Twenty hex digits of the SHA-256 of the facts as sorted JSON.
@@ -172,7 +193,7 @@ def bundle_to_text(bundle: Bundle, state: str | None, digest: str) -> str:
 
 def _branch_fields(branch: Branch) -> dict[str, Any]:
     return {
-        "runs": [{name: getattr(run, name) for name in ("key", "arm", "peak", "seed", "steps")} for run in branch.runs],
+        "runs": [{name: getattr(run, name) for name in PLANNED} for run in branch.runs],
         "step": branch.step,
         "diverged": branch.diverged,
         "pruned": branch.pruned,

@@ -63,7 +63,7 @@ class Store:
             self._bundles = self._read()
             self.modes = _read_modes(folder / "modes.json")
             self._ledger = Ledger(folder / "ledger.db", space)
-            self._ledger.add([run for run in self.runs() if run.finished])
+            self._ledger.add([run for run in self.runs() if run.finished and not run.probe])
         except BaseException:
             self._release()
             raise
@@ -131,7 +131,7 @@ class Store:
             self._put(bundle, rows)
         self._bundles[bundle.name] = bundle
         ended = [branch for branch in bundle.branches if branch.finished]
-        self._ledger.add([run for branch in ended for run in branch.results(self._metric)])
+        self._ledger.add([run for branch in ended for run in branch.results(self._metric) if not run.probe])
 
     @contextmanager
     def _taking(self, what: str) -> Iterator[None]:

@@ -1,120 +1,45 @@
 """A study run: every arm at every peak and every seed, each once, whatever interrupts.
 
-forest_of(loaded) ─► bundles ─► train_runs(loaded, store) ─► finished runs ─► conclude ─► StudyResult
-                        ▲              │                                  ╰─► verify: a sample from scratch
-                        ╰──── store ◄──╯   finished bundles are read, begun ones go on where they stood
+rounds(loaded) ─► forest ─► bundles ─► train_runs(loaded, store) ─► finished runs ─► conclude ─► StudyResult
+   ▲                           ▲              │                                  ╰─► verify: a sample from scratch
+   ╰── what is finished ───────┴── store ◄────╯   finished bundles are read, begun ones go on where they stood
 """
 
-import platform
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib import metadata
-from math import isnan
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from tapered import modes
-from tapered.forest import Forest, Task
-from tapered.grow import Grower, most_rows
+from tapered import modes, prune
+from tapered.conclude import conclude, cost_of
+from tapered.forest import Forest
+from tapered.grow import Grower, is_out_of_memory, most_rows
 from tapered.ledger import Space
 from tapered.load import Loaded
-from tapered.result import Cost, StudyResult, analyse, best_runs
+from tapered.rounds import Round, finished_rounds, rounds
 from tapered.rules import Rule
-from tapered.runs import Branch, Run, rows_to_tensors, run_key
+from tapered.runs import Run
 from tapered.store import Store
-from tapered.study_file import Arm, to_toml
-from tapered.train import Mode, Rows, advance, evaluate, start
+from tapered.study_file import to_toml
+from tapered.tasks import default_folder, environment, evaluation_steps, forest_of, frozen_facts, threads
+from tapered.train import LOOP, Mode, advance, start, tabulate
+from tapered.verify import Verified, verify
 
-SAMPLE = 8
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A sample of runs, trained again from scratch, each by itself in its own row.
-
-    Args:
-        runs: How many.
-        of: Out of how many.
-        difference: The largest |difference| over parameters, buffers and rule state; infinite where one diverged at
-            another step.
-    """
-
-    runs: int
-    of: int
-    difference: float
-
-
-def environment() -> dict[str, str]:
-    """Versions and machine, as a report states them."""
-    names = ("tapered", "torch", "numpy", "scipy", "optuna")
-    return {name: _version(name) for name in names} | {
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def frozen_facts(loaded: Loaded) -> dict[str, str]:
-    """What every number of the study depends on, field -> text."""
-    study = loaded.study.model_dump(mode="json", exclude_none=True, exclude={"arms"})
-    facts = {f"study.{name}": str(value) for name, value in study.items()}
-    for i, arm in enumerate(loaded.study.arms):
-        fields = arm.model_dump(mode="json", exclude_none=True)
-        facts |= {f"study.arms.{i}.{name}": str(value) for name, value in fields.items()}
-    return facts | {"results": "bundles of rows"} | _shared_facts(loaded)
-
-
-def _shared_facts(loaded: Loaded) -> dict[str, str]:
-    return {
-        "steps": str(loaded.steps),
-        "workload.data": loaded.workload.fingerprint()[:20],
-        "workload.file": loaded.source[:20],
-        "versions": f"tapered {_version('tapered')}, torch {torch.__version__}, numpy {np.__version__}",
-    }
-
-
-def evaluation_steps(loaded: Loaded) -> list[int]:
-    """The steps at which every run is evaluated: 0, the last, and evenly between."""
-    n = loaded.study.evaluations
-    return sorted({round(i * loaded.steps / n) for i in range(n + 1)})
-
-
-def forest_of(loaded: Loaded, *, shared: bool = True) -> Forest:
-    """Every run of the study, arms first, then peaks, then seeds; ``shared=False`` plans each by itself."""
-    facts = {**_shared_facts(loaded), "evaluations": evaluation_steps(loaded), "threads": loaded.study.threads}
-    tasks = [
-        task
-        for arm in loaded.study.arms
-        for peak in loaded.study.peaks_of(arm)
-        for task in _tasks(facts, loaded, arm, peak)
-    ]
-    return Forest(loaded.workload, tuple(tasks), tuple(evaluation_steps(loaded)), shared)
-
-
-def _tasks(facts: Mapping[str, object], loaded: Loaded, arm: Arm, peak: float | None) -> Iterator[Task]:
-    """The runs of an arm at a peak, which have one path."""
-    rule, path = arm.build(), arm.path(loaded.steps, peak)
-    fields = arm.model_dump(mode="json", exclude={"peaks"})
-    fields["lr"] = str(arm.schedule(loaded.steps, peak))
-    for seed in loaded.study.seed_values:
-        key = run_key({**facts, "metric": loaded.study.metric, "arm": fields, "peak": peak, "seed": seed})
-        yield Task(Run(key, arm.name, peak, seed, loaded.steps), rule, path)
-
-
-def default_folder(loaded: Loaded, root: Path = Path("studies")) -> Path:
-    """A folder for exactly this study: its name, and a hash of everything that its numbers depend on."""
-    slug = re.sub(r"[^a-z0-9]+", "-", loaded.study.name.lower()).strip("-")[:40] or "study"
-    return root / f"{slug}-{run_key(frozen_facts(loaded))[:8]}"
+__all__ = [
+    "Verified",
+    "conclude",
+    "cost_of",
+    "default_folder",
+    "environment",
+    "evaluation_steps",
+    "finished_rounds",
+    "forest_of",
+    "frozen_facts",
+    "open_store",
+    "threads",
+    "train_runs",
+    "updates_made",
+    "verify",
+]
 
 
 def open_store(loaded: Loaded, folder: Path) -> Store:
@@ -124,9 +49,12 @@ def open_store(loaded: Loaded, folder: Path) -> Store:
         StoreError: If the folder belongs to another study, is in use or is damaged.
     """
     study = loaded.study
-    peaks = [peak for arm in study.arms for peak in study.peaks_of(arm) if peak is not None]
+    # Optuna wants to know beforehand what may come: extended grids and fresh seeds too
+    widest = study.extended(study.most_added, study.most_added)
+    peaks = [peak for arm in widest.arms for peak in widest.peaks_of(arm) if peak is not None]
     arms = [arm.name for arm in study.arms]
-    space = Space(study.name, study.direction, study.metric, arms, peaks, study.seed_values)
+    seeds = [*study.seed_values, *study.fresh_seeds]
+    space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
     return Store(folder, to_toml(study), frozen_facts(loaded), space)
 
 
@@ -137,8 +65,9 @@ def train_runs(
     shared: bool = True,
     progress: Callable[[int], None] = lambda updates: None,  # noqa: ARG005 - named for the reader
     stop: Callable[[], bool] = lambda: False,
+    on_round: Callable[[Round], None] = lambda round_: None,  # noqa: ARG005 - as above
 ) -> list[Run]:
-    """Train what is not trained yet.
+    """Train what is not trained yet, round after round.
 
     Args:
         loaded: The study.
@@ -146,58 +75,105 @@ def train_runs(
         shared: False trains every run by itself, with the same results.
         progress: Called with the number of updates made since the last call.
         stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
+        on_round: Called with each round before it is trained.
 
     Returns:
-        The finished runs in the order of the plan; fewer than planned where it was stopped.
+        The finished runs in the order of the rounds; fewer than `finished_rounds` asks for where it was stopped.
 
     Raises:
         RunError: If a model, loss or dataset raises. What was kept before stays.
     """
-    forest = forest_of(loaded, shared=shared)
+    trainer = _Trainer(store, progress, stop)
+    done: list[Round] = []
     with threads(loaded):
-        for rule in forest.rules:
-            _train_rule(forest, rule, store, progress, stop)
-    finished = {run.key: run for run in store.runs() if run.finished}
-    return [finished[task.run.key] for task in forest.tasks if task.run.key in finished]
+        for round_ in rounds(loaded, lambda: finished(store), shared=shared):
+            done.append(round_)
+            on_round(round_)
+            if not trainer.train_round(round_):
+                break
+    known = finished(store)
+    return [run for round_ in done for run in round_.runs(known)]
 
 
-@contextmanager
-def threads(loaded: Loaded) -> Iterator[None]:
-    """Torch with the study's number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(loaded.study.threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def finished(store: Store) -> dict[str, Run]:
+    """Every finished run by its key."""
+    return {run.key: run for run in store.runs() if run.finished}
 
 
-def _train_rule(
-    forest: Forest, rule: Rule, store: Store, progress: Callable[[int], None], stop: Callable[[], bool]
-) -> None:
-    begun = store.bundles()
-    known = {key for bundle in begun for key in bundle.keys}
-    waiting = [bundle for bundle in begun if not bundle.finished and forest.rule(bundle) == rule]
-    if stop() or not (waiting or forest.bundles(rule, 1, known)):
-        return
-    mode = store.modes.get(repr(rule)) or timed_mode(forest, rule).mode
-    store.put_mode(repr(rule), mode)
-    waiting += forest.bundles(rule, bundle_rows(forest, rule, mode), known)
-    grower = Grower(forest, store, mode, progress, stop)
-    while waiting and not stop():
-        waiting = grower.grow(waiting[0]) + waiting[1:]
-    store.put_mode(repr(rule), grower.mode)
+@dataclass(frozen=True)
+class _Trainer:
+    store: Store
+    progress: Callable[[int], None]
+    stop: Callable[[], bool]
+
+    def train_round(self, round_: Round) -> bool:
+        """Train a round from rung to rung, leaving runs behind; False where it was stopped before its end."""
+        loaded, forest = round_.loaded, round_.forest
+        alive = forest  # what forest becomes, where pruning is more than asked what it would do
+        for rung in round_.rungs:
+            if not self.train(forest, rung):
+                return False
+            known = self._known()
+            left = alive.without(prune.peaks_lost(loaded, alive, rung, known))
+            probes = prune.begin(loaded, left, rung, self.store)
+            if not self.train(probes, probes.marks[-1]):
+                return False
+            out = prune.lost_at(loaded, alive, rung, self._known())
+            alive = alive.without(out)
+            if not loaded.whole:
+                prune.drop(self.store, out, rung, forest)
+                forest = alive
+        return self.train(forest, forest.marks[-1])
+
+    def _known(self) -> dict[str, Run]:
+        return {run.key: run for run in self.store.runs()}
+
+    def train(self, forest: Forest, until: int) -> bool:
+        """Train a forest to a mark; False where it was stopped before."""
+        return all(self._train_rule(forest, rule, until) for rule in forest.rules)
+
+    def _train_rule(self, forest: Forest, rule: Rule, until: int) -> bool:
+        begun = [bundle for bundle in self.store.bundles() if forest.holds(bundle)]
+        known = {key for bundle in begun for key in bundle.keys}
+        waiting = [bundle for bundle in begun if not bundle.reached(until) and forest.rule(bundle) == rule]
+        if not (waiting or forest.bundles(rule, 1, known)):
+            return True
+        if self.stop():
+            return False
+        mode = self.store.modes.get(repr(rule)) or timed_mode(forest, rule).mode
+        self.store.put_mode(repr(rule), mode)
+        waiting += forest.bundles(rule, bundle_rows(forest, rule, mode), known)
+        grower = Grower(forest, self.store, mode, self.progress, self.stop, until)
+        while waiting and not self.stop():
+            waiting = grower.grow(waiting[0]) + waiting[1:]
+        self.store.put_mode(repr(rule), grower.mode)
+        mine = [bundle for bundle in self.store.bundles() if forest.holds(bundle) and forest.rule(bundle) == rule]
+        return not waiting and all(bundle.reached(until) for bundle in mine)
 
 
 def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
-    """How the rows of a rule are trained, and the seconds of a step of a row."""
+    """How the rows of a rule are trained, and the seconds of a step of a row.
+
+    A model that raises in an ordinary loop too is left to the loop, which raises again and names the run.
+    """
+    rows = sum(forest.plan.width(tree) for tree in forest.trees(rule))
     try:
-        trees = forest.trees(rule)
-        rows = min(sum(forest.plan.width(tree) for tree in trees), most_rows(forest.workload, rule))
-        crowd = forest.plan.crowd([segment for tree in trees for segment in tree])
-        return modes.forecast(forest.workload, rule, rows, forest.marks[-1], crowd)
-    except Exception as error:  # noqa: BLE001 - the model's own, which the loop raises again and names the run
-        return modes.Timed(Mode("loop", 1, f"timing the model raised {type(error).__name__}"), float("nan"))
+        return modes.forecast(forest.workload, rule, min(rows, most_rows(forest.workload, rule)), forest.marks[-1])
+    except Exception as error:
+        if not (is_out_of_memory(error) or _raises_alone(forest, rule)):
+            raise  # it is ours
+        reason = f"timing the model raised {type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
+        return modes.Timed(Mode("loop", 1, reason), float("nan"))
+
+
+def _raises_alone(forest: Forest, rule: Rule) -> bool:
+    """Whether a few steps of a row as ordinary PyTorch raise."""
+    try:
+        begun = start(forest.workload, rule, [0])
+        advance(forest.workload, begun, [tabulate(rule, 64, lr=modes.RATE)], 64, mode=LOOP)
+    except Exception:  # noqa: BLE001 - the model's own
+        return True
+    return False
 
 
 def bundle_rows(forest: Forest, rule: Rule, mode: Mode) -> int:
@@ -206,81 +182,5 @@ def bundle_rows(forest: Forest, rule: Rule, mode: Mode) -> int:
 
 
 def updates_made(forest: Forest, store: Store) -> int:
-    """Updates that were made and kept, each shared one once."""
-    return forest.done([branch for bundle in store.bundles() for branch in bundle.branches])
-
-
-def conclude(loaded: Loaded, store: Store, runs: Sequence[Run]) -> StudyResult:
-    """The verdict of a study whose runs are all finished; the test split, if there is one, is looked at here."""
-    forest = forest_of(loaded)
-    test = _test(forest, store, best_runs(loaded, runs)) if loaded.workload.test is not None else {}
-    return analyse(loaded, runs, test, environment(), cost_of(forest, store.modes))
-
-
-def cost_of(forest: Forest, chosen: Mapping[str, Mode]) -> Cost:
-    """What the runs take, and how the rows of each rule are trained."""
-    used = [(tuple(arms_of(forest, rule)), chosen[repr(rule)]) for rule in forest.rules if repr(rule) in chosen]
-    return Cost(forest.plan.asked, forest.plan.to_run, forest.plan.reason, tuple(used))
-
-
-def arms_of(forest: Forest, rule: Rule) -> list[str]:
-    """The arms that have this rule."""
-    return list(dict.fromkeys(task.run.arm for task in forest.tasks if task.rule == rule))
-
-
-def _ends(forest: Forest, store: Store, runs: Sequence[Run]) -> Iterator[tuple[list[Branch], Rows]]:
-    """The end states of runs, a bundle at a time; those that diverged have none."""
-    wanted = {run.key for run in runs}
-    for bundle in store.bundles():
-        places = [i for i, branch in enumerate(bundle.live) if not wanted.isdisjoint(branch.keys)]
-        if places:
-            yield [bundle.live[i] for i in places], store.rows(bundle, forest.rule(bundle)).take(places)
-
-
-def _test(forest: Forest, store: Store, runs: Sequence[Run]) -> dict[str, Mapping[str, float]]:
-    found: dict[str, Mapping[str, float]] = {}
-    for branches, rows in _ends(forest, store, runs):
-        points = evaluate(forest.workload, rows, "test", mode=store.modes[repr(rows.rule)])
-        found |= {key: point for branch, point in zip(branches, points, strict=True) for key in branch.keys}
-    return found
-
-
-def verify(loaded: Loaded, store: Store, runs: Sequence[Run], sample: int = SAMPLE) -> Verified:
-    """Train an even sample of finished runs again, each from step 0 in a row of its own, and compare the ends."""
-    forest = forest_of(loaded, shared=False)
-    chosen = [runs[i * len(runs) // sample] for i in range(sample)] if len(runs) > sample else list(runs)
-    with threads(loaded):
-        differences = [_difference(forest, store, rule, chosen) for rule in forest.rules]
-    return Verified(len(chosen), len(runs), max(differences))
-
-
-def _difference(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) -> float:
-    tasks = [forest.tasks[forest.place[run.key]] for run in runs]
-    mine = [(task, run) for task, run in zip(tasks, runs, strict=True) if task.rule == rule]
-    if not mine:
-        return 0.0
-    rows = start(forest.workload, rule, [run.seed for _, run in mine])
-    mode = store.modes[repr(rule)]
-    if mode.kind == "rows":  # numbers do not depend on the width; a graph would be compiled anew
-        mode = replace(mode, width=-(-len(rows) // 8) * 8)
-    again = advance(forest.workload, rows, [task.path for task, _ in mine], forest.marks[-1], mode=mode)
-    if again.diverged != tuple(run.diverged for _, run in mine):
-        return float("inf")
-    places = {run.key: i for i, (_, run) in enumerate(mine)}
-    return max(
-        (
-            _distance(rows.take([i]), again.take([places[key]]))
-            for branches, rows in _ends(forest, store, [run for _, run in mine])
-            for i, branch in enumerate(branches)
-            for key in branch.keys
-            if key in places
-        ),
-        default=0.0,
-    )
-
-
-def _distance(a: Rows, b: Rows) -> float:
-    left, right = rows_to_tensors(a), rows_to_tensors(b)
-    pairs = [(left[name], right[name]) for name in left if left[name].numel()]
-    gaps = [0.0 if torch.equal(x, y) else (x.double() - y.double()).abs().max().item() for x, y in pairs]
-    return max((float("inf") if isnan(gap) else gap for gap in gaps), default=0.0)
+    """Updates of a forest's runs that were made and kept, each shared one once."""
+    return forest.updates({run.key: run.step for run in store.runs()})

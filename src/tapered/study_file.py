@@ -12,6 +12,7 @@ rounded, so that a horizon moves with the study: ``exponential_decay(decay_steps
 """
 
 import json
+from importlib.util import find_spec
 from math import ceil, prod
 from typing import Annotated, Any, Literal, Self
 
@@ -62,6 +63,12 @@ class Tune(Strict):
     sampler: Literal["tpe", "random", "cmaes", "grid"] = "tpe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
+    @model_validator(mode="after")
+    def _installed(self) -> Self:
+        if self.sampler == "cmaes" and find_spec("cmaes") is None:
+            raise ValueError('sampler = "cmaes" needs a package that is not installed; try: pip install cmaes')
+        return self
+
 
 class Study(Strict):
     """A study file.
@@ -72,7 +79,8 @@ class Study(Strict):
 
     ``extend`` is how many peaks the grid may be extended by, beyond its edges and for all tuned arms, until every
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
-    best peak. Where they are not given, a study with seeds for a claim has 4 and as many as it has seeds, another 0.
+    best peak. Where they are not given, a study with a grid and seeds for a claim has 4 and as many as it has seeds,
+    another 0.
     """
 
     name: Name
@@ -126,7 +134,18 @@ class Study(Strict):
 
     def _check_tune(self) -> None:
         if self.tune is None:
+            waiting = [arm.name for arm in self.arms if arm.space and not arm.trials]
+            if waiting:
+                raise ValueError(
+                    f"arm {waiting[0]!r} has a space, which is to be searched; try tapered tune FILE --trials 16, or "
+                    f"tune = {{ trials = 16 }}"
+                )
             return
+        if any(arm.trials and len(arm.trials) != self.tune.trials for arm in self.arms):
+            raise ValueError(
+                f"an arm has trials already, and not {self.tune.trials} of them; leave them out, as the search asks "
+                f"for its own, or give all"
+            )
         if self.prune or self.extend:
             raise ValueError(f"tune and {'prune' if self.prune else 'extend'} exclude each other; try one of them")
         for arm in self.arms:
@@ -165,7 +184,8 @@ class Study(Strict):
     @property
     def fresh_seeds(self) -> range:
         """The seeds that confirm: those after the ones that choose."""
-        count = self.fresh if self.fresh is not None else self.seeds if self.seeds >= CLAIM_SEEDS else 0
+        chosen = self.peaks.count > 1 or self.tune is not None
+        count = self.fresh if self.fresh is not None else self.seeds if chosen and self.seeds >= CLAIM_SEEDS else 0
         return range(self.first_seed + self.seeds, self.first_seed + self.seeds + count)
 
     @property

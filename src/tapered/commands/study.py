@@ -29,6 +29,7 @@ def study(
     store: Path | None = None,
     plan: Flag = False,
     verify: Flag = False,
+    no_prune: Flag = False,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -41,18 +42,34 @@ def study(
         store: Folder for the results; by default studies/NAME-HASH.
         plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
         verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
+        no_prune: Train every run to its end, and say whether pruning would have chosen the same.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
-    from tapered import report, summary  # noqa: PLC0415 - torch and scipy take a second that --help need not wait
-    from tapered import study as studies  # noqa: PLC0415
-    from tapered.load import load  # noqa: PLC0415
+    from tapered.load import load  # noqa: PLC0415 - torch takes a second that --help need not wait
 
-    loaded = load(file, seeds=seeds, steps=steps)
+    loaded = load(file, seeds=seeds, steps=steps, whole=no_prune)
+    command = retype("study", file, *(["--no-prune"] if no_prune else []), seeds=seeds, steps=steps, store=store)
+    return run(loaded, command, store, plan=plan, verify=verify, as_json=as_json)
+
+
+def run(loaded: Any, command: str, store: Path | None, *, plan: bool, verify: bool, as_json: bool) -> int:
+    """Run a study that was read, and print its verdict; or its plan.
+
+    Args:
+        loaded: The study.
+        command: What to type for this.
+        store: Folder for the results; None for its own.
+        plan: Print the plan instead.
+        verify: Also train a sample again from scratch.
+        as_json: Print one JSON object.
+    """
+    from tapered import report, summary  # noqa: PLC0415 - scipy and plotly take a second that a plan need not wait
+    from tapered import study as studies  # noqa: PLC0415
+
     if plan:
         return _plan(loaded, as_json=as_json)
     folder = store or studies.default_folder(loaded)
-    command = retype("study", file, seeds=seeds, steps=steps, store=store)
     with studies.open_store(loaded, folder) as opened:
         runs = _train(loaded, opened, command)
         if runs is None:
@@ -74,31 +91,42 @@ def _train(loaded: Any, store: Any, command: str) -> Any:
     from tapered import study as studies  # noqa: PLC0415 - as above
 
     errors = console(stderr=True)
-    forest = studies.forest_of(loaded)
     with Interrupt(errors) as interrupt, progress(errors) as shown:
-        done = studies.updates_made(forest, store)
-        task = shown.add_task("training", total=forest.plan.to_run, completed=done)
+        task = shown.add_task("training", total=None)
+
+        def begin(round_: Any) -> None:
+            done = studies.updates_made(round_.forest, store)
+            shown.update(task, description=round_.name, total=round_.forest.plan.to_run, completed=done)
+
         runs = studies.train_runs(
-            loaded, store, progress=lambda updates: shown.advance(task, updates), stop=lambda: interrupt.asked
+            loaded,
+            store,
+            progress=lambda updates: shown.advance(task, updates),
+            stop=lambda: interrupt.asked,
+            on_round=begin,
         )
-    if len(runs) == len(forest.tasks):
+    rounds, whole = studies.finished_rounds(loaded, {run.key: run for run in runs})
+    if whole:
         return runs
-    errors.print(f"Stopped with {len(runs)} of {len(forest.tasks)} runs finished, all kept in {store.folder}.")
+    asked = sum(len(round_.forest.tasks) for round_ in rounds)
+    errors.print(f"Stopped with {len(runs)} of {asked} runs finished, all kept in {store.folder}.")
     errors.print(f"To go on: {command}", soft_wrap=True)
     return None
 
 
 def _plan(loaded: Any, *, as_json: bool) -> int:
     from tapered import summary  # noqa: PLC0415 - as above
-    from tapered.forecast import forecast  # noqa: PLC0415 - as above
+    from tapered.forecast import forecast, may_add  # noqa: PLC0415 - as above
 
-    found = forecast(loaded)
+    found, later = forecast(loaded), may_add(loaded.study)
     if as_json:
-        print_json(summary.forecast_fields(found))
+        print_json(summary.forecast_fields(found) | {"may_add": later})
         return DONE
     out = console(stderr=False)
     out.print(table(summary.forecast_rows(found), header=False))
     for line in summary.cost_lines(found.cost):
+        out.print(Text(f"- {line}"))
+    for line in later:
         out.print(Text(f"- {line}"))
     return DONE
 

@@ -17,6 +17,7 @@ class Pruning:
         charged: Arm -> updates of its probes, each run's by itself.
         chosen: For each tuned arm (name, best peak of those that pruning left, best peak of all), None where all of
             its peaks were pruned; empty unless every run was trained to its end.
+        winner: The best tuned arm of all, without pruning; None where that is not known.
     """
 
     of: int
@@ -24,11 +25,18 @@ class Pruning:
     probes: int
     charged: Mapping[str, int]
     chosen: tuple[tuple[str, float | None, float | None], ...]
+    winner: str | None = None
 
     @property
     def same(self) -> bool | None:
-        """Whether every arm that pruning left has the same best peak as without; None where that is not known."""
-        return all(left == best for _, left, best in self.chosen if left is not None) if self.chosen else None
+        """Whether pruning left the winner, and every arm that it left has the same best peak as without.
+
+        None where that is not known.
+        """
+        if not self.chosen:
+            return None
+        kept = {name: left == best for name, left, best in self.chosen if left is not None}
+        return self.winner in kept and all(kept.values())
 
 
 @dataclass(frozen=True)

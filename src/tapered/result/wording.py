@@ -81,10 +81,11 @@ def caveats(
 def _peaks(loaded: Loaded, tuned: Sequence[ArmResult]) -> Iterator[str]:
     if all(len(arm.peaks) == 1 for arm in tuned):
         yield "Every arm was tried at one peak: nothing was tuned."
+    grid = "that was tried" if loaded.study.tune else "of its grid"
     for arm in tuned:
         if arm.edge:
             yield (
-                f"The best peak of {arm.name}, {arm.best.peak:.3g}, is the {arm.edge} of its grid: a better one may "
+                f"The best peak of {arm.name}, {arm.best.peak:.3g}, is the {arm.edge} {grid}: a better one may "
                 f"lie beyond; extend peaks in the study file."
             )
     added = {len(arm.peaks) - loaded.study.peaks.count for arm in tuned}

@@ -113,10 +113,11 @@ def _pruning_lines(found: Pruning) -> list[str]:
     would = f"Pruning would have left out {found.saved:,} of {found.of:,} steps{probes}"
     if found.same:
         return [f"{would}, and chosen the same peaks."]
-    others = "; ".join(
+    others = [
         f"{name} {number(left)} for {number(best)}" for name, left, best in found.chosen if left not in (None, best)
-    )
-    return [f"{would}, and chosen other peaks: {others}."]
+    ]
+    lost = [f"without {name}, the best" for name, left, _ in found.chosen if left is None and name == found.winner]
+    return [f"{would}, and chosen otherwise: {'; '.join(lost + others)}."]
 
 
 def _mode_line(arms: Sequence[str], mode: Mode) -> str:
