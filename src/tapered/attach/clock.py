@@ -8,17 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from tapered.attach.following import Bases, Plan, base_values, check_bases
+from tapered.attach.changing import lengthened, replaced
+from tapered.attach.following import Bases, Plan, check_bases
 from tapered.attach.loads import Loads
 from tapered.attach.slots import Slot
+from tapered.attach.updates import Groups, alone, moves, skipped
 from tapered.optim.parameters import only_initialises, uncounted
-from tapered.optim.policies import Counted, Rates, Reload, ending_last, report
+from tapered.optim.policies import Counted, Rates, Reload, report
 from tapered.schedules import Schedule
-from tapered.schedules.changes import How, extended
-
-Groups = list[dict[str, Any]]
+from tapered.schedules.changes import How
 
 
 class Clock:
@@ -102,18 +101,9 @@ class Clock:
             >>> optimizer.param_groups[0]["lr"]
             0.01
         """
-        self.regroup()
         plan = Plan(hypers, groups or {})
-        plan.check(self.groups)
-        reload = Reload("replace", counted)
-        bases = [{**base_values(group, names(plan, self.groups, i)), **self.bases[i]} for i, group in self._known()]
-        asked = [plan.schedules(self.groups, i, bases[i]) for i, _ in self._known()]
-        placed = [
-            {name: reload.placed(f"`{name}` in group {i}", schedule, self.step) for name, schedule in found.items()}
-            for i, found in enumerate(asked)
-        ]
-        followed = [{**old, **new} for old, new in zip(self.schedules, placed, strict=True)]
-        self._plan = Plan({**self._plan.hypers, **hypers}, {**self._plan.groups, **(groups or {})})
+        followed, bases = replaced(self, plan, Reload("replace", counted))
+        self._plan = self._plan.and_then(plan)
         self.change(followed, bases, f"replaced, counted from {counted or 'any step'}")
 
     def extend(self, horizon: int, *, how: How) -> None:
@@ -127,19 +117,12 @@ class Clock:
         Raises:
             ValueError: no schedule ends later than now, or the horizon is no later one.
         """
-        self.regroup()
-        end = ending_last(schedule for found in self.schedules for schedule in found.values())
-        if end is None:
-            raise ValueError(f"got horizon={horizon}, but no schedule here ends: {self!r}")
-        followed = [
-            {name: extended(s, self.step, horizon, how) if s.horizon == end else s for name, s in found.items()}
-            for found in self.schedules
-        ]
+        followed, end = lengthened(self, horizon, how)
         self.change(followed, self.bases, f"horizon {end} extended to {horizon} by {how}")
 
     def state_dict(self) -> dict[str, Any]:
         """The step, and for each group its schedules as text and its base values: plain values only."""
-        return {"format": 1, "step": self.step, "groups": [self._loads.carried(i) for i, _ in self._known()]}
+        return {"format": 1, "step": self.step, "groups": [self._loads.carried(i) for i, _ in self.known()]}
 
     def load_state_dict(self, state: Mapping[str, Any], **reload: Any) -> None:
         """Go on from a saved step; load the optimizer's state, too, before or after.
@@ -195,7 +178,7 @@ class Clock:
         values = [slot.at(self.step) for slot in self._slots]
         for slot, value in zip(self._slots, values, strict=True):
             slot.write(self.groups[slot.index], value)
-        for index, _ in self._known():
+        for index, _ in self.known():
             self._show_base(index)
 
     def _show_base(self, index: int) -> None:
@@ -206,14 +189,15 @@ class Clock:
         """Keep and log the line on the first step after a change."""
         self.report = report(self.step, before, {(s.index, s.name): s.at(self.step) for s in self._slots}, why)
 
-    def _known(self) -> list[tuple[int, dict[str, Any]]]:
+    def known(self) -> list[tuple[int, dict[str, Any]]]:
+        """The groups that are followed, with their numbers."""
         return list(enumerate(self.groups[: len(self.bases)]))
 
     def _join(self) -> None:
         """Take groups in that are not followed yet; checked first."""
         groups, plan = self.groups, self._plan
         late = range(len(self.bases), len(groups))
-        bases = [*self.bases, *(self._loads.base(groups[i], names(plan, groups, i)) for i in late)]
+        bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
         check_bases(plan, groups, bases)
         slots = [
             Slot(i, name, groups[i], schedule)
@@ -289,34 +273,3 @@ class Clock:
                 "groups that are taken away leave schedules without a group; try clock.detach() first, then attach"
             )
         self._join()
-
-
-def names(plan: Plan, groups: Groups, index: int) -> list[str]:
-    """The hypers that a plan schedules in a group."""
-    return [*plan.shared(groups, index), *plan.own(groups, index)]
-
-
-def alone(optimizer: torch.optim.Optimizer) -> None:
-    """No torch scheduler was made for the optimizer: it would write the rate, too.
-
-    Raises:
-        ValueError: there is one.
-    """
-    if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
-        rates = [float(group["lr"]) for group in optimizer.param_groups]
-        raise ValueError(
-            f"a torch LRScheduler was made for this {type(optimizer).__name__} and writes `lr` (now {rates}), too; "
-            "keep one of the two: leave the scheduler out (code that insists on one takes as_lr_scheduler(clock)), or, "
-            "where it is gone already, `del optimizer.step`"
-        )
-
-
-def moves(groups: Groups) -> bool:
-    """Some parameter has a gradient."""
-    return any(param.grad is not None for group in groups for param in group["params"])
-
-
-def skipped(optimizer: torch.optim.Optimizer) -> bool:
-    """A GradScaler leaves it to a fused optimizer to skip a step whose gradients overflowed."""
-    found = getattr(optimizer, "found_inf", None)
-    return isinstance(found, Tensor) and bool(found.item())

@@ -1,7 +1,7 @@
 """Which schedule each hyper of each group follows: what `attach` was asked, taken apart by the names of hypers."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,14 @@ class Plan:
         asked = {name: v for key, spec in self.hypers.items() for name, v in parts(groups, index, key, spec)}
         return {name: value for name, value in asked.items() if name not in self.own(groups, index)}
 
+    def names(self, groups: list[dict[str, Any]], index: int) -> list[str]:
+        """The hypers that it schedules in a group."""
+        return [*self.shared(groups, index), *self.own(groups, index)]
+
+    def and_then(self, other: "Plan") -> "Plan":
+        """What groups that come later follow, once another plan goes before this one."""
+        return Plan({**self.hypers, **other.hypers}, {**self.groups, **other.groups})
+
     def schedules(self, groups: list[dict[str, Any]], index: int, bases: Bases) -> dict[str, Schedule]:
         """The schedule of each hyper of a group, by its name."""
         asked = {**self.shared(groups, index), **self.own(groups, index)}
@@ -106,7 +114,7 @@ def schedule(name: str, asked: Any, index: int, base: float) -> Schedule:
     return asked if isinstance(asked, Schedule) else constant(number(name, asked, index, bounds(name)))
 
 
-def base_values(group: Mapping[str, Any], hypers: Iterator[str]) -> Bases:
+def base_values(group: Mapping[str, Any], hypers: Iterable[str]) -> Bases:
     """What a group was made with, as floats; a rate's base is `initial_lr` where a group has it."""
     known = places(group)
     found = {name: read(group, known[name]) for name in hypers}

@@ -11,17 +11,16 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from tapered.attach.following import Bases, base_values
 from tapered.attach.places import places, put, read
+from tapered.attach.saved import KEY, checked, counted, same_hypers, taken, whole
 from tapered.optim.policies import ADVICE, Rates, Reload
 from tapered.schedules import parse
 
 if TYPE_CHECKING:
     from tapered.attach.clock import Clock
 
-KEY = "clock"
 WHY = {
     "resume": "resumed, the same schedule",
     "saved": "resumed with the saved schedule",
@@ -62,7 +61,7 @@ class Loads:
     def base(self, group: dict[str, Any], hypers: Iterable[str]) -> Bases:
         """A group's base values: those that a loaded state carries, before those that it shows."""
         carried = group.get(KEY) or {}
-        shown = base_values(group, iter(hypers))
+        shown = base_values(group, hypers)
         return {name: carried.get("base", {}).get(name, value) for name, value in shown.items()}
 
     def hooks(self) -> list[Any]:
@@ -242,65 +241,3 @@ class Loads:
         for base, found in zip(clock.bases, carried, strict=False):
             base.update(found.get("base", {}))
         self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
-
-
-def taken(group: dict[str, Any]) -> dict[str, Any]:
-    """What a saved group says of its clock, taken out of it; {} where it says nothing.
-
-    Raises:
-        TypeError, ValueError: it is damaged.
-    """
-    found = group.pop(KEY, None)
-    if found is None:
-        return {}
-    if not isinstance(found, Mapping) or not {"step", "schedules", "base"} <= found.keys():
-        raise ValueError(f"got {found!r} for `{KEY}` of a saved group; expected step, schedules and base")
-    whole(found["step"])
-    return dict(found)
-
-
-def counted(optimizer: torch.optim.Optimizer) -> int | None:
-    """The most updates that any parameter's state went through; None where there is a state that counts none."""
-    if not optimizer.state:
-        return 0
-    steps = [state.get("step") for state in optimizer.state.values() if isinstance(state, dict)]
-    found = [float(step) for step in steps if isinstance(step, (int, float, Tensor))]
-    return int(max(found)) if found else None
-
-
-def whole(step: Any) -> int:
-    """A step as an int.
-
-    Raises:
-        TypeError, ValueError: no whole number from 0 up.
-    """
-    if isinstance(step, bool) or not isinstance(step, int):
-        raise TypeError(f"got {step!r} for `step`; expected a whole number of completed updates; try step=1000")
-    if step < 0:
-        raise ValueError(f"got {step!r} for `step`; expected 0 or more completed updates; try step=0")
-    return step
-
-
-def checked(state: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
-    """The step and the groups of a clock's state.
-
-    Raises:
-        TypeError, ValueError: it is none.
-    """
-    if not isinstance(state, Mapping) or not {"format", "step", "groups"} <= state.keys():
-        shown = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
-        raise ValueError(f"got {shown}; expected a clock's state with format, step and groups; try clock.state_dict()")
-    if state["format"] != 1:
-        raise ValueError(f"got a clock's state of format {state['format']!r}; this version of tapered reads format 1")
-    for index, group in enumerate(state["groups"]):
-        for key, kind in (("schedules", str), ("base", float)):
-            values = group.get(key) if isinstance(group, Mapping) else None
-            if not isinstance(values, Mapping) or not all(isinstance(v, kind) for v in values.values()):
-                raise ValueError(f"got {values!r} for `{key}` of group {index}; expected a {kind.__name__} by hyper")
-    return whole(state["step"]), [dict(group) for group in state["groups"]]
-
-
-def same_hypers(index: int, saved: Mapping[str, Any], own: Mapping[str, Any], reload: Reload) -> None:
-    """The same hypers are scheduled, or it was said what holds."""
-    if reload.policy == "resume" and saved.keys() != own.keys():
-        raise ValueError(f"group {index} had schedules of {sorted(saved)}, here of {sorted(own)}; {ADVICE}")

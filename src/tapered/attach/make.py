@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from tapered.attach.clock import Clock, alone
+from tapered.attach.clock import Clock
 from tapered.attach.following import Plan
+from tapered.attach.updates import alone
 from tapered.optim import Optimizer
 
 

@@ -62,7 +62,12 @@ class Reload:
             return own
         if self.policy == "resume":
             raise ValueError(f"{where} differs: saved {saved}, this one's {own}; {ADVICE}")
-        kept = parse(saved) if isinstance(saved, str) else saved
+        try:
+            kept = parse(saved) if isinstance(saved, str) else saved
+        except ValueError as error:
+            raise ValueError(
+                f"{where}: the saved schedule cannot be read back ({error}); give this one instead, policy='replace'"
+            ) from None
         if self.policy == "saved" or isinstance(kept, constant):
             return kept
         if own.horizon is None or self.how is None:

@@ -1,0 +1,34 @@
+"""Whether a call of an optimizer's `step` is an update that counts, and whether it may be made."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Groups = list[dict[str, Any]]
+
+
+def alone(optimizer: torch.optim.Optimizer) -> None:
+    """No torch scheduler was made for the optimizer: it would write the rate, too.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        raise ValueError(
+            f"a torch LRScheduler was made for this {type(optimizer).__name__} and writes `lr` (now {rates}), too; "
+            "keep one of the two: leave the scheduler out (code that insists on one takes as_lr_scheduler(clock)), or, "
+            "where it is gone already, `del optimizer.step`"
+        )
+
+
+def moves(groups: Groups) -> bool:
+    """Some parameter has a gradient."""
+    return any(param.grad is not None for group in groups for param in group["params"])
+
+
+def skipped(optimizer: torch.optim.Optimizer) -> bool:
+    """A GradScaler leaves it to a fused optimizer to skip a step whose gradients overflowed."""
+    found = getattr(optimizer, "found_inf", None)
+    return isinstance(found, Tensor) and bool(found.item())
