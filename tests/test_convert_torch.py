@@ -176,8 +176,12 @@ def test_chains_at_random(data):
 
 
 NESTED = {
-    "a chain in a sequence": "SequentialLR([ChainedScheduler([ConstantLR(0.5, 9), ExponentialLR(0.9)]), StepLR(30)], [20])",
-    "a sequence in a chain": "ChainedScheduler([SequentialLR([LinearLR(0.1, 1.0, 9), StepLR(9)], [9]), ExponentialLR(0.9)])",
+    "a chain in a sequence": (
+        "SequentialLR([ChainedScheduler([ConstantLR(0.5, 9), ExponentialLR(0.9)]), StepLR(30)], [20])"
+    ),
+    "a sequence in a chain": (
+        "ChainedScheduler([SequentialLR([LinearLR(0.1, 1.0, 9), StepLR(9)], [9]), ExponentialLR(0.9)])"
+    ),
     "a floor in a chain": "ChainedScheduler([LinearLR(0.1, 1.0, 9), CosineAnnealingLR(50, eta_min=0.01)])",
     "restarts in a chain": "ChainedScheduler([LinearLR(0.1, 1.0, 9), CosineAnnealingWarmRestarts(20)])",
     "a sequence in a sequence": (
@@ -232,8 +236,10 @@ def test_text_notes_and_momentum():
     assert found.notes == (
         "torch's OneCycleLR moves momentum or betas[0] too; kept: the rate only",
         "torch's OneCycleLR raises after step 100; kept: its last value, of step 99",
-        "torch's OneCycleLR, built on a loaded optimizer and then loaded, is at another rate for a step; "
-        "kept: the curve, which is a function of the step alone",
+        (
+            "torch's OneCycleLR, built on a loaded optimizer and then loaded, is at another rate for a step; "
+            "kept: the curve, which is a function of the step alone"
+        ),
     )
     assert from_torch("StepLR(30)", lr=[0.1, 0.2]).notes == ()
     with pytest.raises(ValueError, match="2 groups have different schedules"):

@@ -43,7 +43,10 @@ FIXED = [
     "linear_onecycle_schedule(101, 0.1, 0.2, 0.7, 10.0, 100.0)",
     "cosine_onecycle_schedule(101, 0.1, 0.2)",
     "join_schedules([linear_schedule(0.0, 0.1, 20), constant_schedule(0.1), linear_schedule(0.1, 0.0, 40)], [20, 80])",
-    "join_schedules([exponential_decay(0.1, 9, 0.9), join_schedules([constant_schedule(0.2), constant_schedule(0.1)], [50])], [30])",
+    (
+        "join_schedules([exponential_decay(0.1, 9, 0.9), "
+        "join_schedules([constant_schedule(0.2), constant_schedule(0.1)], [50])], [30])"
+    ),
     "join_schedules([constant_schedule(0.3), cosine_decay_schedule(0.1, 20), constant_schedule(0.2)], [0, 90])",
     # what optax repairs silently
     "warmup_constant_schedule(0.0, 1.0, 0)",
