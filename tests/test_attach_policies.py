@@ -13,7 +13,7 @@ from torch import nn
 
 import tapered
 from tapered import schedules
-from tapered.attach import attach
+from tapered.attach import attach, of_base
 from tapered.optim.policies import Reload
 from tapered.schedules.changes import extended
 
@@ -199,6 +199,37 @@ def test_nothing_to_extend(kind) -> None:
     ended = kind(lr=COSINE).steps(12)
     with pytest.raises(ValueError, match=re.escape("which ends at step 10; an extension needs step < 10 < horizon")):
         ended.verbs.extend(20, how="stretch")
+
+
+def late(run: Attached, **options) -> float:
+    run.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], **options})
+    run.steps(1)
+    return run.optimizer.param_groups[-1]["lr"]
+
+
+def test_a_late_group_follows_what_the_others_have_come_to() -> None:
+    run = Attached(lr=COSINE).steps(3)
+    run.verbs.replace(lr=LINEAR, counted="now")
+    assert late(run) == run.rate == LINEAR(0)
+    run.verbs.extend(40, how="hold")
+    assert late(run) == run.rate == LINEAR(1)
+    other = Attached(lr=WSD)
+    other.verbs.load_state_dict(Attached(lr=LINEAR).verbs.state_dict(), policy="saved")
+    assert late(other) == other.rate == LINEAR(0)
+    named = Attached(groups={0: {"lr": WSD}}, weight_decay=LINEAR)
+    named.verbs.replace(lr=COSINE)
+    named.verbs.replace(lr=LINEAR)
+    assert late(named) == named.rate == LINEAR(0)
+
+
+def test_a_late_group_has_the_shape_over_its_own_base() -> None:
+    run = Attached(lr=of_base(COSINE)).steps(2)
+    assert late(run, lr=0.5) == (0.5 * COSINE)(2)
+    run.verbs.extend(20, how="stretch")
+    run.steps(1)
+    assert late(run, lr=0.3) == pytest.approx(3 * run.rate, rel=1e-15)
+    run.verbs.replace(lr=of_base(LINEAR), counted="now")
+    assert [late(run), run.rate] == [pytest.approx(0.02), pytest.approx(0.02)]
 
 
 KINDS = st.sampled_from([COSINE, LINEAR.until(15), WSD, schedules.one_cycle(0.1, total_steps=12), 0.3 * COSINE + 1e-3])

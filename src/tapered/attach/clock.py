@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tapered.attach.changing import lengthened, replaced
-from tapered.attach.following import Bases, Plan, check_bases
+from tapered.attach.following import Bases, Plan, as_another, check_bases
 from tapered.attach.loads import Loads
 from tapered.attach.slots import Slot
 from tapered.attach.updates import Groups, alone, moves, skipped
@@ -35,7 +35,7 @@ class Clock:
         self.optimizer = optimizer
         self.report = ""
         self.bases: list[Bases] = []
-        self._plan = plan
+        self.plan = plan
         self._slots: list[Slot] = []
         self._applied = self._initialises = False
         self._loads = Loads(self, step)
@@ -103,7 +103,7 @@ class Clock:
         """
         plan = Plan(hypers, groups or {})
         followed, bases = replaced(self, plan, Reload("replace", counted))
-        self._plan = self._plan.and_then(plan)
+        self.plan = self.plan.and_then(plan)
         self.change(followed, bases, f"replaced, counted from {counted or 'any step'}")
 
     def extend(self, horizon: int, *, how: How) -> None:
@@ -195,15 +195,11 @@ class Clock:
 
     def _join(self) -> None:
         """Take groups in that are not followed yet; checked first."""
-        groups, plan = self.groups, self._plan
+        groups, plan = self.groups, self.plan
         late = range(len(self.bases), len(groups))
         bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
         check_bases(plan, groups, bases)
-        slots = [
-            Slot(i, name, groups[i], schedule)
-            for i in late
-            for name, schedule in plan.schedules(groups, i, bases[i]).items()
-        ]
+        slots = [Slot(i, name, groups[i], schedule) for i in late for name, schedule in self._joining(i, bases).items()]
         for slot in slots:
             slot.at(self.step)
         self.bases = bases
@@ -213,6 +209,17 @@ class Clock:
             slot.write(groups[slot.index], slot.at(self.step))
         for i in late:
             self._show_base(i)
+
+    def _joining(self, late: int, bases: list[Bases]) -> dict[str, Schedule]:
+        """What a group follows from now on: as the groups before it do, whose schedules may have been changed."""
+        groups, shared = self.groups, self.plan.shared(self.groups, late)
+        found = self.plan.schedules(groups, late, bases[late])
+        for name in shared:
+            for index, followed in enumerate(self.schedules):
+                if name in followed and name in self.plan.shared(groups, index):
+                    found[name] = as_another(followed[name], bases[index][name], bases[late][name], shared[name])
+                    break
+        return found
 
     @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:

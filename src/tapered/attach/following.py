@@ -10,6 +10,7 @@ from torch import Tensor
 from tapered.attach.places import bounds, names, places, read
 from tapered.optim.hypers import number
 from tapered.schedules import Schedule, as_schedule, constant
+from tapered.schedules.operators import scaled
 
 Bases = dict[str, float]
 
@@ -78,7 +79,11 @@ class Plan:
 
     def and_then(self, other: "Plan") -> "Plan":
         """What groups that come later follow, once another plan goes before this one."""
-        return Plan({**self.hypers, **other.hypers}, {**self.groups, **other.groups})
+        kept = {
+            which: {key: spec for key, spec in asked.items() if key not in other.hypers}
+            for which, asked in self.groups.items()
+        }
+        return Plan({**self.hypers, **other.hypers}, {**kept, **other.groups})
 
     def schedules(self, groups: list[dict[str, Any]], index: int, bases: Bases) -> dict[str, Schedule]:
         """The schedule of each hyper of a group, by its name."""
@@ -141,3 +146,12 @@ def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases]) ->
                     f"{index} with {bases[index][name]!r}; try {name}=of_base(shape) (each group's own value times a "
                     f"shape), or groups={{{index}: {{'{name}': ...}}}}"
                 )
+
+
+def as_another(followed: Schedule, its: float, base: float, asked: Any) -> Schedule:
+    """What a group that comes later follows: the same as one before it, or the same shape over its own base."""
+    if not isinstance(asked, of_base) or its == base:
+        return followed
+    if isinstance(followed, scaled) and followed.factor == its:
+        return base * followed.schedule
+    return (base / its) * followed if its else base * asked.shape

@@ -60,15 +60,15 @@ def attach(
     free(optimizer)
     asked = {"lr": lr, "weight_decay": weight_decay, "betas": betas, **other_hypers}
     plan = Plan({key: spec for key, spec in asked.items() if spec is not None}, groups or {})
-    return copyable(Clock(optimizer, plan, step), plan)
+    return copyable(Clock(optimizer, plan, step))
 
 
-def copyable(clock: Clock, plan: Plan) -> Clock:
+def copyable(clock: Clock) -> Clock:
     """A deep copy or a pickle of the optimizer brings its clock along; torch's own leaves hooks behind, silently."""
     optimizer = clock.optimizer
 
     def reduced(protocol: int) -> tuple[Any, ...]:  # noqa: ARG001  # the call of copy and pickle
-        now = plan, clock.step, list(clock.schedules), clock.bases
+        now = clock.plan, clock.step, list(clock.schedules), clock.bases
         return copied, (type(optimizer), optimizer.__getstate__(), *now)
 
     optimizer.__reduce_ex__ = reduced  # type: ignore[method-assign,assignment]  # of this one, not of its class
@@ -81,7 +81,7 @@ def copied(
     """The way back from `reduced`."""
     optimizer = kind.__new__(kind)
     optimizer.__setstate__(state)
-    clock = copyable(Clock(optimizer, plan, step), plan)
+    clock = copyable(Clock(optimizer, plan, step))
     clock.change(followed, bases, "copied")
     return optimizer
 
