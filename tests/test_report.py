@@ -309,7 +309,15 @@ def test_the_summary_holds_what_repeats_the_study(confirmed, tmp_path):
     assert said["fresh"]["gains"][-1] is None
     assert said["chosen"]["bca"] is None  # every gain is 0.5
     assert said["seeds"] == list(range(8, 16))
-    assert found["pruning"] == {"of": 500, "saved": 56, "probes": 7, "charged": {NASTY: 7}, "chosen": [], "same": None}
+    assert found["pruning"] == {
+        "of": 500,
+        "saved": 56,
+        "probes": 7,
+        "charged": {NASTY: 7},
+        "chosen": [],
+        "winner": None,
+        "same": None,
+    }
     runs = found["every_run"]
     assert (len(runs), sum(run["fresh"] for run in runs)) == (24 * 2 + 8 + 16, 16)
     assert {run["outcome"] for run in runs} == {
@@ -379,14 +387,14 @@ def test_the_terminals_tables_are_80_columns_wide(confirmed, capsys):
 
 
 def test_what_pruning_would_have_chosen_is_said():
-    def lines(*chosen):
-        return cost_lines(Cost(9, 9, "x", (), Pruning(100, 40, 0, {}, chosen)))[1]
+    def line(*chosen, winner=None):
+        return cost_lines(Cost(9, 9, "x", (), Pruning(100, 40, 0, {}, chosen, winner)))[1]
 
-    assert lines() == "Pruning left out 40 of 100 steps."
-    assert lines(("a", 0.1, 0.1), ("b", None, 0.3)) == (
-        "Pruning would have left out 40 of 100 steps, and chosen the same peaks."
-    )
-    assert lines(("a", 0.1, 0.3)).endswith("and chosen other peaks: a 0.1 for 0.3.")
+    would = "Pruning would have left out 40 of 100 steps, and chosen"
+    assert line() == "Pruning left out 40 of 100 steps."
+    assert line(("a", 0.1, 0.1), ("b", None, 0.3), winner="a") == f"{would} the same peaks."
+    assert line(("a", 0.1, 0.3), winner="a") == f"{would} otherwise: a 0.1 for 0.3."
+    assert line(("a", 0.1, 0.1), ("b", None, 0.3), winner="b") == f"{would} otherwise: without b, the best."
 
 
 def test_numbers_are_short():

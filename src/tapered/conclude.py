@@ -31,7 +31,7 @@ def conclude(loaded: Loaded, store: Store, runs: Sequence[Run]) -> StudyResult:
     best = [best_of(realised, arm, choosing) for arm in realised.study.arms]
     tested = [run for peak in best if peak is not None for run in peak.runs]
     test = _test(rounds, store, tested) if loaded.workload.test is not None else {}
-    return analyse(realised, choosing, test, environment(), _cost(rounds, store), fresh=fresh)
+    return analyse(realised, choosing, test, environment(), _cost(rounds, store), fresh=fresh, stated=loaded)
 
 
 def _cost(rounds: Sequence[Round], store: Store) -> Cost:

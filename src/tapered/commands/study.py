@@ -132,12 +132,16 @@ def _plan(loaded: Any, *, as_json: bool) -> int:
 
 
 def _show(concluded: Any, page: Path, verified: Any) -> None:
-    """The verdict, the arms, what to bear in mind, where the page is."""
-    from tapered.summary import arm_rows, cost_lines, verified_line  # noqa: PLC0415 - as above
+    """The verdict, what it rests on, the arms, what to bear in mind, where the page is."""
+    from tapered.summary import arm_rows, comparison_rows, cost_lines, headline, verified_line  # noqa: PLC0415 - as above
 
     out = console(stderr=False)
-    out.print(Text(concluded.sentence, style="bold"))
+    for line in headline(concluded):
+        out.print(Text(line, style="bold"))
     out.print()
+    if len(concluded.comparisons) > 1:
+        out.print(table(comparison_rows(concluded)))
+        out.print()
     out.print(table(arm_rows(concluded)))
     for caveat in concluded.caveats:
         out.print(Text(f"- {caveat}"))

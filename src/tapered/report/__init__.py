@@ -52,8 +52,8 @@ def render(result: StudyResult, command: str) -> str:
         ks=sorted({found.k for arm in result.arms if not arm.fixed for found in arm.trials}),
         figures=figures(data),
         command=command,
-        file=to_toml(result.loaded.study),
-        facts=frozen_facts(result.loaded),
+        file=to_toml(result.stated.study),
+        facts=frozen_facts(result.stated),
         plotly=get_plotlyjs(),
     )
 

@@ -51,19 +51,21 @@ def analyse(
     environment: Mapping[str, str],
     cost: Cost,
     fresh: Sequence[Run] = (),
+    stated: Loaded | None = None,
 ) -> StudyResult:
     """Choose peaks, compare, conclude.
 
     Args:
-        loaded: The study.
+        loaded: The study, its grids and trials as they were in the end.
         runs: All runs that peaks are chosen by, finished.
         test: Run key -> metrics on the test split, for the best runs.
         environment: Versions and machine, passed through.
         cost: What it took, passed through.
         fresh: Runs at best peaks with seeds that chose nothing; empty where nothing was confirmed.
+        stated: The study as its file states it; None where that is ``loaded``.
     """
     probes = cost.pruning.charged if cost.pruning else {}
     arms = tuple(arm_result(loaded, arm, runs, test, probes.get(arm.name, 0)) for arm in loaded.study.arms)
     comparisons = compare(loaded, arms, fresh)
     said = caveats(loaded, arms, comparisons, fresh)
-    return StudyResult(loaded, tuple(runs), arms, comparisons, said, environment, cost, tuple(fresh))
+    return StudyResult(loaded, stated or loaded, tuple(runs), arms, comparisons, said, environment, cost, tuple(fresh))

@@ -165,7 +165,8 @@ class StudyResult:
     """A finished study.
 
     Args:
-        loaded: The study and its workload.
+        loaded: The study, its grids and trials as they were in the end, and its workload.
+        stated: The study as its file states it.
         runs: Every run that peaks were chosen by.
         arms: In the order of the file.
         comparisons: Every tuned arm but the baseline.
@@ -176,6 +177,7 @@ class StudyResult:
     """
 
     loaded: Loaded
+    stated: Loaded
     runs: tuple[Run, ...]
     arms: tuple[ArmResult, ...]
     comparisons: tuple[Comparison, ...]

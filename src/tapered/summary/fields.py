@@ -57,8 +57,8 @@ def summary(result: StudyResult) -> dict[str, Any]:
         "arms": [_arm(result, arm) for arm in result.arms],
         "every_run": [*_runs(result.runs, fresh=False), *_runs(result.fresh, fresh=True)],
         "environment": {**result.environment, "threads": str(result.loaded.study.threads)},
-        "frozen": frozen_facts(result.loaded),
-        "file": to_toml(result.loaded.study),
+        "frozen": frozen_facts(result.stated),
+        "file": to_toml(result.stated.study),
     }
 
 
