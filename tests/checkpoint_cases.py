@@ -58,7 +58,8 @@ OPTIMIZERS = {
 class Run:
     """A plain script as an object: model, optimizer, loader, and the loss of each step."""
 
-    def __init__(self, model: str, optimizer: str) -> None:
+    def __init__(self, model: str, optimizer: str, *, autocast: bool = False) -> None:
+        self.autocast = autocast
         torch.manual_seed(0)
         self.model = MODELS[model]()
         self.optimizer, self.clock = OPTIMIZERS[optimizer](self.model.parameters())
@@ -81,7 +82,8 @@ class Run:
         loader = DataLoader(self.data, batch_sampler=batches, generator=torch.Generator())
         for step, (inputs, targets) in zip(range(start, stop), loader, strict=False):
             self.optimizer.zero_grad()
-            loss = cross_entropy(self.model(inputs), targets.flatten())
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+                loss = cross_entropy(self.model(inputs), targets.flatten())
             loss.backward()
             self.optimizer.step()
             self.losses.append(loss.item())

@@ -17,6 +17,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,7 @@ def _read_file(path: Path, limit: int) -> bytes:
         raise DamagedError(f"{path.name} cannot be read ({error.strerror})") from error
 
 
+@cache
 def version() -> str:
     """tapered's."""
     from importlib import metadata  # noqa: PLC0415 - only where a checkpoint is written or refused

@@ -6,6 +6,7 @@ import math
 import operator
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tapered.checkpoint import files, generators, lock
-from tapered.checkpoint.errors import CheckpointError, DamagedError
+from tapered.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from tapered.checkpoint.lock import shown
 from tapered.checkpoint.parts import state_of, unwrapped
 from tapered.checkpoint.tree import Encoder, plain
@@ -95,8 +96,12 @@ def save(
         data = chain(tensor_files(encoder.tensors), [(files.STATE, state)])
         written = files.write(held.folder, files.name_of(sequence, step), data, fields)
         held.tip = (sequence, step)
-        if keep is not None:
+    if keep is not None:
+        try:
             _rotate(held.folder, keep, best)
+        except OSError as error:
+            text = f"{written.name} is saved, but an older checkpoint in {shown(path)} cannot be removed"
+            warnings.warn(f"{text} ({error.strerror})", CheckpointWarning, stacklevel=2)
     return path / written.name
 
 
@@ -193,8 +198,8 @@ def _said(folder: Path, size: int) -> Iterator[None]:
         if error.errno in FULL:
             why += f"; it takes about {size:,} bytes" + _short(folder, size)
         raise CheckpointError(
-            f"{shown(folder)} could not take the checkpoint ({why}); what was saved before still stands, nothing is "
-            f"left of this one; make room or choose another folder, and save again"
+            f"{shown(folder)} could not take the checkpoint ({why}); what was saved before still stands; "
+            f"make room or choose another folder, and save again"
         ) from error
     except DamagedError as error:
         raise CheckpointError(
