@@ -82,28 +82,21 @@ def matrix(side: Side, names: Iterable[str] = CASES, orders: Iterable[str] = (ST
         return {name: {order: outcome(side, order, CASES[name]) for order in orders} for name in names}
 
 
-def count(rows: Rows, words: Iterable[str], names: Iterable[str] = CASES) -> int:
-    return sum(rows[name][order].word in words for name in names for order in ORDERS)
-
-
 def summary(found: Mapping[str, Rows]) -> dict[str, int]:
     """Counts over all cases, over torch's fourteen schedulers alone, and over the eight whose 40 cases FAULTS counts.
 
     Ours is right where both our sides are, and refused where one refuses and the other is no worse.
     """
-    mine = [found["tapered"], found["attach"]]
-    pairs = [{rows[name][order].word for rows in mine} for name in CASES for order in ORDERS]
-    counts = {
-        "cases": len(pairs),
-        "torch_right": count(found["torch"], ["right"]),
-        "ours_right": sum(pair == {"right"} for pair in pairs),
-        "ours_refused": sum("refused" in pair and pair <= {"right", "refused"} for pair in pairs),
-    }
-    for label, names in (("alone", ALONE), ("eight", EIGHT)):
-        counts[f"{label}_cases"] = len(names) * len(ORDERS)
-        counts[f"{label}_torch_right"] = count(found["torch"], ["right"], names)
-        for side in ("tapered", "attach"):
-            counts[f"{label}_{side}_right_or_refused"] = count(found[side], ["right", "refused"], names)
+    counts = {}
+    for label, names in (("", CASES), ("alone_", ALONE), ("eight_", EIGHT)):
+        places = [(name, order) for name in names for order in ORDERS]
+        pairs = [{found[side][name][order].word for side in ("tapered", "attach")} for name, order in places]
+        counts |= {
+            f"{label}cases": len(places),
+            f"{label}torch_right": sum(found["torch"][name][order].word == "right" for name, order in places),
+            f"{label}ours_right": sum(pair == {"right"} for pair in pairs),
+            f"{label}ours_refused": sum("refused" in pair and pair <= {"right", "refused"} for pair in pairs),
+        }
     return counts
 
 

@@ -43,10 +43,8 @@ def test_torch_is_wrong_where_it_was_measured() -> None:
     counts = matrix.summary({name: matrix.matrix(side) for name, side in sides.SIDES.items()})
     assert counts == {
         "cases": 100, "torch_right": 39, "ours_right": 60, "ours_refused": 40,
-        "alone_cases": 70, "alone_torch_right": 35,
-        "alone_tapered_right_or_refused": 70, "alone_attach_right_or_refused": 70,
-        "eight_cases": 40, "eight_torch_right": 19,
-        "eight_tapered_right_or_refused": 40, "eight_attach_right_or_refused": 40,
+        "alone_cases": 70, "alone_torch_right": 35, "alone_ours_right": 42, "alone_ours_refused": 28,
+        "eight_cases": 40, "eight_torch_right": 19, "eight_ours_right": 24, "eight_ours_refused": 16,
     }  # fmt: skip
     assert len(EIGHT) * len(matrix.ORDERS) == 40
 
