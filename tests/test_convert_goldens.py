@@ -225,6 +225,16 @@ def test_timm_s_noise_is_kept_where_asked(case):
         assert [plain.schedules[group](step) for step in TIMM["steps"]] != pytest.approx(values, rel=1e-3)
 
 
+@pytest.mark.parametrize("case", [case for case in TIMM["cases"] + TIMM["noisy"] if "class" in case], ids=named)
+def test_timm_live(case):
+    """An object of the live scheduler's class name and attributes."""
+    live = type(case["class"], (), {})()
+    vars(live).update(case["attributes"])
+    for group, schedule in enumerate(from_timm(live, exact=True).schedules):
+        values = [values[group] for values in case["values"]]
+        assert [schedule(step) for step in TIMM["steps"]] == pytest.approx(values, rel=1e-12, abs=1e-15)
+
+
 def test_timm_by_text_and_in_words():
     words = from_timm("create_scheduler_v2(optimizer, sched='cosine', num_epochs=90)", lr=0.1)
     assert words == from_timm("cosine", lr=0.1, num_epochs=90)
@@ -240,6 +250,7 @@ def test_timm_by_text_and_in_words():
     ("name", "arguments", "error", "message"),
     [
         ("plateau", {}, ValueError, "by the metric"),
+        (object(), {}, TypeError, "takes a name, a call as text or a timm scheduler"),
         ("PlateauLRScheduler", {}, ValueError, "by the metric"),
         ("cosine", {"num_epoch": 3}, TypeError, "did you mean num_epochs"),
         ("cosinus(3)", {}, ValueError, "did you mean cosine"),

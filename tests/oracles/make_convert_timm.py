@@ -82,27 +82,37 @@ def drawn(dice):
     ]
 
 
-def values(name, arguments):
+def plain(value):
+    """Whether JSON can hold it."""
+    return isinstance(value, (int, float, str, type(None))) or (
+        isinstance(value, (list, tuple)) and all(map(plain, value))
+    )
+
+
+def case(name, arguments):
+    """Its rates, and the live scheduler's class and attributes."""
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in RATES]
     optimizer = torch.optim.SGD(groups, lr=1.0)
     if hasattr(timm, name):
         scheduler = getattr(timm, name)(optimizer, **arguments)
     else:
         scheduler, _ = timm.create_scheduler_v2(optimizer, name, **arguments)
+    made = {"name": name, "arguments": arguments}
     if scheduler is None:
-        return [RATES for _ in STEPS]
+        return made | {"values": [RATES for _ in STEPS]}
+    made |= {"class": type(scheduler).__name__, "attributes": {k: v for k, v in vars(scheduler).items() if plain(v)}}
     found = []
     for step in STEPS:
         (scheduler.step if scheduler.t_in_epochs else scheduler.step_update)(step)
         found.append([group["lr"] for group in optimizer.param_groups])
-    return found
+    return made | {"values": found}
 
 
 dice = random.Random(0)
 
 
 def cases(given):
-    return [{"name": name, "arguments": arguments, "values": values(name, arguments)} for name, arguments in given]
+    return [case(name, arguments) for name, arguments in given]
 
 
 made = cases([*FIXED, *(case for _ in range(6) for case in drawn(dice))])

@@ -164,8 +164,8 @@ def _inward(schedule: Schedule, factor: float) -> Schedule:
         case exponential_decay() | natural_exp_decay() | inverse_time_decay():
             found = type(found)(factor * found.initial, found.decay_steps, found.decay_rate, staircase=found.stairs)
         case linear() | polynomial_decay() | cosine_decay() | cosine_decay_restarts():
-            end = None if found.end is None else factor * found.end
-            found = replace(found, initial=factor * found.initial, end=end)
+            ends: dict[str, Any] = {} if found.end is None else {"end": factor * found.end}
+            found = replace(found, initial=factor * found.initial, **ends)
         case _ if factor != 1.0:
             found = scaled(factor, found)
     return found  # type: ignore[no-any-return]  # a schedule in each case

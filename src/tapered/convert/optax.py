@@ -19,7 +19,7 @@ from tapered.schedules import (
 )
 from tapered.schedules.checks import suggestion
 
-Scales = Mapping[int, float] | None
+Scales = Mapping[Any, float] | None  # boundary -> factor on the value before it
 
 
 class Forms:
