@@ -224,23 +224,23 @@ class Clock:
     @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         """Write what the coming update uses; everything is checked before anything is written."""
-        self._applied = False
+        self._applied = self._initialises = False
         groups = optimizer.param_groups
         closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
         if closure is None and (skipped(optimizer) or not moves(groups)):
             return None
-        self._initialises = closure is None and only_initialises(optimizer)
-        if self._initialises:
+        if closure is None and not optimizer.state and only_initialises(optimizer):
+            self._initialises = True
             return None
         if "step" in optimizer.__dict__:
             alone(optimizer)
-        self.regroup()
-        self._loads.settle()
-        values = []
-        for slot in self._slots:
-            slot.untouched(groups[slot.index], self.step)
-            values.append(slot.at(self.step))
-        for slot, value in zip(self._slots, values, strict=True):
+        if len(groups) != len(self.bases):
+            self.regroup()
+        if not self._loads.settled or self._loads.made != self.step:
+            self._loads.settle()
+        step, slots = self.step, self._slots
+        values = [slot.coming(groups[slot.index], step) for slot in slots]
+        for slot, value in zip(slots, values, strict=True):
             slot.write(groups[slot.index], value)
         if closure is None:
             self._applied = True
@@ -251,13 +251,13 @@ class Clock:
     @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # torch's call
         """Count the update, if there was one; once, also where a class calls its parent's `step`."""
-        if self._initialises:
-            self._initialises = False
-            uncounted(optimizer)
-        elif self._applied:
+        if self._applied:
             self._applied = False
             self.step += 1
             self._loads.made = self.step
+        elif self._initialises:
+            self._initialises = False
+            uncounted(optimizer)
 
     def _watched(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         """The closure; after it ran there are gradients, or there are none."""

@@ -131,8 +131,6 @@ class Loads:
         Raises:
             ValueError: the clock's and the optimizer's states are of different moments, or of different schedules.
         """
-        if self.settled and self.made == self.clock.step:
-            return
         step, unknown = self.clock.step, self.made is None
         if self._doubt:
             raise ValueError(self._doubt)

@@ -19,7 +19,7 @@ class Slot:
         self.live = Live(schedule)
         self.value = 0.0
         self.shown: float | Tensor | None = None
-        self.version = 0
+        self.version = -1  # of a tensor: torch's count of writes
 
     def at(self, step: int) -> float:
         """The schedule's value.
@@ -29,15 +29,26 @@ class Slot:
         """
         return self.live.now(self.name, step, self.index, self.bounds)
 
+    def coming(self, group: dict[str, Any], step: int) -> float:
+        """The value that the coming update uses, once nobody else has written here; every step comes through this.
+
+        Raises:
+            ValueError: written from outside, or out of range.
+        """
+        key, part = self.place
+        found = group[key] if part is None else group[key][part]
+        if found is not self.shown or (self.version >= 0 and found._version != self.version):  # noqa: SLF001  # as above
+            self.untouched(group, step)
+        value = self.live(step)
+        return value if value in self.bounds else self.at(step)
+
     def untouched(self, group: dict[str, Any], step: int) -> None:
-        """Nobody else writes here.
+        """What stands here is another object, but the value that was written.
 
         Raises:
             ValueError: naming both values, the group and the fix.
         """
         found = read(group, self.place)
-        if found is self.shown and (type(found) is float or found._version == self.version):  # type: ignore[union-attr]  # noqa: SLF001  # torch's own count of writes
-            return
         if same(found, self.value):
             self.seen(group)
             return
@@ -56,12 +67,15 @@ class Slot:
 
     def write(self, group: dict[str, Any], value: float) -> None:
         """Put the value in force."""
-        write(group, self.place, value)
+        key, part = self.place
         self.value = value
-        self.seen(group)
+        if part is None and type(self.shown) is float:
+            group[key] = self.shown = value
+        else:
+            write(group, self.place, value)
+            self.seen(group)
 
     def seen(self, group: dict[str, Any]) -> None:
         """Remember what stands there now as ours."""
         self.shown = read(group, self.place)
-        if isinstance(self.shown, Tensor):
-            self.version = self.shown._version  # noqa: SLF001  # as above
+        self.version = self.shown._version if isinstance(self.shown, Tensor) else -1  # noqa: SLF001  # torch's own

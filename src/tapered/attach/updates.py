@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 Groups = list[dict[str, Any]]
 
@@ -25,10 +24,14 @@ def alone(optimizer: torch.optim.Optimizer) -> None:
 
 def moves(groups: Groups) -> bool:
     """Some parameter has a gradient."""
-    return any(param.grad is not None for group in groups for param in group["params"])
+    for group in groups:
+        for param in group["params"]:
+            if param.grad is not None:
+                return True
+    return False
 
 
 def skipped(optimizer: torch.optim.Optimizer) -> bool:
     """A GradScaler leaves it to a fused optimizer to skip a step whose gradients overflowed."""
     found = getattr(optimizer, "found_inf", None)
-    return isinstance(found, Tensor) and bool(found.item())
+    return found is not None and bool(found.item())
