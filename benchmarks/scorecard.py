@@ -2,8 +2,8 @@
 
     python benchmarks/scorecard.py [--json | --markdown | --cases]
 
-Everything is tried on the spot, on torch as it is installed and on ours. A bad input is answered well by a ValueError or
-TypeError that names the field or the value before any weight has changed ("clear"), or by going on with the right
+Everything is tried on the spot, on torch as it is installed and on ours. A bad input is answered well by a ValueError
+or TypeError that names the field or the value before any weight has changed ("clear"), or by going on with the right
 numbers ("survived"). `--cases` shows the answer to each of the 100 bad inputs. It takes about a minute.
 """
 
@@ -109,8 +109,8 @@ ROWS: dict[str, tuple[Callable[[], dict[str, Any]], Told]] = {
         lambda f: (
             f"rate after a resume, {f['eight_cases']} cases of order and schedule ({f['cases']} with all schedules)",
             f"{f['eight_torch_right']} right ({f['torch_right']})",
-            f"{f['eight_ours_right']} right, {f['eight_ours_refused']} refused with the reason "
-            f"({f['ours_right']}, {f['ours_refused']})",
+            f"{f['eight_ours_right']} right, {f['eight_ours_refused']} refused with the reason"
+            + f" ({f['ours_right']}, {f['ours_refused']})",
         ),
     ),
     "same_bits": (
