@@ -6,6 +6,7 @@ recording(optimizer)                  live, on an optimizer of yours or of torch
 
 from tapered.explain.bounds import Bound as Bound
 from tapered.explain.live import Recorder as Recorder
+from tapered.explain.live import explain_step as explain_step
 from tapered.explain.live import recording as recording
 from tapered.explain.points import QUANTILES as QUANTILES
 from tapered.explain.points import Explanation as Explanation
@@ -30,6 +31,7 @@ __all__ = [
     "TermPoint",
     "explain_row",
     "explain_run",
+    "explain_step",
     "fields",
     "paragraph",
     "recording",

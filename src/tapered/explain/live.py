@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tapered import optim, rules
+from tapered.attach import clock_of
 from tapered.explain.measure import Given, measure
 from tapered.explain.points import Explanation, Point, Series
 from tapered.optim.hypers import items, names
@@ -57,7 +58,7 @@ def recording(optimizer: torch.optim.Optimizer, *, every: int = 1, limit: int = 
 
     Args:
         optimizer: One of tapered's, or torch's Adam, AdamW, NAdam, RAdam, Adamax, RMSprop, Adagrad, Adadelta, SGD.
-            What writes its rates before a step (`attach`) comes first.
+            It may have a clock attached.
         every: 1 looks at each update.
         limit: Steps that are kept at most.
 
@@ -87,6 +88,29 @@ def recording(optimizer: torch.optim.Optimizer, *, every: int = 1, limit: int = 
         handle.remove()
 
 
+def explain_step(optimizer: torch.optim.Optimizer) -> Explanation:
+    """The one update that `optimizer.step()` would make now, from the gradients that are there; nothing is changed.
+
+    So a checkpoint is explained: load it into model and optimizer, backpropagate the next batch's loss, and ask.
+
+    Raises:
+        TypeError, ValueError: as `recording`; also where there is no gradient.
+
+    Example:
+        >>> weight = torch.nn.Parameter(torch.ones(3))
+        >>> optimizer = optim.Adam([weight], lr=0.1)
+        >>> (weight**2).sum().backward()
+        >>> point = explain_step(optimizer).series[0].points[0]
+        >>> point.step, round(point.term("step").factor, 4), round(point.update, 4)
+        (0, 0.3162, 0.1)
+    """
+    recorder = Recorder(optimizer, 1, 2)
+    recorder.look()
+    if not recorder.kept:
+        raise ValueError("no parameter has a gradient, and a step is made of one; try loss.backward() first")
+    return recorder.explanation
+
+
 class Recorder:
     """What `recording` yields."""
 
@@ -113,12 +137,12 @@ class Recorder:
         """torch's hook before a step: with a closure, the look comes after the closure's gradients."""
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None:
-            self._look()
+            self.look()
             return None
 
         def looked() -> Any:
             loss = closure()
-            self._look()
+            self.look()
             return loss
 
         del optimizer
@@ -126,7 +150,8 @@ class Recorder:
         return (args[0], looked, *args[2:]), rest
 
     @torch.no_grad()
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Measure the update that is about to be made, if it is one to keep."""
         groups = self.optimizer.param_groups
         if not any(p.grad is not None for group in groups for p in group["params"]) or self._overflowed():
             return  # no update will be made
@@ -150,11 +175,13 @@ class Recorder:
         given = [self._given(rule, p, group, index) for p in group["params"] if p.grad is not None]
         if not given:
             return
-        schedules = group.get("schedules", {})
+        clock = clock_of(self.optimizer)  # it may write this step's values only after this look
+        schedules = group.get("schedules", {}) if clock is None else clock.schedules[index]
+        step = self._step(given, group) if clock is None else clock.step
         values = {**rule.hypers, **_shown(self._keys(), group, index)}
         hyper = {n: float(v) for n, v in values.items() if n in ("lr", *rule.hypers)}
-        hyper |= {n: schedule(group["step"]) for n, schedule in schedules.items() if n in hyper}
-        yield name, measure(rule, self._step(given, group), given, hyper, schedules)
+        hyper |= {n: schedule(step) for n, schedule in schedules.items() if n in hyper}
+        yield name, measure(rule, step, given, hyper, schedules)
 
     def _keys(self) -> tuple[str, ...]:
         ours = isinstance(self.optimizer, optim.Optimizer)
