@@ -98,7 +98,12 @@ def _set(letters: Tensor, starts: Tensor) -> TensorDataset:
 
 
 def characters(
-    text: Literal["jargon", "topics"] = "jargon", *, batch_size: int = 32, width: int = 64, heads: int = 4
+    text: Literal["jargon", "topics"] = "jargon",
+    *,
+    batch_size: int = 32,
+    width: int = 64,
+    heads: int = 4,
+    file: str = FILE,
 ) -> Workload:
     """The next letter, after each of 64: mean cross-entropy in nats, and "bits" a letter as metric.
 
@@ -110,6 +115,7 @@ def characters(
         batch_size: Lines of 64 letters a step.
         width: Of the transformer.
         heads: Of its attention; they divide the width.
+        file: Where the Jargon File is.
 
     Raises:
         MissingDataError: If the text is not there, with the line that installs it.
@@ -120,7 +126,7 @@ def characters(
     """
     if width < 1 or heads < 1 or width % heads:
         raise ValueError(f"got width={width}, heads={heads}; expected heads that divide the width; try heads=4")
-    letters, facts = corpus(text)
+    letters, facts = corpus(text, file)
     starts = torch.arange(0, len(letters) - CONTEXT - 1, CONTEXT)
     block = starts // BLOCK % EVERY
     return Workload(
