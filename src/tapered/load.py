@@ -13,12 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tapered.study_file import Arm, Peaks, Study, suggest
+from tapered.study_file import Arm, Peaks, Prune, Range, Study, Tune, suggest
 from tapered.workload import Workload
 from tapered.workloads import WORKLOADS
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 Made = tuple[Workload, str]
+PARTS: Mapping[Any, type[Any]] = {"arms": Arm, "peaks": Peaks, "prune": Prune, "tune": Tune, "space": Range}
 BUILT_IN = ("bmi", "bmi-full")
 
 
@@ -203,7 +204,7 @@ def _explain(item: Any) -> str:
     """One of pydantic's findings as one sentence of ours."""
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        model = Arm if item["loc"][0] == "arms" else Peaks if item["loc"][0] == "peaks" else Study
+        model = next((PARTS[part] for part in reversed(item["loc"][:-1]) if part in PARTS), Study)
         return f"{where} is no field of a study; {suggest(str(item['loc'][-1]), model.model_fields)}"
     if item["type"] == "missing":
         return f"{where} is missing"

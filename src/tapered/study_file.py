@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tapered.arms import Arm, Name, Peaks, Positive, Strict, suggest
+from tapered.arms import Arm, Name, Peaks, Positive, Range, Strict, suggest
 
-__all__ = ["Arm", "Peaks", "Prune", "Study", "Tune", "suggest", "to_toml"]
+__all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
 CLAIM_SEEDS = 8  # as `tapered.stats` has it: the fewest pairs that a claim is made of
 EXTEND = 4
 Share = Annotated[float, Field(gt=0, lt=1)]

@@ -1,0 +1,261 @@
+import json
+import tomllib
+from dataclasses import replace
+
+import optuna
+import pytest
+import torch
+
+from tapered import conclude as concluding
+from tapered import modes, rounds
+from tapered import study as studies
+from tapered.load import StudyFileError, load
+from tapered.rounds import finished_rounds
+from tapered.stats.verdicts import SEEDS_FOR_A_CLAIM
+from tapered.study import conclude, open_store, train_runs, updates_made, verify
+from tapered.study_file import CLAIM_SEEDS, Study, to_toml
+from tapered.summary import summary
+from tapered.train import Mode
+
+TOML = """
+name = "rounds"
+workload = "quadratic"
+steps = 24
+seeds = 3
+evaluations = 4
+baseline = "constant"
+peaks = { low = 0.001, high = 0.004, count = 3 }
+extend = 8
+fresh = 2
+[[arms]]
+name = "constant"
+rule = "SGD"
+lr = "constant(1.0)"
+[[arms]]
+name = "late"
+rule = "SGD"
+lr = "hold(0.5*steps).then(cooldown(0.5*steps))"
+[[arms]]
+name = "as written"
+rule = "SGD"
+lr = "constant(0.05)"
+fixed = true
+"""
+
+
+@pytest.fixture(autouse=True)
+def rows(monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(Mode("rows", 8, "a test says so"), 1e-5))
+    yield
+    torch.set_num_threads(before)
+
+
+def loaded(tmp_path, text=TOML, **options):
+    (tmp_path / "my.toml").write_text(text)
+    return load(str(tmp_path / "my.toml"), **options)
+
+
+def finished(found, folder, **options):
+    with open_store(found, folder) as store:
+        runs = train_runs(found, store, **options)
+        return runs, conclude(found, store, runs)
+
+
+def peaks_tried(runs, arm):
+    return sorted({run.peak for run in runs if run.arm == arm})
+
+
+def test_the_grid_is_extended_until_the_best_is_inside(tmp_path):
+    runs, result = finished(loaded(tmp_path), tmp_path / "s")
+    grid = [0.001 * 2**i for i in range(11)]
+    chosen = {arm.name: arm.best.peak for arm in result.arms}
+    tried = peaks_tried(runs, "constant")
+    assert tried == pytest.approx(grid[: len(tried)])
+    assert 3 < len(tried) < 11
+    assert peaks_tried(runs, "late") == tried  # equal budgets, though one arm may have been done before
+    assert max(chosen["constant"], chosen["late"]) == tried[-2]
+    assert [arm.edge for arm in result.arms] == [None] * 3
+    assert {len(arm.peaks) for arm in result.arms if not arm.fixed} == {len(tried)}
+
+
+def test_the_grid_is_extended_no_further_than_allowed(tmp_path):
+    runs, result = finished(loaded(tmp_path, TOML.replace("extend = 8", "extend = 1")), tmp_path / "s")
+    assert peaks_tried(runs, "constant") == [0.001, 0.002, 0.004, 0.008]
+    assert [arm.edge for arm in result.arms] == ["highest", "highest", None]
+    assert "The best peak of late, 0.008, is the highest of its grid" in " ".join(result.caveats)
+    runs, _ = finished(loaded(tmp_path, TOML.replace("extend = 8", "extend = 0")), tmp_path / "t")
+    assert peaks_tried(runs, "constant") == [0.001, 0.002, 0.004]
+
+
+def test_an_arms_own_grid_is_extended_by_its_own_ratio(tmp_path):
+    text = TOML.replace('name = "late"', 'name = "late"\npeaks = { low = 10, high = 1000, count = 3 }')
+    runs, result = finished(loaded(tmp_path, text.replace("extend = 8", "extend = 2")), tmp_path / "s")
+    assert peaks_tried(runs, "late") == [1.0, 10.0, 100.0, 1000.0, 10000.0]  # one at each edge: the arms disagree
+    assert peaks_tried(runs, "constant") == [0.0005, 0.001, 0.002, 0.004, 0.008]
+    assert result.arms[1].best.diverged == 3
+
+
+@pytest.mark.parametrize(
+    ("best", "left", "added"),
+    [
+        ((1, 1), 3, (1, 0)),
+        ((3, 3), 3, (0, 1)),
+        ((1, 3), 3, (1, 1)),
+        ((1, 3), 1, (0, 1)),
+        ((1, 1, 3), 1, (1, 0)),
+        ((2, 2), 3, (0, 0)),
+        ((1, 3), 0, (0, 0)),
+    ],
+)
+def test_which_edges_are_extended(tmp_path, best, left, added):
+    arms = "".join(f'[[arms]]\nname = "{i}"\nrule = "SGD"\nlr = "constant(1.0)"\n' for i in range(len(best)))
+    head = TOML.split("[[arms]]")[0].replace('baseline = "constant"', 'baseline = "0"')
+    found = loaded(tmp_path, head.replace("low = 0.001, high = 0.004", "low = 1, high = 4") + arms)
+    tasks = studies.forest_of(found).tasks
+    values = {1: 1.0, 2: 2.0, 3: 4.0}
+    runs = [replace(t.run, step=24, value=abs(t.run.peak - values[best[int(t.run.arm)]])) for t in tasks]
+    assert rounds.edges(found, runs, left) == added
+
+
+def test_fresh_seeds_confirm_the_chosen_peaks(tmp_path):
+    runs, result = finished(loaded(tmp_path), tmp_path / "s")
+    assert {(run.arm, run.peak, run.seed) for run in runs if run.seed > 2} == {
+        (arm.name, arm.best.peak, seed) for arm in result.arms[:2] for seed in (3, 4)
+    }
+    assert {run.seed for run in result.fresh} == {3, 4}
+    assert {run.seed for run in result.runs} == {0, 1, 2}
+    assert result.comparisons[0].evidence.seeds == (3, 4)
+    runs, result = finished(loaded(tmp_path, TOML.replace("fresh = 2", "fresh = 0")), tmp_path / "t")
+    assert {run.seed for run in runs} == {0, 1, 2}
+    assert result.comparisons[0].fresh is None
+
+
+def test_what_is_not_said_follows_the_seeds():
+    def study(**fields):
+        arm = {"name": "a", "rule": "SGD", "lr": "constant(1.0)"}
+        grid = {"low": 1, "high": 2, "count": 3}
+        whole = {"name": "n", "workload": "w", "steps": 1, "baseline": "a", "peaks": grid, "arms": [arm]}
+        return Study.model_validate(whole | fields)
+
+    assert CLAIM_SEEDS == SEEDS_FOR_A_CLAIM
+    assert (study(seeds=8).most_added, study(seeds=7).most_added) == (4, 0)
+    assert study(seeds=10, first_seed=5).fresh_seeds == range(15, 25)
+    assert (len(study(seeds=7).fresh_seeds), len(study(seeds=7, fresh=3).fresh_seeds)) == (0, 3)
+    alone = {"low": 1, "high": 1, "count": 1}
+    assert (study(peaks=alone).most_added, len(study(peaks=alone).fresh_seeds)) == (0, 0)
+
+
+def stopped_again_and_again(found, folder, updates):
+    """Train with a stop after so many updates, as often as it takes; the runs and all updates made."""
+    total, times = 0, 0
+    while True:
+        seen = []
+        with open_store(found, folder) as store:
+            runs = train_runs(found, store, progress=seen.append, stop=lambda: sum(seen) >= updates)
+            planned, whole = finished_rounds(found, {run.key: run for run in runs})
+            kept = sum(updates_made(r.forest, store) for r in planned)
+        total, times = total + sum(seen), times + 1
+        if whole:
+            return runs, total, kept, times
+
+
+def test_stopped_in_any_round_it_goes_on_and_trains_nothing_twice(tmp_path):
+    found, seen = loaded(tmp_path), []
+    whole, _ = finished(found, tmp_path / "whole", progress=seen.append)
+    runs, total, kept, times = stopped_again_and_again(found, tmp_path / "parts", 211)
+    assert runs == whole
+    assert total == kept == sum(seen)
+    assert times > 5
+    seen.clear()
+    assert finished(found, tmp_path / "parts", progress=seen.append)[0] == whole
+    assert seen == []
+
+
+def test_verification_covers_every_round(tmp_path):
+    found = loaded(tmp_path)
+    with open_store(found, tmp_path / "s") as store:
+        runs = train_runs(found, store)
+        said = verify(found, store, runs, sample=1000)
+        assert (said.runs, said.of, said.difference) == (len(runs), len(runs), 0.0)
+        bundle = store.bundles()[-1]  # of fresh seeds
+        assert {run.seed for branch in bundle.live for run in branch.runs} == {3, 4}
+        rows = store.rows(bundle, studies.forest_of(found).rules[0])
+        rows.params["w"][0, 0] += 0.25
+        store.put(bundle, rows)
+        assert verify(found, store, runs, sample=1000).difference == pytest.approx(0.25, rel=1e-5)
+
+
+def test_the_ledger_has_every_round(tmp_path):
+    runs, _ = finished(loaded(tmp_path), tmp_path / "s")
+    study = optuna.load_study(study_name="rounds", storage=f"sqlite:///{tmp_path}/s/ledger.db")
+    entered = [(t.params["arm"], t.params.get("peak"), t.params["seed"], t.value) for t in study.trials]
+    assert sorted(entered, key=repr) == sorted([(r.arm, r.peak, r.seed, r.value) for r in runs], key=repr)
+    low, high = (getattr(study.trials[0].distributions["peak"], end) for end in ("low", "high"))
+    assert low < 0.001
+    assert high > 0.1
+
+
+def test_the_test_split_is_read_once_for_the_chosen_runs(tmp_path, monkeypatch):
+    seen, evaluate = [], concluding.evaluate
+
+    def counted(workload, rows, split, **named):
+        seen.append((split, len(rows)))
+        return evaluate(workload, rows, split, **named)
+
+    monkeypatch.setattr(concluding, "evaluate", counted)
+    text = TOML.replace('"quadratic"', '"bmi"').replace("steps = 24", "steps = 8").replace("extend = 8", "extend = 1")
+    runs, result = finished(loaded(tmp_path, text), tmp_path / "s")
+    assert {split for split, _ in seen} == {"test"}
+    assert sum(count for _, count in seen) == 3 * 3  # three arms at their best peaks, three seeds
+    best = {run.key for arm in result.arms for run in arm.best.runs}
+    assert len(runs) > len(best) == 9
+
+
+def test_the_result_goes_into_json(tmp_path):
+    stated = loaded(tmp_path)
+    _, result = finished(stated, tmp_path / "s")
+    found = json.loads(json.dumps(summary(result), allow_nan=False))
+    assert sum(run["fresh"] for run in found["every_run"]) == 4
+    assert Study.model_validate(tomllib.loads(found["file"])) == stated.study
+    text = to_toml(result.loaded.study)  # the grid as it became
+    assert loaded(tmp_path, text).study == result.loaded.study
+    assert "above" in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("extend = 8", "extend = -1", "extend: "),
+        ("fresh = 2", "fresh = -1", "fresh: "),
+        ("low = 0.001, high = 0.004, count = 3", "low = 0.1, high = 0.1, count = 1", "extend needs the ratio"),
+        ("extend = 8", "prune = { rungs = [0.3] }", "rung 0.3 is no evaluation; expected a multiple of 1/4"),
+        ("extend = 8", "prune = { rungs = [0.5, 0.25] }", r"do not ascend; try \[0.25, 0.5\]"),
+        ("extend = 8", "prune = { rungs = [] }", "prune.rungs: "),
+        ("extend = 8", "prune = { rungs = [0.75], probe = 0.5 }", "ends after the run"),
+        ("extend = 8", "prune = { rungs = [0.5], keep = 1.5 }", "prune.keep: "),
+        ("extend = 8", "prune = { rung = [0.5] }", 'prune.rung is no field of a study; try "rungs"'),
+        ("extend = 8", "tune = { trials = 4, samplers = 1 }", 'tune.samplers is no field of a study; try "sampler"'),
+        ("extend = 8", "tune = { trials = 4 }\nprune = { rungs = [0.5] }", "tune and prune exclude each other"),
+        ("fresh = 2", "tune = { trials = 4 }", "tune and extend exclude each other"),
+        ("extend = 8", 'tune = { trials = 4, sampler = "grid" }', "has a grid of 3 and is asked for 4 trials"),
+        ("constant(1.0)", "constant({a})", r"\{a\} has no range; try space = \{ a = "),
+        ('lr = "constant(1.0)"', 'lr = "constant(1.0)"\nspace = { a = { low = 1, high = 2 } }', "stands in no text"),
+        ('constant(1.0)"', 'constant({a})"\nspace = { a = { low = 1, high = 2 } }', "try tapered tune FILE"),
+        ('constant(1.0)"', 'constant({a})"\nspace = { a = { low = 2, high = 1 } }', "leave nothing to search"),
+        ('constant(1.0)"', 'constant({a})"\nspace = { a = { low = 0, high = 1, log = true } }', "on no log scale"),
+        ('constant(1.0)"', 'constant({a})"\nspace = { a = { low = 0, high = 1 } }\ntrials = [{ peak = 1 }]', "lacks"),
+        ("fixed = true", "fixed = true\ntrials = [{ peak = 1 }]", "exclude each other"),
+    ],
+)
+def test_bad_settings_are_refused(tmp_path, old, new, message):
+    assert old in TOML
+    with pytest.raises(StudyFileError, match=message):
+        loaded(tmp_path, TOML.replace(old, new, 1))
+
+
+def test_a_file_with_everything_reads_back(tmp_path):
+    text = TOML.replace("extend = 8", "extend = 2\nprune = { rungs = [0.25, 0.5], keep = 0.4, probe = 0.1 }")
+    found = loaded(tmp_path, text).study
+    assert Study.model_validate(tomllib.loads(to_toml(found))) == found
