@@ -109,7 +109,7 @@ ROWS: dict[str, tuple[Callable[[], dict[str, Any]], Told]] = {
         lambda f: (
             f"rate after a resume, {f['eight_cases']} cases of order and schedule ({f['cases']} with all schedules)",
             f"{f['eight_torch_right']} right ({f['torch_right']})",
-            f"{f['eight_ours_right']} right, {f['eight_ours_refused']} refused ({f['ours_right']}, {f['ours_refused']})",
+            "{eight_ours_right} right, {eight_ours_refused} refused ({ours_right}, {ours_refused})".format_map(f),
         ),
     ),
     "same_bits": (

@@ -7,7 +7,7 @@ import operator
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,7 @@ from tapered.checkpoint import files, generators, lock
 from tapered.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from tapered.checkpoint.lock import shown
 from tapered.checkpoint.parts import state_of, unwrapped
-from tapered.checkpoint.tree import Encoder, plain
+from tapered.checkpoint.tree import NATIVE, Encoder, plain
 
 FILE_BYTES = 1 << 30
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -144,11 +144,18 @@ def tensor_files(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, bytes]]:
         yield f"tensors-{number}.safetensors", safetensors.torch.save(batch)
 
 
-def finite(parts: Any) -> bool:
-    """Whether every parameter is."""
-    found = (part.parameters() if isinstance(part, nn.Module) else [part] if isinstance(part, Tensor) else []
-             for part in parts)  # fmt: skip
-    return all(bool(p.isfinite().all()) for p in chain.from_iterable(found))
+def finite(parts: Iterable[Any]) -> bool:
+    """Whether every parameter and every moment is: one 1e30 gradient leaves sound weights beside a moment of inf."""
+    return all(bool(t.isfinite().all()) for part in parts for t in _numbers(part))
+
+
+def _numbers(part: Any) -> Iterable[Tensor]:
+    if isinstance(part, nn.Module):
+        return part.parameters()
+    if isinstance(part, torch.optim.Optimizer):
+        moments = chain.from_iterable(state.values() for state in part.state.values() if isinstance(state, dict))
+        return (moment for moment in moments if type(moment) is Tensor and moment.dtype in NATIVE)
+    return [part] if isinstance(part, Tensor) else []
 
 
 def _in_turn(folder: Path, known: list[Path], held: lock.Held, step: int) -> None:
