@@ -15,6 +15,10 @@ from tapered.terminal import DONE, FAILED, INTERRUPTED, REFUSED, USAGE
 
 # each is a function in a file of its own, imported when it is asked for
 VERBS = {
+    "run": "Train one run of a workload, saved as it goes; the same command goes on with it.",
+    "resume": "Go on with a run from its last checkpoint.",
+    "fork": "Go on from a run's last checkpoint at another rate, in a folder of its own.",
+    "check": "Verify every checkpoint of a run; show steps, rates, schedules, lineage.",
     "study": "Run a study, or go on with it, and print its verdict.",
     "tune": "Search the peak and the schedule of every arm, as many trials each, and print the verdict.",
     "explain": "Show what a run's steps are made of: schedule, bias correction, direction.",
@@ -60,7 +64,7 @@ def _failed(error: Exception, *, debug: bool) -> int:
     print(f"tapered: {error}", file=sys.stderr)
     # by name, so that a wrong word on the command line does not wait for torch
     match type(error).__name__:
-        case "StoreError":
+        case "StoreError" | "CheckpointError":
             return REFUSED
         case "RunError":
             return FAILED

@@ -5,9 +5,14 @@ resume(folder, model=model, optimizer=optimizer)      ◄─
 fork(folder, into=child, lr=1e-4, model=model, optimizer=optimizer)
 """
 
+from tapered.checkpoint.change import Change as Change
 from tapered.checkpoint.data import Batches as Batches
+from tapered.checkpoint.describing import Described as Described
+from tapered.checkpoint.describing import describe as describe
 from tapered.checkpoint.errors import CheckpointError as CheckpointError
 from tapered.checkpoint.errors import CheckpointWarning as CheckpointWarning
+from tapered.checkpoint.forked import placed as placed
+from tapered.checkpoint.forking import begin as begin
 from tapered.checkpoint.forking import fork as fork
 from tapered.checkpoint.lock import release as release
 from tapered.checkpoint.reading import Origin as Origin

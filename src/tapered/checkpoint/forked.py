@@ -12,7 +12,7 @@ from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
 from tapered.optim import Optimizer
 from tapered.optim.hypers import NAMES, RANGES, number
-from tapered.schedules import Schedule
+from tapered.schedules import Schedule, constant
 
 KEY_OF = {name: (key, place) for key, pair in NAMES.items() for place, name in enumerate(pair)}
 State = dict[str, Any]
@@ -65,7 +65,7 @@ def _write(
     if key not in group:
         raise ValueError(f"got a new `{hyper}` for `{name}`, whose groups have {sorted(group.keys() - {'params'})}")
     if isinstance(value, Schedule):
-        _check_counted(value, change)
+        placed(value, change)
         if not isinstance(part, Optimizer) and clock is None:
             raise CheckpointError(
                 f"`{name}` is torch's {type(part).__name__}, which takes no schedule; try attach({name}, lr=...) "
@@ -73,7 +73,7 @@ def _write(
             )
         if clock is not None:
             return
-        value = value.delayed(change.step) if change.counted == "now" and change.step else value
+        value = placed(value, change)
         group["schedules"] = {**group["schedules"], hyper: str(value)}
         value = value(group["step"])
     elif "schedules" in group:
@@ -92,14 +92,22 @@ def _show(group: State, key: str, place: int | None, shown: float) -> None:
         group["initial_lr"] = shown
 
 
-def _check_counted(schedule: Schedule, change: Change) -> None:
+def placed(schedule: Schedule, change: Change) -> Schedule:
+    """A new schedule, its step 0 where the fork asks for it.
+
+    Raises:
+        ValueError: it was not said, or the schedule cannot be written down.
+    """
+    if not schedule.serialisable:
+        raise ValueError(f"{schedule} cannot be written into the fork's lineage; try a schedule that prints as code")
+    if isinstance(schedule, constant):
+        return schedule
     if change.counted not in ("now", "start"):
         raise ValueError(
             f"got counted={change.counted!r} with the schedule {schedule}; expected 'now', its step 0 is step "
             f"{change.step} of the run, or 'start', it is read at {change.step}; try counted='now'"
         )
-    if not schedule.serialisable:
-        raise ValueError(f"{schedule} cannot be written into the fork's lineage; try a schedule that prints as code")
+    return schedule.delayed(change.step) if change.counted == "now" and change.step else schedule
 
 
 def _told(clock: Clock, carried: list[Any], given: Mapping[str, list[Any]], change: Change) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,24 +77,36 @@ def fork(
     if generators:
         calls.append(everywhere(found))
     values = {name: part["state"] for name, part in found.parts.items() if part["kind"] == "value"}
-    origin = {
-        "run": found.fields["run"],
-        "folder": str(found.path.resolve()),
-        "step": found.fields["step"],
-        "change": {**{name: _text(value) for name, value in new.items()},
-                   "moments": "kept" if keep_moments else "reset",
-                   **({"counted": counted} if counted else {})},
-    }  # fmt: skip
     written: list[Path] = []
 
     def first() -> None:
-        lock.claim(child).lineage = (*found.fields["lineage"], origin)
+        begin(parent, child, found.resumed(), change)
         written.append(save(child, found.fields["step"], generators=generators, **parts, **values))
 
     apply_all([*calls, (first, lambda: lock.release(child))])
     tell(found)
     result = read(written[0]).resumed()
     return Resumed(result.step, written[0], result.run, result.lineage, values, None, found.skipped)
+
+
+def begin(parent: Path, child: Path, found: Resumed, change: Change) -> None:
+    """Claim a fork's folder and write down where it comes from; what is saved there next is its first checkpoint.
+
+    Raises:
+        CheckpointError: the folder holds a run.
+    """
+    _empty(parent, child)
+    origin = {
+        "run": found.run,
+        "folder": str(found.folder.resolve()),
+        "step": found.step,
+        "change": {
+            **{name: _text(value) for name, value in change.hypers.items()},
+            "moments": "kept" if change.keep_moments else "reset",
+            **({"counted": change.counted} if change.counted else {}),
+        },
+    }
+    lock.claim(child).lineage = (*(asdict(past) for past in found.lineage), origin)
 
 
 def _one_optimizer(parts: Mapping[str, Any], change: Change) -> None:

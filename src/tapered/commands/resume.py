@@ -1,0 +1,34 @@
+"""`tapered resume`: go on with a run that `tapered run` or `tapered fork` began."""
+
+from pathlib import Path
+
+from tapered.commands.run import train
+from tapered.terminal import Flag, Json, console
+
+
+def resume(
+    folder: Path,
+    /,
+    *,
+    steps: int | None = None,
+    save_every: int | None = None,
+    as_json: Json = False,
+    debug: Flag = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Go on with a run from its last checkpoint: the same numbers as if it had never stopped.
+
+    Args:
+        folder: The run's folder.
+        steps: The step to end at; by default the one that it was to reach.
+        save_every: Updates between two checkpoints; by default a tenth of the run.
+        as_json: Print one JSON object.
+        debug: Show a traceback when something fails.
+    """
+    from tapered import single  # noqa: PLC0415 - torch takes a second that --help need not wait
+
+    with single.one_thread():
+        trained, found = single.resume(folder, steps)
+        errors = console(stderr=True)
+        rate = trained.setting.schedule(found.step)
+        errors.print(f"Resumed at step {found.step} of {trained.setting.steps}; rate {rate:.6g}.", soft_wrap=True)
+        return train(trained, folder, save_every, as_json=as_json)

@@ -1,0 +1,278 @@
+"""One run trained by tapered: begun, saved as it goes, resumed, forked at another rate.
+
+    Setting ─► Single ─► train(to_step) ─► save        folder: checkpoints whose parts are `run` and `setting`
+
+Everything random in it is a function of seed and step, so a checkpoint needs no generator's state.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from tapered import checkpoint, schedules
+from tapered.checkpoint import CheckpointError, Resumed
+from tapered.load import arm_of, workload_of
+from tapered.rows import Rows, start
+from tapered.schedules import Schedule
+from tapered.train import advance, evaluate
+
+KEEP = 3
+
+
+class RunError(Exception):
+    """A run that cannot go on; the message says at which step and what is kept."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run's numbers depend on.
+
+    Args:
+        workload: A built-in workload's name, or "file.py:name".
+        rule: The rule's name.
+        lr: The rate's schedule as text, its numbers filled in.
+        seed: What weights, minibatches and dropout follow.
+        steps: Updates it is to make.
+        source: Hash of the workload's own file; "built in" for tapered's.
+        options: What the function that makes the workload is called with.
+    """
+
+    workload: str
+    rule: str
+    lr: str
+    seed: int
+    steps: int
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The rate."""
+        return schedules.parse(self.lr)
+
+
+def setting_of(
+    workload: str, rule: str, lr: str, steps: int | None, seed: int, options: Mapping[str, Any] | None = None
+) -> Setting:
+    """A setting as a command line gives it; `steps` in the rate's text stands for the run's.
+
+    Raises:
+        StudyFileError: the workload, the rule or the rate is none.
+        ValueError: steps or seed out of range.
+
+    >>> setting_of("bmi", "Adam", "cosine_decay(1e-3, decay_steps=steps)", 500, 0).lr
+    'cosine_decay(0.001, decay_steps=500)'
+    """
+    made, source = workload_of(workload, options or {})
+    steps = made.steps_per_epoch if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"got steps={steps}; expected how many updates the run makes, at least 1; try --steps 1000")
+    if seed < 0:
+        raise ValueError(f"got seed={seed}; expected a whole number of at least 0; try --seed 0")
+    arm = arm_of(rule, lr, {}, {})
+    arm.path(steps, None)
+    return Setting(workload, rule, str(arm.schedule(steps, None)), seed, steps, source, dict(options or {}))
+
+
+class Single:
+    """A run on its way; a part of its checkpoints.
+
+    Args:
+        setting: What is trained, and how.
+
+    Raises:
+        CheckpointError: the workload's file is not the one that the setting is of.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.workload, source = workload_of(setting.workload, setting.options)
+        if source != setting.source:
+            raise CheckpointError(
+                f"the workload's file {setting.workload} has changed since the run began, and its numbers with it; "
+                f"restore the file, or begin another run"
+            )
+        self.arm = arm_of(setting.rule, setting.lr, {}, {})
+        self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
+
+    @property
+    def step(self) -> int:
+        """Completed updates."""
+        return self.rows.steps[0]
+
+    @property
+    def diverged(self) -> int | None:
+        """The step whose loss was not finite."""
+        return self.rows.diverged[0]
+
+    def train(self, to_step: int, on_step: Callable[[int], bool | None] | None = None) -> None:
+        """Train until so many updates are made, or `on_step` asks to stop."""
+        path = self.arm.path(to_step, None)
+        self.rows = advance(self.workload, self.rows, [path], to_step, on_step=on_step)
+
+    def evaluate(self) -> dict[str, float]:
+        """The loss and metrics on the validation split."""
+        return evaluate(self.workload, self.rows, "valid")[0]
+
+    def reset_moments(self) -> None:
+        """Fresh rule state; the schedule counts on, bias correction starts again."""
+        fresh = start(self.workload, self.rows.rule, [self.setting.seed])
+        self.rows = replace(self.rows, state=fresh.state, counts=fresh.counts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The row as a tree."""
+        rows = self.rows
+        return {
+            "step": self.step,
+            "params": dict(rows.params),
+            "buffers": dict(rows.buffers),
+            "state": {name: dict(part) for name, part in rows.state.items()},
+            "counts": dict(rows.counts),
+            "losses": [list(point) for point in rows.losses[0]],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a tree that `state_dict` returned."""
+        tensors = {name: state[name] for name in ("params", "buffers", "state", "counts")}
+        losses = tuple((int(step), float(loss)) for step, loss in state["losses"])
+        self.rows = replace(self.rows, steps=(state["step"],), losses=(losses,), diverged=(None,), **tensors)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The same bits on every machine of a kind; the caller's threads after."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def save(run: Single, folder: Path) -> dict[str, float]:
+    """Save a run where it stands; its evaluation."""
+    found = run.evaluate()
+    checkpoint.save(
+        folder, run.step, keep=KEEP, metric=found["loss"], generators=False, run=run, setting=asdict(run.setting)
+    )
+    return found
+
+
+def train(
+    run: Single, folder: Path, save_every: int, on_step: Callable[[int], bool | None] | None = None
+) -> dict[str, float]:
+    """Train a run to its end, or until `on_step` asks to stop, and save it on the way and there.
+
+    Raises:
+        RunError: it diverged; its last checkpoint is kept.
+    """
+    found, at = {}, run.step - 1
+    while at < run.step < run.setting.steps:
+        at = run.step
+        run.train(min(run.setting.steps, at - at % save_every + save_every), on_step)
+        if run.diverged is not None:
+            raise RunError(
+                f"diverged: the loss at step {run.diverged} was not finite; {folder} holds what was saved before; "
+                f"a lower rate may hold: tapered fork {folder} --lr ..."
+            )
+        found = save(run, folder)
+        if run.step % save_every and run.step < run.setting.steps:
+            break
+    return found or run.evaluate()
+
+
+def setting_in(folder: Path) -> tuple[Setting, Resumed]:
+    """The setting of the run in a folder, and where it stands.
+
+    Raises:
+        CheckpointError: there is none, or it is a script's.
+    """
+    found = checkpoint.resume(folder, partial=True)
+    fields = found.values.get("setting")
+    if not isinstance(fields, dict) or fields.keys() != Setting.__dataclass_fields__.keys():
+        raise CheckpointError(
+            f"{folder} holds the run of a script, which only the script can go on with: call tapered.checkpoint's "
+            f"resume or fork there"
+        )
+    return Setting(**fields), found
+
+
+def resume(folder: Path, steps: int | None = None) -> tuple[Single, Resumed]:
+    """Go on with the run in a folder, as far as its setting says or to `steps`.
+
+    Raises:
+        CheckpointError: as `checkpoint.resume`.
+        ValueError: it is past `steps` already.
+    """
+    setting, found = setting_in(folder)
+    run = Single(setting)
+    found = checkpoint.resume(folder, run=run, generators=False)
+    run.setting = replace(setting, steps=later(run, steps))
+    return run, found
+
+
+def fork(
+    folder: Path,
+    into: Path,
+    lr: str,
+    *,
+    steps: int | None = None,
+    keep_moments: bool = True,
+    counted: Literal["now", "start"] | None = None,
+) -> Single:
+    """Begin a child of the run in a folder at another rate, and save its first checkpoint with its lineage.
+
+    Raises:
+        CheckpointError: `into` holds a run.
+        ValueError: a schedule without `counted`, or nothing left to train.
+    """
+    setting, _ = setting_in(folder)
+    parent = Single(setting)
+    found = checkpoint.resume(folder, partial=True, run=parent)
+    last = later(parent, steps)
+    if last == parent.step:
+        raise ValueError(f"{folder} is at its last step, {last}; say where the fork ends: --steps {2 * last}")
+    rate = arm_of(setting.rule, lr, {}, {}).schedule(last, None)
+    change = checkpoint.Change({"lr": rate}, keep_moments, counted, parent.step)
+    placed = str(checkpoint.placed(rate, change))
+    child = Single(replace(setting, lr=placed, steps=last))
+    child.rows = parent.rows
+    if not keep_moments:
+        child.reset_moments()
+    child.arm.path(last, None)
+    checkpoint.begin(folder, into, found, change)
+    save(child, into)
+    return child
+
+
+def later(run: Single, steps: int | None) -> int:
+    """The step at which a run ends."""
+    if steps is not None and steps < run.step:
+        raise ValueError(f"got steps={steps}; the run is at step {run.step} already; try --steps {2 * run.step}")
+    return max(run.setting.steps, run.step) if steps is None else steps
+
+
+def check_same(folder: Path, setting: Setting) -> None:
+    """The run in a folder is the one that was asked for; more steps may be.
+
+    Raises:
+        CheckpointError: with what differs.
+    """
+    known, _ = setting_in(folder)
+    mine, theirs = asdict(setting), asdict(known)
+    differing = [key for key in mine if key != "steps" and mine[key] != theirs[key]]
+    if differing:
+        said = "; ".join(f"{key} {theirs[key]!r} there, {mine[key]!r} now" for key in differing)
+        raise CheckpointError(f"{folder} holds another run: {said}; try another --store, or tapered fork {folder}")
+
+
+def rates_of(found: checkpoint.Described) -> tuple[list[float], dict[str, str]]:
+    """A checkpoint's rates in force at its latest update, and its schedules as text."""
+    setting = dict(found.values).get("setting")
+    if isinstance(setting, dict) and "lr" in setting:
+        return [schedules.parse(setting["lr"])(max(found.step - 1, 0))], {"lr": setting["lr"]}
+    return list(found.rates), dict(found.schedules)
