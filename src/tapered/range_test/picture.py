@@ -46,6 +46,7 @@ def _figure(curve: Curve) -> "Figure":
     figure = Figure(figsize=(7.0, 3.5), layout="constrained")
     axes = figure.subplots()
     if curve.kind == "ramp":
+        low = min([low, *curve.losses])  # single losses go below their average
         axes.plot(curve.rates, [min(loss, high) for loss in curve.losses], color="0.8", linewidth=0.8)
     axes.plot(curve.rates, ys, color="tab:blue")
     for found, style in zip(curve.suggestions, ("-", "--", ":"), strict=True):
