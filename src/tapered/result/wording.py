@@ -108,10 +108,14 @@ def _lost(arms: Sequence[ArmResult], fresh: Sequence[Run]) -> Iterator[str]:
 
 def _budgets(tuned: Sequence[ArmResult]) -> Iterator[str]:
     """Where budgets differ, the smallest and the largest: in what runs were to make, else in what they made."""
-    for what, steps in (("asked", lambda arm: arm.budget.asked), ("made", lambda arm: arm.budget.made)):
-        small, large = min(tuned, key=steps), max(tuned, key=steps)
-        if steps(small) != steps(large):
-            each = [f"{counted(a.budget.runs, 'run')}, {steps(a):,} steps {what} ({a.name})" for a in (small, large)]
+    for what in ("asked", "made"):
+        steps = {arm.name: int(getattr(arm.budget, what)) for arm in tuned}
+        in_order = sorted(tuned, key=lambda arm: steps[arm.name])
+        small, large = in_order[0], in_order[-1]
+        if steps[small.name] != steps[large.name]:
+            each = [
+                f"{counted(a.budget.runs, 'run')}, {steps[a.name]:,} steps {what} ({a.name})" for a in (small, large)
+            ]
             yield f"Tuning budgets differ, from {each[0]} to {each[1]}."
             return
 

@@ -61,7 +61,7 @@ def headline(result: StudyResult) -> list[str]:
     """The verdicts; of more than three comparisons how many of each, and the one with the largest gain in full."""
     if len(result.comparisons) <= SENTENCES:
         return result.sentence.splitlines()
-    words = Counter(comparison.verdict.word for comparison in result.comparisons)
+    words = Counter[str](comparison.verdict.word for comparison in result.comparisons)
     each = ", ".join(f"{words[word]} {text}" for word, text in PLURALS.items() if words[word])
     best = max(result.comparisons, key=lambda c: -inf if c.paired.mean is None else c.paired.mean)
     return [f"Of {len(result.comparisons)} arms against {best.baseline}: {each}.", best.sentence]
