@@ -280,6 +280,44 @@ def test_a_schedule_that_no_text_brings_back() -> None:
     assert run.steps(1).rate == rate(3)
 
 
+class PastTheHooks(torch.optim.Adam):
+    """As bitsandbytes', its load_state_dict is its own and calls no hooks."""
+
+    def load_state_dict(self, state_dict) -> None:
+        groups = [
+            {**saved, "params": own["params"]}
+            for saved, own in zip(state_dict["param_groups"], self.param_groups, strict=True)
+        ]
+        params = [param for group in groups for param in group["params"]]
+        self.__setstate__({"state": {params[i]: s for i, s in state_dict["state"].items()}, "param_groups": groups})
+
+
+@pytest.mark.parametrize("order", ["o", "oc", "co"])
+def test_an_optimizer_that_loads_past_the_hooks(order, monkeypatch) -> None:
+    monkeypatch.setitem(MAKERS, "adam", lambda p: PastTheHooks(p, lr=0.1))
+    through = Run().steps(SEVEN)
+    state, run = through.saved(), Run()
+    with torch.no_grad():
+        run.param.copy_(through.param)
+    for part in order:
+        (run.optimizer if part == "o" else run.clock).load_state_dict(state[part])
+    assert run.steps(2).rate == RATE(8)
+    assert torch.equal(run.param, through.steps(2).param)
+    assert "clock" not in run.optimizer.param_groups[0]
+    other = Run(lr=OTHER)
+    other.optimizer.load_state_dict(through.saved()["o"])
+    with pytest.raises(ValueError, match="`lr` in group 0 differs: the loaded state followed"):
+        other.steps(1)
+
+
+def test_a_state_with_nothing_in_it_is_none() -> None:
+    """schedulefree's `train()` leaves an empty dict for each parameter."""
+    run = Run("momentum", lr=None)
+    run.optimizer.state[run.param]  # a defaultdict makes it
+    run.clock = attach(run.optimizer, lr=RATE)
+    assert run.steps(1).rate == RATE(0)
+
+
 @pytest.mark.parametrize("clock", [7, {}, {"step": "7", "schedules": {}, "base": {}}])
 def test_a_damaged_clock_in_an_optimizers_state(clock) -> None:
     state = Run().steps(2).saved()["o"]

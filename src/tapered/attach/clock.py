@@ -12,6 +12,7 @@ import torch
 from tapered.attach.changing import lengthened, replaced
 from tapered.attach.following import Bases, Plan, as_another, check_bases
 from tapered.attach.loads import Loads
+from tapered.attach.saved import KEY
 from tapered.attach.slots import Slot
 from tapered.attach.updates import Groups, alone, moves, skipped
 from tapered.optim.parameters import only_initialises, uncounted
@@ -236,6 +237,8 @@ class Clock:
             alone(optimizer)
         if len(groups) != len(self.bases):
             self.regroup()
+        if KEY in groups[0]:
+            self._loads.unseen()
         if not self._loads.settled or self._loads.made != self.step:
             self._loads.settle()
         step, slots = self.step, self._slots

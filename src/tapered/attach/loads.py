@@ -197,6 +197,11 @@ class Loads:
             )
         self.clock.write()
 
+    def unseen(self) -> None:
+        """The optimizer loaded a state by a method of its own, without torch's hooks (bitsandbytes')."""
+        self._found = [taken(group) for group in self.clock.groups]
+        self._arrived(self.clock.optimizer)
+
     def _foreign(self) -> bool:
         """The loaded hypers are neither this step's, nor the last one's, nor the base values."""
         clock = self.clock

@@ -28,9 +28,10 @@ def taken(group: dict[str, Any]) -> dict[str, Any]:
 
 def counted(optimizer: torch.optim.Optimizer) -> int | None:
     """The most updates that any parameter's state went through; None where there is a state that counts none."""
-    if not optimizer.state:
+    states = [state for state in optimizer.state.values() if state]  # schedulefree leaves empty ones
+    if not states:
         return 0
-    steps = [state.get("step") for state in optimizer.state.values() if isinstance(state, dict)]
+    steps = [state.get("step") for state in states if isinstance(state, Mapping)]
     found = [float(step) for step in steps if isinstance(step, (int, float, Tensor))]
     return int(max(found)) if found else None
 
