@@ -161,6 +161,23 @@ def test_sequences_at_random(data):
     agrees(found, stepped(optimizer, scheduler, STEPS), text=not coded)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda of: lr_scheduler.OneCycleLR(of, 0.3, 50), "OneCycleLR"),
+        (lambda of: lr_scheduler.CyclicLR(of, 0.01, 0.3, 5), "CyclicLR"),
+    ],
+)
+def test_cycles_rewrite_the_base_rates_of_their_neighbours(make, name, reverse):
+    optimizer = optimizer_of([0.1, 0.2])
+    kinds = [make, lambda of: lr_scheduler.LinearLR(of, 0.1, 1.0, 9)][:: -1 if reverse else 1]
+    scheduler = lr_scheduler.SequentialLR(optimizer, [kind(optimizer) for kind in kinds], [12])
+    found = from_torch(scheduler)
+    agrees(found, stepped(optimizer, scheduler, 45))
+    assert any(f"{name} writes its first rate over the base rate" in note for note in found.notes)
+
+
 CHAINABLE = ("StepLR", "ConstantLR", "LinearLR", "ExponentialLR", "PolynomialLR", "MultiplicativeLR")
 
 
@@ -302,6 +319,13 @@ def test_a_group_added_later_is_left_to_the_user():
     found = from_torch(scheduler)
     assert found.schedules == (exponential_decay(0.1, 1, 0.9),)
     assert "group 1 came after the scheduler, which has no base rate for it; convert it on its own" in found.notes
+
+
+def test_a_state_of_another_class():
+    state = lr_scheduler.ExponentialLR(optimizer_of([0.1]), 0.9).state_dict()
+    assert from_torch(state, name="ExponentialLR").schedule == exponential_decay(0.1, 1, 0.9)
+    with pytest.raises(ValueError, match="StepLR, group 0: it has no step_size"):
+        from_torch(state, name="StepLR")
 
 
 def test_tensor_rates():

@@ -69,7 +69,7 @@ def from_torch(
     elif not isinstance(source, Mapping):
         groups = source.optimizer.param_groups
     found = [_converted(node, group, groups, notes, exact=exact) for group in range(len(node.bases))]
-    notes += _resume_notes(node)
+    notes += _rewritten(node, text=isinstance(source, str)) + _resume_notes(node)
     if not isinstance(source, str) and lr is None:
         notes += _in_force(source, found) + _late(source, len(found))
     return conversion(found, notes)
@@ -98,6 +98,10 @@ def _converted(node: Node, group: int, groups: Groups | None, notes: list[str], 
             )
             return from_function(Replay(node, group))
         return _schedule(node, group, base, notes, exact=exact)
+    except AttributeError as error:  # of a form, which finds an argument missing
+        raise ValueError(
+            f"{node.name}, group {group}: it has no {error}; is it another class's state? give name="
+        ) from None
     except (ValueError, TypeError) as error:
         raise type(error)(f"{node.name}, group {group}: {error}") from None
 
@@ -176,6 +180,17 @@ def _odd(node: Node) -> bool:
         child.name in ABSOLUTE or child.name == "SequentialLR" or _odd(child) or child.name == "CosineAnnealingLR"
         for child in node.children
     )
+
+
+def _rewritten(node: Node, *, text: bool) -> list[str]:
+    """Where one scheduler's construction changes what the others start from."""
+    names = dict.fromkeys(leaf.name for leaf in node.leaves if leaf.name in ("OneCycleLR", "CyclicLR"))
+    kept = "lr, for all of them" if text else "the base rates that they have"
+    return [
+        f"torch's {name} writes its first rate over the base rate of the schedulers that stand with it; kept: {kept}"
+        for name in names
+        if node.name in COMPOSITES
+    ]
 
 
 def _resume_notes(node: Node) -> list[str]:
