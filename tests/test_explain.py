@@ -414,11 +414,11 @@ def test_shapes_kinds_and_late_parameters():
 
 def test_the_sample_of_a_large_group_is_spread_over_it(monkeypatch):
     monkeypatch.setattr("tapered.explain.measure.SAMPLE", 50)
-    parts = [torch.arange(start, stop, dtype=torch.float64) for start, stop in ((0, 37), (37, 38), (38, 201))]
+    parts = [torch.arange(start, stop, dtype=torch.float64) ** 2 for start, stop in ((0, 37), (37, 38), (38, 199))]
     given = [Given(torch.ones_like(part), part, {}, 1) for part in parts]
     point = measure(rules.SGD(), 0, given, {**rules.SGD().hypers, "lr": 1.0})
-    assert point.largest == 200
-    assert point.ratios == pytest.approx(tuple(np.quantile(np.arange(0, 201, 5), QUANTILES)))
+    assert point.largest == 198**2
+    assert point.ratios == pytest.approx(tuple(np.quantile(np.arange(0, 199, 4) ** 2, QUANTILES)))
 
 
 def test_what_cannot_be_explained_is_refused():
@@ -515,7 +515,7 @@ def test_plain_values_for_json():
 def test_the_command(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     asked = ["explain", "bmi", "--lr", "exponential_decay(0.01, decay_steps=steps, decay_rate=0.1)", "--steps", "200"]
-    assert main([*asked, "--option.decay", "decoupled", "--hyper.weight-decay", "0.1"]) == 0
+    assert main([*asked, "--choice", "decay=decoupled", "--hyper", "weight_decay=0.1"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert max(len(line) for line in out.splitlines()) <= 80
@@ -526,12 +526,36 @@ def test_the_command(capsys, monkeypatch):
     assert [point["step"] for point in facts["groups"][0]["points"]] == [0, 7, 14, 21, 28, 29]
     assert facts["rule"].startswith("SGD(")
     assert "decays nothing" in facts["text"]
+    for word, chosen in (("false", False), ("True", True)):
+        assert main(["explain", "quadratic", "--steps", "5", "--choice", f"amsgrad={word}", "--json"]) == 0
+        assert f"amsgrad={chosen}" in json.loads(capsys.readouterr().out)["rule"]
     for wrong, said in (
         (["bmmi"], "workload='bmmi' is unknown; try \"bmi\""),
         (["bmi", "--rule", "Adan"], "rule='Adan' is unknown; try \"Adam\""),
         (["bmi", "--lr", "exponential(1)"], "arm 'Adam': lr = 'exponential(1)'"),
-        (["bmi", "--hyper.beta3", "1"], 'unknown to Adam; try "beta'),
+        (["bmi", "--hyper", "beta3=1"], 'unknown to Adam; try "beta'),
+        (["bmi", "--choice", "amsgrad"], "got --choice 'amsgrad'; expected name=value"),
+        (["bmi", "--option", "batch_size=0"], "batch_size=0"),
         (["bmi", "--steps", "0"], "got --steps=0; expected a whole number of at least 1"),
     ):
         assert main(["explain", *wrong]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_command_on_a_run_that_was_saved(capsys, tmp_path):
+    """Its steps from the checkpoint on are those of the run from the start; nothing in the folder changes."""
+    lr = ["--lr", "exponential_decay(0.1, 10, 0.5)"]
+    assert main(["run", "quadratic", *lr, "--steps", "20", "--store", str(tmp_path / "r")]) == 0
+    capsys.readouterr()
+    files = {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()}
+    assert main(["explain", str(tmp_path / "r"), "--steps", "10", "--every", "3", "--json"]) == 0
+    kept = json.loads(capsys.readouterr().out)
+    assert main(["explain", "quadratic", *lr, "--steps", "30", "--every", "1", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)["groups"][0]["points"]
+    assert kept["groups"][0]["points"] == [whole[step] for step in (20, 23, 26, 29)]
+    assert {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()} == files
+    assert main(["explain", str(tmp_path / "r")]) == 0
+    assert "At step 20 the update's RMS is" in " ".join(capsys.readouterr().out.split())
+    assert main(["explain", str(tmp_path / "r"), "--rule", "SGD"]) == 2
+    assert "got --rule for the run in" in capsys.readouterr().err
+    assert main(["explain", str(tmp_path)]) == 3

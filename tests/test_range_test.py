@@ -391,7 +391,7 @@ def test_pictures(tmp_path):
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
-MOMENTUM = ("--option.momentum", "true", "--hyper.momentum", "0.5")
+MOMENTUM = ("--choice", "momentum=true", "--hyper", "momentum=0.5")
 
 
 def test_the_command(capsys, monkeypatch, tmp_path):
@@ -411,6 +411,8 @@ def test_the_command(capsys, monkeypatch, tmp_path):
         assert [found["name"] for found in facts["suggestions"]] == ["steep", "valley", "minimum"]
     assert main([*asked, "--out", "a.pdf"]) == 2
     assert "a picture is written as .svg or .png, got 'a.pdf'" in capsys.readouterr().err
+    assert main([*asked, "--hyper", "momentum=warmup(3)"]) == 2
+    assert "expected a number for these few steps" in capsys.readouterr().err
     assert main([*asked, "--high", "1e-4"]) == 2
     assert "expected 0 < low < high" in capsys.readouterr().err
 

@@ -1,13 +1,16 @@
 """`tapered explain`: what the steps of a run are made of."""
 
 import math
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.text import Text
 
+from tapered.commands.run import options_of
 from tapered.terminal import DONE, Flag, Json, console, print_json, table
 
+Words = Annotated[tuple[str, ...], Parameter(negative="")]
 LINES = 12  # of a table that a person reads; --json has every step
 
 
@@ -15,47 +18,54 @@ def explain(
     workload: str,
     /,
     *,
-    rule: str = "Adam",
-    lr: str = "1e-3",
-    steps: int = 1000,
-    seed: int = 0,
+    rule: str | None = None,
+    lr: str | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
     every: int | None = None,
     since: int | None = None,
     by_parameter: Flag = False,
-    hyper: Annotated[dict[str, str] | None, Parameter(negative="")] = None,
-    option: Annotated[dict[str, str] | None, Parameter(negative="")] = None,
+    hyper: Words = (),
+    choice: Words = (),
+    option: Words = (),
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
     """Train a run and show what its steps are made of: schedule, bias correction, direction.
 
     Args:
-        workload: A built-in workload's name (bmi), or file.py:name of your own.
-        rule: Adam, SGD, RMSprop, ...
-        lr: A number, or a schedule's text, for example "exponential_decay(0.15, 1, 0.9999)".
-        steps: Steps of the run; the word steps in a schedule's text stands for them.
-        seed: Of initial weights, minibatches and dropout.
+        workload: A built-in workload's name (bmi), file.py:name of your own, or the folder of a run of tapered's.
+        rule: Adam (the default), SGD, RMSprop, ...
+        lr: A number (1e-3), or a schedule's text, for example "exponential_decay(0.15, 1, 0.9999)".
+        steps: Steps of the run, by default 1000; the word steps in a schedule's text stands for them. Of a folder's
+            run so many steps from its checkpoint on, by default 1; nothing is saved.
+        seed: Of initial weights, minibatches and dropout; by default 0.
         every: Look at every n-th step instead of 32 steps on a log scale.
         since: The step that changes are counted from; by default the first that is not 0 long.
         by_parameter: Each parameter by itself.
-        hyper: Another hyper, as --hyper.weight_decay 0.1; a number or a schedule's text.
-        option: A choice of the rule, as --option.decay decoupled or --option.amsgrad true.
+        hyper: Another hyper, as weight_decay=0.1; a number or a schedule's text; may be given again.
+        choice: A choice of the rule, as decay=decoupled or amsgrad=true; may be given again.
+        option: An argument of the workload, as name=value; may be given again.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
     from tapered import explain as explaining  # noqa: PLC0415 - torch takes a second that --help need not wait
-    from tapered.load import arm_of, workload_of  # noqa: PLC0415
+    from tapered.single import one_thread  # noqa: PLC0415
 
-    for name, value in (("steps", steps), ("every", 1 if every is None else every)):
+    for name, value in (("steps", 1 if steps is None else steps), ("every", 1 if every is None else every)):
         if value < 1:
             raise ValueError(f"got --{name}={value}; expected a whole number of at least 1")
-    path = arm_of(rule, lr, choices(option), numbers(hyper)).path(steps, None)
-    at = None if every is None else sorted({*range(0, steps, every), steps - 1})
-    made, _ = workload_of(workload)
-    found = explaining.explain_run(made, path, seed, at=at, by_parameter=by_parameter)
+    given = {"rule": rule, "lr": lr, "seed": seed, "hyper": hyper, "choice": choice, "option": option}
+    if Path(workload).is_dir():
+        asked, made, row, path = _kept(Path(workload), steps, given)
+    else:
+        asked, made, row, path = _asked(workload, 1000 if steps is None else steps, given)
+    first = row.steps[0]
+    at = None if every is None else sorted({*range(first, path.steps, every), path.steps - 1})
+    with one_thread():
+        found = explaining.explain_run(made, path, at=at, row=row, by_parameter=by_parameter)
     words = explaining.paragraph(found)
     if as_json:
-        asked = {"workload": workload, "rule": str(path.rule), "lr": lr, "steps": steps, "seed": seed}
         print_json({**asked, **explaining.fields(found, since), "text": words})
         return DONE
     out = console(stderr=False)
@@ -65,6 +75,32 @@ def explain(
         _show(out, series, since)
     out.print(Text(words))
     return DONE
+
+
+def _asked(workload: str, steps: int, given: dict[str, Any]) -> tuple[dict[str, Any], Any, Any, Any]:
+    """What was asked for, the workload, the row and its path, of a run from the start."""
+    from tapered.load import arm_of, workload_of  # noqa: PLC0415 - as above
+    from tapered.rows import start  # noqa: PLC0415
+
+    rule, lr, seed = given["rule"] or "Adam", given["lr"] or "1e-3", given["seed"] or 0
+    path = arm_of(rule, lr, choices(given["choice"]), options_of(given["hyper"], "hyper")).path(steps, None)
+    made, _ = workload_of(workload, options_of(given["option"]))
+    asked = {"workload": workload, "rule": str(path.rule), "lr": lr, "steps": steps, "seed": seed}
+    return asked, made, start(made, path.rule, [seed]), path
+
+
+def _kept(folder: Path, steps: int | None, given: dict[str, Any]) -> tuple[dict[str, Any], Any, Any, Any]:
+    """The same, of a run that tapered saved, from its newest checkpoint on."""
+    from tapered import single  # noqa: PLC0415 - as above
+
+    extra = [f"--{name}" for name, value in given.items() if value not in (None, ())]
+    if extra:
+        raise ValueError(f"got {', '.join(extra)} for the run in {folder}, which has its own; leave it out")
+    run, _ = single.resume(folder)
+    setting, count = run.setting, 1 if steps is None else steps
+    asked = {"folder": str(folder), "workload": setting.workload, "rule": str(run.rows.rule), "lr": setting.lr}
+    path = run.arm.path(run.step + count, None)
+    return {**asked, "steps": count, "seed": setting.seed}, run.workload, run.rows, path
 
 
 def _show(out: Any, series: Any, since: int | None) -> None:
@@ -110,18 +146,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def numbers(given: dict[str, str] | None) -> dict[str, float | str]:
-    """Hypers as numbers where they are."""
-    found: dict[str, float | str] = {}
-    for name, value in (given or {}).items():
-        try:
-            found[name.replace("-", "_")] = float(value)
-        except ValueError:
-            found[name.replace("-", "_")] = value
-    return found
-
-
-def choices(given: dict[str, str] | None) -> dict[str, bool | str]:
-    """Options, true and false as such."""
+def choices(given: tuple[str, ...]) -> dict[str, Any]:
+    """A rule's choices; true and false as Python or as TOML writes them."""
     truth = {"true": True, "false": False}
-    return {name.replace("-", "_"): truth.get(value.lower(), value) for name, value in (given or {}).items()}
+    return {name: truth.get(value, value) for name, value in options_of(given, "choice").items()}

@@ -1,12 +1,12 @@
 """`tapered range-test`: losses over a log grid of rates, and what the literature's rules read from them."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.text import Text
 
-from tapered.commands.explain import choices
+from tapered.commands.explain import Words, choices
+from tapered.commands.run import options_of
 from tapered.terminal import DONE, INTERRUPTED, WIDTH, Flag, Interrupt, Json, console, print_json, progress, table
 
 LINES, POINTS, RAMP_POINTS = 12, 64, 128
@@ -23,8 +23,9 @@ def range_test(
     steps: int = 20,
     ramp: Flag = False,
     seed: int = 0,
-    hyper: Annotated[dict[str, float] | None, Parameter(negative="")] = None,
-    option: Annotated[dict[str, str] | None, Parameter(negative="")] = None,
+    hyper: Words = (),
+    choice: Words = (),
+    option: Words = (),
     out: Path | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
@@ -40,8 +41,9 @@ def range_test(
         steps: Steps at each rate, all from the same weights.
         ramp: Instead one run whose rate rises at each step.
         seed: Of initial weights and minibatches.
-        hyper: Another hyper, as --hyper.momentum 0.9; a number.
-        option: A choice of the rule, as --option.momentum true.
+        hyper: Another hyper, as momentum=0.9; a number; may be given again.
+        choice: A choice of the rule, as momentum=true; may be given again.
+        option: An argument of the workload, as name=value; may be given again.
         out: Also draw it to this .svg or .png file.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
@@ -51,9 +53,13 @@ def range_test(
 
     if out is not None and out.suffix not in {".svg", ".png"}:
         raise ValueError(f"a picture is written as .svg or .png, got {str(out)!r}; write for example range.svg")
-    built = arm_of(rule, "1.0", choices(option), hyper or {}).build()
-    made, _ = workload_of(workload)
-    asked = {"low": low, "high": high, "seed": seed, **(hyper or {})}
+    hypers = options_of(hyper, "hyper")
+    texts = [name for name, value in hypers.items() if isinstance(value, str)]
+    if texts:
+        raise ValueError(f"got --hyper {texts[0]}={hypers[texts[0]]}; expected a number for these few steps")
+    built = arm_of(rule, "1.0", choices(choice), hypers).build()
+    made, _ = workload_of(workload, options_of(option))
+    asked = {"low": low, "high": high, "seed": seed, **hypers}
     count = points or (RAMP_POINTS if ramp else POINTS)
     curve, mode = _tested(made, built, count, None if ramp else steps, asked)
     if curve is None:

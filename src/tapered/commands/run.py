@@ -19,6 +19,7 @@ from tapered.terminal import (
     table,
 )
 
+EXAMPLES = {"option": "batch_size=64", "hyper": "weight_decay=0.1", "choice": "amsgrad=true"}
 SAVES = 10  # a run, where --save-every is not given
 
 
@@ -113,7 +114,7 @@ def default_folder(setting: Any) -> Path:
     return Path("runs") / f"{name}-{setting.rule}-{hashlib.sha256(repr(setting).encode()).hexdigest()[:8]}"
 
 
-def options_of(given: tuple[str, ...]) -> dict[str, Any]:
+def options_of(given: tuple[str, ...], of: str = "option") -> dict[str, Any]:
     """name=value words as arguments; a value is read as Python writes it, else it is text."""
     import ast  # noqa: PLC0415 - only here
 
@@ -121,7 +122,7 @@ def options_of(given: tuple[str, ...]) -> dict[str, Any]:
     for word in given:
         name, sign, value = word.partition("=")
         if not sign or not name.isidentifier():
-            raise ValueError(f"got --option {word!r}; expected name=value; try --option batch_size=64")
+            raise ValueError(f"got --{of} {word!r}; expected name=value; try --{of} {EXAMPLES[of]}")
         try:
             found[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

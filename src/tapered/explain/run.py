@@ -26,7 +26,13 @@ def looks(steps: int, count: int = LOOKS) -> tuple[int, ...]:
 
 
 def explain_run(
-    workload: Workload, path: Path, seed: int = 0, *, at: Sequence[int] | None = None, by_parameter: bool = False
+    workload: Workload,
+    path: Path,
+    seed: int = 0,
+    *,
+    at: Sequence[int] | None = None,
+    row: Rows | None = None,
+    by_parameter: bool = False,
 ) -> Explanation:
     """Train one run along its path and look at chosen steps of it.
 
@@ -37,6 +43,7 @@ def explain_run(
         path: Rule and hypers at every step; see `train.tabulate`.
         seed: Of initial weights, minibatches and dropout.
         at: Steps to look at, each below `path.steps`; by default 32 or fewer on a log scale.
+        row: Where to begin instead of step 0: one row, as a checkpoint has it. It is not written, `seed` is its own.
         by_parameter: One group for each parameter, under its name, instead of one for all.
 
     Raises:
@@ -51,12 +58,14 @@ def explain_run(
         >>> last.step, round(last.term("step").factor, 4), round((1 - 0.999**100) ** 0.5 / (1 - 0.9**100), 4)
         (99, 0.3086, 0.3086)
     """
-    chosen = sorted(set(looks(path.steps) if at is None else at))
-    outside = [step for step in chosen if not 0 <= step < path.steps]
+    row = start(workload, path.rule, [seed]) if row is None else row
+    first = row.steps[0]
+    chosen = sorted(set((first + step for step in looks(path.steps - first)) if at is None else at))
+    outside = [step for step in chosen if not first <= step < path.steps]
     if outside or not chosen:
         got = outside[0] if outside else "no steps"
-        raise ValueError(f"got {got} for `at`; expected completed updates, from 0 to {path.steps - 1}")
-    row, found = start(workload, path.rule, [seed]), []
+        raise ValueError(f"got {got} for `at`; expected completed updates, from {first} to {path.steps - 1}")
+    found = []
     for step in chosen:
         row = advance(workload, row, [path], step)
         points = {} if row.diverged[0] is not None else explain_row(workload, row, path, by_parameter=by_parameter)
