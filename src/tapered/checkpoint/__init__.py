@@ -19,3 +19,4 @@ from tapered.checkpoint.reading import Origin as Origin
 from tapered.checkpoint.reading import Resumed as Resumed
 from tapered.checkpoint.resuming import resume as resume
 from tapered.checkpoint.saving import save as save
+from tapered.checkpoint.torch_files import load_torch as load_torch

@@ -40,8 +40,7 @@ def write(
     for index, group in enumerate(groups):
         for hyper, values in given.items():
             _write(name, part, group, index, hyper, values[index], change, clock)
-    carried = [group.pop("clock", None) for group in groups]
-    return (lambda: None) if clock is None else _told(clock, carried, given, change)
+    return _quiet(groups) if clock is None else _told(clock, groups, given, change)
 
 
 def _each(name: str, hyper: str, given: Any, groups: int) -> list[Any]:
@@ -110,17 +109,23 @@ def placed(schedule: Schedule, change: Change) -> Schedule:
     return schedule.delayed(change.step) if change.counted == "now" and change.step else schedule
 
 
-def _told(clock: Clock, carried: list[Any], given: Mapping[str, list[Any]], change: Change) -> Callable[[], None]:
+def _quiet(groups: list[State]) -> Callable[[], None]:
+    """A clock that is not there any more leaves no trace."""
+    for group in groups:
+        group.pop("clock", None)
+    return lambda: None
+
+
+def _told(clock: Clock, groups: list[State], given: Mapping[str, list[Any]], change: Change) -> Callable[[], None]:
     """The clock goes on from the parent's step and schedules, but for the new ones."""
     own = clock.state_dict()
-    groups = [
-        mine if theirs is None else {"schedules": theirs["schedules"], "base": theirs["base"]}
-        for mine, theirs in zip(own["groups"], carried, strict=True)
-    ]
+    for group, mine in zip(groups, own["groups"], strict=True):
+        group.setdefault("clock", {"step": change.step, **mine})
+    carried = [{name: group["clock"][name] for name in ("schedules", "base")} for group in groups]
     new = {index: {hyper: values[index] for hyper, values in given.items()} for index in range(len(groups))}
 
     def tell() -> None:
-        clock.load_state_dict({**own, "step": change.step, "groups": groups}, policy="saved")
+        clock.load_state_dict({**own, "step": change.step, "groups": carried}, policy="saved")
         clock.replace(counted=change.counted, groups=new)
 
     return tell

@@ -109,9 +109,9 @@ def _finite(folder: Path, found: Read, step: int | None) -> None:
     if found.fields["finite"] or step is not None:
         return
     sound = [f["step"] for f in map(_manifest, files.listed(folder)) if f and f["finite"]]
-    fix = f"resume(..., step={sound[0]}), the last finite one" if sound else "no finite one is left"
+    fix = f"try resume(..., step={sound[0]}), the last finite one" if sound else "no finite one is left"
     raise CheckpointError(
-        f"{found.path.name} in {shown(folder)} holds parameters that are not finite; try {fix}; or "
+        f"{found.path.name} in {shown(folder)} holds parameters or moments that are not finite; {fix}; or "
         f"step={found.fields['step']} to load it as it is"
     )
 
