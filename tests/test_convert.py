@@ -301,3 +301,10 @@ def test_a_conversion_is_a_value():
     assert hash(both[0]) == hash(both[1])
     assert both[0].schedule == linear(steps=9)
     assert math.isclose(Conversion((constant(0.1),)).schedule(9), 0.1)
+
+
+def test_a_star_brings_no_framework_s_name():
+    names = {}
+    exec("from tapered.convert import *", names)
+    assert {"from_torch", "to_keras"} <= set(names)
+    assert not {"torch", "keras", "optax", "timm", "transformers"} & set(names)

@@ -13,3 +13,16 @@ from tapered.convert.result import Conversion as Conversion
 from tapered.convert.timm import from_timm as from_timm
 from tapered.convert.torch import from_torch as from_torch
 from tapered.convert.transformers import from_transformers as from_transformers
+
+# said, since `import *` would otherwise bring modules by the names of torch, keras, optax, timm and transformers
+__all__ = [
+    "Conversion",
+    "from_keras",
+    "from_optax",
+    "from_timm",
+    "from_torch",
+    "from_transformers",
+    "to_keras",
+    "to_lambda",
+    "to_optax",
+]
