@@ -9,7 +9,7 @@ from torch.utils.data import default_collate
 
 from tapered.load import load
 from tapered.modes import choose
-from tapered.train import Rows, advance, evaluate, start
+from tapered.train import Mode, Rows, advance, evaluate, start
 from tapered.workload import generator_seed
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "workloads"
@@ -21,14 +21,15 @@ MODES = {
     "dropout": ("loop", r"^the model draws random numbers, as dropout does, and stacked they would not follow"),
     "branching": ("loop", r"^the model branches on its data, and rows may branch differently$"),
 }
+COMPILED = [name for name, (kind, _) in MODES.items() if kind == "rows"]
 SEEDS = [0, 1, 2, 0, 1, 2]
-TOLERANCE = {"rows": 2e-5, "loop": 1e-5}  # of float32 numbers of about 1, after all steps
+TOLERANCE = {"rows": 2e-5, "rows compiled": 2e-5, "loop": 1e-5}  # of float32 numbers of about 1, after all steps
 
 
 class Example:
     """A workload, its mode, and six rows: three seeds with a constant rate, three with a cooldown."""
 
-    def __init__(self, name):
+    def __init__(self, name, compiled=False):  # noqa: FBT002 - the fixture's pair
         loaded = load(str(EXAMPLES / f"{name}.toml"))
         self.workload, self.steps = loaded.workload, loaded.steps
         self.rule = loaded.study.arms[0].build()
@@ -36,16 +37,20 @@ class Example:
         with pytest.MonkeyPatch.context() as patch:
             # whether stacking is right is what is tested here, not how busy this machine is
             patch.setattr("tapered.modes._Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
-            self.mode = choose(self.workload, self.rule, len(SEEDS), self.steps)
+            chosen = choose(self.workload, self.rule, len(SEEDS), self.steps)
+        self.mode = Mode("rows compiled", 8, "asked for by the test") if compiled else chosen
         self.rows = self.advance(start(self.workload, self.rule, SEEDS), self.paths)
 
     def advance(self, rows, paths, to_step=None):
         return advance(self.workload, rows, paths, to_step or self.steps, mode=self.mode)
 
 
-@pytest.fixture(scope="module", params=MODES)
+EVERY = [(name, False) for name in MODES] + [(name, True) for name in COMPILED]
+
+
+@pytest.fixture(scope="module", params=EVERY, ids=lambda made: f"{made[0]}{', compiled' if made[1] else ''}")
 def example(request):
-    return request.param, Example(request.param)
+    return request.param[0], Example(*request.param)
 
 
 def by_hand(workload, seed, rates):
@@ -75,6 +80,8 @@ def same_bits(a: Rows, b: Rows) -> bool:
 
 def test_the_mode_is_as_said_for_the_reason_said(example):
     name, made = example
+    if made.mode.kind == "rows compiled":
+        pytest.skip("the mode was asked for")
     kind, reason = MODES[name]
     assert made.mode.kind == kind
     assert re.search(reason, made.mode.reason)

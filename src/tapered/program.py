@@ -19,24 +19,25 @@ THIN = 8  # columns of a product from which on the library's batched kernel fill
 bmm, transpose = torch.ops.aten.bmm.default, torch.ops.aten.transpose.int
 
 
-def compiled(step: Step) -> Step:
-    """The step as one compiled graph; traced and compiled at its first call, for tensors of those shapes.
+def replayed(step: Step, *, compiled: bool) -> Step:
+    """The step as one flat graph, traced at its first call for tensors of those shapes.
 
-    Mutations of the tensors given are kept. Traced without guards: a step that branches on Python values that change
-    from call to call must not come here.
+    It gives the step's own bits without vmap's cost a call, or, compiled, the same numbers in fewer passes. Traced
+    without guards: a step that branches on Python values that change from call to call must not come here.
     """
     ready: list[Callable[..., Any]] = []
 
     def call(*parts: Any) -> Tensor:
-        tensors = _tensors(*parts)
+        given = tensors(*parts)
         if not ready:
-            ready.append(torch._inductor.compile(thinned(traced(step, parts)), tensors))  # noqa: SLF001 - documented
-        return ready[0](*tensors)  # type: ignore[no-any-return]  # inductor is untyped
+            graph = traced(step, parts)
+            ready.append(torch._inductor.compile(arranged(graph), given) if compiled else graph)  # noqa: SLF001
+        return ready[0](*given)  # type: ignore[no-any-return]  # graphs are untyped
 
     return call
 
 
-def _tensors(
+def tensors(
     params: Tensors,
     buffers: Tensors,
     state: Mapping[str, State],
@@ -45,6 +46,7 @@ def _tensors(
     indices: Tensor,
     scalars: Tensors,
 ) -> list[Tensor]:
+    """The tensors of a step's arguments, in the order of the graph's."""
     parts = (params, buffers, *state.values(), scalars)
     return [inputs, targets, indices, *(tensor for part in parts for tensor in part.values())]
 
@@ -60,10 +62,10 @@ def traced(step: Step, parts: Any) -> GraphModule:
         return step(mine, others, slots, inputs, targets, indices, {name: next(left) for name in scalars})
 
     # traced by running it once, on copies of what it writes
-    return make_fx(flat)(*(tensor.clone() for tensor in _tensors(*parts)))
+    return make_fx(flat)(*(tensor.clone() for tensor in tensors(*parts)))
 
 
-def thinned(graph: GraphModule) -> GraphModule:
+def arranged(graph: GraphModule) -> GraphModule:
     """Products with few columns, A B, as (B' A')': MKL's batched kernel takes a fifth of the time for few rows."""
     for node in [node for node in graph.graph.nodes if node.target is bmm]:
         _, rows, columns = node.meta["tensor_meta"].shape

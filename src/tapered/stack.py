@@ -9,7 +9,7 @@ neighbours. Compiled, the whole update is one graph.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
 from tapered.workload import Workload, gather
 
+How = Literal["plain", "traced", "compiled"]
+TRACED = 256  # steps from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
 BLOCK = 128  # steps whose minibatches and scalars are laid out at once
 EVALUATION_BATCH = 2048
 
@@ -72,7 +74,9 @@ def _advance(
         width = _eights(len(chunk))
     padded = chunk + [chunk[0]] * (width - len(chunk))
     part = rows.take(padded)
-    update = make(workload, rows.rule, width if compiled else 0, compiled)
+    long = to_step - part.steps[0] > TRACED
+    how: How = "compiled" if compiled else "traced" if long else "plain"
+    update = make(workload, rows.rule, 0 if how == "plain" else width, how)
     stopped = False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
@@ -164,7 +168,7 @@ class _Batches:
 
 
 @lru_cache(maxsize=8)
-def make(workload: Workload, rule: Rule, width: int, compiled: bool) -> Step:  # noqa: ARG001, FBT001 - the cache's key
+def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
     model = workload.build(0).train()
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -199,7 +203,7 @@ def make(workload: Workload, rule: Rule, width: int, compiled: bool) -> Step:  #
             buffer.copy_(written[name])
         return losses  # type: ignore[no-any-return]  # vmap is untyped
 
-    return _as_rows(program.compiled(step) if compiled else step)
+    return _as_rows(step if how == "plain" else program.replayed(step, compiled=how == "compiled"))
 
 
 def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:

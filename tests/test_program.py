@@ -1,0 +1,105 @@
+"""The traced update: what rearranging must not change."""
+
+import pytest
+import torch
+from models import ALL, perceptron
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from tapered import rules, stack
+from tapered.program import arranged, bmm, tensors, traced
+from tapered.train import Mode, advance, start, tabulate
+from tapered.workload import Workload
+
+RULE, WIDTH = rules.Adam(), 8
+
+
+def parts(workload: Workload) -> tuple:
+    """The arguments of an update of eight rows."""
+    rows = start(workload, RULE, list(range(WIDTH)))
+    path = tabulate(RULE, 4, lr=0.01)
+    batches = stack._Batches(workload, rows.seeds, 0, 4)
+    scalars = {name: values[0] for name, values in stack._scalars(RULE, [path] * WIDTH, 0, 4).items()}
+    return rows.params, rows.buffers, rows.state, *batches(0), scalars
+
+
+def run(function, given: tuple) -> list[torch.Tensor]:
+    """The losses and everything written, of copies."""
+    params, buffers, state, *rest = given
+    params, buffers = ({name: t.clone() for name, t in part.items()} for part in (params, buffers))
+    state = {name: {key: t.clone() for key, t in part.items()} for name, part in state.items()}
+    losses = function(params, buffers, state, *rest)
+    return [losses, *params.values(), *buffers.values(), *(t for part in state.values() for t in part.values())]
+
+
+def as_called(graph):
+    def call(*given):
+        with torch.no_grad():
+            return graph(*tensors(*given))
+
+    return call
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_traced_is_the_same_bits_and_arranged_the_same_numbers(name: str) -> None:
+    workload = ALL[name]()
+    given = parts(workload)
+    step = stack.make(workload, RULE, 0, "plain")
+    wanted = run(step, given)
+    graph = stack._as_rows(lambda: traced(step, given))()
+    assert all(map(torch.equal, run(as_called(graph), given), wanted))
+    for found, true in zip(run(as_called(arranged(graph)), given), wanted, strict=True):
+        torch.testing.assert_close(found, true, rtol=1e-5, atol=1e-6)
+
+
+def test_tracing_writes_nothing_that_was_given() -> None:
+    given = parts(perceptron())
+    before = [t.clone() for t in given[0].values()]
+    stack._as_rows(lambda: traced(stack.make(perceptron(), RULE, 0, "plain"), given))()
+    assert all(map(torch.equal, given[0].values(), before))
+
+
+def test_products_with_few_columns_are_turned() -> None:
+    given = parts(perceptron())
+    graph = stack._as_rows(lambda: traced(stack.make(perceptron(), RULE, 0, "plain"), given))()
+
+    def thin() -> int:
+        shapes = [n.meta.get("tensor_meta") for n in graph.graph.nodes if n.target is bmm]
+        return sum(meta is not None and meta.shape[2] < 8 < meta.shape[1] for meta in shapes)
+
+    before = thin()
+    arranged(graph)
+    assert before > 0
+    assert thin() == 0
+
+
+class Shifted(nn.Module):
+    """A model that makes a constant on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ (self.weight + torch.tensor([1.0, 2.0]))
+
+
+def test_constants_made_in_a_model_are_compiled() -> None:
+    inputs = torch.randn(32, 2, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(inputs, torch.ones(32))
+    workload = Workload("a", Shifted, lambda x, y: ((x - y) ** 2).mean(), data, data, batch_size=8)
+    path = tabulate(RULE, 10, lr=0.01)
+    rows = start(workload, RULE, range(WIDTH))
+    modes = [Mode(kind, WIDTH, "a test") for kind in ("rows", "rows compiled")]
+    stacked, compiled = (advance(workload, rows, [path] * WIDTH, 10, mode=mode) for mode in modes)
+    torch.testing.assert_close(stacked.params["weight"], compiled.params["weight"])
+
+
+def test_a_long_way_is_traced_and_gives_the_bits_of_short_ones() -> None:
+    workload = perceptron()
+    path, mode = tabulate(RULE, stack.TRACED + 8, lr=0.01), Mode("rows", WIDTH, "a test")
+    rows = start(workload, RULE, range(WIDTH))
+    at_once = advance(workload, rows, [path] * WIDTH, path.steps, mode=mode)
+    for stop in (100, 200, path.steps):
+        rows = advance(workload, rows, [path] * WIDTH, stop, mode=mode)
+    assert all(torch.equal(rows.params[name], at_once.params[name]) for name in rows.params)
