@@ -78,7 +78,7 @@ class Clock:
         self,
         *,
         counted: Counted | None = None,
-        groups: Mapping[int | str, Mapping[str, Any]] | None = None,
+        groups: Mapping[Any, Mapping[str, Any]] | None = None,
         **hypers: Any,
     ) -> None:
         """Other schedules from here on; hypers that are not named go on as they are.

@@ -117,7 +117,7 @@ class Loads:
             for name, text in saved["schedules"].items():
                 mine = own[index].get(name)
                 with contextlib.suppress(ValueError):  # a user's function cannot be read back
-                    then = mine if str(mine) == text else parse(text)
+                    then = mine if mine is not None and str(mine) == text else parse(text)
                     found[index, name] = then(step - 1) if step else saved["base"][name]
         return found
 

@@ -17,7 +17,7 @@ def attach(
     lr: Any = None,
     weight_decay: Any = None,
     betas: Any = None,
-    groups: Mapping[int | str, Mapping[str, Any]] | None = None,
+    groups: Mapping[Any, Mapping[str, Any]] | None = None,
     step: int | None = None,
     **other_hypers: Any,
 ) -> Clock:

@@ -18,7 +18,7 @@ class Slot:
         self.bounds = bounds(name)
         self.live = Live(schedule)
         self.value = 0.0
-        self.shown: float | Tensor | None = None
+        self.shown: Any = None
         self.version = -1  # of a tensor: torch's count of writes
 
     def at(self, step: int) -> float:
