@@ -199,6 +199,7 @@ def test_when_everything_diverged_nothing_is_claimed():
     result = fake({"constant": lost, "cosine": lost}, test=True)
     assert result.sentence == "No verdict on cosine for Adam on toy: every run of it and of constant diverged."
     assert "32 runs diverged" in " ".join(result.caveats)
+    assert not any("edge" in caveat or "grid" in caveat for caveat in result.caveats)
     assert [(b.k, b.expected, b.median, b.lost) for b in result.arms[0].trials] == [
         (1, None, None, 1.0),
         (2, None, None, 1.0),

@@ -217,6 +217,8 @@ def test_a_difference_too_small_to_matter():
     d = [0.01, 0.02, 0.03, 0.02, 0.01, 0.02, 0.03, 0.02]
     assert verdict(paired(d), delta=0.1).word == "equivalent"
     assert verdict(paired([-x for x in d]), delta=0.1).word == "equivalent"
+    assert verdict(paired([-100 * x for x in d]), delta=0.1).word == "hurts"
+    assert verdict(paired([100 * x for x in d]), delta=0.1).word == "helps"
     assert verdict(paired(d), delta=0.02).word == "helps"
 
 

@@ -71,7 +71,7 @@ def arm_result(
 
 
 def _edge(peaks: Sequence[PeakResult], best: PeakResult) -> Literal["lowest", "highest"] | None:
-    if len(peaks) == 1 or best.pruned or best not in (peaks[0], peaks[-1]):
+    if len(peaks) == 1 or best.mean is None or best not in (peaks[0], peaks[-1]):
         return None
     return "lowest" if best == peaks[0] else "highest"
 
