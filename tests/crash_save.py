@@ -15,8 +15,11 @@ from tapered.checkpoint import resume, save
 CALLS = ("mkdir", "open", "write", "fsync", "close", "rename", "unlink", "rmdir", "scandir", "lstat")
 
 
+SIZE = 3
+
+
 def parts(value: float = 0.0) -> dict:
-    model = torch.nn.Linear(3, 2)
+    model = torch.nn.Linear(SIZE, 2)
     with torch.no_grad():
         for p in model.parameters():
             p.fill_(value)

@@ -54,7 +54,7 @@ def describe(folder: str | os.PathLike[str]) -> list[Described]:
         >>> path = save(folder, 0, weight=weight, optimizer=tapered.SGD([weight], lr=tapered.linear(0.5, 0.0, steps=9)))
         >>> found = describe(folder)[0]
         >>> found.damage, found.rates, found.schedules
-        ('', (0.5,), {'optimizer group 0 lr': 'linear(0.5, 0.0, steps=9)'})
+        ('', (0.5,), {'optimizer group 0 lr': 'linear(0.5, steps=9)'})
     """
     path = Path(folder)
     known = files.listed(path) if path.is_dir() else []
