@@ -3,6 +3,7 @@
 frozen_facts(loaded) ─► the folder's hash, what it refuses        forest_of(loaded) ─► the runs that the file states
 """
 
+import os
 import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,8 @@ def environment() -> dict[str, str]:
     names = ("tapered", "torch", "numpy", "scipy", "optuna")
     return {name: _version(name) for name in names} | {
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "vectors": torch.backends.cpu.get_cpu_capability(),
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from tapered.forecast import Forecast
@@ -55,7 +56,7 @@ def summary(result: StudyResult) -> dict[str, Any]:
         "runs": len(result.runs),
         "comparisons": [_comparison(c) for c in result.comparisons],
         "arms": [_arm(result, arm) for arm in result.arms],
-        "every_run": [*_runs(result.runs, fresh=False), *_runs(result.fresh, fresh=True)],
+        "every_run": [*_runs(result, result.runs, fresh=False), *_runs(result, result.fresh, fresh=True)],
         "environment": {**result.environment, "threads": str(result.loaded.study.threads)},
         "frozen": frozen_facts(result.stated),
         "file": to_toml(result.stated.study),
@@ -106,7 +107,13 @@ def _said(evidence: Evidence) -> dict[str, Any]:
     return {**asdict(evidence.paired), **corrected, "seeds": list(evidence.seeds), "gains": gains}
 
 
-def _runs(runs: Sequence[Run], *, fresh: bool) -> list[dict[str, Any]]:
+def _best_so_far(result: StudyResult, run: Run) -> float | None:
+    """The best value at any evaluation, which stopping there would have kept."""
+    metric, pick = result.loaded.study.metric, min if result.loaded.study.direction == "minimize" else max
+    return pick((v for _, point in run.curve if isfinite(v := point[metric])), default=None)
+
+
+def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict[str, Any]]:
     return [
         {
             "arm": run.arm,
@@ -115,6 +122,7 @@ def _runs(runs: Sequence[Run], *, fresh: bool) -> list[dict[str, Any]]:
             "fresh": fresh,
             "steps": run.step,
             "value": finite(run.value),
+            "best_so_far": _best_so_far(result, run),
             "outcome": outcome(run),
             "key": run.key,
         }
