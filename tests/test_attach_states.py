@@ -355,6 +355,15 @@ def test_the_line_at_the_first_resumed_step(caplog) -> None:
     assert run.clock.report == line
 
 
+def test_a_new_optimizers_own_state_is_no_resumption(caplog) -> None:
+    """accelerate's prepare loads it back once."""
+    run = Run()
+    run.optimizer.load_state_dict(run.optimizer.state_dict())
+    with caplog.at_level(logging.INFO, logger="tapered"):
+        assert run.steps(1).rate == RATE(0)
+    assert (run.clock.report, caplog.records) == ("", [])
+
+
 def test_the_states_own_hooks_see_one_state() -> None:
     """The user's dict is as it was after loading, so that it loads twice."""
     state = Run().steps(SEVEN).saved()["o"]

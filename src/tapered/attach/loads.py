@@ -243,4 +243,5 @@ class Loads:
                     return
         for base, found in zip(clock.bases, carried, strict=False):
             base.update(found.get("base", {}))
-        self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
+        if self.made:  # accelerate loads a new optimizer's own state into it
+            self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
