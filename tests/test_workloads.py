@@ -271,7 +271,7 @@ def test_adam_goes_to_the_worst_point_and_amsgrad_to_the_best():
         for found in evaluate(problem, rows, "valid"):
             assert found["distance"] == pytest.approx(1 + ends[amsgrad][0][0], abs=1e-2)
     assert all(x == pytest.approx(1, abs=1e-2) and regret > 0.6 for x, regret in ends[False])
-    assert all(x == pytest.approx(-1, abs=1e-2) and regret < 0.03 for x, regret in ends[True])
+    assert all(x == pytest.approx(-1, abs=2e-2) and regret < 0.06 for x, regret in ends[True])
 
 
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=["loop", "rows"])
