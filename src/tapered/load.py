@@ -19,8 +19,10 @@ from tapered.workloads import WORKLOADS
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 Made = tuple[Workload, str]
+# what a [quick] table may replace: all that is not the comparison itself
+QUICK = sorted(set(Study.model_fields) - {"name", "workload", "metric", "direction", "baseline", "arms", "alpha"})
 PARTS: Mapping[Any, type[Any]] = {"arms": Arm, "peaks": Peaks, "prune": Prune, "tune": Tune, "space": Range}
-BUILT_IN = ("bmi", "bmi-full")
+BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in (resources.files("tapered") / "studies").iterdir()))
 
 
 class StudyFileError(ValueError):
@@ -53,6 +55,7 @@ def load(
     steps: int | None = None,
     tune: Mapping[str, Any] | None = None,
     whole: bool = False,
+    quick: bool = False,
 ) -> Loaded:
     """Read a study file, or a built-in study by its name, and build its workload.
 
@@ -62,9 +65,10 @@ def load(
         steps: Replaces the file's steps or epochs.
         tune: Fields of the file's `tune` to replace; those that are None stay.
         whole: Train every run to its end, also where the file prunes.
+        quick: Read the smaller study that the file's `[quick]` table states, another study under another name.
 
     Raises:
-        StudyFileError: If the file or its workload cannot be read as stated.
+        StudyFileError: If the file or its workload cannot be read as stated, or `quick` is asked of one without it.
 
     >>> load("bmi").workload.name
     'bmi'
@@ -74,6 +78,7 @@ def load(
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyFileError(f"{path} is no TOML: {error}") from error
+    fields = _quick(fields, path, asked=quick)
     if seeds is not None:
         fields["seeds"] = seeds
     if steps is not None:
@@ -88,6 +93,23 @@ def load(
     if whole and study.prune is None:
         raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
     return _resolve(study, folder, whole=whole)
+
+
+def _quick(fields: dict[str, Any], path: str, *, asked: bool) -> dict[str, Any]:
+    """The file's fields, those of its `[quick]` table in their place where that is asked for."""
+    small = fields.pop("quick", None)
+    if small is not None and not isinstance(small, dict):
+        raise StudyFileError(f"{path}: quick={small!r} is no table; try [quick] and steps = 200 below it")
+    for name in small or {}:
+        if name not in QUICK:
+            raise StudyFileError(f"{path}: quick.{name} is no field that may be smaller; {suggest(name, QUICK)}")
+    if not asked:
+        return fields
+    if not small:
+        raise StudyFileError(f"{path} has no quick form; try without --quick, or a table [quick] with steps = 200")
+    length = {"steps", "epochs"}
+    kept = {name: value for name, value in fields.items() if name not in length or not length & set(small)}
+    return kept | small | {"name": f"{fields.get('name', '')} quick".strip()}
 
 
 def _resolve(study: Study, folder: Path, *, whole: bool) -> Loaded:

@@ -30,6 +30,7 @@ def study(
     plan: Flag = False,
     verify: Flag = False,
     no_prune: Flag = False,
+    quick: Flag = False,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -43,13 +44,15 @@ def study(
         plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
         verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
         no_prune: Train every run to its end, and say whether pruning would have chosen the same.
+        quick: Run the smaller study that the file's [quick] table states.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
     from tapered.load import load  # noqa: PLC0415 - torch takes a second that --help need not wait
 
-    loaded = load(file, seeds=seeds, steps=steps, whole=no_prune)
-    command = retype("study", file, *(["--no-prune"] if no_prune else []), seeds=seeds, steps=steps, store=store)
+    loaded = load(file, seeds=seeds, steps=steps, whole=no_prune, quick=quick)
+    flags = [flag for flag, given in (("--no-prune", no_prune), ("--quick", quick)) if given]
+    command = retype("study", file, *flags, seeds=seeds, steps=steps, store=store)
     return run(loaded, command, store, plan=plan, verify=verify, as_json=as_json)
 
 
