@@ -99,12 +99,7 @@ def free(optimizer: torch.optim.Optimizer) -> None:
     Raises:
         TypeError, ValueError: with what to do instead.
     """
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"got {type(optimizer).__name__}; expected a torch.optim.Optimizer")
-    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
-        inner = getattr(optimizer, "optimizer", None)
-        fix = "its .optimizer" if isinstance(inner, torch.optim.Optimizer) else "the optimizer that it wraps"
-        raise TypeError(f"got {type(optimizer).__name__}, a wrapper that takes no hooks; try attach on {fix}")
+    takes_hooks(optimizer, "attach")
     if isinstance(optimizer, Optimizer) and any(group["schedules"] for group in optimizer.param_groups):
         raise ValueError(
             f"this {type(optimizer).__name__} follows schedules of its own: {optimizer.param_groups[0]['schedules']}; "
@@ -115,3 +110,17 @@ def free(optimizer: torch.optim.Optimizer) -> None:
             f"this {type(optimizer).__name__} has a clock already; try clock.replace(...), or clock.detach() first"
         )
     alone(optimizer)
+
+
+def takes_hooks(optimizer: torch.optim.Optimizer, call: str) -> None:
+    """It is an optimizer of torch's kind.
+
+    Raises:
+        TypeError: with what to `call` instead.
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"got {type(optimizer).__name__}; expected a torch.optim.Optimizer")
+    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        inner = getattr(optimizer, "optimizer", None)
+        fix = "its .optimizer" if isinstance(inner, torch.optim.Optimizer) else "the optimizer that it wraps"
+        raise TypeError(f"got {type(optimizer).__name__}, a wrapper that takes no hooks; try {call} on {fix}")
