@@ -43,7 +43,7 @@ class Guard:
         self._updates = 0
         self._passed = False
         self._left: LeftOut | None = None
-        self._depth = 0
+        self._within = 0  # calls of `step` in a call of `step`: a class that calls its parent's
         before = optimizer.register_step_pre_hook(self._before)
         # an attached clock must find no gradient in a step that is left out
         optimizer._optimizer_step_pre_hooks.move_to_end(before.id, last=False)  # type: ignore[attr-defined]  # noqa: SLF001  # torch's is an OrderedDict
@@ -68,12 +68,11 @@ class Guard:
     @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         """Look at the gradients, or have the closure look at those that it makes."""
-        self._passed = False
-        if self._left is not None and not moves(optimizer.param_groups):
-            self._depth += 1  # a class that calls its parent's `step`, within a step that is left out
-            return None
-        self._left = None
         closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
+        if (self._left is not None and not moves(optimizer.param_groups)) or getattr(closure, "guard", None) is self:
+            self._within += 1
+            return None
+        self._passed, self._left, self._within = False, None, 0
         if closure is None:
             if not skipped(optimizer):
                 self._look()
@@ -88,10 +87,10 @@ class Guard:
             self._passed, self.in_a_row = False, 0
             self._updates += 1
         elif self._left is not None:
-            self._depth -= 1
-            if not self._depth:
+            if not self._within:
                 self._left.end()
                 self._left = None
+            self._within -= 1
 
     def _watched(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         """The closure, and a look at its gradients."""
@@ -105,6 +104,7 @@ class Guard:
             self._look(evaluations)
             return loss
 
+        watched.guard = self  # type: ignore[attr-defined]  # functools.wraps hands it on to a clock's closure
         return watched
 
     def _look(self, evaluation: int = 1) -> None:
@@ -127,7 +127,7 @@ class Guard:
         if self.policy == "skip" and evaluation == 1 and self.in_a_row < self.most:
             self.in_a_row += 1
             self.skipped += 1
-            self._left, self._depth = LeftOut(self.optimizer), 1
+            self._left = LeftOut(self.optimizer)
             return
         # a GradScaler puts these there for one step, and would multiply with what an exception leaves behind
         for name in ("grad_scale", "found_inf"):
