@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from tapered import rules
+from tapered import rules, shards
 from tapered.rules import Rule, State
 
 Apply = Callable[[list[Tensor], Mapping[str, float]], None]
@@ -31,7 +31,8 @@ def prepare(
 
     Args:
         rule: the arithmetic.
-        params: tensors of any shape; complex ones are updated as pairs of real numbers, as torch does.
+        params: tensors of any shape; complex ones are updated as pairs of real numbers, as torch does. Of a DTensor
+            (FSDP2) each process updates its own part: a rule takes every element alone.
         states: what `rule.init` returned for each.
         steps: float32 0-d tensors, completed updates of each parameter; moved on by one at each call.
         maximize: climb instead of descend.
@@ -53,6 +54,10 @@ def prepare(
         >>> param, int(step)
         (tensor([0.5000, 2.5000]), 1)
     """
+    if any(map(shards.is_shared, params)):
+        parts = [shards.local(param) for param in params]
+        states = [{name: shards.local(tensor) for name, tensor in state.items()} for state in states]
+        return over_parts(prepare(rule, parts, states, steps, maximize=maximize, fused=fused, compile=compile), params)
     params, states = list(params), list(states)
     count = counter(steps)
     same = len({(p.dtype, p.device) for p in params}) == 1
@@ -66,6 +71,16 @@ def prepare(
             f"{params[0].device}; leave fused out and the rule itself runs, with the same numbers"
         )
     return counted(by_rule(rule, params, states, steps, maximize=maximize, compile=compile), count)
+
+
+def over_parts(kernel: Apply, params: Sequence[Tensor]) -> Apply:
+    """A kernel over this process's parts of DTensors, given whole gradients."""
+
+    @torch.no_grad()
+    def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
+        kernel([shards.as_laid_out(grad, param) for grad, param in zip(grads, params, strict=True)], hyper)
+
+    return apply
 
 
 def real(tensor: Tensor) -> Tensor:

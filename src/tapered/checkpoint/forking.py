@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch.optim.lr_scheduler import LRScheduler
 
-from tapered.checkpoint import files, lock
+from tapered.checkpoint import files, lock, processes
 from tapered.checkpoint.change import Change, Value
 from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.lock import shown
@@ -68,6 +68,7 @@ def fork(
         (0.0001, '0.0001')
     """
     parent, child = Path(folder), Path(into)
+    processes.check(parts, generators=generators, into=child)
     new = {**({} if lr is None else {"lr": lr}), **(hypers or {})}
     found = find(parent, step)
     change = Change(new, keep_moments, counted, found.fields["step"])

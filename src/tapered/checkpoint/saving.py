@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from tapered.checkpoint import files, generators, lock
+from tapered.checkpoint import files, generators, lock, processes
 from tapered.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from tapered.checkpoint.lock import shown
 from tapered.checkpoint.parts import state_of, unwrapped
@@ -44,7 +44,8 @@ def save(
     read again before an older checkpoint goes.
 
     Args:
-        folder: The run's folder, created where it does not exist. One process writes to it, until it ends.
+        folder: The run's folder, created where it does not exist. One process writes to it, until it ends: of a
+            distributed run, the one of rank 0.
         step: Completed updates.
         keep: So many of the newest checkpoints stay, beside the best by `metric` and the last one whose parameters are
             all finite; None keeps all.
@@ -72,9 +73,10 @@ def save(
         '000001-step0'
     """
     step = _checked(step, keep, metric, best)
+    path = Path(folder)
+    processes.check(parts, generators=generators, into=path)
     encoder = Encoder()
     state = state_text(encoder, parts, everywhere=generators)
-    path = Path(folder)
     held = lock.claim(path)
     with _said(path, sum(t.nbytes for t in encoder.tensors.values()) + len(state)):
         files.sweep(held.folder)

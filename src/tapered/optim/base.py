@@ -10,7 +10,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from tapered import kernels
+from tapered import kernels, shards
 from tapered.optim.changes import shown
 from tapered.optim.hints import HINTS, check_hints
 from tapered.optim.hypers import NAMES, Live, items, names, number
@@ -150,14 +150,16 @@ class Optimizer(Resumable):
             for group in self.param_groups:
                 rule = self.rule(group)
                 for param in (p for p in group["params"] if self.state.get(p)):
-                    weights = rule.readout(param.detach(), self.state[param])
-                    if weights.data_ptr() != param.data_ptr():
-                        kept.append((param, param.detach().clone()))
-                        param.data.copy_(weights)
+                    own = shards.local(param.data)
+                    state = {name: shards.local(tensor) for name, tensor in self.state[param].items()}
+                    weights = rule.readout(own, state)
+                    if weights.data_ptr() != own.data_ptr():
+                        kept.append((own, own.clone()))
+                        own.copy_(weights)
             yield
         finally:
-            for param, weights in kept:
-                param.data.copy_(weights)
+            for own, weights in kept:
+                own.copy_(weights)
 
     def _forget(self) -> None:
         """Nothing is prepared: groups, schedules or tensors are others now."""
@@ -204,7 +206,7 @@ class Optimizer(Resumable):
         if not all(self.state.get(p) for p in params):
             self._states(group, rule)
         states = [self.state[p] for p in params]
-        key = (rule, group["maximize"], group["fused"], group["compile"])
+        key = (rule, group["maximize"], group["fused"], group["compile"], shards.places(params))
         found = [*params, *chain.from_iterable(state.values() for state in states)]
         if prepared.key != key or len(found) != len(prepared.tensors) or not all(map(is_, found, prepared.tensors)):
             prepared.apply = kernels.prepare(

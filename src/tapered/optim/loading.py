@@ -12,6 +12,7 @@ from tapered.optim.hypers import items, names, number
 from tapered.optim.policies import ADVICE, Reload
 from tapered.rules import State
 from tapered.schedules import Schedule, parse
+from tapered.shards import anywhere
 
 if TYPE_CHECKING:
     from tapered.optim.resumable import Resumable
@@ -20,10 +21,14 @@ NEVER_NEGATIVE = ("exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "acc_
 
 
 def as_text(state_dict: dict[str, Any]) -> dict[str, Any]:
-    """Schedules as text; parameters that were never updated left out, as torch does."""
+    """Schedules as text; parameters that were never updated left out, as torch does.
+
+    Before the first update every state that was made stays: `torch.distributed.checkpoint` loads into it.
+    """
     for group in state_dict["param_groups"]:
         group["schedules"] = {name: str(schedule) for name, schedule in group["schedules"].items()}
-    state_dict["state"] = {key: state for key, state in state_dict["state"].items() if state and int(state["step"])}
+    if any(group["step"] for group in state_dict["param_groups"]):
+        state_dict["state"] = {key: state for key, state in state_dict["state"].items() if state and int(state["step"])}
     return state_dict
 
 
@@ -168,8 +173,10 @@ def tensors_of(
             raise ValueError(
                 f"`{name}` of {where} has the saved shape {tuple(found.shape)}; expected {tuple(wanted.shape)}"
             )
-        if not found.isfinite().all() or (name in NEVER_NEGATIVE and not found.is_complex() and (found < 0).any()):
-            kind = "negative values" if found.isfinite().all() else "values that are not finite"
+        kind = "values that are not finite" if anywhere(~found.isfinite()) else ""
+        if not kind and name in NEVER_NEGATIVE and not found.is_complex() and anywhere(found < 0):
+            kind = "negative values"
+        if kind:
             raise ValueError(f"`{name}` of {where} holds {kind}; the saved state is damaged, load an earlier one")
     # torch's SGD counts nothing, but a buffer shows that there was a step
     count = float(given.get("step", max(steps or 0, 1)))

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tapered.shards import anywhere
+
 EXTRA_KEYS = ("params", "param_names", "name", "initial_lr")
 
 
@@ -96,7 +98,7 @@ def only_initialises(optimizer: torch.optim.Optimizer) -> bool:
         return False
     groups = optimizer.param_groups
     return all(float(group["lr"]) == 0 for group in groups if "lr" in group) and all(
-        param.grad is None or not param.grad.any() for group in groups for param in group["params"]
+        param.grad is None or not anywhere(param.grad) for group in groups for param in group["params"]
     )
 
 
