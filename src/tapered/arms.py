@@ -116,6 +116,9 @@ class Arm(Strict):
     beside the tuned comparison. ``options`` are the rule's structural choices, ``hypers`` numbers or schedule texts
     for its other hypers. ``peaks`` replaces the study's grid, with as many peaks.
 
+    ``resets`` are the shares of the run at which the rule's state starts anew, as after a reload that keeps the
+    weights only; with ``[]`` there is none, but the arm shares its steps with those that have some.
+
     ``space`` names the numbers that stand as ``{name}`` or ``{1-name}`` in its texts and are searched beside the peak;
     ``trials`` are those that were tried, each with a peak of its own.
     """
@@ -127,6 +130,7 @@ class Arm(Strict):
     options: dict[str, bool | str] = {}
     hypers: dict[str, float | str] = {}
     peaks: Peaks | None = None
+    resets: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None
     space: dict[str, Range] = {}
     trials: tuple[dict[str, Finite], ...] = ()
 
@@ -142,6 +146,8 @@ class Arm(Strict):
             raise ValueError("fixed = true and peaks exclude each other; a fixed arm's rate stands as written")
         if self.fixed and (self.space or self.trials):
             raise ValueError("fixed = true and space exclude each other; a fixed arm's rate stands as written")
+        if self.resets and sorted(set(self.resets)) != list(self.resets):
+            raise ValueError(f"resets={list(self.resets)} do not ascend; try {sorted(set(self.resets))}")
         self._check_space()
         return self
 
@@ -169,7 +175,7 @@ class Arm(Strict):
         except TypeError as error:
             fields = sorted(RULES[self.rule].__dataclass_fields__)
             raise ValueError(f"options {self.options} do not fit {self.rule}, which has {fields}") from error
-        return rule
+        return rule if self.resets is None else rules.Restarted(rule)
 
     def at(self, peak: float | None) -> Self:
         """The arm with the numbers of the trial at ``peak`` in its texts; itself where it has no space."""
@@ -193,6 +199,9 @@ class Arm(Strict):
             name: read_schedule(value, steps, f"arm {self.name!r}: hypers.{name}") if isinstance(value, str) else value
             for name, value in self.at(peak).hypers.items()
         }
+        if self.resets:
+            begun = tuple(round(share * steps) for share in self.resets)
+            given["begun"] = schedules.piecewise_constant(begun, (0, *begun), switch="at")
         return tabulate(rule, steps, lr=lr or self.schedule(steps, peak), **given)
 
 

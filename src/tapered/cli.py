@@ -21,6 +21,7 @@ VERBS = {
     "check": "Verify every checkpoint of a run; show steps, rates, schedules, lineage.",
     "study": "Run a study, or go on with it, and print its verdict.",
     "tune": "Search the peak and the schedule of every arm, as many trials each, and print the verdict.",
+    "claims": "Show what was found of each claim of the question; or measure it again.",
     "explain": "Show what a run's steps are made of: schedule, bias correction, direction.",
     "range-test": "Try a log grid of rates for a few steps, and show what the usual rules suggest.",
     "schedule": "Show a schedule: values around its boundaries, and a plot.",

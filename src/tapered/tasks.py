@@ -102,7 +102,7 @@ def _tasks(
 ) -> Iterator[Task]:
     """The runs of an arm at a peak, which have one path."""
     rule, path = arm.build(), arm.path(loaded.steps, peak)
-    fields = arm.at(peak).model_dump(mode="json", exclude={"peaks", "space", "trials"})
+    fields = arm.at(peak).model_dump(mode="json", exclude={"peaks", "space", "trials"}, exclude_none=True)
     fields["lr"] = str(arm.schedule(loaded.steps, peak))
     for seed in seeds:
         key = run_key({**facts, "metric": loaded.study.metric, "arm": fields, "peak": peak, "seed": seed})

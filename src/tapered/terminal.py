@@ -48,11 +48,11 @@ def print_json(fields: dict[str, Any]) -> None:
     print(json.dumps(fields, allow_nan=False))
 
 
-def table(rows: Sequence[Sequence[str]], *, header: bool = True) -> Table:
-    """Text cells in columns, the first to the left, the others to the right."""
+def table(rows: Sequence[Sequence[str]], *, header: bool = True, words: bool = False) -> Table:
+    """Text cells in columns, the first to the left, the others to the right; all to the left where they are words."""
     found = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
     for i, name in enumerate(rows[0]):
-        found.add_column(name, justify="left" if i == 0 or not name else "right", overflow="fold")
+        found.add_column(name, justify="left" if words or i == 0 or not name else "right", overflow="fold")
     for row in rows[1:] if header else rows:
         found.add_row(*(Text(cell) for cell in row))
     return found

@@ -19,6 +19,8 @@ from tapered.terminal import (
     table,
 )
 
+PAGE = "report.html"
+
 
 def study(
     file: str,
@@ -67,26 +69,48 @@ def run(loaded: Any, command: str, store: Path | None, *, plan: bool, verify: bo
         verify: Also train a sample again from scratch.
         as_json: Print one JSON object.
     """
-    from tapered import report, summary  # noqa: PLC0415 - scipy and plotly take a second that a plan need not wait
     from tapered import study as studies  # noqa: PLC0415
+    from tapered import summary  # noqa: PLC0415 - scipy takes a second that a plan need not wait
 
     if plan:
         return _plan(loaded, as_json=as_json)
     folder = store or studies.default_folder(loaded)
-    with studies.open_store(loaded, folder) as opened:
-        runs = _train(loaded, opened, command)
-        if runs is None:
-            return INTERRUPTED
-        concluded = studies.conclude(loaded, opened, runs)
-        verified = studies.verify(loaded, opened, runs) if verify else None
-    page = folder / "report.html"
-    report.write(concluded, page, command)
+    finished = finish(loaded, command, folder, verify=verify)
+    if finished is None:
+        return INTERRUPTED
+    concluded, verified = finished
+    page = folder / PAGE
     if as_json:
         facts = summary.summary(concluded) | {"folder": str(folder), "page": str(page)}
         print_json(facts | ({} if verified is None else {"verified": summary.verified_fields(verified)}))
     else:
         _show(concluded, page, verified)
     return DONE if verified is None or verified.difference == 0 else FAILED
+
+
+def finish(loaded: Any, command: str, folder: Path, *, verify: bool = False) -> tuple[Any, Any] | None:
+    """Train what a study lacks, conclude, write the page: the result and what a verification found.
+
+    Args:
+        loaded: The study.
+        command: What to type to go on with it.
+        folder: Its folder.
+        verify: Also train a sample again from scratch.
+
+    Returns:
+        None where it was interrupted; the folder has what was finished.
+    """
+    from tapered import report  # noqa: PLC0415 - as above
+    from tapered import study as studies  # noqa: PLC0415
+
+    with studies.open_store(loaded, folder) as opened:
+        runs = _train(loaded, opened, command)
+        if runs is None:
+            return None
+        concluded = studies.conclude(loaded, opened, runs)
+        verified = studies.verify(loaded, opened, runs) if verify else None
+    report.write(concluded, folder / PAGE, command)
+    return concluded, verified
 
 
 def _train(loaded: Any, store: Any, command: str) -> Any:

@@ -18,4 +18,5 @@ from tapered.rules.base import scalar_dtype as scalar_dtype
 from tapered.rules.base import update as update
 from tapered.rules.momentum import SGD as SGD
 from tapered.rules.momentum import Lion as Lion
+from tapered.rules.restarted import Restarted as Restarted
 from tapered.rules.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW

@@ -123,6 +123,7 @@ def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict
             "steps": run.step,
             "value": finite(run.value),
             "best_so_far": _best_so_far(result, run),
+            "curve": [(step, finite(point[result.loaded.study.metric])) for step, point in run.curve],
             "outcome": outcome(run),
             "key": run.key,
         }

@@ -49,7 +49,9 @@ def _accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {"cross-entropy": functional.cross_entropy, "mse": _squared_error}
 
 
-def bmi(loss: Literal["cross-entropy", "mse"] = "cross-entropy", *, batch_size: int = 32) -> Workload:
+def bmi(
+    loss: Literal["cross-entropy", "mse"] = "cross-entropy", *, batch_size: int = 32, raw: bool = False
+) -> Workload:
     """The BMI workload: 10,000 people, split 8,000 / 1,000 / 1,000, a perceptron 2-16-16-2 with ReLU.
 
     Features are standardised by the training split's mean and standard deviation. The data and the split are the same
@@ -58,6 +60,7 @@ def bmi(loss: Literal["cross-entropy", "mse"] = "cross-entropy", *, batch_size: 
     Args:
         loss: "cross-entropy" of the two outputs, or "mse" between their softmax and the one-hot label.
         batch_size: Examples a step; 32 makes an epoch of 250 steps.
+        raw: Leave the features in cm and kg.
 
     Raises:
         ValueError: If ``loss`` is neither.
@@ -70,7 +73,7 @@ def bmi(loss: Literal["cross-entropy", "mse"] = "cross-entropy", *, batch_size: 
     height, weight = population()
     labels = (weight / (height / 100) ** 2 > THRESHOLD).long()
     features = torch.stack([height, weight], 1)
-    features = ((features - features[:TRAIN].mean(0)) / features[:TRAIN].std(0)).float()
+    features = (features if raw else (features - features[:TRAIN].mean(0)) / features[:TRAIN].std(0)).float()
     parts = [slice(0, TRAIN), slice(TRAIN, TRAIN + VALID), slice(TRAIN + VALID, SAMPLES)]
     train, valid, test = (TensorDataset(features[part], labels[part]) for part in parts)
     return Workload(
