@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from tapered.attach import Clock, clock_of
-from tapered.checkpoint import files, generators, lock
+from tapered.checkpoint import files, generators, lock, processes
 from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError, CheckpointWarning
 from tapered.checkpoint.lock import shown
@@ -66,7 +66,8 @@ def resume(
     path = Path(folder)
     if hypers not in ("same", "saved"):
         raise ValueError(f"got {hypers!r} for `hypers`; expected 'same' or 'saved'")
-    held = None if partial or not _writable(path) else lock.claim(path)
+    processes.check(parts, generators=generators and not partial)
+    held = None if partial or not _writable(path) or not processes.alone() else lock.claim(path)
     found = find(path, step)
     change = Change(saved_hold=hypers == "saved")
     calls = prepared(found, parts, change, partial=partial)
