@@ -31,7 +31,7 @@ def replayed(step: Step, *, compiled: bool) -> Step:
         given = tensors(*parts)
         if not ready:
             graph = traced(step, parts)
-            ready.append(torch._inductor.compile(arranged(graph), given) if compiled else graph)  # noqa: SLF001
+            ready.append(torch._inductor.compile(arranged(graph), [*given]) if compiled else graph)  # noqa: SLF001
         return ready[0](*given)  # type: ignore[no-any-return]  # graphs are untyped
 
     return call

@@ -15,6 +15,7 @@ import torch
 
 from tapered import checkpoint, schedules
 from tapered.checkpoint import CheckpointError, Resumed
+from tapered.checkpoint.reading import find
 from tapered.load import arm_of, workload_of
 from tapered.rows import Rows, start
 from tapered.schedules import Schedule
@@ -191,7 +192,7 @@ def setting_in(folder: Path) -> tuple[Setting, Resumed]:
     Raises:
         CheckpointError: there is none, or it is a script's.
     """
-    found = checkpoint.resume(folder, partial=True)
+    found = find(folder, None).resumed()
     fields = found.values.get("setting")
     if not isinstance(fields, dict) or fields.keys() != Setting.__dataclass_fields__.keys():
         raise CheckpointError(

@@ -77,7 +77,7 @@ def resume(
     if held is not None:
         held.run, held.lineage = found.fields["run"], tuple(found.fields["lineage"])
         held.tip = (files.place_of(files.listed(path)[0])[0], found.fields["step"])
-    tell(found)
+    tell(found, partial=partial)
     return found.resumed()
 
 
@@ -130,8 +130,14 @@ def undo(part: Any) -> Apply:
             "param_groups": [dict(group) for group in part.param_groups],
         }
         clock = clock_of(part)
-        after = (lambda: None) if clock is None else undo(clock)
-        return lambda: (part.__setstate__(kept), after())
+        after = None if clock is None else undo(clock)
+
+        def back() -> None:
+            part.__setstate__(kept)
+            if after is not None:
+                after()
+
+        return back
     if kind == "tensor":
         before = copied(part)
         return lambda: part.data.copy_(before)
@@ -158,7 +164,7 @@ def apply_all(calls: list[tuple[Apply, Apply]]) -> None:
             raise
 
 
-def tell(found: Read) -> None:
+def tell(found: Read, *, partial: bool = False) -> None:
     """Warn of checkpoints skipped, and of what may change the last bits."""
     if found.skipped:
         _warn(f"went on from {found.path.name}, since newer ones are damaged: {'; '.join(found.skipped)}")
@@ -166,7 +172,7 @@ def tell(found: Read) -> None:
     changed = [
         f"{key} {found.fields[key]} then, {value} now" for key, value in now.items() if found.fields[key] != value
     ]
-    if changed:
+    if changed and not partial:
         _warn(f"saved under {', '.join(changed)}: results may differ in their last bits from an uninterrupted run's")
 
 

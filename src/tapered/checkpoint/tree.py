@@ -24,7 +24,7 @@ NATIVE = {
     torch.uint8, torch.bool,
 }  # fmt: skip
 SEQUENCES: Mapping[str, type] = {"~tuple": tuple, "~set": set, "~frozenset": frozenset}
-TAGS = {tuple: "~tuple", torch.Size: "~tuple", set: "~set", frozenset: "~frozenset"}
+TAGS: dict[type, str] = {tuple: "~tuple", torch.Size: "~tuple", set: "~set", frozenset: "~frozenset"}
 
 
 class Encoder:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from tapered.commands.run import train
+from tapered.commands.run import said, train
 from tapered.terminal import Flag, Json, console
 
 
@@ -37,8 +37,9 @@ def fork(
 
     child = into or default_child(folder, lr)
     with single.one_thread():
-        trained = single.fork(folder, child, lr, steps=steps, keep_moments=not reset_moments, counted=counted)
         errors = console(stderr=True)
+        with said(errors):
+            trained = single.fork(folder, child, lr, steps=steps, keep_moments=not reset_moments, counted=counted)
         rate, moments = trained.setting.schedule(trained.step), "reset" if reset_moments else "kept"
         errors.print(f"Forked at step {trained.step} into {child}: rate {rate:.6g}, moments {moments}.", soft_wrap=True)
         return train(trained, child, save_every, as_json=as_json)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tapered.commands.run import train
+from tapered.commands.run import said, train
 from tapered.terminal import Flag, Json, console
 
 
@@ -27,8 +27,9 @@ def resume(
     from tapered import single  # noqa: PLC0415 - torch takes a second that --help need not wait
 
     with single.one_thread():
-        trained, found = single.resume(folder, steps)
         errors = console(stderr=True)
+        with said(errors):
+            trained, found = single.resume(folder, steps)
         rate = trained.setting.schedule(found.step)
         errors.print(f"Resumed at step {found.step} of {trained.setting.steps}; rate {rate:.6g}.", soft_wrap=True)
         return train(trained, folder, save_every, as_json=as_json)

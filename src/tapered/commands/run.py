@@ -1,9 +1,13 @@
 """`tapered run`: train one run of a workload, saved as it goes."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.console import Console
 from rich.text import Text
 
 from tapered.terminal import (
@@ -59,7 +63,8 @@ def run(
         begun = folder.is_dir() and any(folder.glob("*-step*"))
         if begun:
             single.check_same(folder, setting)
-            trained = single.resume(folder, setting.steps)[0]
+            with said(console(stderr=True)):
+                trained = single.resume(folder, setting.steps)[0]
         else:
             trained = single.Single(setting)
             single.save(trained, folder)
@@ -89,6 +94,16 @@ def train(trained: Any, folder: Path, save_every: int | None, *, as_json: bool) 
         return INTERRUPTED
     show(trained, folder, found, as_json=as_json)
     return DONE
+
+
+@contextmanager
+def said(errors: Console) -> Iterator[None]:
+    """Warnings as sentences."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        errors.print(str(warning.message), soft_wrap=True)
 
 
 def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) -> None:
