@@ -56,10 +56,36 @@ class FollowingScheduler(LRScheduler):
         Raises:
             ValueError: another schedule, or no state of this.
         """
+        self._ours(state_dict)
+        own = self.state_dict()
         if self.clock is not None:
             self.clock.load_state_dict(state_dict)
-        elif dict(state_dict) != self.state_dict():
-            raise ValueError(f"got {dict(state_dict)}; this optimizer's schedules are {self.state_dict()}")
+        elif dict(state_dict) != own:
+            raise ValueError(
+                f"got schedules {state_dict['schedules']}; this optimizer's schedules are {own['schedules']}; build it "
+                "with the saved ones, and once it is loaded optimizer.replace(lr=..., counted='now' or 'start')"
+            )
+
+    def _ours(self, state: Mapping[str, Any]) -> None:
+        """It is the state of one of these, on an optimizer of the same kind."""
+        kind = type(self.optimizer).__name__
+        if "last_epoch" in state:
+            done = state["last_epoch"]
+            how = "" if self.clock is None else f", then attach(optimizer, lr=..., step={done})"
+            raise ValueError(
+                f"got the state of a torch scheduler at last_epoch={done}, whose rates this {kind} does not follow; to "
+                f"take that run over, leave this state out and load the optimizer's{how}"
+            )
+        here, there = (_follows(found) for found in (self.state_dict(), state))
+        if here != there:
+            raise ValueError(f"got a state of {there}; this {kind} has {here}; build the optimizer as it was saved")
+
+
+def _follows(state: Mapping[str, Any]) -> str:
+    """What the optimizer has whose scheduler's state this is."""
+    if "format" in state:
+        return "a clock of attach"
+    return "schedules of its own" if "schedules" in state else f"something else, with the keys {sorted(state)}"
 
 
 def as_lr_scheduler(follower: torch.optim.Optimizer | Clock) -> LRScheduler:

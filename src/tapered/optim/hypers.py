@@ -152,5 +152,6 @@ class Live:
             raise ValueError(
                 f"`{name}` in group {group} was set to {shown!r} from outside at step {step}, but it follows "
                 f"{self.schedule}, which gives {self(step)!r}; keep one of the two: give the optimizer "
-                f"{name}={shown!r} and steer it yourself, or leave the schedule alone (no scheduler on top)"
+                f"{name}={shown!r} and steer it yourself, or leave the schedule alone (code that insists on a "
+                f"scheduler takes as_lr_scheduler(optimizer))"
             )

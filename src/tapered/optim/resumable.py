@@ -81,7 +81,8 @@ class Resumable(torch.optim.Optimizer):
             state_dict = hook(self, dict(state_dict)) or state_dict
         groups, state = resumed(self, state_dict, Reload(policy, counted, how))
         self.__setstate__({"param_groups": groups, "state": state})
-        self._change = f"resumed, policy {policy}", shown(self, state_dict["param_groups"])
+        # accelerate loads a new optimizer's own state into it
+        self._change = (f"resumed, policy {policy}", shown(self, state_dict["param_groups"])) if self.steps else None
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 
