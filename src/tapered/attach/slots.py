@@ -56,7 +56,8 @@ class Slot:
         raise ValueError(
             f"`{self.name}` in group {self.index} was set to {given!r} from outside at step {step}, but it follows "
             f"{self.live.schedule}, which gives {self.at(step)!r}; keep one of the two: take the other scheduler (or "
-            f"the line that writes it) away, or clock.replace({self.name}={given!r}) or clock.detach()"
+            f"the line that writes it) away (code that insists on one takes as_lr_scheduler(clock)), or "
+            f"clock.replace({self.name}={given!r}) or clock.detach()"
         )
 
     def own(self, group: dict[str, Any]) -> None:
