@@ -1,8 +1,12 @@
 """Bad gradients: left out bit for bit, or refused, before they have changed anything."""
 
 import copy
+import os
 import pickle
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +18,7 @@ from tapered.guards import GradientError, guard, guard_of
 
 RATE = tapered.exponential_decay(0.05, decay_steps=3, decay_rate=0.5)
 NAN, INF = float("nan"), float("inf")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 SHAPES = {"first": (3, 2), "second": (5,), "third": ()}
 
 
@@ -370,6 +375,11 @@ def test_a_closure_that_is_evaluated_again_and_again() -> None:
     calls = 0
     with pytest.raises(GradientError, match=r"evaluation 2 of the closure in one step, so the parameters have moved"):
         optimizer.step(lambda: closure(2))
+
+
+def test_processes_that_share_gradients_decide_alike(tmp_path) -> None:
+    script = Path(__file__).with_name("shared_gradients.py")
+    subprocess.run([sys.executable, script, tmp_path / "meeting"], check=True, timeout=120, env=os.environ | ONE_THREAD)
 
 
 def test_copies_and_pickles_have_no_guard() -> None:
