@@ -105,8 +105,11 @@ def _study(name: str, root: Path, *, quick: bool) -> Any:
 def _show(found: list[dict[str, Any]]) -> None:
     """What was said and what was found, claim by claim, and where the pages are."""
     out = console(stderr=False)
-    rows = [("claim", "was said", "found", "as measured")]
-    rows += [(e["question"], e["said"], e["word"] or "not run", e.get("why", "")) for e in found]
+    rows = [("claim", "found", "what was said, and what was measured")]
+    for part in found:
+        rows.append((part["question"], part["word"] or "not run", part["said"]))
+        if part["word"]:
+            rows.append(("", "", part["why"]))
     out.print(table(rows, words=True))
     for part in {study["folder"]: study for e in found for study in e.get("studies", ())}.values():
         if (page := Path(part["folder"]) / PAGE).exists():
