@@ -44,4 +44,4 @@ def work(rank: int, meeting: str) -> None:
 
 
 if __name__ == "__main__":
-    torch.multiprocessing.spawn(work, (sys.argv[1],), 2)
+    torch.multiprocessing.start_processes(work, (sys.argv[1],), 2, start_method="fork")  # imports once
