@@ -127,7 +127,7 @@ class Arm(Strict):
     rule: str
     lr: str
     fixed: bool = False
-    options: dict[str, bool | str] = {}
+    options: dict[str, bool | Finite | str] = {}
     hypers: dict[str, float | str] = {}
     peaks: Peaks | None = None
     resets: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None

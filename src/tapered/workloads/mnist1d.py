@@ -91,6 +91,10 @@ def _convolutions() -> nn.Module:
     )  # fmt: skip
 
 
+def _perceptron() -> nn.Module:
+    return nn.Sequential(nn.Linear(LENGTH, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
 class _Recurrent(nn.Module):
     """A gated recurrent unit over the series, and a layer on its last state.
 
@@ -116,21 +120,28 @@ class _Recurrent(nn.Module):
         return scores
 
 
-def mnist1d(model: Literal["convolutions", "recurrent"] = "convolutions", *, batch_size: int = 100) -> Workload:
+def mnist1d(
+    model: Literal["convolutions", "recurrent", "perceptron"] = "convolutions", *, batch_size: int = 100
+) -> Workload:
     """MNIST-1D: 3,500 to train on, 500 to validate, the published 1,000 to test.
 
     Args:
-        model: "convolutions", three layers of 24 channels, or "recurrent", a gated recurrent unit of 32.
+        model: "convolutions", three layers of 24 channels, "recurrent", a gated recurrent unit of 32, or "perceptron",
+            40-64-64-10 with ReLU, which knows nothing of places and is the fastest by far.
         batch_size: Examples a step.
 
     Raises:
-        ValueError: If ``model`` is neither.
+        ValueError: If ``model`` is none of them.
         ChangedDataError: If this machine's numbers are not the published ones.
 
     >>> mnist1d().steps_per_epoch
     35
     """
-    models: dict[str, Callable[[], nn.Module]] = {"convolutions": _convolutions, "recurrent": lambda: _Recurrent(32)}
+    models: dict[str, Callable[[], nn.Module]] = {
+        "convolutions": _convolutions,
+        "recurrent": lambda: _Recurrent(32),
+        "perceptron": _perceptron,
+    }
     if model not in models:
         raise ValueError(f'got model={model!r}; expected one of {", ".join(models)}; try model="convolutions"')
     x, y = (torch.from_numpy(values) for values in series())
