@@ -1,7 +1,8 @@
 """The claims of the question that this project began with, each measured by studies that anyone can repeat."""
 
-from tapered.claims import q01, q02, q03, q04, q05, q06, q11, q13
+from tapered.claims import q01, q02, q03, q04, q05, q06, q08, q09, q10, q11, q12, q13
 from tapered.claims.base import Answer, Claim, Word
+from tapered.claims.beside import BESIDE
 
 __all__ = ["CLAIMS", "Answer", "Claim", "Word"]
 
@@ -14,6 +15,11 @@ CLAIMS: tuple[Claim, ...] = (
     q05.CLAIM,
     q06.CLAIM_DECAYS,
     q06.CLAIM_BOUNDED,
+    q08.CLAIM,
+    q09.CLAIM,
+    q10.CLAIM,
     q11.CLAIM,
+    q12.CLAIM,
     q13.CLAIM,
+    *BESIDE,
 )

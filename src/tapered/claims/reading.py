@@ -1,10 +1,14 @@
 """What judges read from a study's summary: an arm, a comparison, values by seed, the paired gain of any two arms."""
 
+import tomllib
 from math import nan
 from typing import Any
 
 from tapered.claims.base import Summary
-from tapered.stats import Paired, gains, paired
+from tapered.stats import Paired, gains, paired, verdict
+from tapered.stats.verdicts import Word
+from tapered.study_file import Study
+from tapered.summary import between, number
 
 
 def arm(found: Summary, name: str) -> dict[str, Any]:
@@ -61,3 +65,32 @@ def gain(found: Summary, name: str, baseline: str, *, fresh: bool = False) -> Pa
     seeds = sorted(ours.keys() & theirs.keys())
     direction = "maximize" if 'direction = "maximize"' in found["file"] else "minimize"
     return paired(gains([ours[s] for s in seeds], [theirs[s] for s in seeds], direction))  # type: ignore[arg-type]
+
+
+def study_of(found: Summary) -> Study:
+    """The study as its frozen file states it."""
+    return Study.model_validate(tomllib.loads(found["file"]))
+
+
+def tested(found: Summary, name: str, baseline: str) -> Paired:
+    """The paired gain of one arm over another on the test split, fixed arms too, at the seeds that chose the peaks."""
+    study = study_of(found)
+    ours, theirs = (
+        [nan if value is None else float(value) for value in arm(found, arm_)["test"][study.metric]]
+        for arm_ in (name, baseline)
+    )
+    return paired(gains(ours, theirs, study.direction))
+
+
+def word(found: Summary, result: Paired) -> Word:
+    """What a paired gain says, with the study's own smallest difference that matters."""
+    return verdict(result, delta=study_of(found).delta).word
+
+
+def told(result: Paired) -> str:
+    """A gain with its interval and wins, for a sentence.
+
+    >>> told(paired([0.2, 0.1, 0.3]))
+    '0.2 (-0.0484 to 0.448), 3 of 3'
+    """
+    return f"{number(result.mean)} ({between(result.low, result.high)}), {result.wins} of {result.n}"
