@@ -3,13 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 JAX_PYTHON ?= $(BIN)/python
 
-.PHONY: study test lint bench clean
+.PHONY: study test lint bench nightly claims clean
 
 study: .venv/installed
 	$(BIN)/tapered study bmi
 
 test: lint
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 lint: .venv/developed
 	$(BIN)/ruff check .
@@ -23,6 +23,17 @@ bench: .venv/developed
 	$(BIN)/python benchmarks/prefix.py
 	$(BIN)/python benchmarks/rows.py --jax-python $(JAX_PYTHON)
 	$(BIN)/python benchmarks/growth.py
+
+# every claim by its quick studies, and every page they make in a browser
+nightly: .venv/developed
+	rm -rf studies-nightly
+	$(BIN)/tapered claims --run --quick --store studies-nightly
+	$(BIN)/python benchmarks/pages.py studies-nightly
+
+# every claim in full, kept in the package and shown in its page
+claims: .venv/developed
+	$(BIN)/tapered claims --run --keep src/tapered/claims/results.json
+	$(BIN)/python benchmarks/claims_page.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -1,8 +1,13 @@
-"""One hypothesis profile for all: the same examples everywhere, no deadline on a shared machine."""
+"""One hypothesis profile for all: the same examples everywhere, no deadline on a shared machine; a core a worker."""
+
+import os
+
+# two workers with two threads each would wait for each other at every small tensor; programs that tests start too
+os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 
 import hypothesis
 import torch
 
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=100)
 hypothesis.settings.load_profile("house")
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -27,14 +27,20 @@ def replayed(step: Step, *, compiled: bool) -> Step:
     """
     ready: list[Callable[..., Any]] = []
 
+    @torch.no_grad()
     def call(*parts: Any) -> Tensor:
         given = tensors(*parts)
         if not ready:
             graph = traced(step, parts)
-            ready.append(torch._inductor.compile(arranged(graph), [*given]) if compiled else graph)  # noqa: SLF001
+            ready.append(_compiled(arranged(graph), given) if compiled else graph)
         return ready[0](*given)  # type: ignore[no-any-return]  # graphs are untyped
 
     return call
+
+
+def _compiled(graph: GraphModule, given: list[Tensor]) -> Callable[..., Any]:
+    # shapes cannot change here, and looking at each of them takes a fortieth of a small step
+    return torch._inductor.compile(graph, [*given], options={"size_asserts": False})  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 def tensors(

@@ -203,7 +203,8 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
             buffer.copy_(written[name])
         return losses  # type: ignore[no-any-return]  # vmap is untyped
 
-    return _as_rows(step if how == "plain" else program.replayed(step, compiled=how == "compiled"))
+    stacked = _as_rows(step)
+    return stacked if how == "plain" else program.replayed(stacked, compiled=how == "compiled")
 
 
 def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -156,9 +156,11 @@ def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
 
     A model that raises in an ordinary loop too is left to the loop, which raises again and names the run.
     """
-    rows = sum(forest.plan.width(tree) for tree in forest.trees(rule))
+    most, trees = most_rows(forest.workload, rule), forest.trees(rule)
+    rows = min(most, sum(forest.plan.width(tree) for tree in trees))
+    crowd = [(min(most, many), steps) for many, steps in forest.plan.crowd([i for tree in trees for i in tree])]
     try:
-        return modes.forecast(forest.workload, rule, min(rows, most_rows(forest.workload, rule)), forest.marks[-1])
+        return modes.forecast(forest.workload, rule, rows, forest.marks[-1], crowd)
     except Exception as error:
         if not (is_out_of_memory(error) or _raises_alone(forest, rule)):
             raise  # it is ours
