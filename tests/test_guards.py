@@ -379,7 +379,7 @@ def test_a_closure_that_is_evaluated_again_and_again() -> None:
 
 def test_processes_that_share_gradients_decide_alike(tmp_path) -> None:
     script = Path(__file__).with_name("shared_gradients.py")
-    subprocess.run([sys.executable, script, tmp_path / "meeting"], check=True, timeout=120, env=os.environ | ONE_THREAD)
+    subprocess.run([sys.executable, script, tmp_path / "meeting"], check=True, timeout=300, env=os.environ | ONE_THREAD)
 
 
 def test_copies_and_pickles_have_no_guard() -> None:

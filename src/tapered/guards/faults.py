@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from tapered.guards.moments import overflows
-from tapered.guards.sums import gradients, here, shared, sound
+from tapered.guards.sums import gradients, here, shared
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,17 @@ class Fault:
 
 
 @torch.no_grad()
-def find(
-    optimizer: torch.optim.Optimizer, step: int, scale: float = 1.0, names: Mapping[int, str] | None = None
-) -> Fault | None:
+def find(optimizer: torch.optim.Optimizer, step: int, scale: float, names: Mapping[int, str]) -> Fault | None:
     """The first fault, in the order of groups and parameters; where gradients are spread, of the first process.
 
     Args:
-        optimizer: any; some parameter has a gradient.
+        optimizer: any.
         step: completed updates, for the message.
         scale: what the gradients are still multiplied with, by a GradScaler.
         names: of parameters, by id.
     """
-    grads = gradients(optimizer)
-    if sound(grads, scale):
-        return None
-    found = next(faults(optimizer, step, scale, names or {}), None)
-    if not shared(grads):
+    found = next(faults(optimizer, step, scale, names), None)
+    if not shared(gradients(optimizer)):
         return found
     everywhere: list[Fault | None] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(everywhere, found)

@@ -16,6 +16,7 @@ from tapered.guards.errors import GradientError, Rewound
 from tapered.guards.faults import Fault, find
 from tapered.guards.leaving_out import LeftOut
 from tapered.guards.rewinding import Rewind
+from tapered.guards.sums import gradients, sound
 from tapered.optim import Optimizer
 
 Policy = Literal["raise", "skip", "rewind"]
@@ -114,10 +115,12 @@ class Guard:
             GradientError, Rewound: as the policy says.
         """
         optimizer = self.optimizer
-        if not moves(optimizer.param_groups):
+        grads = gradients(optimizer)
+        if not grads:
             return
-        scale = getattr(optimizer, "grad_scale", None)
-        fault = find(optimizer, self.step, 1.0 if scale is None else float(scale), self._names)
+        given = getattr(optimizer, "grad_scale", None)
+        scale = 1.0 if given is None else float(given)
+        fault = None if sound(grads, scale) else find(optimizer, self.step, scale, self._names)
         self._passed = fault is None and self._left is None
         if not self._passed:
             self._act(fault or self.fault, evaluation)  # type: ignore[arg-type]  # one of them is there
