@@ -14,7 +14,7 @@ from tapered.attach.following import Bases, Plan, as_another, check_bases
 from tapered.attach.loads import Loads
 from tapered.attach.saved import KEY
 from tapered.attach.slots import Slot
-from tapered.attach.updates import Groups, alone, moves, skipped
+from tapered.attach.updates import Groups, alone, moves, skipped, untraced
 from tapered.optim.parameters import only_initialises, uncounted
 from tapered.optim.policies import Counted, Rates, Reload, report
 from tapered.schedules import Schedule
@@ -222,12 +222,44 @@ class Clock:
                     break
         return found
 
-    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
+    @untraced
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        """Write what the coming update uses; everything is checked before anything is written."""
+        """Write what the coming update uses; everything is checked before anything is written.
+
+        An ordinary step (plain rates that nobody touched, checked ahead) calls nothing: after an update of a large
+        model this code is in no cache, and each line of it costs.
+        """
+        own, loads, step = optimizer.__dict__, self._loads, self.step
+        groups = own["param_groups"]
+        first = groups[0]
+        params = first["params"]
+        if (
+            len(args) != 1  # args[0] is the optimizer
+            or kwargs
+            or "found_inf" in own
+            or "step" in own
+            or len(groups) != len(self.bases)
+            or KEY in first
+            or not params
+            or params[0].grad is None
+            or not loads.settled
+            or loads.made != step
+        ):
+            return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # torch's decorator
+        for slot in self._slots:
+            if not slot.start <= step < slot.stop or groups[slot.index][slot.key] is not slot.shown:
+                return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # as above
+        for slot in self._slots:
+            groups[slot.index][slot.key] = slot.shown = slot.value = slot.values[step - slot.start]
+        self._applied, self._initialises = True, False
+        return None
+
+    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
+    def _carefully(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """The same for any step."""
         self._applied = self._initialises = False
         groups = optimizer.param_groups
-        closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if closure is None and (skipped(optimizer) or not moves(groups)):
             return None
         if closure is None and not optimizer.state and only_initialises(optimizer):
@@ -251,16 +283,19 @@ class Clock:
         watched = self._watched(closure)
         return ((args[0], watched, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": watched})
 
-    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
+    @untraced
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # torch's call
         """Count the update, if there was one; once, also where a class calls its parent's `step`."""
         if self._applied:
             self._applied = False
-            self.step += 1
-            self._loads.made = self.step
+            self._loads.made = self.step = self.step + 1
         elif self._initialises:
-            self._initialises = False
-            uncounted(optimizer)
+            self._uncount(optimizer)
+
+    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
+    def _uncount(self, optimizer: torch.optim.Optimizer) -> None:
+        self._initialises = False
+        uncounted(optimizer)
 
     def _watched(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         """The closure; after it ran there are gradients, or there are none."""

@@ -20,6 +20,9 @@ class Slot:
         self.value = 0.0
         self.shown: Any = None
         self.version = -1  # of a tensor: torch's count of writes
+        self.key = self.place[0]
+        self.values: list[float] = []  # of the steps from `start` to `stop`, all of them in range; none of a tensor
+        self.start = self.stop = 0
 
     def at(self, step: int) -> float:
         """The schedule's value.
@@ -39,8 +42,18 @@ class Slot:
         found = group[key] if part is None else group[key][part]
         if found is not self.shown or (self.version >= 0 and found._version != self.version):  # noqa: SLF001  # as above
             self.untouched(group, step)
-        value = self.live(step)
-        return value if value in self.bounds else self.at(step)
+        value = self.at(step)
+        self._ahead()
+        return value
+
+    def _ahead(self) -> None:
+        """Which values of the coming steps may be written without another look."""
+        values = self.live.values
+        plain = self.place[1] is None and type(self.shown) is float
+        if plain and all(value in self.bounds for value in values):
+            self.values, self.start, self.stop = values, self.live.start, self.live.start + len(values)
+        else:
+            self.values, self.start, self.stop = [], 0, 0
 
     def untouched(self, group: dict[str, Any], step: int) -> None:
         """What stands here is another object, but the value that was written.

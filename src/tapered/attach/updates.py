@@ -1,9 +1,11 @@
 """Whether a call of an optimizer's `step` is an update that counts, and whether it may be made."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 
+T = TypeVar("T")
 Groups = list[dict[str, Any]]
 
 
@@ -35,3 +37,8 @@ def skipped(optimizer: torch.optim.Optimizer) -> bool:
     """A GradScaler leaves it to a fused optimizer to skip a step whose gradients overflowed."""
     found = getattr(optimizer, "found_inf", None)
     return found is not None and bool(found.item())
+
+
+def untraced(function: Callable[..., T]) -> Callable[..., T]:
+    """A hook that torch.compile leaves alone, and that costs nothing more; what it calls needs the same."""
+    return torch._dynamo.decorators.skip(function)  # noqa: SLF001  # torch's own name
