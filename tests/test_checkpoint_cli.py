@@ -102,9 +102,9 @@ def test_moments_reset_and_schedules_counted(capsys) -> None:
         (["fork", "a", "--lr", "0.01"], 2, "a is at its last step, 20; say where the fork ends: --steps 40"),
         (["fork", "a", "--lr", "0.01", "--steps", "30", "--into", "now"], 3, "now holds a run already"),
         (["fork", "a", "--lr", "nan", "--steps", "30", "--into", "x"], 2, "lr"),
-        (["fork", "missing", "--lr", "0.01"], 3, "missing holds no checkpoint"),
+        (["fork", "missing", "--lr", "0.01"], 3, "missing is no folder"),
         (["resume", "a", "--steps", "5"], 2, "the run is at step 20 already"),
-        (["check", "missing"], 3, "missing holds no checkpoint"),
+        (["check", "missing"], 3, "missing is no folder"),
     ]:
         assert main(words) == code, words
         assert shown in capsys.readouterr().err
@@ -170,3 +170,42 @@ def test_ctrl_c_saves(tmp_path) -> None:
 
 
 MAIN = "import sys; from tapered.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_places_without_a_run(capsys) -> None:
+    Path("file").write_text("")
+    Path("empty").mkdir()
+    for words, said in [
+        (["resume", "file"], "file is no folder; expected one that `tapered run` or save(folder, ...) filled"),
+        (["fork", "file", "--lr", "0.1"], "file is no folder; expected one that `tapered run`"),
+        (["check", "file"], "file is no folder; expected one that `tapered run`"),
+        (["check", "empty"], "empty holds no checkpoint; expected one that `tapered run`"),
+    ]:
+        assert main(words) == 3, words
+        assert said in capsys.readouterr().err
+
+
+def test_a_run_past_its_schedules_end_says_so(capsys) -> None:
+    run(capsys, "run", "quadratic", "--lr", "linear(0.1, 0.0, steps=8)", "--steps", "8", "--store", "a")
+    assert main(["resume", "a", "--steps", "10"]) == 0
+    assert "Its schedule ended at step 8 and holds 0; for another rate: tapered fork a" in capsys.readouterr().err
+    run(capsys, "run", "quadratic", "--lr", "linear(0.1, 0.0, steps=99)", "--steps", "8", "--store", "b")
+    assert main(["resume", "b", "--steps", "10"]) == 0
+    assert "Its schedule ended" not in capsys.readouterr().err
+
+
+def test_check_tells_another_format_from_damage(capsys) -> None:
+    run(capsys, "run", "quadratic", "--lr", "0.1", "--steps", "10", "--store", "a")
+    newest = max(Path("a").glob("*-step10")) / "manifest.json"
+    fields = json.loads(newest.read_text())
+    del fields["digest"]
+    newest.write_bytes(checkpoint.files.manifest_text({**fields, "format": 2, "tapered": "9.0"}))
+    assert main(["check", "a"]) == 3
+    out = capsys.readouterr().out
+    assert "another format" in out
+    assert "damaged" not in out
+    assert "was written by tapered 9.0 in format 2; this is tapered" in " ".join(out.split())
+    checkpoints = json.loads(main(["check", "a", "--json"]) and capsys.readouterr().out)["checkpoints"]
+    assert [one["foreign"] for one in checkpoints] == [True, *[False] * (len(checkpoints) - 1)]
+    assert main(["resume", "a"]) == 3
+    assert "install tapered 9.0 to go on from it" in capsys.readouterr().err

@@ -154,7 +154,7 @@ def test_places_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"file cannot be written \(File exists\)"):
         save(tmp_path / "file", 1, value=1)
-    with pytest.raises(CheckpointError, match=r"file is no folder; expected the one"):
+    with pytest.raises(CheckpointError, match=r"file is no folder; expected one that"):
         resume(tmp_path / "file")
     with pytest.raises(CheckpointError, match=r"a{40} \(5,\d+ characters\) cannot be written \(File name too long\)"):
         save(tmp_path / ("a" * 5000), 1, value=1)

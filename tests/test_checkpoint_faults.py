@@ -250,7 +250,7 @@ def test_parts_that_differ(tmp_path: Path) -> None:
         resume(tmp_path, model=parts["model"])
     with pytest.raises(CheckpointError, match=r"leave out \['extra'\]"):
         resume(tmp_path, **parts, extra=nn.Linear(1, 1))
-    with pytest.raises(CheckpointError, match=r"`epoch` is a int.*read .values\['epoch'\]"):
+    with pytest.raises(CheckpointError, match=r"got 3 for `epoch`, which cannot take a state.*read .values\['epoch'\]"):
         resume(tmp_path, **parts, epoch=3)
     sgd = tapered.SGD(parts["model"].parameters(), lr=0.1)
     with pytest.raises(CheckpointError, match=r"`optimizer` was saved from tapered.optim.adam.Adam; got .*SGD"):

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tapered.checkpoint import files
-from tapered.checkpoint.errors import CheckpointError
-from tapered.checkpoint.lock import shown
-from tapered.checkpoint.reading import Origin, Read, read
+from tapered.checkpoint.errors import CheckpointError, DamagedError
+from tapered.checkpoint.reading import Origin, Read, listed, read
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,7 @@ class Described:
         name: Its folder's.
         step: Completed updates.
         damage: What is wrong with it; "" where every byte is as it was written.
+        foreign: It is whole, but another version of tapered wrote it, in another format.
         finite: Whether its parameters are.
         metric: What it was given.
         size: Bytes.
@@ -32,6 +32,7 @@ class Described:
     name: str
     step: int
     damage: str = ""
+    foreign: bool = False
     finite: bool = True
     metric: float | None = None
     size: int = 0
@@ -56,18 +57,15 @@ def describe(folder: str | os.PathLike[str]) -> list[Described]:
         >>> found.damage, found.rates, found.schedules
         ('', (0.5,), {'optimizer group 0 lr': 'linear(0.5, steps=9)'})
     """
-    path = Path(folder)
-    known = files.listed(path) if path.is_dir() else []
-    if not known:
-        raise CheckpointError(f"{shown(path)} holds no checkpoint; expected the folder that save(...) was given")
-    return [_describe(found) for found in known]
+    return [_describe(found) for found in listed(Path(folder))]
 
 
 def _describe(path: Path) -> Described:
     try:
         found = read(path)
     except CheckpointError as error:
-        return Described(path.name, files.place_of(path)[1], damage=str(error), schedules={}, values={})
+        whole = not isinstance(error, DamagedError)
+        return Described(path.name, files.place_of(path)[1], damage=str(error), foreign=whole, schedules={}, values={})
     result = found.resumed()
     return Described(
         name=path.name,

@@ -49,7 +49,7 @@ def listed(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the newest first; by sequence, never by time."""
     try:
         found = [path for path in folder.iterdir() if FOLDER_NAME.fullmatch(path.name)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(found, key=place_of, reverse=True)
 

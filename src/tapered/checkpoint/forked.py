@@ -104,7 +104,7 @@ def placed(schedule: Schedule, change: Change) -> Schedule:
     if change.counted not in ("now", "start"):
         raise ValueError(
             f"got counted={change.counted!r} with the schedule {schedule}; expected 'now', its step 0 is step "
-            f"{change.step} of the run, or 'start', it is read at {change.step}; try counted='now'"
+            f"{change.step} of the run, or 'start', it is read at {change.step}; try counted='now' (--counted now)"
         )
     return schedule.delayed(change.step) if change.counted == "now" and change.step else schedule
 

@@ -85,8 +85,8 @@ def prepare(name: str, part: Any, saved: Tree, parts: Mapping[str, Any], change:
     kind = kind_of(part)
     if kind == "value":
         raise CheckpointError(
-            f"`{name}` is a {type(part).__name__}, which cannot take a state; plain values come back in the result: "
-            f"leave {name} out here and read .values[{name!r}]"
+            f"got {part!r:.40} for `{name}`, which cannot take a state; plain values come back in the result: leave "
+            f"{name} out here and read .values[{name!r}]"
         )
     if (kind, class_of(part) if kind != "tensor" else "") != (saved["kind"], saved["class"]) and kind != "module":
         raise CheckpointError(

@@ -1,6 +1,7 @@
 """Finding a checkpoint and reading it: every byte as it was written, or the one before."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,15 +81,27 @@ class Read:
         )
 
 
+def listed(folder: Path) -> list[Path]:
+    """The checkpoints of a folder that is to have some, the newest first.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    is_folder = os.path.isdir(folder)  # noqa: PTH112 - a name that is too long is no folder, and no error
+    known = files.listed(folder) if is_folder else []
+    if not known:
+        what = "holds no checkpoint" if is_folder else "is no folder"
+        raise CheckpointError(f"{shown(folder)} {what}; expected one that `tapered run` or save(folder, ...) filled")
+    return known
+
+
 def find(folder: Path, step: int | None) -> Read:
     """The newest good checkpoint, or that of a step.
 
     Raises:
         CheckpointError: there is none; with what is wrong with each.
     """
-    known = files.listed(folder)
-    if not known:
-        raise CheckpointError(f"{shown(folder)} holds no checkpoint; expected the folder that save(...) was given")
+    known = listed(folder)
     wanted = [path for path in known if step is None or files.place_of(path)[1] == step]
     if not wanted:
         steps = sorted({files.place_of(path)[1] for path in known})
@@ -109,9 +122,9 @@ def _finite(folder: Path, found: Read, step: int | None) -> None:
     if found.fields["finite"] or step is not None:
         return
     sound = [f["step"] for f in map(_manifest, files.listed(folder)) if f and f["finite"]]
-    fix = f"try resume(..., step={sound[0]}), the last finite one" if sound else "no finite one is left"
+    fix = f"try resume(..., step={sound[0]}), the last finite one, or" if sound else "no finite one is left; try"
     raise CheckpointError(
-        f"{found.path.name} in {shown(folder)} holds parameters or moments that are not finite; {fix}; or "
+        f"{found.path.name} in {shown(folder)} holds parameters or moments that are not finite; {fix} "
         f"step={found.fields['step']} to load it as it is"
     )
 

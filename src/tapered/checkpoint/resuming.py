@@ -83,7 +83,9 @@ def resume(
 
 def _writable(folder: Path) -> bool:
     if not os.path.isdir(folder):  # noqa: PTH112 - a name that is too long is no folder, and no error
-        raise CheckpointError(f"{shown(folder)} is no folder; expected the one that save(folder, ...) was given")
+        raise CheckpointError(
+            f"{shown(folder)} is no folder; expected one that `tapered run` or save(folder, ...) filled"
+        )
     return os.access(folder, os.W_OK)
 
 

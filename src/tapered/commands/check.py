@@ -16,7 +16,7 @@ def check(
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
-    """Verify every checkpoint in a folder; show steps, rates, schedules, lineage. Exit code 3 if one is damaged.
+    """Verify every checkpoint in a folder; show steps, rates, schedules, lineage. Exit code 3 if one is not whole.
 
     Args:
         folder: The run's folder.
@@ -30,7 +30,7 @@ def check(
     whole = not any(one.damage for one in found)
     shown = [rates_of(one) for one in found]
     if as_json:
-        keys = ("name", "step", "damage", "finite", "metric", "size")
+        keys = ("name", "step", "damage", "foreign", "finite", "metric", "size")
         checkpoints = [
             {**{key: getattr(one, key) for key in keys}, "rates": rates, "schedules": schedules,
              "lineage": [asdict(origin) for origin in one.lineage]}
@@ -42,18 +42,25 @@ def check(
     return DONE if whole else REFUSED
 
 
+def state_of(one: Any) -> str:
+    """A checkpoint's state in a word or two."""
+    if one.foreign:
+        return "another format"
+    return "damaged" if one.damage else "whole" if one.finite else "not finite"
+
+
 def _show(found: list[Any], shown: list[tuple[list[float], dict[str, str]]]) -> None:
     out = console(stderr=False)
     rows = [("checkpoint", "step", "rate", "metric", "bytes", "state")]
     for one, (rates, _) in zip(found, shown, strict=True):
-        state = "damaged" if one.damage else "whole" if one.finite else "not finite"
+        state = state_of(one)
         metric = "" if one.metric is None else f"{one.metric:.6g}"
         rate = ", ".join(f"{value:.4g}" for value in dict.fromkeys(rates))
         rows.append((one.name, f"{one.step:,}", rate, metric, f"{one.size:,}" if one.size else "", state))
     out.print(table(rows))
     for one in found:
         if one.damage:
-            out.print(Text(f"- {one.name}: {one.damage}"))
+            out.print(Text(f"- {one.damage}" if one.foreign else f"- {one.name}: {one.damage}"))
     newest, (_, schedules) = next(
         ((one, facts) for one, facts in zip(found, shown, strict=True) if not one.damage), (found[0], ([], {}))
     )

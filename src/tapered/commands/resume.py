@@ -32,4 +32,11 @@ def resume(
             trained, found = single.resume(folder, steps)
         rate = trained.setting.schedule(found.step)
         errors.print(f"Resumed at step {found.step} of {trained.setting.steps}; rate {rate:.6g}.", soft_wrap=True)
+        ended = trained.setting.schedule.horizon
+        if ended is not None and ended <= found.step < trained.setting.steps:
+            errors.print(
+                f"Its schedule ended at step {ended} and holds {rate:.6g}; for another rate: tapered fork {folder} "
+                f"--lr ...",
+                soft_wrap=True,
+            )
         return train(trained, folder, save_every, as_json=as_json)
