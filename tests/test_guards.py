@@ -377,6 +377,26 @@ def test_a_closure_that_is_evaluated_again_and_again() -> None:
         optimizer.step(lambda: closure(2))
 
 
+def test_a_compiled_step() -> None:
+    """One graph for all steps, those that are left out too."""
+    weight, graphs = nn.Parameter(torch.ones(3)), []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    optimizer = torch.optim.Adam([weight], lr=torch.tensor(0.1))
+    attach(optimizer, lr=RATE)
+    watching = guard(optimizer, "skip")
+    compiled = torch.compile(optimizer.step, backend=backend)
+    for value in (1.0, 1.0, NAN, 1.0, 1e30, 1.0):
+        before, weight.grad = weight.detach().clone(), torch.full((3,), value)
+        compiled()
+        assert torch.equal(weight, before) == (value != 1.0)
+        assert weight.grad is not None
+    assert (watching.skipped, watching.step, len(graphs)) == (2, 4, 1)
+
+
 def test_processes_that_share_gradients_decide_alike(tmp_path) -> None:
     script = Path(__file__).with_name("shared_gradients.py")
     subprocess.run([sys.executable, script, tmp_path / "meeting"], check=True, timeout=300, env=os.environ | ONE_THREAD)

@@ -42,7 +42,9 @@ def sound(grads: list[Tensor], scale: float) -> bool:
 
 def squares(grads: list[Tensor]) -> float:
     """The sum of every entry's square: infinite or NaN where an entry is, or where a square is in the entry's dtype."""
-    large, small, others = [], [], []
+    large: list[Tensor] = []
+    small: list[Tensor] = []
+    others: list[Tensor] = []
     for grad in grads:
         if type(grad) is Tensor and grad.dtype is torch.float32 and grad.is_cpu and not grad.is_sparse:
             (small if grad.numel() < SMALL else large).append(grad.reshape(-1))
