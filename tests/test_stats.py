@@ -102,6 +102,7 @@ def test_bca_by_hand(alpha):
 def test_bca_has_its_limits():
     assert bca_interval(np.arange(7.0), 0.05) is None  # too few
     assert bca_interval(np.full(8, 0.3), 0.05) is None
+    assert bca_interval(np.array([0.2 + 2.8e-17, *[0.2] * 7]), 0.05) is None  # equal but for rounding
     assert bca_interval(np.array([inf, *range(7)]), 0.05) is None
     for scale in (1e-300, 1e300):
         d = np.array([1.0, 2.0, 3.0, 2.5, -0.5, 2.0, 9.0, 1.0])

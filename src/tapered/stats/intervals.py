@@ -52,8 +52,9 @@ def bca_interval(d: NDArray[np.float64], alpha: float) -> Ends | None:
     if len(d) < SEEDS_FOR_BCA or not np.isfinite(d).all() or (d == d[0]).all():
         return None
     d, scale = scaled(d)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # the answer is None, and documented
+    # the answer is None, and documented; 0 / 0 where gains differ by their rounding only
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         found = stats.bootstrap(
             (d,),
             np.mean,
