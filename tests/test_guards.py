@@ -311,20 +311,21 @@ def test_complex_parameters() -> None:
     assert param.isfinite().all()
 
 
+@pytest.mark.parametrize("scale", [2.0**50, 2.0**-40])
 @pytest.mark.parametrize("maker", ["tapered Adam", "fused AdamW, attached", "foreach AdamW, attached"])
-def test_beside_a_grad_scaler(maker) -> None:
+def test_beside_a_grad_scaler(maker, scale) -> None:
     """The scaler's own skips are its own; what is still scaled is judged by its true size."""
     watched, params = made(maker)
     watching = guard(watched, "skip")
     plain, others = made(maker)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**50, growth_interval=1000)
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=1000)
     scaler.scale(torch.ones(()))
     for factor in (1.0, 1e7, INF, 1e22, 1.0):  # scaled by 1e15, the square of 1e7 would be too large
         scale = scaler.get_scale()
         grads = [factor * grad for grad in good(0)]
         for param, grad in zip(params, grads, strict=True):
             param.grad = scale * grad
-        if factor == 1e22:
+        if factor == 1e22 and scale > 1:
             scaler.unscale_(watched)
         scaler.step(watched)
         scaler.update()
