@@ -137,7 +137,8 @@ class Loads:
         if unknown and step == 0:
             raise ValueError(
                 "the optimizer has a state of earlier updates that does not say how many, and its clock stands at step "
-                "0; load the clock's state too (clock.load_state_dict), or say the step: attach(optimizer, ..., step=n)"
+                "0; load the clock's state too (clock.load_state_dict), or say the step: attach(optimizer, ..., "
+                "step=n), step=0 for a new optimizer that makes its state at once"
             )
         if not unknown and self.made != step:
             raise ValueError(

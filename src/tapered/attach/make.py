@@ -10,6 +10,8 @@ from tapered.attach.following import Plan
 from tapered.attach.updates import alone
 from tapered.optim import Optimizer
 
+HOOKS = ("step_pre", "step_post", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
+
 
 def attach(
     optimizer: torch.optim.Optimizer,
@@ -120,7 +122,7 @@ def takes_hooks(optimizer: torch.optim.Optimizer, call: str) -> None:
     """
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"got {type(optimizer).__name__}; expected a torch.optim.Optimizer")
-    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+    if not all(hasattr(optimizer, f"_optimizer_{kind}_hooks") for kind in HOOKS):
         inner = getattr(optimizer, "optimizer", None)
         fix = "its .optimizer" if isinstance(inner, torch.optim.Optimizer) else "the optimizer that it wraps"
         raise TypeError(f"got {type(optimizer).__name__}, a wrapper that takes no hooks; try {call} on {fix}")
