@@ -15,7 +15,11 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 import strangers
 from strangers_found import PACKAGES, Maker, of_torch
 
-TORCH = {maker.name: maker for maker in of_torch()}
+NAMES = {
+    "Adafactor", "Adam", "Adam foreach", "Adam fused", "AdamW tensor lr", "LBFGS", "Muon", "Rprop", "SGD",
+    "SGD fused", "SGD momentum",
+}  # fmt: skip
+TORCH = {maker.name: maker for maker in of_torch() if maker.name in NAMES}
 STRANGERS = {
     "pytorch_optimizer": ["adabelief", "adai", "came", "muon", "prodigy", "ranger21", "soap"],
     "bitsandbytes.optim": ["Adam", "AdamW8bit", "Lion"],
