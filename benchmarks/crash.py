@@ -3,10 +3,10 @@
     python benchmarks/crash.py [--every 1] [--repeat 1] [--json]
 
 strace lists the calls of an undisturbed save, and then kills the process at each of them in turn (`inject
-CALL:signal=KILL:when=N`), as it enters the call. After each kill a resume must give the state before or the new one,
-every number of it, the next save must work, and nothing is left over. The same is done to `torch.save` over the only
-file, which is what most scripts do. Writes that end halfway are in tests/test_checkpoint_crash.py. Needs strace
-(Debian: apt-get install strace).
+CALL:signal=KILL:when=N`), as it enters the call; a call that came without its kill is a failure, too. After each kill a
+resume must give the state before or the new one, every number of it, the next save must work, and nothing is left over.
+The same is done to `torch.save` over the only file, which is what most scripts do. Writes that end halfway are in
+tests/test_checkpoint_crash.py. Needs strace (Debian: apt-get install strace).
 """
 
 import argparse
@@ -98,12 +98,15 @@ class Torchs:
 
 
 def traced(side, folder, go, options):
-    """Act in a child process under strace; its wait status."""
-    go.unlink(missing_ok=True)
+    """Act in a child process under strace, which comes when all is prepared, so that calls keep their numbers."""
+    ready = go.with_name("ready")
+    for mark in (go, ready):
+        mark.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         try:
             side.prepare(folder)
+            ready.touch()
             while not os.access(go, os.F_OK):
                 time.sleep(0.002)
             os.access("/tapered-begins", os.F_OK)
@@ -111,6 +114,8 @@ def traced(side, folder, go, options):
             os.access("/tapered-ends", os.F_OK)
         finally:
             os._exit(0)
+    while not ready.exists():
+        time.sleep(0.002)
     strace = subprocess.Popen(["strace", "-qq", "-p", str(child), *options], stderr=subprocess.DEVNULL)
     while b"TracerPid:\t0" in Path(f"/proc/{child}/status").read_bytes():
         if strace.poll() is not None:
@@ -155,7 +160,7 @@ def sweep(side, every):
                 missed += 1
             shutil.rmtree(folder)
     kills = sum(states.values())
-    return {"calls": len(calls), "kills": kills, "missed": missed, "usable": kills - states[None],
+    return {"calls": len(calls[::every]), "kills": kills, "missed": missed, "usable": kills - states[None],
             "previous": states[2], "new": states[3]}  # fmt: skip
 
 
@@ -176,7 +181,7 @@ def main():
     else:
         for side, row in found.items():
             print(f"{side:6}" + "".join(f"  {key} {value}" for key, value in row.items()))
-    sys.exit(found["ours"]["kills"] != found["ours"]["usable"])
+    sys.exit(not found["ours"]["calls"] == found["ours"]["kills"] == found["ours"]["usable"])
 
 
 if __name__ == "__main__":

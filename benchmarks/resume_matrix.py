@@ -131,7 +131,7 @@ def main() -> None:
     found = {name: matrix(side) for name, side in SIDES.items()}
     counts = summary(found)
     if as_json:
-        print(json.dumps(counts))
+        print(json.dumps({name: counts[name] for name in ("cases", "torch_right", "ours_right", "ours_refused")}))
         return
     for name, rows in found.items():
         print(table(rows, name), reasons(rows), sep="\n\n", end="\n\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_cases import MODELS, OPTIMIZERS, STEPS, Run, same_bits
+from checkpoint_cases import MODELS, OPTIMIZERS, STEPS, WAYS, Run, same_bits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -27,13 +27,18 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-CASES = [(model, "Adam") for model in MODELS] + [("perceptron", name) for name in OPTIMIZERS if name != "Adam"]
+# the whole product, across processes, is benchmarks/resume_bits.py
+CASES = [
+    *((model, "Adam", "float32") for model in MODELS),
+    *(("perceptron", name, "float32") for name in OPTIMIZERS if name != "Adam"),
+    *(("perceptron", name, way) for name in ("Adam", "fused Adam, attached") for way in WAYS[1:]),
+]
 
 
-@pytest.mark.parametrize(("model", "optimizer"), CASES)
-def test_saved_at_every_step_in_turn(model, optimizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("model", "optimizer", "way"), CASES)
+def test_saved_at_every_step_in_turn(model, optimizer, way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint.files.os, "fsync", lambda _: None)  # 30 saves; the disk is tested elsewhere
-    whole, bits, drawn = Run(model, optimizer), {}, {}
+    whole, bits, drawn = Run(model, optimizer, way), {}, {}
 
     def each(step: int) -> None:
         save(tmp_path, step, keep=None, **whole.parts)
@@ -42,7 +47,7 @@ def test_saved_at_every_step_in_turn(model, optimizer, tmp_path: Path, monkeypat
     whole.train(0, STEPS + 3, each)
     for step in range(1, STEPS + 1):
         torch.manual_seed(99)
-        again = Run(model, optimizer)
+        again = Run(model, optimizer, way)
         found = resume(tmp_path, step=step, **again.parts)
         again.train(found.step, step + 3)  # from where all that a step reads has the same bits as in the whole run
         assert again.losses == whole.losses[step : step + 3]
@@ -143,17 +148,6 @@ def test_torch_optimizers_with_torch_schedulers(make, tmp_path: Path) -> None:
         resume(tmp_path, **lone)
     with pytest.raises(CheckpointError, match="a torch scheduler was made for `optimizer` and is not among the parts"):
         save(tmp_path / "other", 0, model=again["model"], optimizer=again["optimizer"])
-
-
-def test_bfloat16_autocast(tmp_path: Path) -> None:
-    whole, again = (Run("perceptron", "AdamW", autocast=True) for _ in range(2))
-    whole.train(0, 7)
-    save(tmp_path, 7, **whole.parts)
-    whole.train(7, 14)
-    resume(tmp_path, **again.parts)
-    again.train(7, 14)
-    assert again.losses == whole.losses[7:]
-    assert same_bits(again.bits(), whole.bits())
 
 
 def test_a_scaler_that_skips(tmp_path: Path) -> None:

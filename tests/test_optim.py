@@ -404,3 +404,26 @@ def test_separate_counts_are_moved_together() -> None:
     apply([torch.ones(2)] * 2, {"lr": 0.5, **rule.hypers})
     assert [int(step) for step in steps] == [1, 1]
     assert torch.equal(params[1], torch.full((2,), 0.5))
+
+
+def test_a_state_that_is_only_a_count_is_kept() -> None:
+    """Plain SGD has no moments; its parameters' counts went back to 0 at each load."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = tapered.SGD([weight], lr=0.1)
+    for _ in range(3):
+        optimizer.minimize(weight.square().sum())
+    other = tapered.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    other.load_state_dict(optimizer.state_dict())
+    assert other.state_dict()["state"] == optimizer.state_dict()["state"] == {0: {"step": torch.tensor(3.0)}}
+
+
+def test_a_count_without_its_moments_is_refused() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = tapered.Adam([weight], lr=0.1)
+    optimizer.minimize(weight.square().sum())
+    state = optimizer.state_dict()
+    state["state"][0] = {"step": state["state"][0]["step"]}
+    with pytest.raises(
+        ValueError, match=r"parameter 0 in group 0 has the saved state \['step'\]; expected \['exp_avg'"
+    ):
+        tapered.Adam([torch.nn.Parameter(torch.ones(2))], lr=0.1).load_state_dict(state)

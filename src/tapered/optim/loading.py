@@ -61,7 +61,7 @@ def resumed(
         rule = optimizer.rule(group)
         for key, param in zip(groups[index]["params"], own[index]["params"], strict=True):
             given = {k: v for k, v in saved["state"].get(key, {}).items() if v is not None}
-            if given.keys() - {"step"}:
+            if given:
                 shapes = rule.init(param.detach().to("meta"))
                 state[param] = tensors_of(given, shapes, param, f"parameter {key} in group {index}", steps)
     return merged, state
