@@ -18,11 +18,7 @@ lint: .venv/developed
 
 # optax is compared where JAX_PYTHON has it: make bench JAX_PYTHON=path, or pip install '.[bench]' before
 bench: .venv/developed
-	$(BIN)/python benchmarks/step.py
-	$(BIN)/python benchmarks/plan.py
-	$(BIN)/python benchmarks/prefix.py
-	$(BIN)/python benchmarks/rows.py --jax-python $(JAX_PYTHON)
-	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/table.py --jax-python $(JAX_PYTHON)
 
 # every claim by its quick studies, and every page they make in a browser
 nightly: .venv/developed

@@ -3,6 +3,7 @@
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,11 @@ def options(doc: str, **defaults: object) -> argparse.Namespace:
 
 
 def show(found: Mapping[str, float | None], *, as_json: bool, table: str) -> None:
+    """The table on stdout; or the figures there as one JSON object, and the table on stderr."""
     rounded = {name: None if value is None else float(f"{value:.4g}") for name, value in found.items()}
-    print(json.dumps(rounded) if as_json else table)
+    print(table, file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        print(json.dumps(rounded))
 
 
 def decays(rows: int, steps: int) -> list[Path]:

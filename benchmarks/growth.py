@@ -6,9 +6,7 @@ Each line is a measurement of its own, after a first call that compiles: the tim
 row (of one parameter of a row).
 """
 
-import json
-
-from common import decays, options, perceptron, seconds, spread
+from common import decays, options, perceptron, seconds, show, spread
 
 from tapered import constant, cooldown, hold, rules
 from tapered.modes import choose
@@ -58,12 +56,9 @@ def measure(steps: int) -> list[tuple[str, int, float, float, str]]:
 def main() -> None:
     given = options(__doc__, steps=100)
     found = measure(given.steps)
-    if given.json:
-        print(json.dumps([dict(zip(("axis", "count", "seconds", "each", "mode"), row, strict=True)) for row in found]))
-        return
-    print(f"{'':18} {'count':>9} {'all (us)':>12} {'each (ns)':>12}  mode")
-    for axis, count, taken, each, mode in found:
-        print(f"{axis:18} {count:9} {1e6 * taken:12.1f} {1e9 * each:12.2f}  {mode}")
+    lines = [f"{'':18} {'count':>9} {'all (us)':>12} {'each (ns)':>12}  mode"]
+    lines += [f"{axis:18} {n:9} {1e6 * taken:12.1f} {1e9 * each:12.2f}  {mode}" for axis, n, taken, each, mode in found]
+    show({f"{axis}_{n}": each for axis, n, _, each, _ in found}, as_json=given.json, table="\n".join(lines))
 
 
 if __name__ == "__main__":

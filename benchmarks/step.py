@@ -7,12 +7,12 @@ one measurement, and the median of all is given with its quartiles. Gradients ar
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
+from common import show
 
 import tapered
 
@@ -76,13 +76,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found = {name: measure(*case) for name, case in CASES.items()}
-    if options.json:
-        print(json.dumps({name: round(row["ratio"], 4) for name, row in found.items()}))
-        return
-    print(f"{'case':14} {'tapered':>12} {'torch':>12} {'ratio':>7}  quartiles    ({options.threads} threads)")
+    lines = [f"{'case':14} {'tapered':>12} {'torch':>12} {'ratio':>7}  quartiles    ({options.threads} threads)"]
     for name, row in found.items():
         ours_us, torch_us = (f"{1e6 * row[side]:9.1f} us" for side in ("ours", "torch"))
-        print(f"{name:14} {ours_us:>12} {torch_us:>12} {row['ratio']:7.3f}  {row['low']:.3f} to {row['high']:.3f}")
+        lines += [f"{name:14} {ours_us:>12} {torch_us:>12} {row['ratio']:7.3f}  {row['low']:.3f} to {row['high']:.3f}"]
+    show({name: row["ratio"] for name, row in found.items()}, as_json=options.json, table="\n".join(lines))
 
 
 if __name__ == "__main__":

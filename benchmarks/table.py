@@ -1,0 +1,104 @@
+"""All benchmarks of speed in turn, and the page that they make: docs/speed.md, whose first table README quotes.
+
+    python benchmarks/table.py [--jax-python PATH] [--page docs/speed.md]
+
+Each runs as a process of its own; what it prints stands in the page whole, medians with their quartiles.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+# script and figure -> what is measured, against what, what was aimed at, how the figure reads
+LOOP = "a torch loop, fused Adam + `ExponentialLR`"
+ROWS = [
+    (
+        "step.py",
+        "step_20x1000",
+        "one step with its schedule, 20 tensors of 1,000",
+        LOOP,
+        "<= 1.0",
+        "{:.2f} of its time",
+    ),
+    ("step.py", "step_50m", "the same, one tensor of 50 million", "the same", "<= 1.0", "{:.2f} of its time"),
+    ("attach.py", "attach_ratio", "`attach` on a fused step, 1M", "the step alone", "<= 1.02", "{:.3f} of its time"),
+    ("rows.py", "mlp_vs_torch", "perceptron 2-32-32-2, 256 rows", LOOP, ">= 60", "{:.0f} times faster"),
+    ("rows.py", "mlp_vs_optax", "the same", "optax under `jit(vmap(scan))`", ">= 2", "{:.2f} times faster"),
+    ("rows.py", "cnn_vs_torch", "convolutions on 8x8, 32 rows", "a torch loop", ">= 4", "{:.1f} times faster"),
+    ("rows.py", "transformer_vs_torch", "two layers, 16 rows", "a torch loop", ">= 1.7", "{:.1f} times faster"),
+    (
+        "prefix.py",
+        "steps_ratio",
+        "11 schedules that hold, then decay",
+        "each alone",
+        "3.14",
+        "{:.2f} times fewer steps",
+    ),
+    ("prefix.py", "time_ratio", "the same, the same bits", "each alone, as rows", ">= 2.8", "{:.2f} times faster"),
+    (
+        "rows.py",
+        "study_vs_optuna",
+        "`tapered study bmi-full`",
+        "Optuna + a torch loop",
+        ">= 100",
+        "{:.0f} times faster",
+    ),
+    ("plan.py", "seconds", "tabulating and planning 1,000 runs of 100,000 steps", "", "< 10", "{:.1f} s"),
+    ("plan.py", "peak_mb", "the same: memory", "", "< 2,000", "{:,.0f} MB"),
+]
+SCRIPTS = ("step.py", "attach.py", "plan.py", "prefix.py", "rows.py", "growth.py")
+
+
+def measured(script: str, more: list[str]) -> tuple[dict[str, float], str]:
+    """A benchmark's figures and what it prints."""
+    command = [sys.executable, str(HERE / script), "--json", *more]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    print(done.stderr, file=sys.stderr, flush=True)
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr.strip()
+
+
+def page(found: dict[str, tuple[dict[str, float], str]]) -> str:
+    cores = f"{os.cpu_count()} cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
+    made = f"Made by `make bench` on {dt.datetime.now(tz=dt.UTC).date()}: {cores}, {versions}."
+    lines = [
+        "# Speed",
+        "",
+        f"{made} Both sides of a ratio run in turn on one machine; medians.",
+        "",
+        "| what | against | aimed at | measured |",
+        "|---|---|---|---|",
+    ]
+    for script, figure, what, against, aim, reads in ROWS:
+        value = found[script][0].get(figure)
+        lines.append(f"| {what} | {against} | {aim} | {'not measured' if value is None else reads.format(value)} |")
+    for script, (_, printed) in found.items():
+        lines += ["", f"## `benchmarks/{script}`", "", "```", printed, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jax-python", default=sys.executable)
+    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "speed.md")
+    given = parser.parse_args()
+    found = {
+        script: measured(script, ["--jax-python", given.jax_python] if script == "rows.py" else [])
+        for script in SCRIPTS
+    }
+    written = page(found)
+    if given.page.exists() and "\n## Why" in (before := given.page.read_text()):  # what a person wrote of it stays
+        written += before[before.index("\n## Why") :]
+    given.page.write_text(written)
+
+
+if __name__ == "__main__":
+    main()
