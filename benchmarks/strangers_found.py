@@ -11,6 +11,7 @@ import torch
 LR = 0.01
 Params = list[torch.nn.Parameter]
 BOTH, MATRIX = ((64, 64), (64,)), ((64, 64),)
+NOISE = {"kron": 1e-7}  # resumed by hand, without tapered, it differs from itself in some runs by a last bit
 SECOND = {"adahessian", "sophiah"}  # they differentiate gradients
 CLOSURE = {"alig", "bsam", "LBFGS", "lbfgs"}  # they evaluate the loss themselves
 MOMENTUM = ("SGD", "SGD8bit", "SGD32bit", "LARS", "LARS8bit", "LARS32bit", "PytorchLARS")  # bitsandbytes' need one
@@ -31,6 +32,7 @@ class Maker:
     shapes: tuple[tuple[int, ...], ...] = BOTH
     second: bool = False
     closure: bool = False
+    noise: float = 0.0  # by which its weights differ from one run of it to the next
 
 
 def found() -> Iterator[Maker]:
@@ -65,7 +67,7 @@ def of_pytorch_optimizer(package: str, module: Any) -> Iterator[Maker]:
             make = around(kind)
         else:
             make = with_flags(kind) if "use_muon" in inspect.getsource(kind) else maker(kind, options)
-        yield Maker(package, name, make, second=name in SECOND, closure=name in CLOSURE)
+        yield Maker(package, name, make, second=name in SECOND, closure=name in CLOSURE, noise=NOISE.get(name, 0.0))
     for name in ("Lookahead", "OrthoGrad", "TRAC", "GradientCentralization"):
         if hasattr(module, name):
             yield Maker(package, name, around(getattr(module, name)))

@@ -29,7 +29,7 @@ class of_base:  # noqa: N801  # a word of the call, like a schedule's
         >>> optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second], "lr": 0.01}], lr=0.1)
         >>> clock = attach(optimizer, lr=of_base(linear(1.0, 0.0, steps=10)))
         >>> clock.schedules
-        ({'lr': 0.1 * linear(1.0, 0.0, steps=10)}, {'lr': 0.01 * linear(1.0, 0.0, steps=10)})
+        ({'lr': 0.1 * linear(steps=10)}, {'lr': 0.01 * linear(steps=10)})
     """
 
     shape: Schedule
