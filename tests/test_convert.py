@@ -308,3 +308,28 @@ def test_a_star_brings_no_framework_s_name():
     exec("from tapered.convert import *", names)
     assert {"from_torch", "to_keras"} <= set(names)
     assert not {"torch", "keras", "optax", "timm", "transformers"} & set(names)
+
+
+@pytest.mark.parametrize("name", ["constant", "constant_with_warmup", "linear", "cosine", "inverse_sqrt"])
+def test_a_wrong_resume_is_noted_where_it_happens(name):
+    """transformers' own schedulers in the order of torch's tutorial: load the optimizer, build, load."""
+
+    def built(optimizer):
+        return optimization.get_scheduler(name, optimizer, 5, 40)
+
+    def made():
+        return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+
+    optimizer = made()
+    scheduler = built(optimizer)
+    for _ in range(7):
+        optimizer.step()
+        scheduler.step()
+    again = made()
+    again.load_state_dict(optimizer.state_dict())
+    built(again).load_state_dict(scheduler.state_dict())
+    found = from_transformers(name, lr=0.1, num_warmup_steps=5, num_training_steps=40)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(found.schedule(7))
+    wrong = again.param_groups[0]["lr"] != optimizer.param_groups[0]["lr"]
+    assert wrong == (name != "constant")
+    assert any("is at its first rate for a step; kept: the curve" in note for note in found.notes) == wrong

@@ -219,6 +219,11 @@ def from_transformers(
         origin = default if exact else base
         shape = _shape(name, asked, scheduler_specific_kwargs, origin, Forms(notes, exact=exact))
         found.append(scaled(base, shape))
+    if name != "constant":
+        notes.append(
+            f"transformers' {name}, built on a loaded optimizer and then loaded, is at its first rate for a step; "
+            "kept: the curve, which is a function of the step alone"
+        )
     own_floor = name == "polynomial" or "min_lr" in scheduler_specific_kwargs
     if own_floor and any(base != default for base in bases):
         kept = "that" if exact else "the floor as given, for each group (exact=True keeps transformers')"
