@@ -235,7 +235,7 @@ def main() -> None:
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable()
-    say: Callable[..., None] = (lambda *_: None) if chosen.json else print
+    say: Callable[..., None] = (lambda *_, **_options: None) if chosen.json else print
     counts: dict[str, Counter] = {}
     for maker in found():
         if chosen.only and not {maker.name, f"{maker.package}.{maker.name}"} & set(chosen.only):
