@@ -439,3 +439,56 @@ def test_rates_that_a_tensor_scheduler_shows_are_copies() -> None:
     scheduler.get_last_lr()[0].fill_(7.0)
     step(optimizer)
     assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(0.1)
+
+
+def warmed(steps: int = 3, lr=None):
+    """An optimizer after ordinary steps, which take the short way."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([weight], lr=0.1)
+    clock = attach(optimizer, lr=lr or schedules.linear(0.1, 0.0, steps=100))
+    for _ in range(steps):
+        weight.grad = torch.ones(2)
+        optimizer.step()
+    return weight, optimizer, clock
+
+
+def test_once_warm_a_step_without_a_gradient_does_not_count() -> None:
+    weight, optimizer, clock = warmed()
+    weight.grad = None
+    optimizer.step()
+    assert (clock.step, clock.rates) == (3, (schedules.linear(0.1, 0.0, steps=100)(2),))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_once_warm_a_closure_that_leaves_no_gradient_does_not_count(named) -> None:
+    weight, optimizer, clock = warmed()
+
+    def closure() -> float:
+        weight.grad = None
+        return 0.0
+
+    optimizer.step(closure=closure) if named else optimizer.step(closure)
+    assert clock.step == 3
+
+
+def test_once_warm_a_state_of_another_moment_is_refused() -> None:
+    other = warmed(5)[1].state_dict()
+    for group in other["param_groups"]:
+        del group["clock"]  # as a run without a clock saved it
+    weight, optimizer, clock = warmed(3)
+    optimizer.load_state_dict(other)
+    before = weight.detach().clone()
+    weight.grad = torch.ones(2)
+    with pytest.raises(ValueError, match=r"without its clock|went through 5 updates"):
+        optimizer.step()
+    assert torch.equal(weight, before)
+    assert clock.step == 3
+
+
+def test_once_warm_a_value_out_of_range_is_refused_at_its_step() -> None:
+    weight, optimizer, clock = warmed(5, schedules.linear(0.1, -0.1, steps=10))
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    with pytest.raises(ValueError, match=r"got -0\.0\d+ for `lr` in group 0 from its schedule .* at step 6"):
+        optimizer.step()
+    assert clock.step == 6

@@ -231,15 +231,13 @@ class Clock:
         """
         own, loads, step = optimizer.__dict__, self._loads, self.step
         groups = own["param_groups"]
-        first = groups[0]
-        params = first["params"]
+        params = groups[0]["params"]
         if (
             len(args) != 1  # args[0] is the optimizer
             or kwargs
             or "found_inf" in own
             or "step" in own
             or len(groups) != len(self.bases)
-            or KEY in first
             or not params
             or params[0].grad is None
             or not loads.settled
