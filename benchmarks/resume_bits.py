@@ -1,6 +1,6 @@
 """Runs that are saved at every step and resumed from each in another process: is the end the same, bit for bit?
 
-    python benchmarks/resume_bits.py [--json] [--steps 30] [--models perceptron,convolution,transformer]
+    python benchmarks/resume_bits.py [--json] [--steps 30] [--models perceptron,...] [--ways float32,bfloat16,scaler]
 
 A perceptron with dropout, a convolution with batch statistics and a transformer of two layers, shuffled, under every
 optimizer of the library and torch's fused Adam with `attach`; in float32, under bfloat16 autocast, and with a
@@ -72,11 +72,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--ways", default=",".join(WAYS))
     given = parser.parse_args()
     total: Counter[bool] = Counter()
     if not given.json:
         print(f"{'':30} {'cases':>8} {'equal':>8}")
-    for model, way in itertools.product(given.models.split(","), WAYS):
+    for model, way in itertools.product(given.models.split(","), given.ways.split(",")):
         with tempfile.TemporaryDirectory() as made:
             ends = elsewhere(whole, Path(made), model, way, given.steps)
             same = elsewhere(resumed, Path(made), model, way, given.steps, ends)
