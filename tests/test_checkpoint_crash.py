@@ -198,3 +198,36 @@ except CheckpointError as error:
         tmp_path.chmod(0o755)
     assert lines[0] == "{'value': 1}"
     assert lines[1] == f"{tmp_path} cannot be written (Permission denied); try another folder"
+
+
+def test_a_disk_that_keeps_other_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is read again before anything older goes."""
+    save(tmp_path, 1, keep=1, **parts(1.0), value=1)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: real(handle, bytes([data[0] ^ 1]) + bytes(data[1:])))
+    with pytest.raises(CheckpointError, match=r"did not keep what was written: .* what was saved before stands"):
+        save(tmp_path, 2, keep=1, **parts(2.0), value=2)
+    monkeypatch.undo()
+    assert whole(tmp_path) == 1
+
+
+def test_flushed_before_it_is_renamed_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill leaves the system's cache as it is, power that fails does not: every file and folder, in this order."""
+    save(tmp_path, 1, keep=1, **parts(1.0), value=1)
+    calls, fsync, rename = [], os.fsync, os.rename
+
+    def flushed(handle: int) -> None:
+        calls.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "rename", lambda old, new: (calls.append((str(old), str(new))), rename(old, new)))
+    written = save(tmp_path, 2, keep=1, **parts(2.0), value=2)
+    temporary = str(tmp_path / f".tmp-{written.name}")
+    at = calls.index((temporary, str(written)))
+    files = sorted(f"{temporary}/{path.name}" for path in written.iterdir())
+    assert sorted(calls[at - len(files) - 1 : at - 1]) == files
+    assert calls[at - 2] == f"{temporary}/manifest.json"
+    assert calls[at - 1] == temporary
+    assert calls[at + 1] == str(tmp_path)
+    assert calls[at + 2][0] == str(tmp_path / "000001-step1")  # the older one goes last
