@@ -1,6 +1,6 @@
 """All benchmarks of speed in turn, and the page that they make: docs/speed.md, whose first table README quotes.
 
-    python benchmarks/table.py [--jax-python PATH] [--page docs/speed.md]
+    python benchmarks/table.py [--jax-python PATH] [--page docs/speed.md] [--only rows.py plan.py]
 
 Each runs as a process of its own; what it prints stands in the page whole, medians with their quartiles.
 """
@@ -78,7 +78,7 @@ def page(found: dict[str, tuple[dict[str, float], str]]) -> str:
         "|---|---|---|---|",
     ]
     for script, figure, what, against, aim, reads in ROWS:
-        value = found[script][0].get(figure)
+        value = found.get(script, ({}, ""))[0].get(figure)
         lines.append(f"| {what} | {against} | {aim} | {'not measured' if value is None else reads.format(value)} |")
     for script, (_, printed) in found.items():
         lines += ["", f"## `benchmarks/{script}`", "", "```", printed, "```"]
@@ -89,10 +89,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jax-python", default=sys.executable)
     parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "speed.md")
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
     given = parser.parse_args()
     found = {
         script: measured(script, ["--jax-python", given.jax_python] if script == "rows.py" else [])
-        for script in SCRIPTS
+        for script in given.only
     }
     written = page(found)
     if given.page.exists() and "\n## Why" in (before := given.page.read_text()):  # what a person wrote of it stays

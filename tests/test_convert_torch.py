@@ -83,7 +83,7 @@ LEAVES = {
         {
             "max_lr": RATE,
             "total_steps": st.integers(12, 90),
-            "pct_start": st.floats(0.1, 0.9) | st.sampled_from([0.25, 0.5, 1.0]),
+            "pct_start": st.floats(0.1, 0.9) | st.sampled_from([0.25, 0.5, 0.75]),
             "anneal_strategy": st.sampled_from(["cos", "linear"]),
             "div_factor": st.floats(1.5, 50.0),
             "final_div_factor": st.floats(1.5, 1e4),

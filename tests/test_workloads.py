@@ -171,8 +171,9 @@ def test_adams_floor_is_proportional_to_the_rate():
     for step in (250, 290, 330, 370, 410, 450):
         rows = advance(problem, rows, paths, step, mode=wide)
         found.append([metrics["loss"] for metrics in evaluate(problem, rows, "valid", mode=wide)])
+    # four standard errors of 32 seeds: their noise is another one on each kind of processor
     for rate, mean in zip(rates, np.mean(found, 0).reshape(2, 32).mean(1), strict=True):
-        assert mean == pytest.approx(adam_floor(rate, **size), rel=0.12)
+        assert mean == pytest.approx(adam_floor(rate, **size), rel=0.25)
 
 
 def test_without_noise_gradient_descent_is_the_closed_form():

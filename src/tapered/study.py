@@ -156,10 +156,11 @@ def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
 
     A model that raises in an ordinary loop too is left to the loop, which raises again and names the run.
     """
-    most, trees = most_rows(forest.workload, rule), forest.trees(rule)
-    rows = min(most, sum(forest.plan.width(tree) for tree in trees))
-    crowd = [(min(most, many), steps) for many, steps in forest.plan.crowd([i for tree in trees for i in tree])]
+    trees = forest.trees(rule)
     try:
+        most = most_rows(forest.workload, rule)
+        rows = min(most, sum(forest.plan.width(tree) for tree in trees))
+        crowd = [(min(most, many), steps) for many, steps in forest.plan.crowd([i for tree in trees for i in tree])]
         return modes.forecast(forest.workload, rule, rows, forest.marks[-1], crowd)
     except Exception as error:
         if not (is_out_of_memory(error) or _raises_alone(forest, rule)):
