@@ -33,6 +33,11 @@ SURVIVED = {
     "optimizer loaded before its scheduler is built", "no state of the schedule", "a value named like a method",
     "a saved rate of NaN",
 }  # fmt: skip
+# a message ends in what to do
+FIX = re.compile(
+    r"try |did you mean |expected |write for example |leave (it|one|them) out|load an earlier one|return a float|"
+    r"say which holds|keep one of the two|give the parameters in|optimize those|load it into|build it with"
+)
 
 
 @functools.cache
@@ -60,12 +65,17 @@ def named(case: Bad) -> str:
 def test_bad_inputs_to_adamw(case: Bad) -> None:
     verdict = judged(case, tapered.AdamW)
     assert verdict.word == "clear", verdict
+    assert re.search(r"in group \d", verdict.message)
+    assert FIX.search(verdict.message)
+    if isinstance(case.value, (int, float, str, complex)) and case.row != 10:  # 10: the key is what is wrong
+        assert repr(case.value)[:60] in verdict.message
 
 
 @pytest.mark.parametrize("case", schedules.CASES, ids=named)
 def test_bad_inputs_to_schedules(case: Bad) -> None:
     verdict = judged(case, "ours")
     assert verdict.word == ("survived" if case.words in SURVIVED else "clear"), verdict
+    assert case.words in SURVIVED or FIX.search(verdict.message)
 
 
 def test_the_scorecard_counts_100() -> None:

@@ -48,7 +48,10 @@ def resumed(
     own, groups = optimizer.param_groups, saved["param_groups"]
     sizes = [len(g["params"]) for g in own], [len(g["params"]) for g in groups]
     if sizes[0] != sizes[1]:
-        raise ValueError(f"got a state of groups with {sizes[1]} parameters; this optimizer's have {sizes[0]}")
+        raise ValueError(
+            f"got a state of groups with {sizes[1]} parameters; this optimizer's have {sizes[0]}; build it with "
+            "the saved groups, then load"
+        )
     steps = counted(saved)
     merged = [merge(optimizer, index, group, reload, steps) for index, group in enumerate(groups)]
     if steps and not saved["state"] and any(optimizer.rule(g).init(g["params"][0].detach().to("meta")) for g in merged):
@@ -73,7 +76,10 @@ def counted(saved: Mapping[str, Any]) -> int | None:
     theirs = [state["step"] for state in saved["state"].values() if state.get("step") is not None]
     without = [key for key, state in saved["state"].items() if state and state.get("step") is None]
     if theirs and without:
-        raise ValueError(f"parameters {without} have no `step` in the saved state, the others have; it is damaged")
+        raise ValueError(
+            f"parameters {without} have no `step` in the saved state, the others have; it is damaged, load "
+            "an earlier one"
+        )
     for step in ours + theirs:
         single = isinstance(step, (int, float)) or (isinstance(step, Tensor) and step.numel() == 1)
         if not single or not float(step).is_integer() or step < 0:
@@ -91,7 +97,8 @@ def merge(
     if missing:
         raise ValueError(
             f"got a saved group {index} without {missing}: the state of another optimizer than "
-            f"{type(optimizer).__name__}; its keys are {sorted(saved)}"
+            f"{type(optimizer).__name__}; its keys are {sorted(saved)}; load it into "
+            "the optimizer that saved it"
         )
     check_fit(optimizer, index, saved)
     for key in optimizer.hyper_keys:
