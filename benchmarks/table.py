@@ -1,4 +1,4 @@
-"""All benchmarks of speed in turn, and the page that they make: docs/speed.md, whose first table README quotes.
+"""All benchmarks of speed in turn, and the page that they make: docs/speed.md.
 
     python benchmarks/table.py [--jax-python PATH] [--page docs/speed.md] [--only rows.py plan.py]
 

@@ -1,5 +1,7 @@
 """The traced update: what rearranging must not change."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from models import ALL, perceptron
@@ -7,6 +9,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from tapered import rules, stack
+from tapered.load import load
 from tapered.program import arranged, bmm, tensors, traced
 from tapered.train import Mode, advance, start, tabulate
 from tapered.workload import Workload
@@ -103,3 +106,14 @@ def test_a_long_way_is_traced_and_gives_the_bits_of_short_ones() -> None:
     for stop in (100, 200, path.steps):
         rows = advance(workload, rows, [path] * WIDTH, stop, mode=mode)
     assert all(torch.equal(rows.params[name], at_once.params[name]) for name in rows.params)
+
+
+def test_a_dataset_of_ones_own_compiled_for_other_seeds():
+    """Inputs are gathered for the seeds of the rows, so that their shape changes from chunk to chunk."""
+    workload = load(str(Path(__file__).parent.parent / "examples" / "workloads" / "plain.toml")).workload
+    path, found = tabulate(RULE, 12, lr=1e-3), []
+    advance(workload, start(workload, RULE, [0] * 8), [path] * 8, 4, mode=Mode("rows compiled", 8, "a test"))
+    for kind in ("rows", "rows compiled"):
+        rows = start(workload, RULE, range(8))
+        found.append(advance(workload, rows, [path] * 8, 12, mode=Mode(kind, 8, "a test")).params)
+    assert all(torch.allclose(found[0][name], found[1][name], atol=2e-5) for name in found[0])

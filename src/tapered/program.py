@@ -20,20 +20,21 @@ bmm, transpose = torch.ops.aten.bmm.default, torch.ops.aten.transpose.int
 
 
 def replayed(step: Step, *, compiled: bool) -> Step:
-    """The step as one flat graph, traced at its first call for tensors of those shapes.
+    """The step as one flat graph, traced at the first call for inputs of a shape.
 
     It gives the step's own bits without vmap's cost a call, or, compiled, the same numbers in fewer passes. Traced
     without guards: a step that branches on Python values that change from call to call must not come here.
     """
-    ready: list[Callable[..., Any]] = []
+    ready: dict[torch.Size, Callable[..., Any]] = {}  # a dataset's inputs are as many as the seeds of the rows ask for
 
     @torch.no_grad()
     def call(*parts: Any) -> Tensor:
         given = tensors(*parts)
-        if not ready:
+        shape = given[0].shape
+        if shape not in ready:
             graph = traced(step, parts)
-            ready.append(_compiled(arranged(graph), given) if compiled else graph)
-        return ready[0](*given)  # type: ignore[no-any-return]  # graphs are untyped
+            ready[shape] = _compiled(arranged(graph), given) if compiled else graph
+        return ready[shape](*given)  # type: ignore[no-any-return]  # graphs are untyped
 
     return call
 
