@@ -1,8 +1,9 @@
 """All benchmarks of speed in turn, and the page that they make: docs/speed.md.
 
-    python benchmarks/table.py [--jax-python PATH] [--page docs/speed.md] [--only rows.py plan.py]
+    python benchmarks/table.py [--jax-python PATH] [--only rows.py plan.py]
 
-Each runs as a process of its own; what it prints stands in the page whole, medians with their quartiles.
+Each runs as a process of its own; what it prints stands in the page whole, medians with their quartiles. The figures
+are kept in measured.json, each with its date and machine: `--only` measures some again and leaves the rest as it was.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from pathlib import Path
 import torch
 
 HERE = Path(__file__).parent
+KEPT = HERE / "measured.json"
+PAGE = HERE.parent / "docs" / "speed.md"
 # script and figure -> what is measured, against what, what was aimed at, how the figure reads
 LOOP = "a torch loop, fused Adam + `ExponentialLR`"
 ROWS = [
@@ -57,48 +60,50 @@ ROWS = [
 SCRIPTS = ("step.py", "attach.py", "plan.py", "prefix.py", "rows.py", "growth.py")
 
 
-def measured(script: str, more: list[str]) -> tuple[dict[str, float], str]:
-    """A benchmark's figures and what it prints."""
+def measured(script: str, more: list[str]) -> dict:
+    """A benchmark's figures, what it prints, when and where it ran."""
     command = [sys.executable, str(HERE / script), "--json", *more]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     print(done.stderr, file=sys.stderr, flush=True)
-    return json.loads(done.stdout.splitlines()[-1]), done.stderr.strip()
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    where = f"{machine}, torch {torch.__version__}, Python {platform.python_version()}"
+    figures = json.loads(done.stdout.splitlines()[-1])
+    return {"date": str(dt.datetime.now(tz=dt.UTC).date()), "machine": where, "figures": figures,
+            "printed": done.stderr.strip()}  # fmt: skip
 
 
-def page(found: dict[str, tuple[dict[str, float], str]]) -> str:
-    cores = f"{os.cpu_count()} cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    made = f"Made by `make bench` on {dt.datetime.now(tz=dt.UTC).date()}: {cores}, {versions}."
-    lines = [
-        "# Speed",
-        "",
-        f"{made} Both sides of a ratio run in turn on one machine; medians.",
-        "",
-        "| what | against | aimed at | measured |",
-        "|---|---|---|---|",
-    ]
+def table(found: dict[str, dict]) -> list[str]:
+    """The rows of the table, as the page and README show them."""
+    lines = ["| what | against | aimed at | measured |", "|---|---|---|---|"]
     for script, figure, what, against, aim, reads in ROWS:
-        value = found.get(script, ({}, ""))[0].get(figure)
+        value = found.get(script, {}).get("figures", {}).get(figure)
         lines.append(f"| {what} | {against} | {aim} | {'not measured' if value is None else reads.format(value)} |")
-    for script, (_, printed) in found.items():
-        lines += ["", f"## `benchmarks/{script}`", "", "```", printed, "```"]
+    return lines
+
+
+def page(found: dict[str, dict]) -> str:
+    lines = ["# Speed", "", "Made by `make bench`. Both sides of a ratio run in turn on one machine; medians.", ""]
+    lines += table(found)
+    for script in (each for each in SCRIPTS if each in found):
+        run = found[script]
+        lines += ["", f"## `benchmarks/{script}`", "", f"{run['date']}: {run['machine']}.", ""]
+        lines += ["```", run["printed"], "```"]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jax-python", default=sys.executable)
-    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "speed.md")
-    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
+    parser.add_argument("--only", nargs="*", choices=SCRIPTS, default=SCRIPTS)
     given = parser.parse_args()
-    found = {
-        script: measured(script, ["--jax-python", given.jax_python] if script == "rows.py" else [])
-        for script in given.only
-    }
+    found = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    for script in given.only:
+        found[script] = measured(script, ["--jax-python", given.jax_python] if script == "rows.py" else [])
+        KEPT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     written = page(found)
-    if given.page.exists() and "\n## Why" in (before := given.page.read_text()):  # what a person wrote of it stays
+    if PAGE.exists() and "\n## Why" in (before := PAGE.read_text()):  # what a person wrote of it stays
         written += before[before.index("\n## Why") :]
-    given.page.write_text(written)
+    PAGE.write_text(written)
 
 
 if __name__ == "__main__":

@@ -143,12 +143,16 @@ ARMS8 = ("Adam default", "Adam", "SGD", *q08.ADAPTIVE, "SGD + decay")
 def wilson(name, tuned, descent):
     """A summary in which tuned Adam with decay is better than its default, and descent than all adaptive arms, or not.
 
-    The metric falls for `separable` and rises for the others.
+    The metric falls for `separable` and rises for the others. The seeds that chose say of descent what the fresh ones,
+    which decide, do not.
     """
     sign = -1 if name.endswith("separable") else 1
-    fresh = dict.fromkeys(ARMS8, 0.5) | {"SGD + decay": 0.5 + sign * (0.1 if descent else -0.1)}
+    same = dict.fromkeys(ARMS8, 0.5)
+    fresh, chosen = (
+        same | {"SGD + decay": 0.5 + sign * (0.1 if better else -0.1)} for better in (descent, not descent)
+    )
     tested = fresh | {"Adam + decay": 0.5 + sign * (0.1 if tuned else -0.1)}
-    return summary(name, fresh, tested=tested)
+    return summary(name, fresh, chosen, tested)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +183,7 @@ def test_q8(tuned, descent, word):
         ("marginal-value-digits", (0.5, 0.7, 0.6), "RMSProp + decay"),
         ("marginal-value-separable", (0.5, 0.7, 0.4), "AdaGrad + decay"),
         ("marginal-value-digits", (0.5, nan, 0.4), "Adam + decay"),
+        ("marginal-value-separable", (0.5, nan, 0.6), "Adam + decay"),
     ],
 )
 def test_the_rival_is_chosen_by_the_seeds_that_chose(name, chosen, wanted):
@@ -233,6 +238,13 @@ def test_a_diverged_run_ends_a_width():
         if one["peak"] > 0.02:
             one |= {"outcome": "diverged at step 3"}
     assert q09.widths(found, 0.02)["SGD"][0] == pytest.approx(2 + 0.5 * 0.02 / 0.9)
+
+
+def test_a_width_ends_where_the_curve_first_falls():
+    """It rises again, and that is another optimum's: from 1.0 to 0.745, the line is at 0.75 after 0.25 / 0.255."""
+    assert q09.width([(0, 0.2), (1, 1.0), (2, 0.745), (3, 1.0), (4, 1.0)], 0.25) == pytest.approx(
+        0.25 / 0.255 + 0.25 / 0.8
+    )
 
 
 def inception(decay, constant, adam):
