@@ -336,6 +336,19 @@ def test_what_is_kept(tmp_path: Path) -> None:
     assert model.weight.isnan()
 
 
+def test_statistics_that_are_nan_are_not_finite(tmp_path: Path) -> None:
+    """A guard that skips a step keeps its weights, but BatchNorm has seen the batch; an infinite mask is as it should."""
+    model = nn.BatchNorm1d(2)
+    model.register_buffer("mask", torch.full((2,), -torch.inf))
+    save(tmp_path, 1, model=model)
+    model(torch.full((3, 2), torch.nan))
+    save(tmp_path, 2, model=model)
+    with pytest.raises(CheckpointError, match=r"buffers that are not finite; try resume\(..., step=1\)"):
+        resume(tmp_path, model=model)
+    assert resume(tmp_path, step=1, model=model).step == 1
+    assert model.running_mean.isfinite().all()
+
+
 def test_newest_is_the_last_written(tmp_path: Path) -> None:
     """FAULTS 47: neither a clock nor the step decides; a run that went back goes on from where it went."""
     import os

@@ -124,7 +124,7 @@ def _finite(folder: Path, found: Read, step: int | None) -> None:
     sound = [f["step"] for f in map(_manifest, files.listed(folder)) if f and f["finite"]]
     fix = f"try resume(..., step={sound[0]}), the last finite one, or" if sound else "no finite one is left; try"
     raise CheckpointError(
-        f"{found.path.name} in {shown(folder)} holds parameters or moments that are not finite; {fix} "
+        f"{found.path.name} in {shown(folder)} holds parameters, moments or buffers that are not finite; {fix} "
         f"step={found.fields['step']} to load it as it is"
     )
 

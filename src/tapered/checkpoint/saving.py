@@ -147,8 +147,16 @@ def tensor_files(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, bytes]]:
 
 
 def finite(parts: Iterable[Any]) -> bool:
-    """Whether every parameter and every moment is: one 1e30 gradient leaves sound weights beside a moment of inf."""
-    return all(bool(t.isfinite().all()) for part in parts for t in _numbers(part))
+    """Whether every parameter and every moment is: one 1e30 gradient leaves sound weights beside a moment of inf.
+
+    No buffer may be NaN either, as BatchNorm's statistics become where an update was skipped but the batch was seen. One
+    may be infinite: masks of attention are.
+    """
+    every = list(parts)
+    modules = [part for part in every if isinstance(part, nn.Module)]
+    return all(bool(t.isfinite().all()) for part in every for t in _numbers(part)) and not any(
+        bool(buffer.isnan().any()) for module in modules for buffer in module.buffers()
+    )
 
 
 def _numbers(part: Any) -> Iterable[Tensor]:
