@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from tapered import stack
 from tapered.rows import Rows, start, tabulate
 from tapered.rules import SGD, Rule
 from tapered.train import LOOP, Mode, advance
@@ -21,7 +22,8 @@ TOLERANCE = 1e-3  # relative difference of losses to the loop's over PROBE steps
 WIDTHS = (8, 32, 128, 256)  # of stacked rows, tried
 NARROW, WIDE = 64, 256  # of one graph: between them the time of a row hardly changes
 CALL = 24  # rows whose time the call of a graph itself takes, about
-COMPILING = 5.0  # seconds that a compilation takes here; it must save more
+SHORT = 10.0  # seconds of stacked training that no compilation shortens by much; tracing takes one or two
+COMPILING = 0.03  # seconds that a compilation takes for each operation of a step, about; it must save more
 
 
 Crowd = Sequence[tuple[int, int]]
@@ -69,7 +71,8 @@ def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd
     times = {width: probe.seconds(Mode("rows", width, ""), width) for width in widths}
     width = min(times, key=lambda w: times[w])
     stacked = times[width]
-    if stacked * rows * steps > 2 * COMPILING:
+    whole = stacked * rows * steps
+    if whole > SHORT and whole > 2 * COMPILING * probe.operations():
         graph = least_padded(rows, crowd or ((rows, steps),))
         compiled = probe.compiled(graph)
         if isinstance(compiled, float) and compiled < min(stacked, alone):
@@ -121,6 +124,11 @@ class _Probe:
             best = min(best, time.perf_counter() - begin)
         return best / steps / rows
 
+    def operations(self) -> int:
+        """How many operations the graph of a step has: 300 for a small perceptron, 1,600 for a small transformer."""
+        found = start(self.workload, self.rule, [0] * 8)
+        return stack.operations(self.workload, found, [self.path] * 8)
+
     def compiled(self, width: int) -> float | str:
         """Seconds of a step of a row in one graph, or why there is none."""
         try:
@@ -139,7 +147,7 @@ class _Probe:
             return _explained(error)
         for here, there in ((5, 0), (2, 1)):
             if _difference(stacked.take([here]), moved.take([there])) != 0:
-                return "the bits of a row would depend on its neighbours"
+                return "the bits of a row would depend on its neighbours; layers of even sizes avoid most of it"
         off = _apart(*(plain.rows(seeds, PROBE, mode) for mode in (LOOP, Mode("rows", 8, ""))))
         return (
             None if off <= TOLERANCE else f"stacked it gives other numbers than alone (relative difference {off:.0e})"

@@ -93,6 +93,16 @@ def _advance(
     return part.take(range(len(chunk))), stopped
 
 
+def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
+    """How many operations the graph of one update has, traced as for compiling; the rows are left as they are."""
+    step = rows.steps[0]
+    scalars = {name: values[0] for name, values in _scalars(rows.rule, paths, step, step + 1).items()}
+    inputs, targets, indices = _Batches(workload, rows.seeds, step, step + 1)(0)
+    update = make(workload, rows.rule, 0, "plain")
+    graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars))
+    return len(graph.graph.nodes)
+
+
 def _eights(rows: int) -> int:
     """The next multiple of 8: from there on a row has the same bits at any width, and only a graph is made for one."""
     return -(-rows // 8) * 8

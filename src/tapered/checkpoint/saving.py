@@ -149,8 +149,8 @@ def tensor_files(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, bytes]]:
 def finite(parts: Iterable[Any]) -> bool:
     """Whether every parameter and every moment is: one 1e30 gradient leaves sound weights beside a moment of inf.
 
-    No buffer may be NaN either, as BatchNorm's statistics become where an update was skipped but the batch was seen. One
-    may be infinite: masks of attention are.
+    No buffer may be NaN either, as BatchNorm's statistics become where an update was skipped but the batch was seen.
+    One may be infinite: masks of attention are.
     """
     every = list(parts)
     modules = [part for part in every if isinstance(part, nn.Module)]
