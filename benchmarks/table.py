@@ -1,6 +1,6 @@
-"""All benchmarks of speed in turn, and the page that they make: docs/speed.md.
+"""All benchmarks of speed in turn, the page that they make, docs/speed.md, and README's table.
 
-    python benchmarks/table.py [--jax-python PATH] [--only rows.py plan.py]
+    python benchmarks/table.py [--jax-python PATH] [--only [rows.py plan.py]]
 
 Each runs as a process of its own; what it prints stands in the page whole, medians with their quartiles. The figures
 are kept in measured.json, each with its date and machine: `--only` measures some again and leaves the rest as it was.
@@ -20,6 +20,8 @@ import torch
 HERE = Path(__file__).parent
 KEPT = HERE / "measured.json"
 PAGE = HERE.parent / "docs" / "speed.md"
+README = HERE.parent / "README.md"
+HEAD = "| what | against | aimed at | measured |"
 # script and figure -> what is measured, against what, what was aimed at, how the figure reads
 LOOP = "a torch loop, fused Adam + `ExponentialLR`"
 ROWS = [
@@ -35,12 +37,19 @@ ROWS = [
     ("attach.py", "attach_ratio", "`attach` on a fused step, 1M", "the step alone", "<= 1.02", "{:.3f} of its time"),
     ("rows.py", "mlp_vs_torch", "perceptron 2-32-32-2, 256 rows", LOOP, ">= 60", "{:.0f} times faster"),
     ("rows.py", "mlp_vs_optax", "the same", "optax under `jit(vmap(scan))`", ">= 2", "{:.2f} times faster"),
-    ("rows.py", "cnn_vs_torch", "convolutions on 8x8, 32 rows", "a torch loop", ">= 4", "{:.1f} times faster"),
-    ("rows.py", "transformer_vs_torch", "two layers, 16 rows", "a torch loop", ">= 1.7", "{:.1f} times faster"),
+    ("rows.py", "cnn_vs_torch", "convolutions on 8x8 pictures, 32 rows", "a torch loop", ">= 4", "{:.1f} times faster"),
+    (
+        "rows.py",
+        "transformer_vs_torch",
+        "transformer of two layers, 16 rows",
+        "a torch loop",
+        ">= 1.7",
+        "{:.1f} times faster",
+    ),
     (
         "prefix.py",
         "steps_ratio",
-        "11 schedules that hold, then decay",
+        "11 schedules that hold, then decay, 32 seeds",
         "each alone",
         "3.14",
         "{:.2f} times fewer steps",
@@ -55,7 +64,7 @@ ROWS = [
         "{:.0f} times faster",
     ),
     ("plan.py", "seconds", "tabulating and planning 1,000 runs of 100,000 steps", "", "< 10", "{:.1f} s"),
-    ("plan.py", "peak_mb", "the same: memory", "", "< 2,000", "{:,.0f} MB"),
+    ("plan.py", "peak_mb", "its memory", "", "< 2,000", "{:,.0f} MB"),
 ]
 SCRIPTS = ("step.py", "attach.py", "plan.py", "prefix.py", "rows.py", "growth.py")
 
@@ -74,7 +83,7 @@ def measured(script: str, more: list[str]) -> dict:
 
 def table(found: dict[str, dict]) -> list[str]:
     """The rows of the table, as the page and README show them."""
-    lines = ["| what | against | aimed at | measured |", "|---|---|---|---|"]
+    lines = [HEAD, "|---|---|---|---|"]
     for script, figure, what, against, aim, reads in ROWS:
         value = found.get(script, {}).get("figures", {}).get(figure)
         lines.append(f"| {what} | {against} | {aim} | {'not measured' if value is None else reads.format(value)} |")
@@ -91,6 +100,14 @@ def page(found: dict[str, dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def quoted(text: str, rows: list[str]) -> str:
+    """README with these rows in the place of its table of speed."""
+    lines = text.split("\n")
+    begin = lines.index(HEAD)
+    end = next(i for i in range(begin, len(lines)) if not lines[i].startswith("|"))
+    return "\n".join([*lines[:begin], *rows, *lines[end:]])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jax-python", default=sys.executable)
@@ -104,6 +121,7 @@ def main() -> None:
     if PAGE.exists() and "\n## Why" in (before := PAGE.read_text()):  # what a person wrote of it stays
         written += before[before.index("\n## Why") :]
     PAGE.write_text(written)
+    README.write_text(quoted(README.read_text(), table(found)))
 
 
 if __name__ == "__main__":

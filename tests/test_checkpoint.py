@@ -337,7 +337,7 @@ def test_what_is_kept(tmp_path: Path) -> None:
 
 
 def test_statistics_that_are_nan_are_not_finite(tmp_path: Path) -> None:
-    """A guard that skips a step keeps its weights, but BatchNorm has seen the batch; an infinite mask is as it should."""
+    """A guard that skips a step keeps its weights, but BatchNorm saw the batch; an infinite mask is as it should be."""
     model = nn.BatchNorm1d(2)
     model.register_buffer("mask", torch.full((2,), -torch.inf))
     save(tmp_path, 1, model=model)
