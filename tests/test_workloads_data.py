@@ -221,9 +221,15 @@ def test_the_recurrent_model_is_torchs():
     torch.testing.assert_close(mine(x), mine.out(theirs(x[..., None])[1][0]))
 
 
-def test_mnist1d_is_learnt():
-    problem = mnist1d()
-    assert evaluate(problem, after(problem, 150, 1e-2), "valid")[0]["accuracy"] > 0.4
+@pytest.mark.parametrize(
+    ("model", "least", "parameters"),
+    [("convolutions", 0.4, 24 * 5 + 24 + 2 * (24 * 24 * 3 + 24) + 120 * 10 + 10),
+     ("perceptron", 0.3, 40 * 64 + 64 + 64 * 64 + 64 + 64 * 10 + 10)],
+)  # fmt: skip
+def test_mnist1d_is_learnt(model, least, parameters):
+    problem = mnist1d(model)
+    assert sum(p.numel() for p in problem.build(0).parameters()) == parameters
+    assert evaluate(problem, after(problem, 150, 1e-2), "valid")[0]["accuracy"] > least
 
 
 def test_letters_are_codes():
@@ -325,10 +331,11 @@ SMALL = {
     "fashion": lambda: fashion_mnist(examples=64, batch_size=2),
     "diabetes": lambda: diabetes("perceptron"),
     "recurrent": lambda: mnist1d("recurrent", batch_size=4),
+    "perceptron": lambda: mnist1d("perceptron", batch_size=4),
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param("fashion", marks=fashion), "diabetes", "recurrent"])
+@pytest.mark.parametrize("name", [pytest.param("fashion", marks=fashion), "diabetes", "recurrent", "perceptron"])
 def test_other_models_stack(name):
     assert _Probe(SMALL[name](), rules.Adam()).fault() is None
 
