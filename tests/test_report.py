@@ -197,6 +197,27 @@ def test_figures_hold_no_nan_and_no_markup(result):
     assert "NaN" not in text
 
 
+def drawn(result, arms, **fields):
+    """The figure of these curves alone."""
+    others = dict.fromkeys(("sensitivity", "schedules", "differences", "trials"), ())
+    return figures(replace(plot_data(result), curves=tuple(arms), **others, **fields))["curves"]
+
+
+def test_accuracy_is_drawn_where_it_settles(result):
+    """All runs begin far below, and on a logarithmic axis from there no two arms could be told apart."""
+    arms = [report.Band(name, (0, 5, 10, 20, 100), (0.1, 0.5, 0.90, 0.93, end), (0.1,) * 5, (0.99,) * 5)
+            for name, end in (("a", 0.97), ("b", 0.98))]  # fmt: skip
+    axis = drawn(result, arms, higher=True)["layout"]["yaxis"]
+    assert axis["range"] == pytest.approx([0.90 - 0.004, 0.98 + 0.004])
+    assert axis["type"] == "linear"
+    assert "range" not in drawn(result, arms)["layout"]["yaxis"]  # a loss
+
+
+def test_no_two_of_sixteen_arms_look_alike(result):
+    arms = [report.Band(f"arm {i}", (0, 1), (1.0, 2.0), (1.0, 2.0), (1.0, 2.0)) for i in range(16)]
+    assert len({(trace["line"]["color"], trace["line"]["dash"]) for trace in drawn(result, arms)["data"]}) == 16
+
+
 def test_a_log_axis_only_where_everything_is_positive(result):
     data = plot_data(result)
     assert figures(data)["curves"]["layout"]["yaxis"]["type"] == "log"

@@ -56,6 +56,7 @@ class PlotData:
 
     Args:
         metric: The study's metric.
+        higher: Whether higher is better.
         around: What the bands of curves and of sensitivity show, in words.
         curves: The metric on the validation split over steps, each arm at its best peak.
         sensitivity: The metric at the end over peaks, each tuned arm.
@@ -65,6 +66,7 @@ class PlotData:
     """
 
     metric: str
+    higher: bool
     around: str
     curves: tuple[Band, ...]
     sensitivity: tuple[Band, ...]
@@ -80,6 +82,7 @@ def plot_data(result: StudyResult) -> PlotData:
     around = "the range from lowest to highest seed" if alpha is None else f"its {100 * (1 - alpha):g}% interval"
     return PlotData(
         metric=study.metric,
+        higher=study.direction == "maximize",
         around=around,
         curves=tuple(_curve(arm, study.metric, alpha) for arm in result.arms),
         sensitivity=tuple(_sensitivity(arm, alpha) for arm in tuned),

@@ -11,6 +11,7 @@ from tapered.report.data import Band, Bars, PlotData
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8B7FD6", "#7F7F7F")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 Figure = dict[str, Any]
+SETTLED = 0.1  # of a run
 
 
 def figures(data: PlotData) -> dict[str, Figure]:
@@ -21,7 +22,7 @@ def figures(data: PlotData) -> dict[str, Figure]:
     found = {
         "curves": (
             _lines(data.curves, order, markers=False),
-            _layout("step", f"validation {metric}", yaxis=_axis(data.curves)),
+            _layout("step", f"validation {metric}", yaxis=_settled(data.curves) if data.higher else _axis(data.curves)),
         ),
         "sensitivity": (
             _lines(data.sensitivity, order, markers=True),
@@ -60,15 +61,29 @@ def _axis(bands: Sequence[Band]) -> Figure:
     return {"type": "log" if values and min(values) > 0 else "linear"}
 
 
+def _settled(bands: Sequence[Band]) -> Figure:
+    """Of what is better the higher it is: where the means lie after a tenth of the run, since all begin far below."""
+    later = [
+        value
+        for band in bands
+        for step, value in zip(band.x, band.mean, strict=True)
+        if value is not None and step >= SETTLED * band.x[-1]
+    ]
+    if not later or min(later) == max(later):
+        return {"type": "linear"}
+    room = 0.05 * (max(later) - min(later))
+    return {"type": "linear", "range": [min(later) - room, max(later) + room]}
+
+
 def _counts(bands: Sequence[Band]) -> Figure:
     ticks = sorted({x for band in bands for x in band.x})
     return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{x:g}" for x in ticks]}
 
 
 def _look(name: str, order: Sequence[str]) -> tuple[str, str]:
-    """An arm keeps its colour and its dash over all figures."""
+    """An arm keeps its colour and its dash over all figures; where colours begin again, dashes are others."""
     place = order.index(name)
-    return COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+    return COLOURS[place % len(COLOURS)], DASHES[(place + place // len(COLOURS)) % len(DASHES)]
 
 
 def _lines(bands: Sequence[Band], order: Sequence[str], *, markers: bool) -> list[Figure]:
