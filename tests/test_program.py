@@ -6,11 +6,12 @@ import pytest
 import torch
 from models import ALL, perceptron
 from torch import nn
+from torch._inductor.utils import fresh_cache
 from torch.utils.data import TensorDataset
 
 from tapered import rules, stack
 from tapered.load import load
-from tapered.program import arranged, bmm, tensors, traced
+from tapered.program import arranged, bmm, replayed, tensors, traced
 from tapered.train import Mode, advance, start, tabulate
 from tapered.workload import Workload
 
@@ -117,3 +118,28 @@ def test_a_dataset_of_ones_own_compiled_for_other_seeds():
         rows = start(workload, RULE, range(8))
         found.append(advance(workload, rows, [path] * 8, 12, mode=Mode(kind, 8, "a test")).params)
     assert all(torch.allclose(found[0][name], found[1][name], atol=2e-5) for name in found[0])
+
+
+def weighted(weights: torch.Tensor):
+    """A step whose graph holds a tensor of its own, as a loss with class weights does."""
+
+    def step(params, buffers, state, inputs, targets, indices, scalars):  # noqa: ARG001 - a step's arguments
+        params["w"].mul_(weights)
+        return params["w"].sum(1)
+
+    return step
+
+
+def test_a_graph_is_compiled_once_for_all_processes_and_its_constants_are_its_own() -> None:
+    """The second of the same shape is torch's cached program, with the second's own weights; against plain products."""
+    with fresh_cache():
+        for turn, factor in enumerate((2.0, 3.0)):
+            torch._dynamo.reset()
+            torch._dynamo.utils.counters.clear()
+            weights = torch.full((5,), factor)
+            given = {"w": torch.ones(8, 5)}, {}, {}, torch.zeros(1), torch.zeros(1), torch.zeros(1), {}
+            losses = replayed(weighted(weights), compiled=True)(*given)
+            assert torch.equal(losses, torch.full((8,), 5 * factor))
+            assert torch.equal(given[0]["w"], torch.full((8, 5), factor))
+            counted = torch._dynamo.utils.counters["inductor"]
+            assert (counted["fxgraph_cache_miss"], counted["fxgraph_cache_hit"]) == (1 - turn, turn)

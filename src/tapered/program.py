@@ -40,8 +40,14 @@ def replayed(step: Step, *, compiled: bool) -> Step:
 
 
 def _compiled(graph: GraphModule, given: list[Tensor]) -> Callable[..., Any]:
+    from torch._subclasses import FakeTensorMode  # noqa: PLC0415 - with the next one 0.7 s, only where one compiles
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv  # noqa: PLC0415
+
+    # torch keeps what it compiled for the next process only where it knows of symbolic shapes, of which there are none
+    fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    shapes: list[Any] = [fake.from_tensor(tensor, static_shapes=True) for tensor in given]
     # shapes cannot change here, and looking at each of them takes a fortieth of a small step
-    return torch._inductor.compile(graph, [*given], options={"size_asserts": False})  # type: ignore[no-any-return]  # noqa: SLF001
+    return torch._inductor.compile(graph, shapes, options={"size_asserts": False})  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 def tensors(
