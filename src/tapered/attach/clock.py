@@ -39,6 +39,7 @@ class Clock:
         self.plan = plan
         self._slots: list[Slot] = []
         self._applied = self._initialises = False
+        self.ready = -1  # the step whose update may be made without a look at what was loaded; below 0 none
         self._loads = Loads(self, step)
         self.step = self._loads.first()
         plan.check(self.groups)
@@ -229,7 +230,7 @@ class Clock:
         An ordinary step (plain rates that nobody touched, checked ahead) calls nothing: after an update of a large
         model this code is in no cache, and each line of it costs.
         """
-        own, loads, step = optimizer.__dict__, self._loads, self.step
+        own, step = optimizer.__dict__, self.step
         groups = own["param_groups"]
         params = groups[0]["params"]
         if (
@@ -240,8 +241,7 @@ class Clock:
             or len(groups) != len(self.bases)
             or not params
             or params[0].grad is None
-            or not loads.settled
-            or loads.made != step
+            or self.ready != step
         ):
             return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # torch's decorator
         for slot in self._slots:
@@ -249,7 +249,7 @@ class Clock:
                 return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # as above
         for slot in self._slots:
             groups[slot.index][slot.key] = slot.shown = slot.value = slot.values[step - slot.start]
-        self._applied, self._initialises = True, False
+        self._applied = True
         return None
 
     @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
@@ -269,7 +269,7 @@ class Clock:
             self.regroup()
         if KEY in groups[0]:
             self._loads.unseen()
-        if not self._loads.settled or self._loads.made != self.step:
+        if self.ready != self.step:
             self._loads.settle()
         step, slots = self.step, self._slots
         values = [slot.coming(groups[slot.index], step) for slot in slots]
@@ -286,7 +286,7 @@ class Clock:
         """Count the update, if there was one; once, also where a class calls its parent's `step`."""
         if self._applied:
             self._applied = False
-            self._loads.made = self.step = self.step + 1
+            self.ready = self.step = self.step + 1
         elif self._initialises:
             self._uncount(optimizer)
 

@@ -2,7 +2,8 @@
 
 An optimizer with a clock writes `clock` into the groups of its state dict: step, schedules as text, base values. So the
 optimizer's state alone is enough, and a clock's own state that does not belong to it is noticed. Two counts are kept:
-`clock.step`, and `made`, the updates that the optimizer's own state went through. They must agree at every update.
+`clock.step`, and `made`, the updates that the optimizer's own state went through. They must agree at every update;
+`clock.ready` is both, where nothing has to be looked at first.
 """
 
 import contextlib
@@ -34,14 +35,22 @@ class Loads:
 
     def __init__(self, clock: "Clock", step: int | None) -> None:
         self.clock = clock
-        self.made: int | None = 0  # None: the optimizer has a state that counts nothing
-        self.settled = False
+        self._made: int | None = 0
         self._said_step = step
         self._doubt = ""  # why the next step is refused
         self._loaded = False  # the clock's own state or schedules were set since the last update
         self._change: tuple[str, Rates] | None = None  # why there is something to report, and the rates before
         self._found: list[dict[str, Any]] = []
         self._rates: dict[tuple[int, str], float] = {}
+
+    @property
+    def made(self) -> int | None:
+        """The updates that the optimizer's state went through; None: it has a state that counts nothing."""
+        return self._made if self.clock.ready < 0 else self.clock.ready
+
+    @made.setter
+    def made(self, made: int | None) -> None:
+        self._made, self.clock.ready = made, -1
 
     def first(self) -> int:
         """Where the count starts: at what was said, at what an already loaded optimizer carries, or at 0."""
@@ -123,7 +132,8 @@ class Loads:
 
     def resumed(self, why: str, before: Rates) -> None:
         """Schedules or the step were set on purpose: doubts are over, and the next step reports."""
-        self._change, self._doubt, self._loaded, self.settled = (why, before), "", True, False
+        self._change, self._doubt, self._loaded = (why, before), "", True
+        self.made = self.made  # settled anew before the next update
 
     def settle(self) -> None:
         """Before an update: what was loaded fits together.
@@ -146,7 +156,8 @@ class Loads:
                 f"both from one checkpoint (optimizer.load_state_dict and clock.load_state_dict, in any order), or say "
                 f"where the schedule stands: attach(optimizer, ..., step={self.made}), or step=0 to begin it now"
             )
-        self.made, self.settled, self._loaded = step, True, False
+        self.made, self._loaded = step, False
+        self.clock.ready = step
         if self._change is not None:
             why, before = self._change
             self._change = None
@@ -187,7 +198,7 @@ class Loads:
     def _arrived(self, optimizer: torch.optim.Optimizer) -> None:
         """The optimizer has loaded a state: its groups are other dicts now, its tensors copies."""
         self.made = counted(optimizer)
-        self._doubt, self.settled = "", False
+        self._doubt = ""
         if any(self._found):
             self._arrive(self._found)
         elif not self._loaded and self._foreign():
