@@ -245,10 +245,11 @@ class Clock:
         ):
             return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # torch's decorator
         for slot in self._slots:
-            if not slot.start <= step < slot.stop or groups[slot.index][slot.key] is not slot.shown:
+            slot.next = slot.ahead.get(step)
+            if slot.next is None or groups[slot.index][slot.key] is not slot.shown:
                 return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # as above
         for slot in self._slots:
-            groups[slot.index][slot.key] = slot.shown = slot.value = slot.values[step - slot.start]
+            groups[slot.index][slot.key] = slot.shown = slot.next
         self._applied = True
         return None
 

@@ -17,12 +17,18 @@ class Slot:
         self.place: Place = places(group)[name]
         self.bounds = bounds(name)
         self.live = Live(schedule)
-        self.value = 0.0
+        self._value = 0.0
         self.shown: Any = None
         self.version = -1  # of a tensor: torch's count of writes
         self.key = self.place[0]
-        self.values: list[float] = []  # of the steps from `start` to `stop`, all of them in range; none of a tensor
-        self.start = self.stop = 0
+        self.ahead: dict[int, float] = {}  # step -> value of the coming ones, all of them in range; none of a tensor
+        self.next: float | None = None
+        self._table: list[float] = []  # what `ahead` was made from
+
+    @property
+    def value(self) -> float:
+        """What was last written."""
+        return self.shown if type(self.shown) is float else self._value
 
     def at(self, step: int) -> float:
         """The schedule's value.
@@ -48,12 +54,12 @@ class Slot:
 
     def _ahead(self) -> None:
         """Which values of the coming steps may be written without another look."""
-        values = self.live.values
-        plain = self.place[1] is None and type(self.shown) is float
-        if plain and all(value in self.bounds for value in values):
-            self.values, self.start, self.stop = values, self.live.start, self.live.start + len(values)
-        else:
-            self.values, self.start, self.stop = [], 0, 0
+        values, start = self.live.values, self.live.start
+        if self.place[1] is not None or type(self.shown) is not float:
+            self._table, self.ahead = [], {}
+        elif self._table is not values:
+            fits = all(value in self.bounds for value in values)
+            self._table, self.ahead = values, dict(enumerate(values, start)) if fits else {}
 
     def untouched(self, group: dict[str, Any], step: int) -> None:
         """What stands here is another object, but the value that was written.
@@ -82,7 +88,7 @@ class Slot:
     def write(self, group: dict[str, Any], value: float) -> None:
         """Put the value in force."""
         key, part = self.place
-        self.value = value
+        self._value = value
         if part is None and type(self.shown) is float:
             group[key] = self.shown = value
         else:
