@@ -1,3 +1,4 @@
+import sys
 import tomllib
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from tapered.study import (
 )
 from tapered.study_file import Study, to_toml
 from tapered.train import Mode, evaluate
+from tapered.workload import quadratic
 
 TINY = """
 name = "tiny"
@@ -420,6 +422,15 @@ def test_a_changed_workload_file_is_another_study(tmp_path):
         frozen_facts(loaded(tmp_path, text.replace("0.5", "0.6")))["workload.data"]
         != frozen_facts(first)["workload.data"]
     )
+
+
+def test_a_workload_file_imports_what_lies_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside_it.py").write_text("NOISE = 0.25\n")
+    source = "from beside_it import NOISE\nfrom tapered.workload import quadratic\nproblem = quadratic(noise=NOISE)\n"
+    (tmp_path / "mine.py").write_text(source)
+    train = loaded(tmp_path, TINY.replace('"quadratic"', '"mine.py:problem"')).workload.train.tensors[0]
+    assert torch.equal(train, quadratic(noise=0.25).train.tensors[0])
 
 
 def test_the_test_split_is_evaluated_at_the_best_peaks(tmp_path):

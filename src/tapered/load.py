@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -179,6 +180,8 @@ def workload_of(text: str, options: Mapping[str, Any] = MappingProxyType({}), fo
     if spec is None or spec.loader is None:
         raise StudyFileError(f"workload={text!r}: {path} is no Python file; expected one that ends in .py")
     module = importlib.util.module_from_spec(spec)
+    if (beside := str(path.parent.resolve())) not in sys.path:
+        sys.path.insert(0, beside)  # what lies beside it can be imported, as under `python file.py`
     try:
         spec.loader.exec_module(module)
     except Exception as error:
