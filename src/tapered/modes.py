@@ -22,6 +22,8 @@ TOLERANCE = 1e-3  # relative difference of losses to the loop's over PROBE steps
 WIDTHS = (8, 32, 128, 256)  # of stacked rows, tried
 NARROW, WIDE = 64, 256  # of one graph: between them the time of a row hardly changes
 CALL = 24  # rows whose time the call of a graph itself takes, about
+ENOUGH = 0.5  # seconds of training that say how long a step takes
+GAINS = 1.1  # how much slower a wider program may look, since times vary, and wider ones are tried all the same
 SHORT = 10.0  # seconds of stacked training that no compilation shortens by much; tracing takes one or two
 COMPILING = 0.03  # seconds that a compilation takes for each operation of a step, about; it must save more
 
@@ -68,7 +70,7 @@ def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd
     if fault:
         return Timed(Mode("loop", 1, fault), alone)
     widths = [width for width in WIDTHS if width < 2 * rows] or [WIDTHS[0]]
-    times = {width: probe.seconds(Mode("rows", width, ""), width) for width in widths}
+    times = probe.narrowing(widths)
     width = min(times, key=lambda w: times[w])
     stacked = times[width]
     whole = stacked * rows * steps
@@ -113,16 +115,29 @@ class _Probe:
         return advance(self.workload, start(self.workload, self.rule, seeds), paths, steps, mode=mode)
 
     def seconds(self, mode: Mode, rows: int) -> float:
-        """The best of three short trainings, a step of a row."""
+        """A step of a row: the best of three short trainings, of one step where that is long."""
         begun = start(self.workload, self.rule, [0] * rows)
         paths = [self.path] * rows
-        advance(self.workload, begun, paths, 1, mode=mode)
-        best, steps = float("inf"), 64 if mode.kind == "rows compiled" else min(64, max(8, 128 // rows))
-        for _ in range(3):
+
+        def taken(steps: int) -> float:
             begin = time.perf_counter()
             advance(self.workload, begun, paths, steps, mode=mode)
-            best = min(best, time.perf_counter() - begin)
-        return best / steps / rows
+            return time.perf_counter() - begin
+
+        taken(1)
+        one = taken(1)
+        most = 64 if mode.kind == "rows compiled" else min(64, max(8, 128 // rows))
+        steps = max(1, min(most, int(ENOUGH / one)))
+        return min([one] if one > ENOUGH else (taken(steps) for _ in range(3))) / (steps * rows)
+
+    def narrowing(self, widths: Sequence[int]) -> dict[int, float]:
+        """Seconds of stacked rows at each width, from the narrowest on, as far as wider ones are faster."""
+        times: dict[int, float] = {}
+        for width in widths:
+            times[width] = self.seconds(Mode("rows", width, ""), width)
+            if times[width] > GAINS * min(times.values()):
+                break
+        return times
 
     def operations(self) -> int:
         """How many operations the graph of a step has: 300 for a small perceptron, 1,600 for a small transformer."""
