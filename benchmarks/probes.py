@@ -4,7 +4,8 @@
 
 studies/probes.toml says which eight schedules, all at one peak. Every run is trained to its end, and at a quarter, half
 and three quarters of it every run is also cooled down to 0 within a tenth of the run. Each seed is a tournament: half
-of the schedules go on, once by the loss at that step, once by the loss after the probe. Counted is how often the
+of the schedules go on, or a quarter, once by the loss at that step, once by the loss after the probe; equals of the
+last that goes on go on too, as the library has it. Counted is how often the
 schedule with the lowest loss at the end, of that seed, was among them; and, since the best two may be as good as equal,
 how much of the loss at the end is lost by going on with the kept ones only. Runs and probes share what they can.
 """
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from common import options, show
@@ -27,7 +29,7 @@ from tapered.study_file import Prune
 
 FILE = Path(__file__).parent / "studies" / "probes.toml"
 WORKLOADS = ("fashion_mnist", "characters")
-KEEP = 0.5
+KEEPS = (0.5, 0.25)
 Known = dict[str, prune.Run]
 
 
@@ -42,14 +44,14 @@ def trained(workload: str, folder: Path, steps: int, seeds: int) -> tuple[Round,
     return next(rounds(loaded, lambda: known)), known
 
 
-def kept(loaded: Loaded, scores: dict[str, prune.Score]) -> set[str]:
+def kept(loaded: Loaded, scores: dict[str, prune.Score], keep: float) -> set[str]:
     """The arms that go on, as the library's own pruning says."""
-    asked = Prune(rungs=(0.5,), keep=KEEP)
+    asked = Prune(rungs=(0.5,), keep=keep)
     halved = replace(loaded, study=loaded.study.model_copy(update={"prune": asked}))
     return scores.keys() - set(prune._worse(halved, scores))
 
 
-def tournament(round_: Round, known: Known, seed: int, rung: int) -> dict[str, tuple[bool, float]]:
+def tournament(round_: Round, known: Known, seed: int, rung: int, keep: float) -> dict[str, tuple[bool, float]]:
     """Way of ranking -> whether the seed's best schedule goes on, and how much higher the loss of the best kept is."""
     loaded = round_.loaded
     runs = {task.run.arm: known[task.run.key] for task in round_.forest.tasks if task.run.seed == seed}
@@ -61,7 +63,7 @@ def tournament(round_: Round, known: Known, seed: int, rung: int) -> dict[str, t
         "loss": {arm: prune._value(run, rung, loaded) for arm, run in runs.items()},
         "probe": {arm: prune._value(run, run.steps, loaded) for arm, run in probes.items()},
     }.items():
-        on = kept(loaded, {arm: prune._score(loaded, [value]) for arm, value in at.items()})
+        on = kept(loaded, {arm: prune._score(loaded, [value]) for arm, value in at.items()}, keep)
         found[way] = best in on, min(ends[arm] for arm in on) / ends[best] - 1
     return found
 
@@ -88,16 +90,17 @@ def main() -> None:
             ends.setdefault(run.arm, []).append(run.value)
         lines += [f"{workload}: {given.steps} steps, {given.seeds} seeds, {taken:.0f} s on {given.threads} thread(s)"]
         lines += [f"    {arm:20} loss at the end {statistics.fmean(values):.4f}" for arm, values in ends.items()]
-        for rung in rung_steps(loaded):
-            told = [tournament(round_, known, seed, rung) for seed in loaded.study.seed_values]
+        for rung, keep in product(rung_steps(loaded), KEEPS):
+            told = [tournament(round_, known, seed, rung, keep) for seed in loaded.study.seed_values]
             share = f"{rung / loaded.steps:.0%}"
             for way in ("loss", "probe"):
                 good = sum(one[way][0] for one in told)
                 lost = statistics.fmean(one[way][1] for one in told)
-                found[f"{workload}_{way}_{share}"] = good / len(told)
+                found[f"{workload}_{way}_at_{share}_keep_{keep:g}"] = good / len(told)
                 price = f", probes cost {cost(round_.forest, loaded, rung):.1%} more" if way == "probe" else ""
                 best = f"the best goes on in {good} of {len(told)}"
-                lines.append(f"    at {share} by {way:5} {best}, loss of the best kept {lost:+.2%}{price}")
+                head = f"    at {share}, {keep:.0%} go on, by {way:5}"
+                lines.append(f"{head} {best}, loss of the best kept {lost:+.2%}{price}")
     show(found, as_json=given.json, table="\n".join(lines))
 
 

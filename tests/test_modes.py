@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
+from tapered.draws import generator_seed
 from tapered.load import load
 from tapered.modes import choose
 from tapered.train import Mode, Rows, advance, evaluate, start
-from tapered.workload import generator_seed
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "workloads"
 STACKED = r"^125 us a step of a row stacked, 1e\+03 us alone; too short to be worth compiling$"

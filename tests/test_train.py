@@ -5,9 +5,10 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from tapered import rules
+from tapered.draws import generator_seed
 from tapered.schedules import exponential_decay
 from tapered.train import Path, advance, evaluate, start, tabulate
-from tapered.workload import Workload, gather, generator_seed, quadratic
+from tapered.workload import Workload, gather, quadratic
 from tapered.workloads import bmi
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from tapered.workload import Workload, gather, generator_seed, quadratic, seeded
+from tapered.draws import generator_seed, seeded
+from tapered.workload import Workload, gather, quadratic
 from tapered.workloads import bmi
 from tapered.workloads.bmi import population
 

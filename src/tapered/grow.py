@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 
 import torch
 
+from tapered.draws import seeded
 from tapered.forest import Forest
 from tapered.ledger import StoreError
 from tapered.rules import Rule
@@ -16,7 +17,7 @@ from tapered.runs import Branch, Bundle
 from tapered.stats import counted
 from tapered.store import Store
 from tapered.train import Mode, Rows, advance, evaluate, start
-from tapered.workload import Workload, gather, seeded
+from tapered.workload import Workload, gather
 
 SAVE_SECONDS = 10.0
 FORK_SECONDS = 1.0  # a fork is kept too, unless the last save is fresher than this

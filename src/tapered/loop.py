@@ -7,10 +7,11 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
+from tapered.draws import generator_seed, seeded
 from tapered.kernels import prepare
 from tapered.rows import OnStep, Path, Rows, keep
 from tapered.rules import State
-from tapered.workload import Workload, gather, generator_seed, seeded
+from tapered.workload import Workload, gather
 
 EVALUATION_BATCH = 4096
 

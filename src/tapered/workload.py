@@ -9,55 +9,21 @@ mask in every arm, however often the run was stopped on the way.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_collate
 
+from tapered.draws import Order, epoch_order, generator_seed, seeded
+
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Tensor | float]
-Order = Literal["shuffled", "drawn", "given"]
 SPLITS = ("train", "valid", "test")
-
-
-def generator_seed(seed: int, purpose: str, step: int = 0) -> int:
-    """The integer that seeds whatever is drawn for ``purpose`` at ``step`` of the run with this ``seed``.
-
-    It is the first 63 bits of BLAKE2b("purpose/seed/step"), so that neighbouring seeds and steps share nothing, and
-    the same integers come out on every machine and version.
-
-    >>> generator_seed(0, "step", 1) == generator_seed(0, "step", 1)
-    True
-    >>> generator_seed(0, "step", 1) == generator_seed(1, "step", 0)
-    False
-    """
-    digest = hashlib.blake2b(f"{purpose}/{seed}/{step}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
-@contextmanager
-def seeded(seed: int, purpose: str, step: int = 0) -> Iterator[None]:
-    """Run a block with torch seeded by ``generator_seed``; the caller's CPU generator is restored after."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(generator_seed(seed, purpose, step))
-        yield
-
-
-@lru_cache(maxsize=64)
-def _order(size: int, seed: int, epoch: int, order: Order) -> Tensor:
-    if order == "given":
-        return torch.arange(size)
-    generator = torch.Generator().manual_seed(generator_seed(seed, "epoch", epoch))
-    if order == "drawn":
-        return torch.randint(size, (size,), generator=generator)
-    return torch.randperm(size, generator=generator)
 
 
 def gather(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Any]:
@@ -167,7 +133,7 @@ class Workload:
         while start < stop:
             epoch, place = divmod(start, per_epoch)
             count = min(stop - start, per_epoch - place)
-            order = _order(_length(self.train), seed, epoch, self.order)
+            order = epoch_order(_length(self.train), seed, epoch, self.order)
             parts.append(order[place * self.batch_size : (place + count) * self.batch_size].view(count, -1))
             start += count
         return torch.cat(parts) if len(parts) > 1 else parts[0]

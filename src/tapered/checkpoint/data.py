@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import Sampler
 
-from tapered.workload import generator_seed
+from tapered.draws import generator_seed
 
 
 class Batches(Sampler[list[int]]):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from tapered.workload import generator_seed
+from tapered.draws import generator_seed
 
 EXTRA = "pip install 'tapered[workloads]'"
 

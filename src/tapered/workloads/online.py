@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from tapered.workload import Workload, generator_seed
+from tapered.draws import generator_seed
+from tapered.workload import Workload
 
 POOL = 4096
 

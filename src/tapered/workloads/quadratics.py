@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from tapered.workload import Workload, generator_seed
+from tapered.draws import generator_seed
+from tapered.workload import Workload
 
 POOL = 4096
 

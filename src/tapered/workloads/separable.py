@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from tapered.workload import Workload, generator_seed
+from tapered.draws import generator_seed
+from tapered.workload import Workload
 
 HEAD, BLOCK = 3, 5
 
