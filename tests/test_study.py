@@ -2,6 +2,7 @@ import sys
 import tomllib
 from dataclasses import replace
 
+import optuna
 import pytest
 import torch
 
@@ -431,6 +432,24 @@ def test_a_workload_file_imports_what_lies_beside_it(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(source)
     train = loaded(tmp_path, TINY.replace('"quadratic"', '"mine.py:problem"')).workload.train.tensors[0]
     assert torch.equal(train, quadratic(noise=0.25).train.tensors[0])
+
+
+@pytest.mark.parametrize("kind", ["loop", "rows"])
+@pytest.mark.parametrize("evaluations", [1, 3])
+def test_rows_that_wait_for_others_are_not_finished(tmp_path, monkeypatch, kind, evaluations):
+    """Kept after every update: a row at its last step has no value before all are there and are evaluated."""
+    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(Mode(kind, 1 if kind == "loop" else 8, ""), 1e-5))
+    fork = TINY.replace("polynomial_decay(decay_steps=steps, end=0.0)", "hold(12).then(cooldown(12))")
+    text = fork.replace("evaluations = 3", f"evaluations = {evaluations}").replace("seeds = 2", "seeds = 3")
+    values = []
+    for seconds in (1e9, 0.0):
+        monkeypatch.setattr(grow, "SAVE_SECONDS", seconds)
+        with open_store(loaded(tmp_path, text), tmp_path / f"{seconds:g}") as store:
+            runs = train_runs(loaded(tmp_path, text), store)
+        trials = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/{seconds:g}/ledger.db").trials
+        values.append({trial.user_attrs["key"]: trial.value for trial in trials})
+        assert {run.key: run.value for run in runs} == values[-1]
+    assert values[0] == values[1]
 
 
 def test_the_test_split_is_evaluated_at_the_best_peaks(tmp_path):

@@ -22,6 +22,10 @@ PLANNED = ("key", "arm", "peak", "seed", "steps", "probe")
 Curve = tuple[tuple[int, Mapping[str, float]], ...]
 
 
+def _evaluated(curve: Curve, step: int) -> bool:
+    return bool(curve) and curve[-1][0] >= step
+
+
 @dataclass(frozen=True)
 class Run:
     """One run: an arm at one peak and one seed.
@@ -56,8 +60,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether it has made all its steps, diverged on the way or was pruned."""
-        return self.step >= self.steps or self.diverged is not None or self.pruned is not None
+        """Whether it has made all its steps and was evaluated after the last, diverged on the way or was pruned."""
+        return self.diverged is not None or self.pruned is not None or _evaluated(self.curve, self.steps)
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ class Branch:
 
     @property
     def finished(self) -> bool:
-        """Whether its runs have made all their steps, diverged on the way or were pruned."""
-        return not self.has_row or self.step >= self.runs[0].steps
+        """Whether its runs are: rows that stand at their last step wait there, to be evaluated with the others."""
+        return not self.has_row or _evaluated(self.curve, self.runs[0].steps)
 
     def results(self, metric: str) -> list[Run]:
         """Each of its runs as it stands."""
