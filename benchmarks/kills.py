@@ -29,6 +29,11 @@ from tapered.runs import bundle_from_text
 from tapered.train import Mode, advance, start, tabulate
 from tapered.workload import quadratic
 
+ENTERED = """
+select key.value_json, trials.state, value.value from trials
+join trial_user_attributes key on key.trial_id = trials.trial_id and key.key = 'key'
+left join trial_values value on value.trial_id = trials.trial_id
+"""
 STUDY = """
 name = "kills"
 workload = "quadratic"
@@ -90,7 +95,7 @@ def ended(child, within, *, trains=False):
 
 
 def results(folder):
-    """Run -> its results and its end state; and how many runs the ledger has."""
+    """Run -> its results and its end state; and what the ledger has of each."""
     found = {}
     for path in (folder / "runs").glob("*.json"):
         bundle, state, _ = bundle_from_text(path.read_text(), path.stem)
@@ -100,9 +105,8 @@ def results(folder):
             end = {n: t[rows[branch.keys]].tolist() for n, t in tensors.items()} if branch.keys in rows else None
             found |= {run.key: (repr(run), repr(end)) for run in branch.results("loss")}
     with sqlite3.connect(folder / "ledger.db") as ledger:
-        [entered] = ledger.execute("select count(distinct value_json) from trial_user_attributes where key = 'key'")
-        [trials] = ledger.execute("select count(*) from trials")
-    return found, entered[0], trials[0]
+        entered = ledger.execute(ENTERED).fetchall()
+    return found, sorted(map(repr, entered))
 
 
 def main():
@@ -142,7 +146,7 @@ def kill(wanted, kind):
         "trained": 0,
         "studies": 0,
         "runs": len(expected[0]),
-        "entered": expected[1],
+        "entered": len(expected[1]),
         "identical": True,
     }
     while found["kills"] < wanted:
