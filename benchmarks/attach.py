@@ -1,6 +1,6 @@
 """What `attach` adds to a step of torch's fused Adam, and how often a compiled step compiles again.
 
-    python benchmarks/attach.py [--json] [--threads 2] [--rounds 3000] [--parameters 1000000]
+    python benchmarks/attach.py [--json] [--threads 2] [--rounds 6000] [--parameters 1000000]
 
 Steps of one optimizer under fixed gradients, with and without its clock in turn; another one's with and without torch's
 ExponentialLR. Two equal optimizers will not do: where their tensors lie in memory makes a difference of 8%. A step's
@@ -93,7 +93,7 @@ def recompilations(steps: int = MOVING) -> int:
 
 
 def main() -> None:
-    chosen = options(__doc__, rounds=3000, parameters=1_000_000)
+    chosen = options(__doc__, rounds=6000, parameters=1_000_000)
     times, ratios = measured(chosen.rounds, chosen.parameters)
     again = recompilations()
     lines = [f"{chosen.parameters:,} parameters, {chosen.threads} threads", f"{'us a step':>35}      ratio to bare"]
