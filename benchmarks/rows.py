@@ -8,6 +8,7 @@ study is timed whole, compilation included, and the loop's side of it on a sampl
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -143,7 +144,11 @@ def whole_study(file: str, sample: int, rounds: int) -> tuple[Spread, list[str]]
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
             program = [sys.executable, "-c", "import sys, tapered.cli; sys.exit(tapered.cli.main())"]
-            printed = subprocess.check_output([*program, "study", file, "--store", f"{folder}/study", "--json"])
+            fresh = os.environ | {
+                "TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"
+            }  # no program that an earlier run left
+            command = [*program, "study", file, "--store", f"{folder}/study", "--json"]
+            printed = subprocess.check_output(command, env=fresh)
             taken = time.perf_counter() - begun
         asked.append(json.loads(printed)["updates"] / loaded.steps)  # of the grid, beyond its edges, of fresh seeds
         return taken
