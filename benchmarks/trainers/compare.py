@@ -33,7 +33,7 @@ class Done:
     used: list[list[float]]  # by update, a rate for each group
     shown: list[list[float]]  # what group["lr"] held after it
     logged: list[list[float]]
-    factors: list[float] | None  # of the groups, times the curve
+    form: list[list[float]] | None  # the rates that are right, where the curve alone does not say
     weights: dict[str, torch.Tensor] | None
     error: str | None
 
@@ -50,7 +50,7 @@ def read(out: Path) -> Done:
         [used for used, _ in lines],
         [shown for _, shown in lines],
         [value if isinstance(value, list) else [value] for value in values],
-        json.loads((out / "factors").read_text()) if (out / "factors").exists() else None,
+        json.loads((out / "form").read_text()) if (out / "form").exists() else None,
         weights,
         error,
     )
@@ -98,10 +98,10 @@ def one(case: str, theirs: dict[str, Done], ours: dict[str, Done]) -> Compared:
     went_on = relative(resumed.weights, whole.weights)
     tail = -len(resumed.used)
     if case.startswith("schedule"):  # the truth is known, whatever torch's scheduler does after it is resumed
-        factors = whole.factors or [1.0] * len(whole.used[0])
-        form = [[factor * PEAK * shape(k) for factor in factors] for k in range(len(whole.used))]
+        form = whole.form or [[PEAK * shape(k)] * len(whole.used[0]) for k in range(STEPS)]
         used = max(furthest(whole.used, form), furthest(resumed.used, form[tail:]))
-        used = max(used, furthest(whole.shown[:-1], form[1:]))
+        pairs = zip(form[1:], whole.shown, strict=False)  # a group that joins next is not shown yet
+        used = max(used, furthest(whole.shown[:-1], [rates[: len(shown)] for rates, shown in pairs]))
         logged_then = theirs["whole"].logged[-len(resumed.logged) :] if resumed.logged else theirs["resumed"].logged
         end = theirs["whole"].weights
         same = went_on == 0

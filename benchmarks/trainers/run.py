@@ -55,6 +55,7 @@ class Run:
     kill: bool = False
     resuming: bool = False
     updates: int = 0
+    finding: bool = False  # a finder's updates are not the run's
     files: dict[str, TextIO] = field(default_factory=dict)
 
     @property
@@ -69,6 +70,10 @@ class Run:
     def log(self, rate: Any) -> None:
         """A rate that the framework's own logger or monitor got."""
         self.write("logged", [float(one) for one in rate] if isinstance(rate, list | tuple) else float(rate))
+
+    def form(self, rates: list[list[float]]) -> None:
+        """What each update is to use, where it is not the curve times a number for each group."""
+        (self.out / "form").write_text(json.dumps(rates))
 
     def model(self) -> nn.Module:
         torch.manual_seed(0)
@@ -101,7 +106,7 @@ class Run:
         if self.kind == "attached":
             attach(optimizer, lr=of_base(SHAPE) if factors else RATE)
         if factors:
-            (self.out / "factors").write_text(json.dumps(factors))
+            self.form([[factor * PEAK * shape(k) for factor in factors] for k in range(STEPS)])
         return self.watched(optimizer)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> Any:
@@ -123,7 +128,7 @@ class Run:
             last = getattr(clock_of(one) or one, "last_lr", before)
             shown = [float(group["lr"]) for group in one.param_groups]
             self.write("used", [[float(rate) for rate in last], shown])
-            if self.kill and self.updates == STOPPED_AFTER:
+            if self.kill and not self.finding and self.updates == STOPPED_AFTER:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         optimizer.register_step_pre_hook(pre)
@@ -132,7 +137,7 @@ class Run:
 
     def begin(self) -> None:
         """What was used and logged so far was a finder's."""
-        self.updates = 0
+        self.updates, self.finding = 0, False
         self.write("used", "finder")
 
     def end(self, model: nn.Module) -> None:

@@ -1,5 +1,7 @@
 """No framework: a loop with torch's own state dicts, and one with `tapered.checkpoint` (the scheduler among the parts)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -12,9 +14,10 @@ CASES = (
 )  # fmt: skip
 
 
-def train(run: Run) -> nn.Module:
+def train(run: Run, before: Callable[[nn.Module, torch.optim.Optimizer], None] = lambda *_: None) -> nn.Module:
     model = run.model()
     optimizer = run.optimizer(model.parameters())
+    before(model, optimizer)
     case, own = run.case.split(",")[0], "checkpoint" in run.case
     scheduler = run.scheduler(optimizer)
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
