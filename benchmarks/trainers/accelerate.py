@@ -17,7 +17,7 @@ from trainers.run import EPOCHS, PER_EPOCH, SAVE_EVERY, STEPS, TORCH, Run
 WARMUPS = ("constant_with_warmup", "linear", "cosine", "polynomial", "piecewise_constant")
 HERE = importlib.util.find_spec("diffusers") is not None
 DIFFUSERS = tuple(f"diffusers {name}" for name in WARMUPS) if HERE else ()
-CASES = ("schedule", "schedule, 2 accumulated", "schedule, scheduler untied", *TORCH, *DIFFUSERS)
+CASES = ("schedule", "schedule, 2 accumulated", "schedule, scheduler untied", *TORCH, *DIFFUSERS, "schedule under LinearLR")
 
 
 class Tracker(GeneralTracker):

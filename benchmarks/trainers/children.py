@@ -21,6 +21,8 @@ LIMIT = 240  # seconds for one training
 
 def kinds(case: str) -> tuple[str, ...]:
     """With a tapered schedule attach takes part; with a number there is nothing to attach."""
+    if case.startswith("schedule under "):
+        return ("tapered", "attached")  # torch's AdamW has no schedule that could be in the way
     return ("torch", "tapered", "attached") if case.startswith("schedule") else ("torch", "tapered")
 
 
@@ -62,7 +64,8 @@ def child(name: str, place: Path, part: str, only: str = "") -> None:
             continue
         for kind in kinds(case):
             here = place / case.replace("/", "-") / kind
-            for role in ("whole", "killed") if part == "first" else ("resumed",):
+            roles = ("whole", "killed") if part == "first" else ("resumed",)
+            for role in ("whole",)[: part == "first"] if case.startswith("schedule under ") else roles:
                 out, folder = here / role, here / ("through" if role == "whole" else "parted")
                 out.mkdir(parents=True)
                 folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from trainers.run import PEAK, STEPS, STOPPED_AFTER, shape
+from trainers.run import PEAK, REFUSED, STEPS, STOPPED_AFTER, shape
 
 SAME = 1e-6  # relative, of weights from two kernels
 ROUNDED = 1e-12  # relative to the peak, of a rate that is written in two ways
@@ -77,7 +77,17 @@ def compared(place: Path) -> Iterator[tuple[str, str, Compared]]:
         done = {kind.name: {role.name: read(role) for role in kind.iterdir()} for kind in case.iterdir()}
         for kind in ("tapered", "attached"):
             if kind in done:
-                yield case.name, kind, one(case.name, done["torch"], done[kind])
+                refusal = case.name.startswith(REFUSED)
+                runs = done[kind]
+                yield case.name, kind, refused(runs["whole"]) if refusal else one(case.name, done["torch"], runs)
+
+
+def refused(run: Done) -> Compared:
+    """Two that write one rate: refused in words, tapered's or the finder's own."""
+    said = " ".join((run.error or "").split())
+    if run.error and ("keep one of the two" in said or "already has a scheduler attached" in said):
+        return Compared("right", updates=len(run.used))
+    return Compared(f"failed: {said[:300]}" if run.error else "wrong: not refused")
 
 
 def failure(whose: str, runs: dict[str, Done]) -> str | None:
@@ -114,7 +124,7 @@ def one(case: str, theirs: dict[str, Done], ours: dict[str, Done]) -> Compared:
     wrong = [
         what
         for what, right in {
-            f"{len(whole.used)} updates": len(whole.used) == STEPS and -tail < STEPS,
+            f"{len(whole.used)} updates": len(whole.used) == STEPS and -tail == len(theirs["resumed"].used) < STEPS,
             "rates used": used <= ROUNDED * PEAK,
             "rates logged": bool(whole.logged) and logged <= ROUNDED * PEAK,
             "weights": weights <= SAME,

@@ -18,9 +18,9 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from torch import nn
 
-from trainers.run import EPOCHS, PEAK, PER_EPOCH, RATE, Run
+from trainers.run import EPOCHS, PEAK, PER_EPOCH, Run
 
-CASES = ("schedule", "LinearLR", "OneCycleLR", "ParamScheduler", "fit_one_cycle", "lr_find, fit_one_cycle", "freeze")
+CASES = ("schedule", "LinearLR", "OneCycleLR", "ParamScheduler", "fit_one_cycle", "lr_find, fit_one_cycle", "freeze", "schedule under fit_one_cycle", "schedule under lr_find")
 
 
 class Saves(Callback):
@@ -79,7 +79,7 @@ def fit(run: Run, learn: Learner) -> None:
 
 def train(run: Run) -> nn.Module:
     loaders = DataLoaders(DataLoader(run.data(), bs=8, shuffle=False), DataLoader(run.data(), bs=8))
-    model, rate = run.model(), RATE if run.scheduled and run.kind != "torch" else PEAK
+    model, rate = run.model(), run.curve if run.scheduled and run.kind != "torch" else PEAK
 
     def made(params: Any, lr: Any) -> torch.optim.Optimizer:
         return run.optimizer(params)
@@ -94,9 +94,9 @@ def train(run: Run) -> nn.Module:
         if run.resuming:
             learn.done = max(int(path.stem.split("_")[1]) for path in (run.folder / "models").glob("model_*.pth"))
             learn.load(f"model_{learn.done}", with_opt=True)
-        elif run.case.startswith("lr_find"):
+        elif "lr_find" in run.case:
             run.finding = True
-            learn.fit(1, PEAK)
+            learn.fit(1, rate)
             learn.lr_find(show_plot=False, num_it=10)
             run.begin()
         freezing(learn, learn.done) if run.case == "freeze" else fit(run, learn)

@@ -16,7 +16,7 @@ logging.disable(logging.WARNING)
 OWN = ("PiecewiseLinear", "LinearCyclicalScheduler", "create_lr_scheduler_with_warmup", "PiecewiseLinear of weight_decay")
 CASES = (
     "schedule", "schedule, no handler", "LinearLR", "OneCycleLR", *OWN, "ReduceLROnPlateauScheduler",
-    "FastaiLRFinder",
+    "FastaiLRFinder", "schedule under PiecewiseLinear", "schedule under FastaiLRFinder",
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ class Writer:
 
 def handler(run: Run, optimizer: torch.optim.Optimizer, trainer: Engine) -> Any:
     milestones = [(0, 1e-3), (5, PEAK), (STEPS, 1e-4)]
-    if run.case == "PiecewiseLinear":
+    if run.case.endswith("PiecewiseLinear"):
         return own.PiecewiseLinear(optimizer, "lr", milestones)
     if run.case == "PiecewiseLinear of weight_decay":
         return own.PiecewiseLinear(optimizer, "weight_decay", [(0, 0.1), (STEPS, 0.0)])
@@ -48,7 +48,7 @@ def handler(run: Run, optimizer: torch.optim.Optimizer, trainer: Engine) -> Any:
         return own.ReduceLROnPlateauScheduler(
             optimizer, "loss", trainer=trainer, factor=0.5, patience=0, threshold=0.9
         )
-    if run.case == "FastaiLRFinder":
+    if "FastaiLRFinder" in run.case:
         return own.LRScheduler(torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=STEPS))
     return own.LRScheduler(run.scheduler(optimizer))
 
@@ -77,7 +77,7 @@ def train(run: Run) -> nn.Module:
         return loss.item()
 
     trainer = Engine(step)
-    if run.case == "FastaiLRFinder" and not run.resuming:
+    if "FastaiLRFinder" in run.case and not run.resuming:
         find(run, trainer, model, optimizer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer}
     if run.case != "schedule, no handler" or run.kind == "torch":

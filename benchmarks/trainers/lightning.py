@@ -17,7 +17,7 @@ from trainers.run import STEPS, TORCH, Run
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.ERROR)
 SAVE_EVERY = 5  # not at the end of an epoch, where a checkpoint is written before the scheduler and callbacks of epochs run
-CASES = ("schedule", "schedule, 2 accumulated", "schedule, optimizer alone", *TORCH)
+CASES = ("schedule", "schedule, 2 accumulated", "schedule, optimizer alone", *TORCH, "schedule under LinearLR")
 
 
 class Module(L.LightningModule):

@@ -22,7 +22,8 @@ from trainers.run import PEAK, PER_EPOCH, STEPS, Run, shape
 
 FINETUNING = ("schedule, BaseFinetuning", "schedule, BackboneFinetuning", "schedule, BackboneFinetuning aligned")
 NUMBERS = ("LearningRateFinder", "Tuner.lr_find", "BackboneFinetuning", "StochasticWeightAveraging")
-CASES = (*FINETUNING, *NUMBERS)
+UNDER = ("schedule under LearningRateFinder", "schedule under Tuner.lr_find", "schedule under StochasticWeightAveraging")
+CASES = (*FINETUNING, *NUMBERS, *UNDER)
 BASE_AT, RATIO = 1, 0.1  # the base joins before the run is killed
 
 
@@ -108,20 +109,20 @@ def train(run: Run) -> nn.Module:
         callbacks = [Unfreeze()]
     elif "BackboneFinetuning" in run.case:
         callbacks = [backbone(run.case)]
-    elif run.case == "StochasticWeightAveraging":
+    elif "StochasticWeightAveraging" in run.case:
         callbacks = [StochasticWeightAveraging(1e-3, swa_epoch_start=3, annealing_epochs=2)]
         return fit(run, module, callbacks, max_epochs=STEPS // PER_EPOCH)
-    elif run.case == "LearningRateFinder" and not run.resuming:
+    elif "LearningRateFinder" in run.case and not run.resuming:
         run.finding = True
         callbacks = [LearningRateFinder(max_lr=0.1, num_training_steps=20), Begins(run)]
-    elif run.case == "Tuner.lr_find" and not run.resuming:
+    elif "Tuner.lr_find" in run.case and not run.resuming:
         run.finding = True
         L.seed_everything(0, verbose=False)
         options = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
         searching = L.Trainer(accelerator="cpu", default_root_dir=run.folder, enable_checkpointing=False, **options)
         Tuner(searching).lr_find(module, run.loader(), max_lr=0.1, num_training=20)
         run.begin()
-    if run.scheduled:
+    if run.case in FINETUNING:
         rates = form(run.case)
         run.form(rates)
         if run.kind == "torch":

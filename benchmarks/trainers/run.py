@@ -24,6 +24,7 @@ STEPS = PER_EPOCH * EPOCHS
 SHAPE = tapered.warmup(5) * tapered.cosine_decay(decay_steps=STEPS)
 RATE = PEAK * SHAPE
 SCHEDULE = "schedule"  # cases that begin so have a tapered schedule; in the others the rate is a number
+REFUSED = "schedule under "  # somebody else's scheduler or finder on it, which has to be refused in words
 TORCH = ("LinearLR", "SequentialLR", "OneCycleLR", "ReduceLROnPlateau")  # what torch has for a number
 
 
@@ -69,7 +70,8 @@ class Run:
 
     def log(self, rate: Any) -> None:
         """A rate that the framework's own logger or monitor got."""
-        self.write("logged", [float(one) for one in rate] if isinstance(rate, list | tuple) else float(rate))
+        if not self.finding:
+            self.write("logged", [float(one) for one in rate] if isinstance(rate, list | tuple) else float(rate))
 
     def form(self, rates: list[list[float]]) -> None:
         """What each update is to use, where it is not the curve times a number for each group."""
@@ -89,7 +91,12 @@ class Run:
     @property
     def rate(self) -> Any:
         """What is given as `lr`: a schedule to tapered's AdamW, else a number."""
-        return RATE if self.scheduled and self.kind == "tapered" else PEAK
+        return self.curve if self.scheduled and self.kind == "tapered" else PEAK
+
+    @property
+    def curve(self) -> Any:
+        """The schedule; some finders divide by the rate that they find, so that those of REFUSED do not begin at 0."""
+        return tapered.cosine_decay(PEAK, decay_steps=STEPS) if self.case.startswith(REFUSED) else RATE
 
     @property
     def kind_of(self) -> type[torch.optim.Optimizer]:
@@ -104,28 +111,28 @@ class Run:
     def prepared(self, optimizer: torch.optim.Optimizer, factors: tuple[float, ...] = ()) -> torch.optim.Optimizer:
         """Attached where that is asked for, and watched; `factors` are those of its groups, times the curve."""
         if self.kind == "attached":
-            attach(optimizer, lr=of_base(SHAPE) if factors else RATE)
+            attach(optimizer, lr=of_base(SHAPE) if factors else self.curve)
         if factors:
             self.form([[factor * PEAK * shape(k) for factor in factors] for k in range(STEPS)])
         return self.watched(optimizer)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> Any:
         """What goes where the framework wants a torch scheduler."""
-        if not self.scheduled:
-            return torch_scheduler(self.case, optimizer)
+        if not self.scheduled or self.case.startswith(REFUSED):
+            return torch_scheduler(self.case.removeprefix(REFUSED), optimizer)
         return lrs.LambdaLR(optimizer, shape) if self.kind == "torch" else as_lr_scheduler(optimizer)
 
     def watched(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        before: list[float] = []
+        before: list[Any] = []
 
         def pre(one: torch.optim.Optimizer, *_: Any) -> None:
-            before[:] = [float(group["lr"]) for group in one.param_groups]
+            before[:] = [group["lr"] for group in one.param_groups]
 
         def post(one: torch.optim.Optimizer, *_: Any) -> None:
             if not any(p.grad is not None and bool(p.grad.any()) for g in one.param_groups for p in g["params"]):
                 return  # torch.distributed.checkpoint makes states so
             self.updates += 1
-            last = getattr(clock_of(one) or one, "last_lr", before)
+            last = before if self.kind == "torch" or not self.scheduled else (clock_of(one) or one).last_lr
             shown = [float(group["lr"]) for group in one.param_groups]
             self.write("used", [[float(rate) for rate in last], shown])
             if self.kill and not self.finding and self.updates == STOPPED_AFTER:

@@ -10,7 +10,7 @@ from tapered.checkpoint import resume, save
 from trainers.run import EPOCHS, PER_EPOCH, SAVE_EVERY, TORCH, Run
 
 CASES = (
-    "schedule", *TORCH, "schedule, tapered.checkpoint", *(f"{name}, tapered.checkpoint" for name in TORCH)
+    "schedule", *TORCH, *(f"schedule under {name}" for name in TORCH), "schedule, tapered.checkpoint", *(f"{name}, tapered.checkpoint" for name in TORCH)
 )  # fmt: skip
 
 

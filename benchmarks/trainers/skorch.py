@@ -21,7 +21,7 @@ BY_EPOCH = {
     "ReduceLROnPlateau": {"factor": 0.5, "patience": 0, "threshold": 0.9},
     "WarmRestartLR": {"min_lr": 1e-3, "max_lr": PEAK, "base_period": 3},
 }
-CASES = ("schedule", "schedule, no callback", *(f"{name}, by epoch" for name in BY_EPOCH), "LinearLR, by batch", "set_params")
+CASES = ("schedule", "schedule, no callback", *(f"{name}, by epoch" for name in BY_EPOCH), "LinearLR, by batch", "set_params", "schedule under set_params")
 
 
 def follow(optimizer: torch.optim.Optimizer, **_: Any) -> Any:
@@ -45,12 +45,12 @@ class SetParams(skorch.callbacks.Callback):
 
 
 def callback(run: Run) -> list:
+    if "set_params" in run.case:
+        return [SetParams(), Logged()]
     if run.scheduled:
         if run.kind == "torch":
             return [LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=shape, step_every="batch")]
         return [Logged()] if "no callback" in run.case else [LRScheduler(follow, step_every="batch")]
-    if run.case == "set_params":
-        return [SetParams(), Logged()]
     if "batch" in run.case:
         return [LRScheduler(torch.optim.lr_scheduler.LinearLR, start_factor=0.1, total_iters=STEPS, step_every="batch")]
     name = run.case.split(",")[0]

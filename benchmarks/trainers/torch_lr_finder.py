@@ -9,7 +9,7 @@ from torch_lr_finder import LRFinder
 from trainers import script
 from trainers.run import Run
 
-CASES = ("LinearLR", "OneCycleLR")
+CASES = ("LinearLR", "OneCycleLR", "schedule under LinearLR")
 
 
 def train(run: Run) -> nn.Module:

@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from trainers.run import SAVE_EVERY, STEPS, TORCH, Run
+from trainers.run import REFUSED, SAVE_EVERY, STEPS, TORCH, Run
 
 TYPES = {  # lr_scheduler_type -> lr_scheduler_kwargs
     "linear": {},
@@ -19,7 +19,10 @@ TYPES = {  # lr_scheduler_type -> lr_scheduler_kwargs
     "warmup_stable_decay": {"num_decay_steps": 10},
     "reduce_lr_on_plateau": {"factor": 0.5, "patience": 0, "threshold": 0.9},
 }
-CASES = ("schedule", "schedule, 2 accumulated", *TYPES, *(name for name in TORCH if "Plateau" not in name))
+CASES = (
+    "schedule", "schedule, 2 accumulated", *TYPES, *(name for name in TORCH if "Plateau" not in name),
+    "schedule under linear",
+)
 
 
 class Model(nn.Module):
@@ -55,8 +58,9 @@ def train(run: Run) -> nn.Module:
     model = Model(run.model())
     optimizer = run.optimizer(model.parameters())
     more = {"gradient_accumulation_steps": 2 if "accumulated" in run.case else 1}
-    if run.case in TYPES:
-        more |= {"lr_scheduler_type": run.case, "lr_scheduler_kwargs": TYPES[run.case], "warmup_steps": 5}
+    kind = run.case.removeprefix(REFUSED)
+    if kind in TYPES:
+        more |= {"lr_scheduler_type": kind, "lr_scheduler_kwargs": TYPES[kind], "warmup_steps": 5}
     if "plateau" in run.case:
         more |= {"eval_strategy": "epoch", "metric_for_best_model": "loss", "warmup_steps": 0}
     data = [{"x": x, "labels": y} for x, y in run.data()]
@@ -66,7 +70,7 @@ def train(run: Run) -> nn.Module:
         train_dataset=data,
         eval_dataset=data,
         callbacks=[Each(run)],
-        optimizers=(optimizer, None if run.case in TYPES else run.scheduler(optimizer)),
+        optimizers=(optimizer, None if kind in TYPES else run.scheduler(optimizer)),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=run.resuming)
