@@ -76,6 +76,15 @@ class ByHand(Callback):
             group["lr"] = rate
 
 
+class Thawed(Callback):
+    """A resumed run of Lightning's freezes the backbone again, and does not unfreeze it where that epoch is past."""
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        for group in trainer.optimizers[0].param_groups:
+            for weight in group["params"]:
+                weight.requires_grad_()
+
+
 class Trained(Module):
     """Only what is not frozen is given to the optimizer; the schedulers are what the callbacks bring."""
 
@@ -106,9 +115,9 @@ def backbone(case: str) -> BackboneFinetuning:
 def train(run: Run) -> nn.Module:
     module, callbacks = Trained(run), []
     if run.case == "schedule, BaseFinetuning":
-        callbacks = [Unfreeze()]
+        callbacks = [Unfreeze(), Thawed()]
     elif "BackboneFinetuning" in run.case:
-        callbacks = [backbone(run.case)]
+        callbacks = [backbone(run.case), Thawed()]
     elif "StochasticWeightAveraging" in run.case:
         callbacks = [StochasticWeightAveraging(1e-3, swa_epoch_start=3, annealing_epochs=2)]
         return fit(run, module, callbacks, max_epochs=STEPS // PER_EPOCH)
