@@ -101,11 +101,11 @@ def test_to_keras_and_back(kind, data):
     [
         0.3 * warmup(9, start=0.1).then(cosine_decay(decay_steps=40, alpha=0.1)),
         cosine_decay(0.3, 40, end=0.01),
-        0.3 * cosine_decay_restarts(0.5, 7, end=0.01),
+        cosine_decay_restarts(0.5, 7, end=0.01).times(0.3),
         linear(0.1, end=0.4, steps=30),
         natural_exp_decay(0.3, 10, 0.5),
         0.3 * piecewise_constant((10, 20.5), (1.0, 0.1, 0.2), switch="at"),
-        0.3 * polynomial_decay(decay_steps=30),
+        polynomial_decay(decay_steps=30).times(0.3),
     ],
     ids=str,
 )

@@ -58,8 +58,8 @@ def rates(lr: object, example: str) -> tuple[float, ...]:
 
 
 def scaled(factor: float, shape: Schedule) -> Schedule:
-    """factor * shape, without a factor of 1."""
-    return shape if factor == 1.0 else factor * shape
+    """factor * shape, without a factor of 1, a floor in the shape included."""
+    return shape if factor == 1.0 else shape.times(factor)
 
 
 def joined(pieces: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:

@@ -14,6 +14,7 @@ from tapered.convert.torch_forms import FORMS, Form
 from tapered.convert.torch_replay import Replay
 from tapered.convert.torch_tree import COMPOSITES, Groups, Node, from_call, from_live, from_state, pick
 from tapered.schedules import Schedule, cumulative_product, from_function
+from tapered.schedules.operators import multiplied
 
 # These write their own rate at each step; the others multiply the one in force.
 ABSOLUTE = ("LambdaLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR")
@@ -150,7 +151,7 @@ def _chained(node: Node, group: int, base: float, notes: list[str], *, exact: bo
         )
     found = _schedule(_unit(node.children[0], base), group, 1.0, notes, exact=exact)
     for child in node.children[1:]:
-        found = found * _schedule(_unit(child, base), group, 1.0, notes, exact=exact)
+        found = multiplied(found, _schedule(_unit(child, base), group, 1.0, notes, exact=exact))
     return scaled(base, found)
 
 
