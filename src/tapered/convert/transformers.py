@@ -7,7 +7,7 @@ the base rate.
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from tapered.convert.calls import Call
@@ -165,15 +165,23 @@ LAMBDAS = {
 }
 
 
-def from_lambda(function: Callable[[int], float], notes: list[str], *, exact: bool) -> Schedule | None:
-    """The factor that a function of Transformers' own stands for; None for any other."""
+def knows(function: Any) -> bool:
+    """Whether a function that a LambdaLR holds is one of Transformers' own."""
     own = getattr(function, "func", function)
     if getattr(own, "__module__", None) != "transformers.optimization":
+        return False
+    return own.__name__ == "_get_constant_lambda" or (
+        own.__name__ in LAMBDAS and isinstance(function, functools.partial)
+    )
+
+
+def from_lambda(function: Any, notes: list[str], *, exact: bool) -> Schedule | None:
+    """The factor that a function of Transformers' own stands for; None for any other."""
+    if not knows(function):
         return None
+    own = getattr(function, "func", function)
     if own.__name__ == "_get_constant_lambda":
         return constant(1.0)
-    if own.__name__ not in LAMBDAS or not isinstance(function, functools.partial):
-        return None
     form: Schedule = getattr(Forms(notes, exact=exact), LAMBDAS[own.__name__])(**function.keywords)
     return form
 
