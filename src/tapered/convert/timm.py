@@ -152,12 +152,12 @@ def _noise(given: Mapping[str, Any], notes: list[str], *, exact: bool) -> Noise 
     span = given.get("noise_range_t")
     if span is None:
         return None
+    if isinstance(span, (list, tuple)) and len(span) < 2:
+        raise ValueError(f"timm's noise_range_t is one number, from there on, or two, got {span}")
     if not exact:
         notes.append("timm adds noise, another draw at each step; kept: the curve without it (exact=True keeps it)")
         return None
     notes.append("timm adds noise, another draw at each step; kept: that, as a function, which is no text")
-    if isinstance(span, (list, tuple)) and len(span) < 2:
-        raise ValueError(f"timm's noise_range_t is one number, from there on, or two, got {span}")
     first, last = span[:2] if isinstance(span, (list, tuple)) else (span, None)
     seed = given.get("noise_seed")
     return Noise(
