@@ -196,6 +196,11 @@ def test_optax_by_name_and_arguments():
         ("join_schedules([0.1, 0.2], [3])", TypeError, "takes calls as text or schedules"),
         ("piecewise_constant_schedule(0.1, {3: -1.0})", ValueError, "from 0 up"),
         ("sgdr_schedule([])", ValueError, "one for each cycle"),
+        ("warmup_cosine_decay_schedule(0.0, 0.1, -3, 50)", ValueError, "warmup_steps must be from 0 up, got -3"),
+        ("warmup_exponential_decay_schedule(0.0, 0.1, -3, 9, 0.5)", ValueError, "warmup_steps must be from 0 up"),
+        ("piecewise_interpolate_schedule('cosine', 0.1, {-3: 1.0, 9: 0.5})", ValueError, "begun before step 0"),
+        ("piecewise_interpolate_schedule('linear', 0.1, {3.2: 1.0, 4.1: 0.5})", ValueError, "at least a step apart"),
+        ("piecewise_interpolate_schedule('square', 0.1, {3: 1.0})", ValueError, "shape must be"),
     ],
 )
 def test_no_optax_call(call, error, message):

@@ -2,6 +2,7 @@
 # ruff: noqa: D102, FBT001, FBT002  # the methods of Forms are the framework's own functions, in name and order
 
 import inspect
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -71,10 +72,8 @@ class Forms:
         init_value: float,
         boundaries_and_scales: Scales = None,
     ) -> Schedule:
-        points, values = _cumulative(init_value, boundaries_and_scales)
-        if not points:
-            return constant(init_value)
-        return piecewise_interpolate(tuple(points), tuple(values), interpolate_type)
+        points, values = _begun(interpolate_type, *_cumulative(init_value, boundaries_and_scales))
+        return piecewise_interpolate(tuple(points), tuple(values), interpolate_type) if points else constant(values[0])
 
     def exponential_decay(
         self,
@@ -138,6 +137,8 @@ class Forms:
         return self._warmed(init_value, peak_value, warmup_steps, fall)
 
     def _warmed(self, init_value: float, peak_value: float, steps: int, rest: Schedule) -> Schedule:
+        if steps < 0:
+            raise ValueError(f"warmup_steps must be from 0 up, got {steps}; optax begins so far along, silently")
         return linear(init_value, peak_value, steps).then(rest) if steps > 0 else rest
 
     def sgdr_schedule(self, cosine_kwargs: Sequence[Mapping[str, Any]]) -> Schedule:
@@ -158,9 +159,12 @@ class Forms:
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> Schedule:
-        turns = (int(pct_start * transition_steps), int(pct_final * transition_steps), transition_steps)
-        first = peak_value / div_factor
-        return piecewise_interpolate(turns, (first, peak_value, first, first / final_div_factor))
+        turns = {
+            int(pct_start * transition_steps): div_factor,
+            int(pct_final * transition_steps): 1.0 / div_factor,
+            transition_steps: 1.0 / final_div_factor,
+        }  # as optax: of turns at one step the last counts
+        return self.piecewise_interpolate_schedule("linear", peak_value / div_factor, turns)
 
     def cosine_onecycle_schedule(
         self,
@@ -170,8 +174,8 @@ class Forms:
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> Schedule:
-        turns, first = (int(pct_start * transition_steps), transition_steps), peak_value / div_factor
-        return piecewise_interpolate(turns, (first, peak_value, peak_value / (div_factor * final_div_factor)), "cosine")
+        turns = {int(pct_start * transition_steps): div_factor, transition_steps: 1.0 / (div_factor * final_div_factor)}
+        return self.piecewise_interpolate_schedule("cosine", peak_value / div_factor, turns)
 
     def join_schedules(self, schedules: Sequence[Any], boundaries: Sequence[int]) -> Schedule:
         if len(boundaries) != len(schedules) - 1:
@@ -216,6 +220,22 @@ def _cumulative(first: float, scales: Scales) -> tuple[list[float], list[float]]
             raise ValueError(f"boundaries_and_scales must hold factors from 0 up, got {scales}")
         values.append(values[-1] * scales[point])
     return points, values
+
+
+def _begun(shape: str, points: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+    """The boundaries after step 0, and the values from there on: the path is along already where some lie before."""
+    gaps = [after - before for before, after in itertools.pairwise(points)]
+    if any(gap < 1 for gap in gaps):
+        raise ValueError(f"boundaries must be at least a step apart, got {points}; optax lengthens the way silently")
+    passed = sum(point <= 0 for point in points)
+    if not passed or passed == len(points):
+        return points[passed:], values[passed:]
+    start, after = points[passed - 1 : passed + 1]
+    if start < 0 and shape == "cosine":
+        raise ValueError(f"boundaries must be from 0 up in a cosine, got {start}, where it has begun before step 0")
+    first, then = values[passed : passed + 2]
+    along = -start / (after - start)
+    return points[passed:], [first + (then - first) * along, *values[passed + 1 :]]
 
 
 def from_optax(source: str, *args: Any, exact: bool = False, scale: float = 1.0, **kwargs: Any) -> Conversion:
