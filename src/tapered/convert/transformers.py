@@ -7,7 +7,7 @@ the base rate.
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tapered.convert.calls import Call
@@ -194,7 +194,8 @@ def from_transformers(
     num_training_steps: int | None = None,
     default_lr: float | None = None,
     exact: bool = False,
-    **scheduler_specific_kwargs: Any,
+    scheduler_specific_kwargs: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Conversion:
     """The schedules of transformers.get_scheduler(name, ...), one for each rate in `lr`.
 
@@ -206,7 +207,8 @@ def from_transformers(
         default_lr: The optimizer's own default rate, which Transformers takes min_lr and lr_end as fractions of, for
             all groups; the first of `lr` unless given.
         exact: Keeps the cosines that rise again after the end, and floors that are scaled to a group's rate.
-        **scheduler_specific_kwargs: As there.
+        scheduler_specific_kwargs: As there; Trainer's lr_scheduler_kwargs.
+        **more: The same, written out.
 
     Raises:
         ValueError: an unknown name, one that depends on the loss, or arguments that Transformers refuses too.
@@ -217,6 +219,7 @@ def from_transformers(
         0.0003 * warmup(100).then(cosine_decay(decay_steps=900))
     """
     name = _known(name)
+    specific = _specific(scheduler_specific_kwargs, more)
     bases = rates(lr, 'from_transformers("cosine", lr=3e-4, num_warmup_steps=100, num_training_steps=1000)')
     given = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
     asked = {key: value for key, value in given.items() if value is not None}
@@ -225,18 +228,39 @@ def from_transformers(
     found = []
     for base in bases:
         origin = default if exact else base
-        shape = _shape(name, asked, scheduler_specific_kwargs, origin, Forms(notes, exact=exact))
+        shape = _shape(name, asked, specific, origin, Forms(notes, exact=exact))
         found.append(scaled(base, shape))
+    notes += _unread(name, asked, specific)
     if name != "constant":
         notes.append(
             f"transformers' {name}, built on a loaded optimizer and then loaded, is at its first rate for a step; "
             "kept: the curve, which is a function of the step alone"
         )
-    own_floor = name == "polynomial" or "min_lr" in scheduler_specific_kwargs
+    own_floor = name == "polynomial" or specific.get("min_lr") is not None
     if own_floor and any(base != default for base in bases):
         kept = "that" if exact else "the floor as given, for each group (exact=True keeps transformers')"
         notes.append(f"transformers scales the floor of {name} with a group's rate over {default}; kept: {kept}")
     return conversion(found, notes)
+
+
+def _unread(name: str, asked: Mapping[str, Any], specific: Mapping[str, Any]) -> list[str]:
+    """What Transformers passes over, of what it is given."""
+    unread = []
+    if name == "constant" and asked.get("num_warmup_steps"):
+        unread.append("num_warmup_steps, which constant_with_warmup reads")
+    if name == "warmup_stable_decay" and "num_training_steps" in asked and "num_stable_steps" in specific:
+        unread.append("num_training_steps where num_stable_steps is given")
+    return [f"transformers' {name} passes over {what}; kept: that" for what in unread]
+
+
+def _specific(given: object, more: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the name's own function, given as one dict, as get_scheduler takes them, or by name."""
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f'scheduler_specific_kwargs must be a dict, such as {{"num_cycles": 2}}, got {given!r:.80}')
+    twice = sorted(set(given or ()) & set(more))
+    if twice:
+        raise TypeError(f"{twice[0]} is given by name and in scheduler_specific_kwargs; give it once")
+    return {**(given or {}), **more}
 
 
 def _known(name: object) -> str:
