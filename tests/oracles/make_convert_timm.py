@@ -68,7 +68,7 @@ FIXED = [
     ("StepLRScheduler", {"decay_t": 30.3, "decay_rate": 0.0}),
     ("MultiStepLRScheduler", {"decay_t": [0, 5], "decay_rate": 0.5}),
     ("MultiStepLRScheduler", {"decay_t": [1, 5], "decay_rate": 0.5}),
-    ("MultiStepLRScheduler", {"decay_t": [7, 2, 5, 4], "decay_rate": 0.5}),
+    ("MultiStepLRScheduler", {"decay_t": [9, 3], "decay_rate": 0.5}),
     ("MultiStepLRScheduler", {"decay_t": [2.5, 7.5], "decay_rate": 0.5, "warmup_t": 3, "warmup_prefix": False}),
     ("WSDLRScheduler", {"t_initial": 50, "decay_t": 20, "lr_min": 0.05}),
     ("WSDLRScheduler", {"t_initial": 50, "decay_t": 20, "lr_min": 0.05, "stable_fn": "rsqrt", "stable_timescale": 5}),
