@@ -2,11 +2,11 @@
 # ruff: noqa: D102, FBT001, FBT002  # the methods of Forms are the framework's own functions, in name and order
 
 import inspect
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tapered.convert.calls import Call, read_call
+from tapered.convert.optax_points import Scales, begun, cumulative
 from tapered.convert.result import Conversion, affine, conversion, joined, scaled
 from tapered.schedules import (
     Schedule,
@@ -19,8 +19,6 @@ from tapered.schedules import (
     polynomial_decay,
 )
 from tapered.schedules.checks import suggestion
-
-Scales = Mapping[Any, float] | None  # boundary -> factor on the value before it
 
 
 class Forms:
@@ -61,7 +59,7 @@ class Forms:
         return path.delayed(transition_begin) if transition_begin > 0 else path
 
     def piecewise_constant_schedule(self, init_value: float, boundaries_and_scales: Scales = None) -> Schedule:
-        points, values = _cumulative(init_value, boundaries_and_scales)
+        points, values = cumulative(init_value, boundaries_and_scales)
         while points and points[0] <= 0:  # already passed at step 0
             del points[0], values[0]
         return piecewise_constant(tuple(points), tuple(values), switch="at") if points else constant(values[0])
@@ -72,7 +70,7 @@ class Forms:
         init_value: float,
         boundaries_and_scales: Scales = None,
     ) -> Schedule:
-        points, values = _begun(interpolate_type, *_cumulative(init_value, boundaries_and_scales))
+        points, values = begun(interpolate_type, *cumulative(init_value, boundaries_and_scales))
         return piecewise_interpolate(tuple(points), tuple(values), interpolate_type) if points else constant(values[0])
 
     def exponential_decay(
@@ -209,33 +207,6 @@ class Forms:
 
 
 NAMES = tuple(name for name in vars(Forms) if not name.startswith("_") and name != "read")
-
-
-def _cumulative(first: float, scales: Scales) -> tuple[list[float], list[float]]:
-    """Boundaries in order, and the values that optax's factors make."""
-    points: list[float] = sorted(scales or {})
-    values = [first]
-    for point in points:
-        if scales is None or scales[point] < 0:
-            raise ValueError(f"boundaries_and_scales must hold factors from 0 up, got {scales}")
-        values.append(values[-1] * scales[point])
-    return points, values
-
-
-def _begun(shape: str, points: list[float], values: list[float]) -> tuple[list[float], list[float]]:
-    """The boundaries after step 0, and the values from there on: the path is along already where some lie before."""
-    gaps = [after - before for before, after in itertools.pairwise(points)]
-    if any(gap < 1 for gap in gaps):
-        raise ValueError(f"boundaries must be at least a step apart, got {points}; optax lengthens the way silently")
-    passed = sum(point <= 0 for point in points)
-    if not passed or passed == len(points):
-        return points[passed:], values[passed:]
-    start, after = points[passed - 1 : passed + 1]
-    if start < 0 and shape == "cosine":
-        raise ValueError(f"boundaries must be from 0 up in a cosine, got {start}, where it has begun before step 0")
-    first, then = values[passed : passed + 2]
-    along = -start / (after - start)
-    return points[passed:], [first + (then - first) * along, *values[passed + 1 :]]
 
 
 def from_optax(source: str, *args: Any, exact: bool = False, scale: float = 1.0, **kwargs: Any) -> Conversion:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tapered.convert import transformers
+from tapered.convert import transformers_forms
 from tapered.convert.back import Factor
 from tapered.convert.torch_tree import COMPOSITES, Node
 from tapered.schedules import Schedule
@@ -66,7 +66,7 @@ def _an_update_s(leaf: Node) -> bool:
     """Whether it is stepped once an update by those who use it: cycles, Transformers' functions and ours."""
     functions = leaf.arguments.get("lr_lambda", ())
     given = functions if isinstance(functions, (list, tuple)) else (functions,)
-    known = all(isinstance(function, Factor) or transformers.knows(function) for function in given)
+    known = all(isinstance(function, Factor) or transformers_forms.knows(function) for function in given)
     return leaf.name in CYCLES or (leaf.name == "LambdaLR" and known)
 
 
