@@ -67,7 +67,7 @@ class FollowingScheduler(LRScheduler):
 
         After `step()` those that the next update will use; between an update and `step()` those that it used.
         """
-        return list(self._follower().last_lr) if self.last_epoch > self._stepped else self.get_lr()
+        return list(self._follower().last_lr) if self.last_epoch != self._stepped else self.get_lr()
 
     def get_lr(self) -> list[float | Tensor]:
         """The rates that the next update will use."""
