@@ -71,6 +71,7 @@ class FollowingScheduler(LRScheduler):
 
     def get_lr(self) -> list[float | Tensor]:
         """The rates that the next update will use."""
+        self._follower().heal()
         return [lr.clone() if isinstance(lr, Tensor) else lr for lr in (g["lr"] for g in self.optimizer.param_groups)]
 
     def _follower(self) -> Any:

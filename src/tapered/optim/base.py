@@ -13,19 +13,20 @@ from torch import Tensor
 
 from tapered import kernels, shards
 from tapered.optim.changes import shown
+from tapered.optim.groups import OWN, Grouped
 from tapered.optim.hints import HINTS, check_hints
-from tapered.optim.hypers import NAMES, Live, first, items, names, number, shows
-from tapered.optim.late import anchored, following, reanchored
+from tapered.optim.hypers import NAMES, Live, first, items, number, shows
+from tapered.optim.late import WITH_A_RATE, reanchored
 from tapered.optim.multipliers import TaperedWarning, factor, warn_of_others
-from tapered.optim.parameters import check_grads, check_tensors, only_initialises, tensors, warn_misspelt
+from tapered.optim.parameters import check_grads, only_initialises, tensors
 from tapered.optim.policies import report
-from tapered.optim.resumable import Resumable, Running
-from tapered.optim.states import create, names_of
+from tapered.optim.resumable import Running
+from tapered.optim.states import create, lent, names_of
 from tapered.rules import Rule
 from tapered.schedules import Schedule
 
 OFTEN = 8
-OWN = ("schedules", "step", "joined")  # group keys beside hypers, options and hints
+PLACES = {name: (key, part) for key, pair in NAMES.items() for part, name in enumerate(pair)}
 
 
 @dataclass
@@ -33,13 +34,15 @@ class Prepared:
     """What stays the same from step to step for one group: its schedules' tables, and the kernel over its tensors."""
 
     tables: dict[str, Live]
+    seen: dict[str, float] = field(default_factory=dict)  # numbers that were checked
     key: tuple[object, ...] = ()
     tensors: list[Tensor] = field(default_factory=list)
+    shared: bool = True  # some may be DTensors, whose parts can be moved
     times: int = 0  # how often the kernel was made
     update: kernels.Update | None = None
 
 
-class Optimizer(Resumable):
+class Optimizer(Grouped):
     """The base of tapered's optimizers: a subclass names its group keys and makes a rule of a group.
 
     A hyper that is a schedule is read at the optimizer's own counter of applied updates: update k uses `schedule(k)`,
@@ -52,8 +55,6 @@ class Optimizer(Resumable):
     `group["step"]` the counter. `report` is the line about the latest resumption or change: rate before, rate now, and
     why; the logger "tapered" has it, too.
     """
-
-    eager = False  # torch's makes its state at construction
 
     def __init__(self, params: Any, hypers: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         self._running = Running(given=dict(hypers))
@@ -68,48 +69,6 @@ class Optimizer(Resumable):
         scheduled = {i: g for i, g in enumerate(self.param_groups) if "lr" in g["schedules"]}
         warn_of_others(scheduled, self.param_groups[0]["multiplier"], known)
         self._running.built = True
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with their own options; their schedules read the optimizer's counter, wherever it stands.
-
-        A group that joins late, at step k, follows the schedule of the others; one that is given a number r as its rate
-        follows it in proportion, r * schedule(j) / schedule(k) at step j, so that a rate that was copied from a decayed
-        one is not decayed twice; one that is given a schedule follows that. To let such a schedule start when it
-        joins, give it `schedule.delayed(optimizer.steps)`.
-
-        Raises:
-            TypeError, ValueError: naming the value, the key and the group; the optimizer is as it was.
-        """
-        index, running = len(self.param_groups), self._running
-        if not isinstance(param_group, dict):
-            raise TypeError(f"got {param_group!r} for group {index}; expected a dict; try {{'params': [...]}}")
-        self._outside_readout("add_param_group")
-        given = {**param_group, "params": tensors(param_group.get("params"), index)}
-        check_hints(given, f" in group {index}")
-        check_tensors(given["params"], index, {id(p) for g in self.param_groups for p in g["params"]})
-        del running.follows[index:]  # of groups that were taken out
-        defaults = following(running.given, running.follows) if running.built else running.given
-        step = given.get("step", 0) if not index else self.steps
-        group = {**self.defaults, **defaults, **given, "schedules": {}, "step": step}
-        follows: dict[str, Schedule] = {}
-        for key in self.hyper_keys:
-            self.split(group, follows, key, index)
-        for key in self.defaults.keys() - {*self.hyper_keys, *HINTS}:
-            if not isinstance(group[key], bool):
-                raise TypeError(f"got {group[key]!r} for `{key}` in group {index}; expected True or False")
-        if "schedules" in given:  # a group that was one of an optimizer's, taken out and put in again
-            follows |= {name: self.known(text) for name, text in given["schedules"].items()}
-        elif running.built and index and "lr" in given and "lr" not in follows:
-            anchored(group, follows, running.follows, index)
-        group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
-        self.rule(group)
-        super().add_param_group(group)
-        running.follows.append(follows)
-        running.scales[index] = factor(group, group["multiplier"], index)
-        running.prepared.pop(index, None)
-        warn_misspelt(given, (*self.defaults, *OWN), index)
-        if self.eager:
-            self.init_state()
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -136,15 +95,22 @@ class Optimizer(Resumable):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        grads = [[p.grad for p in group["params"]] for group in self.param_groups]
-        if all(grad is None for grad in chain.from_iterable(grads)):
+        found = [[p.grad for p in group["params"]] for group in self.param_groups]
+        grads = [[grad for grad in given if grad is not None] for given in found]
+        if not any(grads):
             return loss
         if closure is None and not self.state and only_initialises(self):
             self.init_state()
             return None
         groups, step = list(enumerate(self.param_groups)), self.steps
-        hypers = [self._hypers(index, group, step) for index, group in groups]
-        updates = [self._update(index, group, hypers[index], grads[index]) for index, group in groups]
+        if any(isinstance(group["lr"], Schedule) for group in self.param_groups):
+            self.heal()
+        rules = [self.rule(group) for group in self.param_groups]
+        hypers = [self._hypers(index, group, rules[index], step) for index, group in groups]
+        updates = [
+            self._update(index, group, rules[index], hypers[index], found[index], grads[index])
+            for index, group in groups
+        ]
         self._apply(updates, hypers, grads)
         self._running.used = tuple(hyper["lr"] for hyper in hypers)
         for index, group in groups:
@@ -180,16 +146,12 @@ class Optimizer(Resumable):
         self.step()
         return value.detach()
 
-    def init_state(self) -> None:
-        """Create every trained parameter's state now instead of at its first update, to look at or to save."""
-        for group in self.param_groups:
-            create(self.state, self.rule(group), [p for p in group["params"] if p.requires_grad], group["params"])
-
     @contextlib.contextmanager
     def readout(self) -> Iterator[None]:
         """Within the block the parameters hold the weights to evaluate: Schedule-Free's average; else no change.
 
-        Nothing is stepped, saved or loaded there; `optimizer.step`, `state_dict` and a pickle raise a RuntimeError.
+        Where an average is lent, nothing is stepped, saved or loaded there: `step`, `state_dict`, `load_state_dict` and
+        a pickle raise a RuntimeError.
         """
         if self._running.evaluates:  # a function that evaluates, called by one that does
             yield
@@ -198,7 +160,7 @@ class Optimizer(Resumable):
         try:
             with torch.no_grad():
                 for group in self.param_groups:
-                    kept += self._lent(group, self.rule(group))
+                    kept += lent(self.rule(group), group["params"], self.state)
             self._running.evaluates = bool(kept)
             yield
         finally:
@@ -207,30 +169,27 @@ class Optimizer(Resumable):
                 for own, weights in kept:
                     own.copy_(weights)
 
-    def _lent(self, group: Mapping[str, Any], rule: Rule) -> Iterator[tuple[Tensor, Tensor]]:
-        """Put the weights to evaluate into a group's parameters; each with what it held."""
-        for param in (p for p in group["params"] if self.state.get(p)):
-            own = shards.local(param)
-            state = {name: shards.local(tensor) for name, tensor in self.state[param].items()}
-            weights = rule.readout(own, state)
-            if weights is not own:
-                before = own.clone()
-                own.copy_(weights)
-                yield own, before
-
-    def _hypers(self, index: int, group: dict[str, Any], step: int) -> dict[str, float]:
+    def _hypers(self, index: int, group: dict[str, Any], rule: Rule, step: int) -> dict[str, float]:
         """Every hyper's value at this step; what a schedule gives, nobody else has written over."""
-        tables = self._at(index, group).tables
-        values = dict(self.rule(group).hypers)
+        prepared = self._at(index, group)
+        tables, seen, values = prepared.tables, prepared.seen, dict(rule.hypers)
         scale = factor(group, group["multiplier"], index) if "lr" in tables else 1.0
         for key in self.hyper_keys:
-            for name, given in zip(names(key), items(key, group[key], index), strict=True):
-                if name not in tables:
+            shown = group[key]
+            # (name, value) pairs; every step comes through here
+            for name, given in (
+                zip(NAMES[key], items(key, shown, index), strict=True) if key in NAMES else ((key, shown),)
+            ):
+                if name in tables:
+                    times = scale if name == "lr" else 1.0
+                    value = tables[name].now(name, step, index, self.ranges[name], times)
+                    values[name] = value if given == value else self._written(index, name, given, value, times)
+                elif type(given) is float and given is seen.get(name):
+                    values[name] = given
+                else:
                     values[name] = number(name, given, index, self.ranges[name])
-                    continue
-                live, times = tables[name], scale if name == "lr" else 1.0
-                value = live.now(name, step, index, self.ranges[name], times)
-                values[name] = value if given == value else self._written(index, name, given, value, times)
+                    if type(given) is float:
+                        seen[name] = given
         return values
 
     def _written(self, index: int, name: str, given: Any, value: float, scale: float) -> float:
@@ -240,13 +199,11 @@ class Optimizer(Resumable):
             TypeError, ValueError: somebody else wrote it.
         """
         group, own = self.param_groups[index], self._running.follows[index]
-        if isinstance(given, Schedule) and given == own[name]:
-            return value  # fastai writes what the optimizer was made with before each fit
         shown = number(name, given, index, self.ranges[name])
         before = own[name](self.steps) * self._running.scales.get(index, 1.0)
         if shows(given, value) or (name == "lr" and shows(given, before)):  # the multiplier may be another since
             return value
-        if name == "lr" and "joined" in group:
+        if name == "lr" and group.get("joined") == WITH_A_RATE:
             own[name] = reanchored(own[name], shown, self.steps, index, scale)
             group["schedules"] = {**group["schedules"], name: str(own[name])}
             return own[name](self.steps) * scale
@@ -264,19 +221,13 @@ class Optimizer(Resumable):
             return
         tables = self._at(index, group).tables
         scale = self._running.scales[index] = factor(group, group["multiplier"], index) if "lr" in tables else 1.0
-        for key in self.hyper_keys:
-            found = names(key)
-            if any(name in tables for name in found):
-                old = items(key, group[key], index)
-                values = tuple(
-                    self._next(tables[name], name, step, index, scale) if name in tables else given
-                    for name, given in zip(found, old, strict=True)
-                )
-                group[key] = values if key in NAMES else values[0]
+        for name, live in tables.items():
+            value = self._next(live, name, step, index, scale if name == "lr" else 1.0)
+            key, part = PLACES.get(name, (name, None))
+            group[key] = value if part is None else tuple(value if i == part else v for i, v in enumerate(group[key]))
 
-    def _next(self, live: Live, name: str, step: int, index: int, scale: float) -> float:
+    def _next(self, live: Live, name: str, step: int, index: int, times: float) -> float:
         """The coming value; where there is none (a function that ends), the one before: that step will say so."""
-        times = scale if name == "lr" else 1.0
         try:
             return live.now(name, step, index, self.ranges[name], times)
         except Exception:  # noqa: BLE001 - the update that was made is not undone by a step that may never come
@@ -293,32 +244,42 @@ class Optimizer(Resumable):
         return prepared
 
     def _update(
-        self, index: int, group: dict[str, Any], hyper: Mapping[str, float], grads: list[Tensor | None]
+        self,
+        index: int,
+        group: dict[str, Any],
+        rule: Rule,
+        hyper: Mapping[str, float],
+        found: list[Tensor | None],
+        grads: list[Tensor],
     ) -> kernels.Update | None:
         """The kernel over those of a group's parameters that have a gradient, made anew when tensors are others."""
-        params = [p for p, grad in zip(group["params"], grads, strict=True) if grad is not None]
-        if not params:
+        if not grads:
             return None
-        rule, prepared = self.rule(group), self._at(index, group)
-        sparse = check_grads(type(self).__name__, rule, hyper, [grad for grad in grads if grad is not None], index)
-        states = [self.state.setdefault(p, {}) for p in params]
+        params: list[Tensor] = group["params"]
+        if len(grads) < len(params):
+            params = [p for p, grad in zip(params, found, strict=True) if grad is not None]
+        prepared, state = self._at(index, group), self.state
+        sparse = check_grads(type(self).__name__, rule, hyper, grads, index)
         layout = [p.stride() for p in params], [p.dtype for p in params]  # `param.data = ...` may change both
-        key = (rule, group["maximize"], group["fused"], group["compile"], shards.places(params), sparse, layout)
-        found = [*params, *chain.from_iterable(state.values() for state in states)]
-        if prepared.key != key or len(found) != len(prepared.tensors) or not all(map(is_, found, prepared.tensors)):
-            create(self.state, rule, params, group["params"])
+        key: tuple[object, ...] = (rule, group["maximize"], group["fused"], group["compile"], sparse, layout)
+        if prepared.shared and (places := shards.places(params)):
+            key = (*key, places)
+        held = [*params, *chain.from_iterable([own.values() for own in map(state.get, params) if own is not None])]
+        if prepared.key != key or len(held) != len(prepared.tensors) or not all(map(is_, held, prepared.tensors)):
+            create(state, rule, params, group["params"])
+            states = [state[p] for p in params]
             prepared.update = kernels.prepare(
                 rule,
                 params,
-                [{name: state[name] for name in names_of(rule)} for state in states],
-                [state["step"] for state in states],
+                [{name: own[name] for name in names_of(rule)} for own in states],
+                [own["step"] for own in states],
                 maximize=group["maximize"],
                 fused=group["fused"],
                 compile=group["compile"] and not self._often(prepared, index),
                 sparse=sparse,
             )
-            prepared.key = key
-            prepared.tensors = [*params, *chain.from_iterable(state.values() for state in states)]
+            prepared.key, prepared.shared = key, any(map(shards.is_shared, params))
+            prepared.tensors = [*params, *chain.from_iterable(own.values() for own in states)]
         return prepared.update
 
     @staticmethod
@@ -335,9 +296,7 @@ class Optimizer(Resumable):
         return prepared.times >= OFTEN
 
     @staticmethod
-    def _apply(
-        updates: list[kernels.Update | None], hypers: list[dict[str, float]], grads: list[list[Tensor | None]]
-    ) -> None:
+    def _apply(updates: list[kernels.Update | None], hypers: list[dict[str, float]], grads: list[list[Tensor]]) -> None:
         """Count in every group, then update; where a kernel fails, no count has moved."""
         counted: list[kernels.Update] = []
         try:
@@ -347,7 +306,7 @@ class Optimizer(Resumable):
                     counted.append(update)
             for update, hyper, given in zip(updates, hypers, grads, strict=True):
                 if update is not None:
-                    update.kernel([grad for grad in given if grad is not None], hyper)
+                    update.kernel(given, hyper)
         except BaseException:
             for update in counted:
                 update.count(-1)
