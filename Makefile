@@ -31,6 +31,18 @@ claims: .venv/developed
 	$(BIN)/tapered claims --run --keep src/tapered/claims/results.json
 	$(BIN)/python benchmarks/claims_page.py
 
+# training frameworks, in an environment of their own: with --no-deps, since some of them would bring another torch
+.PHONY: clients
+clients: .venv-clients/installed
+	.venv-clients/bin/python benchmarks/clients.py
+	.venv-clients/bin/python benchmarks/trainers/documents.py
+
+.venv-clients/installed: pyproject.toml constraints.txt benchmarks/trainers/requirements.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	.venv-clients/bin/pip install --quiet --no-deps --requirement benchmarks/trainers/requirements.txt
+	touch $@
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -43,4 +55,4 @@ claims: .venv/developed
 	touch $@ .venv/installed
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

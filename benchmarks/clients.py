@@ -1,15 +1,11 @@
-"""Real training frameworks: each trains through, and is killed with SIGKILL and resumed as it resumes, in another process.
+"""Training frameworks, each through, and killed with SIGKILL and resumed as it resumes, in another process.
 
-Each with a tapered schedule (tapered's AdamW, and attach on torch's), and with a number as rate under the framework's own
-schedulers and finders. Beside each, the same framework with torch's AdamW and LambdaLR of the same curve, or the same
-scheduler: the rates that each update used, the rates that the framework logged, and the weights are compared.
+Each with a tapered schedule (tapered's AdamW, and attach on torch's), and with a number as rate under the framework's
+own schedulers and finders. Beside each, the same framework with torch's AdamW and LambdaLR of the same curve, or the
+same scheduler: the rates that each update used, the rates that the framework logged, and the weights are compared.
 
-Every framework has its module in trainers/, of the same interface: CASES, train(run). What is not installed is a row that
-says so; trainers/requirements.txt names what this was run with:
-
-    python -m venv .venv-clients && .venv-clients/bin/pip install -e . accelerate transformers
-    .venv-clients/bin/pip install --no-deps -r benchmarks/trainers/requirements.txt
-    .venv-clients/bin/python benchmarks/clients.py
+Every framework has its module in trainers/, of the same interface: CASES, train(run). What is not installed is a row
+that says so; trainers/requirements.txt names what this was run with: `make clients` installs it, and runs this.
 """
 
 import argparse
@@ -76,10 +72,7 @@ def rows_of(name: str, package: str, only: str) -> list[Row]:
             if ended.returncode:
                 said = (ended.stderr.strip().splitlines() or ["nothing"])[-1]
                 return [Row(name, found, None, None, f"failed: not imported here: {said[:160]}")]
-        return [
-            Row(name, found, case, kind, **asdict(result))
-            for case, kind, result in compared(Path(place))
-        ]
+        return [Row(name, found, case, kind, **asdict(result)) for case, kind, result in compared(Path(place))]
 
 
 def number(value: float | None) -> str:
@@ -87,7 +80,9 @@ def number(value: float | None) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    lines = [f"{'framework':28} {'case':34} {'optimizer':9} {'updates':>7} {'used':>6} {'logged':>6} {'weights':>7} resumed"]
+    lines = [
+        f"{'framework':28} {'case':34} {'optimizer':9} {'updates':>7} {'used':>6} {'logged':>6} {'weights':>7} resumed"
+    ]
     for row in rows:
         if row.case is None:
             lines.append(f"{row.framework:28} {row.verdict}")

@@ -55,9 +55,9 @@ def interrupted(module, folder, name, **arguments) -> dict[int, float]:
 
 
 def expected(module, steps: int) -> dict[int, float]:
-    """accelerate's loop logs after `scheduler.step()`, so the rate of the update that comes; the others what one used."""
-    coming = 0 if module is loop else 1
-    return {step: pytest.approx(module.closed_form(step - coming), rel=1e-12, abs=1e-18) for step in range(1, steps + 1)}
+    """accelerate's loop logs after `scheduler.step()`, so the coming update's rate; the others what was used."""
+    back = 0 if module is loop else 1
+    return {step: pytest.approx(module.closed_form(step - back), rel=1e-12, abs=1e-18) for step in range(1, steps + 1)}
 
 
 def under_torch(module, monkeypatch) -> None:

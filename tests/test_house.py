@@ -127,8 +127,8 @@ def test_documents_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 exec(compile(code, str(path), "exec"), namespace)
             printed, ran = out.getvalue(), ran + 1
         except ModuleNotFoundError as error:
-            assert path.name == "trainers.md"
-            assert error.name in STRANGERS
+            if path.name != "trainers.md" or error.name not in STRANGERS:
+                raise
             printed, lacking[error.name] = None, None
     assert ran or path.name in MADE
     if lacking:

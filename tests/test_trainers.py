@@ -1,4 +1,4 @@
-"""What training frameworks do to optimizers and schedulers, done by hand; and the benchmark that runs the frameworks."""
+"""What training frameworks do to optimizers and schedulers, done by hand; the benchmark that runs the frameworks."""
 
 import copy
 import json
@@ -263,7 +263,11 @@ def test_the_benchmark_of_frameworks(framework, case) -> None:
     found = rows("--only", framework, "--case", case)
     assert len(found) > 1
     assert {row["verdict"] for row in found} == {"right"}
-    assert all(row["used"] < 1e-15 and row["logged"] < 1e-15 and row["resumed"] == 0 for row in found if row["used"] is not None)
+    assert all(
+        row["used"] < 1e-15 and row["logged"] < 1e-15 and row["resumed"] == 0
+        for row in found
+        if row["used"] is not None
+    )
 
 
 def test_the_benchmark_says_what_is_not_installed(monkeypatch) -> None:

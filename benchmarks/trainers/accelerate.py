@@ -11,13 +11,19 @@ from accelerate.tracking import GeneralTracker
 from accelerate.utils import DataLoaderConfiguration
 from torch import nn
 from torch.nn.functional import cross_entropy
-
 from trainers.run import EPOCHS, PER_EPOCH, SAVE_EVERY, STEPS, TORCH, Run
 
 WARMUPS = ("constant_with_warmup", "linear", "cosine", "polynomial", "piecewise_constant")
 HERE = importlib.util.find_spec("diffusers") is not None
 DIFFUSERS = tuple(f"diffusers {name}" for name in WARMUPS) if HERE else ()
-CASES = ("schedule", "schedule, 2 accumulated", "schedule, scheduler untied", *TORCH, *DIFFUSERS, "schedule under LinearLR")
+CASES = (
+    "schedule",
+    "schedule, 2 accumulated",
+    "schedule, scheduler untied",
+    *TORCH,
+    *DIFFUSERS,
+    "schedule under LinearLR",
+)
 
 
 class Tracker(GeneralTracker):
@@ -33,7 +39,7 @@ class Tracker(GeneralTracker):
     def tracker(self) -> Any:
         return self.run
 
-    def log(self, values: dict, step: int | None = None, **_: Any) -> None:
+    def log(self, values: dict, *_: Any, **__: Any) -> None:
         self.run.log(values["lr"])
 
 

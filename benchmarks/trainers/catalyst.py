@@ -1,4 +1,4 @@
-"""catalyst: SchedulerCallback by batch and by epoch, CheckpointCallback(mode="runner"), its LRFinder; it logs by batch."""
+"""catalyst: SchedulerCallback by batch and by epoch, CheckpointCallback(mode="runner"), LRFinder; it logs by batch."""
 
 import contextlib
 import copy
@@ -10,11 +10,19 @@ from catalyst.callbacks import LRFinder
 from catalyst.core.logger import ILogger
 from catalyst.engines import CPUEngine
 from torch import nn
-
 from trainers.run import EPOCHS, Run
 
 logging.disable(logging.WARNING)
-CASES = ("schedule", "schedule, no scheduler", "LinearLR", "SequentialLR", "OneCycleLR", "ReduceLROnPlateau", "LinearLR, LRFinder", "schedule under LinearLR, LRFinder")
+CASES = (
+    "schedule",
+    "schedule, no scheduler",
+    "LinearLR",
+    "SequentialLR",
+    "OneCycleLR",
+    "ReduceLROnPlateau",
+    "LinearLR, LRFinder",
+    "schedule under LinearLR, LRFinder",
+)
 
 
 class Engine(CPUEngine):
@@ -35,7 +43,7 @@ class Logger(ILogger):
     def logger(self) -> Any:
         return self.run
 
-    def log_metrics(self, metrics: dict, scope: str, runner: Any) -> None:
+    def log_metrics(self, metrics: dict, scope: str, **_: Any) -> None:
         if scope == "batch" and "lr" in metrics:
             self.run.log(metrics["lr"])
 

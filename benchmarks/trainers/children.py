@@ -54,10 +54,11 @@ def apart(work: Callable[[], None], out: Path) -> None:
 def child(name: str, place: Path, part: str, only: str = "") -> None:
     warnings.simplefilter("ignore")
     import torch
-
+    from trainers import stubs
     from trainers.run import Run
 
     torch.set_num_threads(1)
+    stubs.put(*stubs.NEEDED.get(name, ()))
     module: Any = importlib.import_module(f"trainers.{name}")
     for case in module.CASES:
         if not case.startswith(only):

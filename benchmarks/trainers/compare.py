@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-
 from trainers.run import PEAK, REFUSED, STEPS, STOPPED_AFTER, shape
 
 SAME = 1e-6  # relative, of weights from two kernels
@@ -60,7 +59,9 @@ def furthest(here: list[list[float]], there: list[list[float]]) -> float:
     """The largest difference of two lists of rates; infinite where they are not of the same length."""
     if [len(one) for one in here] != [len(one) for one in there]:
         return float("inf")
-    return max((abs(a - b) for one, two in zip(here, there, strict=True) for a, b in zip(one, two, strict=True)), default=0.0)
+    return max(
+        (abs(a - b) for one, two in zip(here, there, strict=True) for a, b in zip(one, two, strict=True)), default=0.0
+    )
 
 
 def relative(here: dict[str, torch.Tensor], there: dict[str, torch.Tensor]) -> float:

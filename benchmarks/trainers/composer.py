@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from trainers import stubs
-
-stubs.put("torchvision", "mcli")
 import torch
 from composer import Trainer
 from composer.callbacks import LRMonitor
@@ -13,7 +10,6 @@ from composer.models import ComposerModel
 from composer.optim import scheduler as own
 from torch import nn
 from torch.nn.functional import cross_entropy
-
 from trainers.run import REFUSED, SAVE_EVERY, STEPS, Run
 
 OWN = {
@@ -21,7 +17,15 @@ OWN = {
     "CosineAnnealingWithWarmupScheduler": lambda: own.CosineAnnealingWithWarmupScheduler("5ba"),
     "MultiStepScheduler": lambda: own.MultiStepScheduler(["10ba", "20ba"]),
 }
-CASES = ("schedule", "schedule, no scheduler", "LinearLR", "SequentialLR", "OneCycleLR", *OWN, "schedule under LinearWithWarmupScheduler")
+CASES = (
+    "schedule",
+    "schedule, no scheduler",
+    "LinearLR",
+    "SequentialLR",
+    "OneCycleLR",
+    *OWN,
+    "schedule under LinearWithWarmupScheduler",
+)
 
 
 class Model(ComposerModel):
@@ -56,5 +60,3 @@ def train(run: Run) -> nn.Module:
     for _, rate in memory.data[name]:
         run.log(rate)
     return model
-
-

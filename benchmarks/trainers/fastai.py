@@ -6,9 +6,6 @@ The schedule is the Learner's `lr`: fastai makes the optimizer with it, and writ
 from functools import partial
 from typing import Any
 
-from trainers import stubs
-
-stubs.put("torchvision")
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler, combined_cos
@@ -17,10 +14,19 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from torch import nn
-
 from trainers.run import EPOCHS, PEAK, PER_EPOCH, Run
 
-CASES = ("schedule", "LinearLR", "OneCycleLR", "ParamScheduler", "fit_one_cycle", "lr_find, fit_one_cycle", "freeze", "schedule under fit_one_cycle", "schedule under lr_find")
+CASES = (
+    "schedule",
+    "LinearLR",
+    "OneCycleLR",
+    "ParamScheduler",
+    "fit_one_cycle",
+    "lr_find, fit_one_cycle",
+    "freeze",
+    "schedule under fit_one_cycle",
+    "schedule under lr_find",
+)
 
 
 class Saves(Callback):
@@ -81,7 +87,7 @@ def train(run: Run) -> nn.Module:
     loaders = DataLoaders(DataLoader(run.data(), bs=8, shuffle=False), DataLoader(run.data(), bs=8))
     model, rate = run.model(), run.curve if run.scheduled and run.kind != "torch" else PEAK
 
-    def made(params: Any, lr: Any) -> torch.optim.Optimizer:
+    def made(params: Any, **_: Any) -> torch.optim.Optimizer:
         return run.optimizer(params)
 
     split = {"splitter": lambda _: [list(model[:2].parameters()), list(model[2].parameters())]}

@@ -1,4 +1,4 @@
-"""ignite: its LRScheduler handler around torch's and `as_lr_scheduler`, its own schedulers, its finder, `Checkpoint`."""
+"""ignite: its LRScheduler handler around torch's and `as_lr_scheduler`, its own schedulers, finder, `Checkpoint`."""
 
 import logging
 from typing import Any
@@ -9,11 +9,15 @@ from ignite.handlers import Checkpoint, DiskSaver, FastaiLRFinder, TensorboardLo
 from ignite.handlers import param_scheduler as own
 from torch import nn
 from torch.nn.functional import cross_entropy
-
-from trainers.run import EPOCHS, PEAK, SAVE_EVERY, STEPS, Run
+from trainers.run import EPOCHS, PEAK, REFUSED, SAVE_EVERY, STEPS, Run
 
 logging.disable(logging.WARNING)
-OWN = ("PiecewiseLinear", "LinearCyclicalScheduler", "create_lr_scheduler_with_warmup", "PiecewiseLinear of weight_decay")
+OWN = (
+    "PiecewiseLinear",
+    "LinearCyclicalScheduler",
+    "create_lr_scheduler_with_warmup",
+    "PiecewiseLinear of weight_decay",
+)
 CASES = (
     "schedule", "schedule, no handler", "LinearLR", "OneCycleLR", *OWN, "ReduceLROnPlateauScheduler",
     "FastaiLRFinder", "schedule under PiecewiseLinear", "schedule under FastaiLRFinder",
@@ -35,22 +39,24 @@ class Writer:
 
 def handler(run: Run, optimizer: torch.optim.Optimizer, trainer: Engine) -> Any:
     milestones = [(0, 1e-3), (5, PEAK), (STEPS, 1e-4)]
-    if run.case.endswith("PiecewiseLinear"):
-        return own.PiecewiseLinear(optimizer, "lr", milestones)
-    if run.case == "PiecewiseLinear of weight_decay":
-        return own.PiecewiseLinear(optimizer, "weight_decay", [(0, 0.1), (STEPS, 0.0)])
-    if run.case == "LinearCyclicalScheduler":
-        return own.LinearCyclicalScheduler(optimizer, "lr", 1e-3, PEAK, 12)
-    if run.case == "create_lr_scheduler_with_warmup":
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-        return own.create_lr_scheduler_with_warmup(cosine, warmup_start_value=0.0, warmup_duration=5)
-    if "Plateau" in run.case:
-        return own.ReduceLROnPlateauScheduler(
-            optimizer, "loss", trainer=trainer, factor=0.5, patience=0, threshold=0.9
-        )
-    if "FastaiLRFinder" in run.case:
-        return own.LRScheduler(torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=STEPS))
-    return own.LRScheduler(run.scheduler(optimizer))
+    plateau = {"factor": 0.5, "patience": 0, "threshold": 0.9}
+    schedulers = torch.optim.lr_scheduler
+    made = {
+        "PiecewiseLinear": lambda: own.PiecewiseLinear(optimizer, "lr", milestones),
+        "PiecewiseLinear of weight_decay": lambda: own.PiecewiseLinear(
+            optimizer, "weight_decay", [(0, 0.1), (STEPS, 0.0)]
+        ),
+        "LinearCyclicalScheduler": lambda: own.LinearCyclicalScheduler(optimizer, "lr", 1e-3, PEAK, 12),
+        "create_lr_scheduler_with_warmup": lambda: own.create_lr_scheduler_with_warmup(
+            schedulers.CosineAnnealingLR(optimizer, STEPS), warmup_start_value=0.0, warmup_duration=5
+        ),
+        "ReduceLROnPlateauScheduler": lambda: own.ReduceLROnPlateauScheduler(
+            optimizer, "loss", trainer=trainer, **plateau
+        ),
+        "FastaiLRFinder": lambda: own.LRScheduler(schedulers.LinearLR(optimizer, 0.1, total_iters=STEPS)),
+    }
+    name = run.case.removeprefix(REFUSED)
+    return made[name]() if name in made else own.LRScheduler(run.scheduler(optimizer))
 
 
 def find(run: Run, trainer: Engine, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

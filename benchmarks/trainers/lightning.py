@@ -11,12 +11,13 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelChec
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.nn.functional import cross_entropy
-
 from trainers.run import STEPS, TORCH, Run
 
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.ERROR)
-SAVE_EVERY = 5  # not at the end of an epoch, where a checkpoint is written before the scheduler and callbacks of epochs run
+SAVE_EVERY = (
+    5  # not at the end of an epoch, where a checkpoint is written before the scheduler and callbacks of epochs run
+)
 CASES = ("schedule", "schedule, 2 accumulated", "schedule, optimizer alone", *TORCH, "schedule under LinearLR")
 
 
@@ -29,7 +30,9 @@ class Module(L.LightningModule):
         self.training_run, self.batches = run, list(run.loader())
 
     def training_step(self, _: Any, index: int) -> torch.Tensor:
-        inputs, labels = self.batches[index]  # resumed amid an epoch, Lightning's loader begins with the first batch anew
+        inputs, labels = self.batches[
+            index
+        ]  # resumed amid an epoch, Lightning's loader begins with the first batch anew
         loss = cross_entropy(self.head(self.backbone(inputs)), labels)
         self.log("loss", loss, on_epoch=True)
         return loss

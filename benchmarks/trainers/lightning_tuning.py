@@ -1,12 +1,11 @@
 """Lightning's callbacks that change an optimizer under way: finetuning in two ways, rate finders, averaged weights.
 
-A late group with a number r at step k follows r * schedule(j) / schedule(k); each number that is written later begins anew.
-torch's LambdaLR cannot take a late group at all (zip(strict=True)), so torch's side has its rates written by hand.
+A late group with a number r at step k follows r * schedule(j) / schedule(k); each number that is written later begins
+anew. torch's LambdaLR cannot take a late group at all (zip(strict=True)), so torch's side has its rates by hand.
 """
 
 from typing import Any
 
-import torch
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
     BaseFinetuning,
@@ -16,13 +15,16 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.tuner import Tuner
 from torch import nn
-
 from trainers.lightning import L, Module, fit
 from trainers.run import PEAK, PER_EPOCH, STEPS, Run, shape
 
 FINETUNING = ("schedule, BaseFinetuning", "schedule, BackboneFinetuning", "schedule, BackboneFinetuning aligned")
 NUMBERS = ("LearningRateFinder", "Tuner.lr_find", "BackboneFinetuning", "StochasticWeightAveraging")
-UNDER = ("schedule under LearningRateFinder", "schedule under Tuner.lr_find", "schedule under StochasticWeightAveraging")
+UNDER = (
+    "schedule under LearningRateFinder",
+    "schedule under Tuner.lr_find",
+    "schedule under StochasticWeightAveraging",
+)
 CASES = (*FINETUNING, *NUMBERS, *UNDER)
 BASE_AT, RATIO = 1, 0.1  # the base joins before the run is killed
 
@@ -38,7 +40,7 @@ class Unfreeze(BaseFinetuning):
             self.unfreeze_and_add_param_group(module.backbone, optimizer)
 
 
-def growth(epoch: int) -> float:
+def growth(_: int) -> float:
     """BackboneFinetuning's `lambda_func`: it gets the number of the epoch after."""
     return 1.5
 
@@ -70,7 +72,7 @@ class ByHand(Callback):
     def __init__(self, rates: list[list[float]]) -> None:
         self.rates = rates
 
-    def on_train_batch_start(self, trainer: Any, module: Any, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
         groups = trainer.optimizers[0].param_groups
         for group, rate in zip(groups, self.rates[trainer.global_step], strict=True):
             group["lr"] = rate
@@ -79,7 +81,7 @@ class ByHand(Callback):
 class Thawed(Callback):
     """A resumed run of Lightning's freezes the backbone again, and does not unfreeze it where that epoch is past."""
 
-    def on_train_start(self, trainer: Any, module: Any) -> None:
+    def on_train_start(self, trainer: Any, _: Any) -> None:
         for group in trainer.optimizers[0].param_groups:
             for weight in group["params"]:
                 weight.requires_grad_()
@@ -94,7 +96,9 @@ class Trained(Module):
     def configure_optimizers(self) -> Any:
         run = self.training_run
         if run.scheduled:
-            return run.optimizer(self.parts()) if run.kind != "torch" else run.optimizer(self.parts(), lr=PEAK * shape(0))
+            return (
+                run.optimizer(self.parts()) if run.kind != "torch" else run.optimizer(self.parts(), lr=PEAK * shape(0))
+            )
         return run.optimizer(self.parts(), lr=self.lr)
 
 
@@ -109,7 +113,9 @@ class Begins(Callback):
 
 
 def backbone(case: str) -> BackboneFinetuning:
-    return BackboneFinetuning(backbone_at(case), growth, backbone_initial_ratio_lr=RATIO, should_align="aligned" in case)
+    return BackboneFinetuning(
+        backbone_at(case), growth, backbone_initial_ratio_lr=RATIO, should_align="aligned" in case
+    )
 
 
 def train(run: Run) -> nn.Module:

@@ -1,13 +1,12 @@
 """peft: LoRA of a model under transformers' Trainer, and the groups of LoRA+."""
 
-from torch import nn
 from peft import LoraConfig, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
-from transformers import Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
-
+from torch import nn
 from trainers.run import Run
 from trainers.transformers import Each, Model, arguments
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 RATIO = 16
 CASES = ("schedule", "schedule, LoRA+", "linear", "linear, LoRA+")

@@ -34,7 +34,7 @@ def shape(k: int) -> float:
 
 
 def torch_scheduler(case: str, optimizer: torch.optim.Optimizer) -> Any:
-    case = case.split(",")[0]
+    case = case.split(",", maxsplit=1)[0]
     if case == "LinearLR":
         return lrs.LinearLR(optimizer, 0.1, total_iters=STEPS)
     if case == "SequentialLR":

@@ -1,17 +1,16 @@
-"""No framework: a loop with torch's own state dicts, and one with `tapered.checkpoint` (the scheduler among the parts)."""
+"""No framework: a loop with torch's own state dicts, and one with `tapered.checkpoint`; the scheduler is a part."""
 
 from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from trainers.run import EPOCHS, PER_EPOCH, REFUSED, SAVE_EVERY, TORCH, Run
 
 from tapered.checkpoint import resume, save
-from trainers.run import EPOCHS, PER_EPOCH, SAVE_EVERY, TORCH, Run
 
-CASES = (
-    "schedule", *TORCH, *(f"schedule under {name}" for name in TORCH), "schedule, tapered.checkpoint", *(f"{name}, tapered.checkpoint" for name in TORCH)
-)  # fmt: skip
+OWN = tuple(f"{name}, tapered.checkpoint" for name in ("schedule", *TORCH))
+CASES = ("schedule", *TORCH, *(f"{REFUSED}{name}" for name in TORCH), *OWN)
 
 
 def train(run: Run, before: Callable[[nn.Module, torch.optim.Optimizer], None] = lambda *_: None) -> nn.Module:

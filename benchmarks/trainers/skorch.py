@@ -1,7 +1,7 @@
 """skorch: its LRScheduler callback by batch and by epoch, `Checkpoint`, `load_params`; rates are in its history.
 
-skorch makes a torch scheduler anew at each fit, `last_epoch` being epochs, also of one that is stepped by batches: those
-are resumed at another rate, with torch's AdamW as well.
+skorch makes a torch scheduler anew at each fit, `last_epoch` being epochs, also of one that is stepped by batches:
+those are resumed at another rate, with torch's AdamW as well.
 """
 
 from typing import Any
@@ -10,9 +10,9 @@ import skorch
 import torch
 from skorch.callbacks import Checkpoint, LRScheduler
 from torch import nn
+from trainers.run import EPOCHS, PEAK, STEPS, Run, shape
 
 from tapered.attach import as_lr_scheduler
-from trainers.run import EPOCHS, PEAK, STEPS, Run, shape
 
 BY_EPOCH = {
     "LinearLR": {"start_factor": 0.1, "total_iters": EPOCHS},
@@ -21,7 +21,14 @@ BY_EPOCH = {
     "ReduceLROnPlateau": {"factor": 0.5, "patience": 0, "threshold": 0.9},
     "WarmRestartLR": {"min_lr": 1e-3, "max_lr": PEAK, "base_period": 3},
 }
-CASES = ("schedule", "schedule, no callback", *(f"{name}, by epoch" for name in BY_EPOCH), "LinearLR, by batch", "set_params", "schedule under set_params")
+CASES = (
+    "schedule",
+    "schedule, no callback",
+    *(f"{name}, by epoch" for name in BY_EPOCH),
+    "LinearLR, by batch",
+    "set_params",
+    "schedule under set_params",
+)
 
 
 def follow(optimizer: torch.optim.Optimizer, **_: Any) -> Any:
@@ -32,8 +39,8 @@ def follow(optimizer: torch.optim.Optimizer, **_: Any) -> Any:
 class Logged(skorch.callbacks.Callback):
     """The rate in the group before each update, where no callback of skorch's writes it down."""
 
-    def on_batch_begin(self, net: Any, training: bool = False, **_: Any) -> None:
-        if training:
+    def on_batch_begin(self, net: Any, **words: Any) -> None:
+        if words["training"]:
             net.history.record_batch("event_lr", net.optimizer_.param_groups[0]["lr"])
 
 

@@ -7,6 +7,8 @@ import sys
 import types
 from typing import Any
 
+NEEDED = {"fastai": ("torchvision",), "composer": ("torchvision", "mcli")}  # mcli: its maker's cloud
+
 
 class Hollow(types.ModuleType):
     """Any name that is asked for is an empty class."""
@@ -27,7 +29,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(name, self, is_package=True) if self.ours(name) else None
 
     def ours(self, name: str) -> bool:
-        return name.split(".")[0] == self.package
+        return name.split(".", maxsplit=1)[0] == self.package
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return Hollow(spec.name)

@@ -5,7 +5,6 @@ import io
 
 from torch import nn
 from torch_lr_finder import LRFinder
-
 from trainers import script
 from trainers.run import Run
 

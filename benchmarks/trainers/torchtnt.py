@@ -11,7 +11,6 @@ from torchtnt.framework.callbacks.learning_rate_monitor import LearningRateMonit
 from torchtnt.framework.state import State
 from torchtnt.framework.train import train as fit
 from torchtnt.utils.loggers import InMemoryLogger
-
 from trainers.run import EPOCHS, Run
 
 CASES = ("schedule", "schedule, no scheduler", "LinearLR", "SequentialLR", "OneCycleLR", "schedule under LinearLR")
@@ -28,7 +27,7 @@ class Unit(AutoUnit[Any]):
         alone = "no scheduler" in run.case and run.kind != "torch"
         return optimizer, None if alone else run.scheduler(optimizer)
 
-    def compute_loss(self, state: State, data: Any) -> Any:
+    def compute_loss(self, state: State, data: Any) -> Any:  # noqa: ARG002 - torchtnt looks at the names
         outputs = self.module(data[0])
         return cross_entropy(outputs, data[1]), outputs
 

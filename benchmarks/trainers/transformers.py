@@ -1,12 +1,11 @@
-"""transformers' Trainer: `resume_from_checkpoint`, the rates that it logs after each update, its own scheduler types."""
+"""transformers' Trainer: `resume_from_checkpoint`, the rates that it logs after each update, its scheduler types."""
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from trainers.run import REFUSED, SAVE_EVERY, STEPS, TORCH, Run
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
-
-from trainers.run import REFUSED, SAVE_EVERY, STEPS, TORCH, Run
 
 TYPES = {  # lr_scheduler_type -> lr_scheduler_kwargs
     "linear": {},
@@ -20,7 +19,10 @@ TYPES = {  # lr_scheduler_type -> lr_scheduler_kwargs
     "reduce_lr_on_plateau": {"factor": 0.5, "patience": 0, "threshold": 0.9},
 }
 CASES = (
-    "schedule", "schedule, 2 accumulated", *TYPES, *(name for name in TORCH if "Plateau" not in name),
+    "schedule",
+    "schedule, 2 accumulated",
+    *TYPES,
+    *(name for name in TORCH if "Plateau" not in name),
     "schedule under linear",
 )
 

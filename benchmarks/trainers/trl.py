@@ -5,12 +5,11 @@ from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from torch import nn
+from trainers.run import Run
+from trainers.transformers import Each, arguments
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
-
-from trainers.run import Run
-from trainers.transformers import Each, arguments
 
 CASES = ("schedule", "linear", "cosine_with_min_lr", "LinearLR")
 
