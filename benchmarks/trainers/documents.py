@@ -9,9 +9,8 @@ sys.path[0] = str(BENCHMARKS)  # here, a module hides the framework of its name
 
 def main() -> int:
     import pytest
-    from transformers import Trainer  # before the stubs, which it would take for torchvision
-
     from trainers import stubs
+    from transformers import Trainer  # before the stubs, which it would take for torchvision
 
     stubs.put(*(name for names in stubs.NEEDED.values() for name in names))
     house = str(BENCHMARKS.parent / "tests" / "test_house.py")
