@@ -1,0 +1,277 @@
+"""State dicts: repeatable, older, named, of other dtypes, through files and to and from torch; copies and pickles."""
+
+import copy
+import io
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_templates.database import kinds
+from torch_templates.judge import Side
+from torch_templates.problems import Affine, convolution, shown, slopes, state_of, weight
+from torch_templates.template import default_only, seeded, template
+
+NAMED = {
+    f"{'named' if a else 'plain'} to {'named' if b else 'plain'}": {"names": (a, b)}
+    for a in (True, False)
+    for b in (True, False)
+}
+
+
+def given(params: Sequence[Tensor], *, named: bool) -> list[Any]:
+    return [(f"name{i}", param) for i, param in enumerate(params)] if named else list(params)
+
+
+def twin(problem: Affine) -> Affine:
+    """The same weights in tensors of their own."""
+    other = copy.copy(problem)
+    other.matrix, other.bias = (nn.Parameter(param.detach().clone()) for param in problem.params)
+    return other
+
+
+@template(variants=NAMED, times=20)
+def repeatable(side: Side, *, names: tuple[bool, bool]) -> None:
+    """A state loaded into a new optimizer: both go on alike, the dict given stays as it was, and both save the same."""
+    problem = Affine(side)
+    optimizer = side.make(given(problem.params, named=names[0]))
+    problem.train(side, optimizer, 4)
+    again = twin(problem)
+    other = side.make(given(again.params, named=names[1]))
+    saved, before = (copy.deepcopy(optimizer.state_dict()) for _ in range(2))
+    other.load_state_dict(saved)
+    side.see("the dict given stays", alike(saved, before))
+    problem.train(side, optimizer, 3)
+    again.train(side, other, 3)
+    one, two = (without_names(o.state_dict()) for o in (optimizer, other))
+    side.see("saved alike", alike(one, two))
+    side.see("saved", one["state"])
+    side.see("its groups", one["param_groups"])
+    other.param_groups.extend(other.param_groups)
+    side.see("a group twice", alike(one["param_groups"][-1], without_names(other.state_dict())["param_groups"][-1]))
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Bit for bit, and with the same keys."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(alike(value, b[key]) for key, value in a.items())
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(alike, a, b))
+    return bool(a == b)
+
+
+def without_names(state: dict[str, Any]) -> dict[str, Any]:
+    groups = [{k: v for k, v in group.items() if k != "param_names"} for group in state["param_groups"]]
+    return {**state, "param_groups": groups}
+
+
+@template(times=20)
+def older(side: Side) -> None:
+    """A state from before its flags existed."""
+    made, x = convolution(side)
+    optimizer = side.make(made.parameters())
+    for k in range(5):
+        optimizer.zero_grad()
+        made(x).pow(3).sum().backward()
+        optimizer.step()
+        shown(side, optimizer, list(made.parameters()), f"update {k}")
+        if k == 2:
+            state = copy.deepcopy(optimizer.state_dict())
+            for group in state["param_groups"]:
+                for flag in side.info.not_og_supported_flags:
+                    group.pop(flag, None)
+            optimizer.load_state_dict(state)
+
+
+@template(variants=NAMED, times=20)
+def names_in_and_out(side: Side, *, names: tuple[bool, bool]) -> None:
+    """Names of parameters are kept where either optimizer has them."""
+    made, x = convolution(side)
+    optimizers = [side.make(made.named_parameters() if named else made.parameters()) for named in names]
+    for k, optimizer in enumerate([*optimizers[:1] * 3, *optimizers[1:] * 2]):
+        if k == 3:
+            optimizer.load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+        optimizer.zero_grad()
+        made(x).pow(3).sum().backward()
+        optimizer.step()
+        shown(side, optimizer, list(made.parameters()), f"update {k}")
+    side.see("names", optimizers[1].state_dict()["param_groups"][0].get("param_names"))
+
+
+@template(variants={"named": {"named": True}, "plain": {"named": False}}, times=20)
+def through_a_file(side: Side, *, named: bool) -> None:
+    """A saved state is the same when it is loaded, also where only weights are taken."""
+    problem = Affine(side)
+    optimizer = side.make(given(problem.params, named=named))
+    problem.train(side, optimizer, 3)
+    state, file = optimizer.state_dict(), io.BytesIO()
+    torch.save(state, file)
+    for only in (True, False):
+        file.seek(0)
+        side.see("the same", alike(state, torch.load(file, weights_only=only)))
+    file.seek(0)
+    optimizer.load_state_dict(torch.load(file))
+    problem.train(side, optimizer, 2)
+
+
+@template(times=5)
+def counts_as_numbers(side: Side) -> None:
+    """A state whose counts are plain numbers, as torch once kept them."""
+    params = [weight(side, 2, 3, seed=i) for i in range(2)]
+    optimizer = side.make(params)
+    for k in range(5):
+        if k == 3:
+            state = copy.deepcopy(optimizer.state_dict())
+            for entry in state["state"].values():
+                if "step" in entry:
+                    entry["step"] = float(entry["step"])
+            optimizer.load_state_dict(state)
+        slopes(params, k)
+        optimizer.step()
+        shown(side, optimizer, params, f"update {k}")
+
+
+HALVES = {str(dtype): {"to": dtype} for dtype in (torch.float64, torch.bfloat16, torch.float16)}
+
+
+@template(ways=("default", "flags False"), variants=HALVES, times=5)
+def other_dtype(side: Side, *, to: torch.dtype) -> None:
+    """A state for weights of another dtype is cast to theirs; counts keep theirs."""
+    params = [weight(side, 10, 5), weight(side, 3)]
+    optimizer = side.make(params)
+    for k in range(3):
+        slopes(params, k)
+        optimizer.step()
+    to = torch.float64 if side.dtype == torch.float64 else to  # the exact side
+    cast = [nn.Parameter(param.detach().to(to)) for param in params]
+    other = side.make(cast)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    shown(side, other, cast, "loading")
+    for k in range(3, 6):
+        slopes(cast, k)
+        other.step()
+        shown(side, other, cast, f"update {k}")
+
+
+@template(times=5)
+def isolated(side: Side) -> None:
+    """Updates after a load leave the optimizer that the state came from as it was."""
+    pair = [[weight(side, 10, 5)], [weight(side, 10, 5)]]
+    optimizers = [side.make(params) for params in pair]
+    slopes(pair[0], 0)
+    optimizers[0].step()
+    optimizers[1].load_state_dict(optimizers[0].state_dict())
+    before = copy.deepcopy(state_of(optimizers[0], pair[0][0]))
+    slopes(pair[1], 1)
+    optimizers[1].step()
+    side.see("kept", alike(before, state_of(optimizers[0], pair[0][0])))
+    shown(side, optimizers[1], pair[1], "update 1")
+
+
+@template(variants={"torch's into it": {"into": True}, "its own into torch's": {"into": False}}, times=20)
+def to_and_from_torch(side: Side, *, into: bool) -> None:
+    """A state goes on in torch's optimizer of the same name, and torch's in this one."""
+    problem = Affine(side)
+    options = {key: value for key, value in side.options.items() if key != "compile"}
+    makers = [lambda params: side.torchs(params, **options), side.make]
+    first, second = (make(problem.params) for make in (makers if into else makers[::-1]))
+    problem.train(side, first, 4)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    problem.train(side, second, 4)
+
+
+@template(ways=("default",), given=default_only, only=lambda info, _: info.name in ("Adam", "AdamW"), times=20)
+def kind_of_decay(side: Side) -> None:
+    """Adam takes up AdamW's decay with its state; AdamW keeps its own, also over a state without the word."""
+    names = ["Adam", "AdamW"]
+    own, other = (kinds(name)[side.kind is not side.torchs] for name in sorted(names, key=lambda n: n != side.info.name))
+    for word in ("decoupled_weight_decay", "another"):
+        problem = Affine(side)
+        optimizer = other(problem.params, weight_decay=0.1)
+        problem.train(side, optimizer, 2)
+        state = copy.deepcopy(optimizer.state_dict())
+        if side.info.name == "AdamW":
+            state["param_groups"][0].pop(word, None)
+        optimizer = own(problem.params, weight_decay=0.1)
+        optimizer.load_state_dict(state)
+        problem.train(side, optimizer, 2)
+        side.see("decoupled", optimizer.param_groups[0]["decoupled_weight_decay"])
+
+
+@template(variants={"deepcopy": {"again": copy.deepcopy}, "pickle": {"again": lambda o: pickle.loads(pickle.dumps(o))}})
+def copied(side: Side, *, again: Any) -> None:
+    """A copy has everything that the optimizer has, trains weights of its own alike, and can be copied itself."""
+    params = [weight(side, 10, 5, seed=1), weight(side, 3, seed=2)]
+    optimizer = side.make(params)
+    for k in range(6):
+        if k in (0, 3, 4):
+            public = {key for key in vars(optimizer) if not key.startswith("_")}
+            before, optimizer = optimizer, again(optimizer)
+            side.see("everything", public == {key for key in vars(optimizer) if not key.startswith("_")})
+            params = optimizer.param_groups[0]["params"]
+            side.see("its own", params[0] is not before.param_groups[0]["params"][0])
+        slopes(params, k)
+        optimizer.step()
+        shown(side, optimizer, params, f"update {k}")
+
+
+@template(ways=("default", "fused=True"), times=5)
+def of_others(side: Side) -> None:
+    """What others keep in a group and in a parameter's state is kept by updates, copies, saving and loading."""
+    params = [weight(side, 10, 5, seed=1), weight(side, 3, seed=2)]
+    optimizer = side.make([{"params": params, "swa_lr": 0.05, "name": "all"}])
+    for k in range(2):
+        slopes(params, k)
+        optimizer.step()
+    optimizer.param_groups[0]["max_lr"] = 0.5
+    optimizer.state[params[0]]["slow"] = torch.ones(3, dtype=torch.float64)
+    again = side.make([{"params": params, "swa_lr": 0.7}])
+    again.load_state_dict(copy.deepcopy(optimizer).state_dict())
+    for k in range(2, 4):
+        slopes(params, k)
+        again.step()
+        shown(side, again, params, f"update {k}")
+    side.see("the group's", {key: again.param_groups[0].get(key) for key in ("swa_lr", "max_lr", "name")})
+
+
+@template()
+def printed(side: Side) -> None:
+    """It prints, with the class's name and every option that torch's prints."""
+    text = repr(side.make([weight(side, 2, 3), weight(side, 2)]))
+    side.see("name", text.split("(")[0].strip())
+    known = side.torchs([torch.ones(1)]).defaults
+    side.see("options", [key for key in known if f"{key}:" not in text])
+
+
+@template()
+def states_hold_something(side: Side) -> None:
+    """After an update every parameter's state has something in it."""
+    made = nn.Linear(5, 5).to(dtype=side.dtype, device=side.device)
+    optimizer = side.make(made.parameters())
+    made(seeded(2, 5, of=side)).sum().backward()
+    optimizer.step()
+    side.see("something", all(map(len, optimizer.state.values())))
+
+
+@template(device="cuda", ways=("fused=True", "capturable=True", "default"), times=5)
+def states_from_the_cpu(side: Side) -> None:
+    """A state made or kept on the CPU goes on on the GPU; where the counts are is torch's choice."""
+    param = weight(Side(**{**vars(side), "device": "cpu"}), 10, 5)
+    first = side.kind([param], **{k: v for k, v in side.options.items() if k not in ("fused", "capturable")})
+    slopes([param], 0)
+    first.step()
+    moved = [nn.Parameter(param.detach().to(side.device))]
+    state = copy.deepcopy(first.state_dict())
+    for key in ("fused", "capturable"):
+        if key in side.options:
+            state["param_groups"][0][key] = True
+    second = side.make(moved)
+    second.load_state_dict(state)
+    shown(side, second, moved, "loading")
+    for k in range(1, 4):
+        slopes(moved, k)
+        second.step()
+        shown(side, second, moved, f"update {k}")
