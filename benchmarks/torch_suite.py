@@ -24,13 +24,37 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
-from torch_templates import errors, gradients, hooks, layouts, paths, schedulers, states, training
+from torch_templates import (
+    autograd,
+    copies,
+    dtypes,
+    errors,
+    gradients,
+    hooks,
+    layouts,
+    paths,
+    schedulers,
+    states,
+    training,
+)
 from torch_templates.allowed import ALLOWED, Allowed
 from torch_templates.database import LACKED, OURS
 from torch_templates.judge import Verdict
 from torch_templates.template import TEMPLATES, Run, runs, thinned
 
-MODULES = (training, paths, gradients, states, hooks, errors, schedulers, layouts)  # each keeps its templates
+MODULES = (
+    training,
+    paths,
+    dtypes,
+    gradients,
+    autograd,
+    states,
+    copies,
+    hooks,
+    errors,
+    schedulers,
+    layouts,
+)  # they keep their own
 WORDS = ("equal", "refused", "different", "crash")
 
 
@@ -84,7 +108,7 @@ def wrong(tally: Tally, stale: Iterable[Allowed], most: int) -> list[str]:
         kind = re.sub(r"[\d.]+", "", verdict.said)[:40]
         first[run.template.name, verdict.word, kind, verdict.nearer].append((run, verdict))
     lines = [
-        f"{verdict.word:10} {len(alike):5} x  {run}\n           {verdict.said[:400]}{' (no further off)' * verdict.nearer}"
+        f"{verdict.word:10} {len(alike):5} x  {run}\n{'':11}{verdict.said[:400]}{' (no further off)' * verdict.nearer}"
         for alike in list(first.values())[:most]
         for run, verdict in alike[:1]
     ]

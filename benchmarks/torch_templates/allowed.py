@@ -1,4 +1,4 @@
-"""Where tapered may differ from torch, each with its reason; the suite fails on any other, and on one that is no more."""
+"""Where tapered may differ from torch, each with its reason; the suite fails on others, and on one that is no more."""
 
 import re
 from dataclasses import dataclass

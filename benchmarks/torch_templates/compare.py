@@ -32,12 +32,8 @@ def differs(theirs: Any, ours: Any, tolerance: Tolerance) -> str:
     if isinstance(theirs, Tensor) and isinstance(ours, Tensor):
         return tensors(theirs, ours, tolerance)
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        given = {key: value for key, value in theirs.items() if value is not None}
-        missing = [key for key in given if key not in ours]
-        return f"{missing} missing" if missing else first(((k, v, ours[k]) for k, v in given.items()), tolerance)
-    if isinstance(theirs, list) and isinstance(ours, list):
-        if len(theirs) != len(ours):
-            return f"{len(theirs)} and {len(ours)} entries"
+        return dicts(theirs, ours, tolerance)
+    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
         return first(zip(range(len(theirs)), theirs, ours, strict=True), tolerance)
     if isinstance(theirs, Most):
         return f"torch's {theirs:.3g}, ours {ours:.3g}" if ours > 1.01 * theirs else ""
@@ -49,6 +45,13 @@ def differs(theirs: Any, ours: Any, tolerance: Tolerance) -> str:
 def number(value: Any) -> bool:
     """0 and 0.0 are one number; True is none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def dicts(theirs: dict[Any, Any], ours: dict[Any, Any], tolerance: Tolerance) -> str:
+    """What torch has, but for None."""
+    given = {key: value for key, value in theirs.items() if value is not None}
+    missing = [key for key in given if key not in ours]
+    return f"{missing} missing" if missing else first(((k, v, ours[k]) for k, v in given.items()), tolerance)
 
 
 def first(entries: Iterable[tuple[Any, Any, Any]], tolerance: Tolerance) -> str:

@@ -10,7 +10,13 @@ from torch_templates.problems import shown, slopes, weight
 from torch_templates.template import template
 
 
-@template(variants={f"{when}, {'with' if go else 'without'} gradients": {"when": when, "go": go} for when in ("pre", "post") for go in (True, False)})
+@template(
+    variants={
+        f"{when}, {'with' if go else 'without'} gradients": {"when": when, "go": go}
+        for when in ("pre", "post")
+        for go in (True, False)
+    }
+)
 def step_hooks(side: Side, *, when: str, go: bool) -> None:
     """Before and after each step, until the handle is removed."""
     param, calls = weight(side, 4), []

@@ -1,6 +1,5 @@
 """Kernels against the loop: every size, float dtype and layout of weights and gradients; memory beside stays."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,7 +76,7 @@ def every_layout(side: Side, *, own: str, given: str) -> None:
     param, memory = strided(side, SHAPE, LAYOUTS[own], 1)
     plain = seeded(120, of=side, seed=2).requires_grad_()
     covered = torch.zeros_like(memory, dtype=torch.bool)
-    covered[16:-16].as_strided(SHAPE, LAYOUTS[own], 16).fill_(True)  # noqa: FBT003 - torch's own
+    covered[16:-16].as_strided(SHAPE, LAYOUTS[own], 16).fill_(True)
     optimizer = side.make([param.requires_grad_(), plain])
     for k in range(3):
         param.grad, around = strided(side, SHAPE, GRADIENTS[given], 10 + k)
@@ -90,7 +89,14 @@ def every_layout(side: Side, *, own: str, given: str) -> None:
         side.see("version moves", param._version > before)
 
 
-@template(ways=("default", "flags False", "fused=True"), given=two, dtypes=(torch.float32,), variants=SAVED, times=5, loop=True)
+@template(
+    ways=("default", "flags False", "fused=True"),
+    given=two,
+    dtypes=(torch.float32,),
+    variants=SAVED,
+    times=5,
+    loop=True,
+)
 def other_layout(side: Side, *, own: str, then: str) -> None:
     """A state saved with a weight of one layout goes on with a weight of another."""
     first, optimizer = None, None
@@ -106,5 +112,3 @@ def other_layout(side: Side, *, own: str, then: str) -> None:
             param.grad = seeded(param.numel(), of=side, seed=10 + k).reshape(SHAPE)
             optimizer.step()
             shown(side, optimizer, [param], f"update {k}")
-
-

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch_templates.judge import Side
 from torch_templates.template import normal, seeded
 
+ALL = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
 
 def weight(side: Side, *shape: int, seed: int = 0, scattered: bool = False) -> nn.Parameter:
     """A parameter; scattered, it is every second number of its memory."""
@@ -89,3 +91,27 @@ def shown(side: Side, optimizer: Any, params: Sequence[Tensor], when: str) -> No
     side.see(f"weights after {when}", list(params))
     side.see(f"state after {when}", [state_of(optimizer, param) for param in params])
     side.see(f"rate after {when}", [float(group["lr"]) for group in optimizer.param_groups])
+
+
+def small_net(side: Side) -> None:
+    """Seven updates: without gradients at one, a layer frozen for two, a parameter without dimensions beside."""
+    made = net(side)
+    x = torch.arange(0.1, 0.7, 0.1, dtype=torch.float64).reshape(3, 2).to(dtype=side.dtype, device=side.device)
+    alone = nn.Parameter(seeded(of=side))
+    alone.grad = seeded(of=side, seed=1)
+    params = [*made.parameters(), alone]
+    optimizer = side.make(params)
+    for k in range(7):
+        optimizer.zero_grad()
+        if k in (3, 5):
+            made[2].requires_grad_(k == 5)
+        if k != 2:
+            made(x).sum().backward()
+        optimizer.step()
+        shown(side, optimizer, params, f"update {k}")
+        side.see("dtype of steps", {i: step_dtype(optimizer, p) for i, p in enumerate(params)})
+
+
+def step_dtype(optimizer: Any, param: Tensor) -> str | None:
+    """torch's SGD keeps no count."""
+    return str(optimizer.state[param]["step"].dtype) if "step" in optimizer.state.get(param, {}) else None

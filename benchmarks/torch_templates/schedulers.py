@@ -25,7 +25,9 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
     "CyclicLR": lambda o: torchs.CyclicLR(o, 1e-4, 1e-2, 3, cycle_momentum=cycles(o)),
     "OneCycleLR": lambda o: torchs.OneCycleLR(o, 1e-2, 20, cycle_momentum=cycles(o)),
     "ReduceLROnPlateau": lambda o: torchs.ReduceLROnPlateau(o, patience=1, threshold=0.5),
-    "SequentialLR": lambda o: torchs.SequentialLR(o, [torchs.LinearLR(o, 0.1, 1.0, 4), torchs.ExponentialLR(o, 0.8)], [4]),
+    "SequentialLR": lambda o: torchs.SequentialLR(
+        o, [torchs.LinearLR(o, 0.1, 1.0, 4), torchs.ExponentialLR(o, 0.8)], [4]
+    ),
     "ChainedScheduler": lambda o: torchs.ChainedScheduler([torchs.ConstantLR(o, 0.5, 3), torchs.ExponentialLR(o, 0.9)]),
     "SWALR": lambda o: SWALR(o, swa_lr=5e-4, anneal_epochs=4),
 }

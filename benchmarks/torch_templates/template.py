@@ -1,5 +1,6 @@
-"""What a template is: one thing that torch's tests check of every optimizer, over its inputs, ways, dtypes and variants."""
+"""What a template is: one thing that torch's tests check of every optimizer, over inputs, ways, dtypes and variants."""
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -116,11 +117,11 @@ def runs(device: str) -> Iterator[Run]:
 
 
 def thinned(chosen: Iterable[Run], most: int) -> list[Run]:
-    """At most so many of each template, evenly from all; the stride meets every input, way, dtype and variant."""
+    """At most so many of each template, drawn from all inputs, ways, dtypes and variants; the same ones each time."""
     found: dict[str, list[Run]] = {}
     for run in chosen:
         found.setdefault(run.template.name, []).append(run)
-    return [alike[len(alike) * i // n] for alike in found.values() for n in [min(most, len(alike))] for i in range(n)]
+    return [run for alike in found.values() for run in random.Random(0).sample(alike, min(most, len(alike)))]
 
 
 def seeded(*shape: int, of: Side, seed: int = 0) -> torch.Tensor:
