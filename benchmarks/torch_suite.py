@@ -89,7 +89,7 @@ def tallied(chosen: Iterable[Run]) -> Tally:
 
 def unused(tally: Tally, device: str) -> list[Allowed]:
     """What the list allows on this device, and no run does any more."""
-    return [entry for entry in ALLOWED if entry.device in ("*", device) and not tally.listed[entry]]
+    return [entry for entry in ALLOWED if entry.expected(device) and not tally.listed[entry]]
 
 
 def table(tally: Tally) -> list[str]:

@@ -81,7 +81,7 @@ def as_real(tensor: Tensor) -> Tensor:
 def real(side: Side) -> Side:
     """The same, of the dtype of its real numbers."""
     dtype = side.dtype.to_real() if side.dtype.is_complex else side.dtype
-    return Side(side.kind, side.options, dtype, side.device, side.info, side.torchs)
+    return Side(side.kind, side.options, dtype, side.device, side.info, side.torchs, side.asked)
 
 
 @template(dtypes=(torch.complex64,), only=complexes, times=20)

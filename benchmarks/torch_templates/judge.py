@@ -38,11 +38,16 @@ class Side:
     device: str
     info: Any
     torchs: Any  # torch's class of the same name, on either side
+    asked: torch.dtype  # what the run is of, also on the side in float64 that judges 16 bits
     seen: list[tuple[str, Any]] = field(default_factory=list)
 
     def make(self, params: Any, **more: Any) -> Any:
         """The optimizer, with the input's arguments."""
         return self.kind(params, **{**self.options, **more})
+
+    def steady(self) -> Options:
+        """In float16 an eps of 1e-8 is 0, and weights whose gradient is small are lost on either side."""
+        return {"eps": 1e-3} if self.asked == torch.float16 and "eps" in self.torchs([torch.ones(1)]).defaults else {}
 
     def see(self, label: str, value: Any) -> None:
         """To be the same on both sides, as it is now."""

@@ -27,7 +27,7 @@ def several(info: Any, device: str) -> dict[str, Options]:
 def every_size(side: Side) -> None:
     """Sizes 1 to 130, and about powers of two up to 4,097, in one group; each weight's version moves each time."""
     params = [seeded(size, of=side, seed=size).requires_grad_() for size in SIZES]
-    optimizer = side.make(params)
+    optimizer = side.make(params, **side.steady())
     for k in range(3):
         for param in params:
             grad = seeded(param.numel(), of=side, seed=5000 * (k + 1) + param.numel())
@@ -77,7 +77,7 @@ def every_layout(side: Side, *, own: str, given: str) -> None:
     plain = seeded(120, of=side, seed=2).requires_grad_()
     covered = torch.zeros_like(memory, dtype=torch.bool)
     covered[16:-16].as_strided(SHAPE, LAYOUTS[own], 16).fill_(True)
-    optimizer = side.make([param.requires_grad_(), plain])
+    optimizer = side.make([param.requires_grad_(), plain], **side.steady())
     for k in range(3):
         param.grad, around = strided(side, SHAPE, GRADIENTS[given], 10 + k)
         plain.grad, kept = seeded(120, of=side, seed=20 + k), around.clone()

@@ -100,7 +100,7 @@ def small_net(side: Side) -> None:
     alone = nn.Parameter(seeded(of=side))
     alone.grad = seeded(of=side, seed=1)
     params = [*made.parameters(), alone]
-    optimizer = side.make(params)
+    optimizer = side.make(params, **side.steady())
     for k in range(7):
         optimizer.zero_grad()
         if k in (3, 5):

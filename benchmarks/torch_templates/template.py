@@ -68,7 +68,7 @@ class Run:
         return {**self.template.inputs(info, self.device)[self.input], **(flags(info, self.device, way) or {})}
 
     def side(self, kind: Any, options: Options, dtype: torch.dtype) -> Side:
-        return Side(kind, options, dtype, self.device, OURS[self.optimizer], kinds(self.optimizer)[0])
+        return Side(kind, options, dtype, self.device, OURS[self.optimizer], kinds(self.optimizer)[0], self.dtype)
 
 
 def template(
