@@ -93,7 +93,7 @@ def nearer(right: list[Any], ours: list[Any], theirs: list[Any]) -> bool:
         if a.numel() and a.is_floating_point():
             bad, far = missed(a, b)
             most, limit = missed(a, c)
-            roundings = 2 * max(torch.finfo(b.dtype).eps, 1e-8) * a.abs().max()
+            roundings = 4 * max(torch.finfo(b.dtype).eps, 1e-8) * a.abs().max()
             if bad > most or (bad == most and far > limit + roundings):
                 return False
     return True

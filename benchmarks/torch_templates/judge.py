@@ -26,6 +26,7 @@ import tapered
 HERE = str(Path(__file__).parent)
 OURS, TORCHS = (str(Path(package.__file__).parent) for package in (tapered, torch))
 REFUSALS = (TypeError, ValueError, RuntimeError)
+CPLUSPLUS = "Inplace update to inference tensor outside InferenceMode is not allowed"  # in words, without a `raise`
 
 
 @dataclass
@@ -105,9 +106,9 @@ def kept(value: Any) -> Any:
 
 
 def worded(error: Exception) -> bool:
-    """Raised by a `raise` of ours or of torch's, as a class that means a refusal; not an accident in between."""
+    """Raised by a `raise` of ours or of torch's, as a class that means a refusal; no accident in between."""
     at = traceback.extract_tb(error.__traceback__)[-1]
-    deliberate = linecache.getline(at.filename, at.lineno or 0).strip().startswith("raise")
+    deliberate = linecache.getline(at.filename, at.lineno or 0).strip().startswith("raise") or CPLUSPLUS in str(error)
     return isinstance(error, REFUSALS) and at.filename.startswith((OURS, TORCHS)) and deliberate
 
 
