@@ -102,6 +102,17 @@ class Lax(torch.optim.SGD):
         super().__init__(params, lr=abs(lr), **options)
 
 
+class Mislaid(torch.optim.SGD):
+    """It shows another rate than the one that it uses."""
+
+    def step(self, closure=None) -> Any:
+        for group in self.param_groups:
+            group["lr"] = 1e-3
+        super().step(closure)
+        for group in self.param_groups:
+            group["lr"] = 2e-3
+
+
 class Forgetful(torch.optim.SGD):
     """Its state is lost on loading."""
 
@@ -132,6 +143,7 @@ CAUGHT = {
     "lax": (Lax, one("odd_options", "lr", "arguments"), "different", "ours goes on: ValueError: Invalid learning rate"),
     "forgetful": (Forgetful, one("repeatable", "momentum", "plain to plain"), "different", "after update 0"),
     "deaf": (Deaf, one("step_hooks", "default", "pre, with gradients"), "different", "calls: 1 apart"),
+    "mislaid": (Mislaid, NET, "different", "rate after update 0: [0] 0.001 apart"),
     "refused": (tapered.SGD, one("all_ways_alike", "momentum", way="foreach=True"), "refused", "got foreach=True"),
 }
 
@@ -140,9 +152,11 @@ CAUGHT = {
 def test_what_is_wrong_is_caught(name, monkeypatch) -> None:
     kind, run, word, said = CAUGHT[name]
     monkeypatch.setattr(template, "kinds", lambda _name: (torch.optim.SGD, kind))
-    verdict = run.judged()
+    verdict, tally = run.judged(), torch_suite.Tally()
+    tally.add(run, verdict)
     assert verdict.word == word
     assert said in verdict.said
+    assert bool(tally.unlisted) == (word in ("different", "crash"))
 
 
 def test_what_is_not_on_the_list_fails() -> None:

@@ -73,9 +73,11 @@ def tensors(theirs: Tensor, ours: Tensor, tolerance: Tolerance) -> str:
 
 
 def pairs(right: Any, found: Any) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every tensor of the one, and its counterpart in the other."""
+    """Every tensor and number of the one, and its counterpart in the other."""
     if isinstance(right, Tensor):
         yield right, found
+    elif number(right):
+        yield torch.tensor(right).double(), torch.tensor(found).double()
     elif isinstance(right, dict):
         for key, value in right.items():
             yield from pairs(value, found[key])
