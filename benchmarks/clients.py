@@ -45,7 +45,7 @@ class Row:
     version: str | None
     case: str | None
     optimizer: str | None
-    verdict: str  # right, wrong: why, failed: where and of what, not installed
+    verdict: str  # right, right: refused, wrong: why, failed: where and of what, not installed
     updates: int | None = None
     used: float | None = None  # the rates that updates used, from the closed form (schedules) or torch's (numbers)
     logged: float | None = None  # the rates that the framework logged, from those that it logs with torch's AdamW
@@ -80,17 +80,20 @@ def number(value: float | None) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    lines = [
-        f"{'framework':28} {'case':34} {'optimizer':9} {'updates':>7} {'used':>6} {'logged':>6} {'weights':>7} resumed"
-    ]
+    columns = f"{'updates':>7} {'used':>6} {'logged':>6} {'weights':>7} {'resumed':>7}  verdict"
+    lines = [f"{'framework':24} {'case':43} {'optimizer':9} {columns}"]
     for row in rows:
         if row.case is None:
-            lines.append(f"{row.framework:28} {row.verdict}")
+            lines.append(f"{row.framework:24} {row.verdict}")
             continue
         figures = f"{row.updates or '-':>7} {number(row.used):>6} {number(row.logged):>6} {number(row.weights):>7}"
         name = f"{row.framework} {row.version}"
-        said = "" if row.verdict == "right" else f"  {row.verdict}"
-        lines.append(f"{name:28} {row.case:34} {row.optimizer:9} {figures} {number(row.resumed):>7}{said}")
+        too = (
+            f" (not the same bits with torch's AdamW either: {number(row.torch_resumed)})" if row.torch_resumed else ""
+        )
+        lines.append(
+            f"{name:24} {row.case:43} {row.optimizer:9} {figures} {number(row.resumed):>7}  {row.verdict}{too}"
+        )
     return "\n".join(lines)
 
 

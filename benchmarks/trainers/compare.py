@@ -87,7 +87,7 @@ def refused(run: Done) -> Compared:
     """Two that write one rate: refused in words, tapered's or the finder's own."""
     said = " ".join((run.error or "").split())
     if run.error and ("keep one of the two" in said or "already has a scheduler attached" in said):
-        return Compared("right", updates=len(run.used))
+        return Compared("right: refused", updates=len(run.used))
     return Compared(f"failed: {said[:300]}" if run.error else "wrong: not refused")
 
 

@@ -48,11 +48,15 @@ class Steps(Callback):
 
     def before_fit(self) -> None:
         run = self.training_run
+        kept = [dict(group) for group in self.learn.opt.opt.param_groups]  # making some schedulers writes momentum
         self.scheduler, self.file = run.scheduler(self.learn.opt.opt), run.folder / "scheduler.pt"
         if run.resuming:
             self.scheduler.load_state_dict(torch.load(self.file, weights_only=True))
-            for group, rate in zip(self.learn.opt.opt.param_groups, self.scheduler.get_last_lr(), strict=True):
-                group["lr"] = rate if run.kind == "torch" or not run.scheduled else group["lr"]
+            for group, before, rate in zip(
+                self.learn.opt.opt.param_groups, kept, self.scheduler.get_last_lr(), strict=True
+            ):
+                if run.kind == "torch" or not run.scheduled:
+                    group.update(before, lr=rate)
 
     def after_step(self) -> None:
         self.scheduler.step()

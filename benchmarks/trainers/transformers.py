@@ -64,7 +64,7 @@ def train(run: Run) -> nn.Module:
     if kind in TYPES:
         more |= {"lr_scheduler_type": kind, "lr_scheduler_kwargs": TYPES[kind], "warmup_steps": 5}
     if "plateau" in run.case:
-        more |= {"eval_strategy": "epoch", "metric_for_best_model": "loss", "warmup_steps": 0}
+        more |= {"eval_strategy": "steps", "eval_steps": SAVE_EVERY, "metric_for_best_model": "loss", "warmup_steps": 0}
     data = [{"x": x, "labels": y} for x, y in run.data()]
     trainer = Trainer(
         model=model,
