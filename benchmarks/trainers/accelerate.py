@@ -1,9 +1,11 @@
-"""accelerate: a loop with accumulated gradients, `save_state` and `load_state`; it logs through a tracker.
+"""accelerate: accumulated gradients, two processes, `save_state` and `load_state`; it logs through a tracker.
 
 The warmups of diffusers are here, too, as its scripts call them: diffusers brings schedulers, accelerate the loop.
 """
 
 import importlib.util
+import os
+import socket
 from typing import Any
 
 from accelerate import Accelerator
@@ -11,7 +13,8 @@ from accelerate.tracking import GeneralTracker
 from accelerate.utils import DataLoaderConfiguration
 from torch import nn
 from torch.nn.functional import cross_entropy
-from trainers.run import EPOCHS, PER_EPOCH, SAVE_EVERY, STEPS, TORCH, Run
+from torch.optim.lr_scheduler import LambdaLR
+from trainers.run import EPOCHS, PER_EPOCH, SAVE_EVERY, STEPS, TORCH, Run, shape
 
 WARMUPS = ("constant_with_warmup", "linear", "cosine", "polynomial", "piecewise_constant")
 HERE = importlib.util.find_spec("diffusers") is not None
@@ -20,6 +23,7 @@ CASES = (
     "schedule",
     "schedule, 2 accumulated",
     "schedule, scheduler untied",
+    "schedule, 2 processes",
     *TORCH,
     *DIFFUSERS,
     "schedule under LinearLR",
@@ -44,6 +48,8 @@ class Tracker(GeneralTracker):
 
 
 def scheduler_of(run: Run, optimizer: Any) -> Any:
+    if "processes" in run.case and run.kind == "torch":
+        return LambdaLR(optimizer, lambda k: shape(k // 2))  # accelerate steps it once for each process
     if not run.case.startswith("diffusers"):
         return run.scheduler(optimizer)
     from diffusers.optimization import get_scheduler
@@ -54,11 +60,30 @@ def scheduler_of(run: Run, optimizer: Any) -> Any:
 
 
 def train(run: Run) -> nn.Module:
-    accumulate = 2 if "accumulated" in run.case else 1
+    if "processes" not in run.case:
+        return fit(run)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    other = os.fork()
+    rank = "1" if other == 0 else "0"
+    os.environ.update(WORLD_SIZE="2", RANK=rank, LOCAL_RANK=rank, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    if other == 0:
+        run.out /= "other"
+        run.out.mkdir()
+        fit(run)
+        os._exit(0)
+    model = fit(run)
+    os.waitpid(other, 0)
+    return model
+
+
+def fit(run: Run) -> nn.Module:
+    accumulate = 2 if "accumulated" in run.case or "processes" in run.case else 1  # batches for one update
     tracker = Tracker(run)
     accelerator = Accelerator(
         cpu=True,
-        gradient_accumulation_steps=accumulate,
+        gradient_accumulation_steps=2 if "accumulated" in run.case else 1,
         step_scheduler_with_optimizer="untied" not in run.case,
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=0),
         log_with=tracker,
