@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JAX_PYTHON ?= $(BIN)/python
 
-.PHONY: study test lint bench nightly claims clean
+.PHONY: study test lint bench device nightly claims clean
 
 study: .venv/installed
 	$(BIN)/tapered study bmi
@@ -19,6 +19,11 @@ lint: .venv/developed
 # optax is compared where JAX_PYTHON has it: make bench JAX_PYTHON=path, or pip install '.[bench]' before
 bench: .venv/developed
 	$(BIN)/python benchmarks/table.py --jax-python $(JAX_PYTHON)
+
+# on a machine with a GPU: the kernels, torch's optimizer suite and a step's cost there; DEVICE_PYTHON has torch with CUDA
+DEVICE_PYTHON ?= $(PYTHON)
+device:
+	PYTHONPATH=src $(DEVICE_PYTHON) benchmarks/device.py
 
 # every claim by its quick studies, and every page they make in a browser
 nightly: .venv/developed
