@@ -1,78 +1,110 @@
-"""A clock beside any torch optimizer: it counts applied updates and writes each scheduled hyper before its update.
+"""A clock beside any torch optimizer: it counts applied updates and writes each scheduled hyper for the next one.
 
-before update k:  group["lr"] = schedule(k)        after it, if it was applied:  step = k + 1
+between two updates:  group["lr"] = schedule(step) * group["lr_scale"]      after one that was applied:  step = step + 1
 """
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from tapered.attach.changing import lengthened, replaced
-from tapered.attach.following import Bases, Plan, as_another, check_bases
+from tapered.attach.following import Bases, Plan
+from tapered.attach.joining import Joining
+from tapered.attach.layers import apart
 from tapered.attach.loads import Loads
-from tapered.attach.saved import KEY
-from tapered.attach.slots import Slot
-from tapered.attach.updates import Groups, alone, moves, skipped, untraced
-from tapered.optim.parameters import only_initialises, uncounted
 from tapered.optim.policies import Counted, Rates, Reload, report
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How
 
 
-class Clock:
+@dataclass(frozen=True)
+class Kept:
+    """A clock as a copy of its optimizer takes it along."""
+
+    plan: Plan
+    step: int
+    multiplier: str | None
+    followed: tuple[dict[str, Schedule], ...]
+    bases: list[Bases]
+    joined: set[int]
+    first_late: int | None
+    used: tuple[float, ...] | None
+    ready: int
+    loads: Mapping[str, Any]
+
+
+class Clock(Joining):
     """One counter of an optimizer's applied updates, and what follows it. Made by `attach`.
 
     `step` counts completed updates: update k uses `schedule(k)` in every group. Steps without any gradient, steps that
     a GradScaler skips, accumulation and evaluations of a closure do not move it.
 
-    `group["lr"]` shows the rate in force at the latest update (before the first one, the first one's), and
-    `group["initial_lr"]` the base that the group was made with. `report` is the line about the latest resumption or
-    change: rate before, rate now, and why; the logger "tapered" has it, too.
+    Between two steps `group["lr"]` is the rate that the next update will use, as under torch's schedulers, `last_lr`
+    what the last one used, and `group["initial_lr"]` the base that the group was made with. `report` is the line about
+    the latest resumption or change: rate before, rate now, and why; the logger "tapered" has it, too.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan, step: int | None) -> None:
-        self.optimizer = optimizer
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        plan: Plan,
+        step: int | None,
+        multiplier: str | None,
+        kept: Kept | None = None,
+    ) -> None:
+        super().__init__(optimizer, plan, multiplier)
         self.report = ""
-        self.bases: list[Bases] = []
-        self.plan = plan
-        self._slots: list[Slot] = []
-        self._applied = self._initialises = False
-        self.ready = -1  # the step whose update may be made without a look at what was loaded; below 0 none
         self._loads = Loads(self, step)
-        self.step = self._loads.first()
-        plan.check(self.groups)
-        self._join()
-        self._loads.begin()
-        self._handles: list[Any] = []
-        self.write()
-        self._handles = [
-            optimizer.register_step_pre_hook(self._before),
-            optimizer.register_step_post_hook(self._after),
-            *self._loads.hooks(),
-        ]
+        if kept is None:
+            self.step = self._loads.first()
+            plan.check(self.groups)
+            self._join()
+            self.first_late = len(self.bases)
+            self._loads.begin()
+            self.write()
+        else:
+            self._goes_on(kept)
+        self._handles = self._hooked()
 
-    @property
-    def groups(self) -> Groups:
-        """The optimizer's own."""
-        return self.optimizer.param_groups
+    def _goes_on(self, kept: Kept) -> None:
+        self.step, self.bases, self.first_late = kept.step, [dict(base) for base in kept.bases], kept.first_late
+        self.joined, self._used = set(kept.joined), kept.used
+        self._slots = [self._slot(i, *pair) for i, found in enumerate(kept.followed) for pair in found.items()]
+        for slot in self._slots:
+            slot.seen(self.groups[slot.index])
+        vars(self._loads).update(kept.loads)
+        self.ready = kept.ready
+
+    def kept(self) -> Kept:
+        """What a copy of the optimizer takes along.
+
+        Raises:
+            TypeError: another schedule was written into a group.
+        """
+        self.heal()
+        self.regroup()
+        loads = {name: value for name, value in vars(self._loads).items() if name != "clock"}
+        own = self.plan, self.step, self.multiplier, self.followed, self.bases, self.joined, self.first_late
+        return Kept(*own, self._used, self.ready, loads)
 
     @property
     def schedules(self) -> tuple[dict[str, Schedule], ...]:
         """What each group follows, by the name of the hyper (betas are beta1, beta2)."""
-        found: tuple[dict[str, Schedule], ...] = tuple({} for _ in self.bases)
-        for slot in self._slots:
-            found[slot.index][slot.name] = slot.live.schedule
-        return found
+        if self._handles:
+            self.regroup()
+        return self.followed
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """The rate in force of each group, as floats."""
+        """The rate of each group that the next update will use, as floats."""
+        if self._handles:
+            self.heal()
         return tuple(float(group["lr"]) for group in self.groups)
 
     def __repr__(self) -> str:
-        kinds = "; ".join(f"group {i}: {found}" for i, found in enumerate(self.schedules))
+        kinds = "; ".join(f"group {i}: {found}" for i, found in enumerate(self.followed))
         return f"Clock(step={self.step}, {kinds})"
 
     def replace(
@@ -104,6 +136,7 @@ class Clock:
             0.01
         """
         plan = Plan(hypers, groups or {})
+        self.heal(but=False)
         followed, bases = replaced(self, plan, Reload("replace", counted))
         self.plan = self.plan.and_then(plan)
         self.change(followed, bases, f"replaced, counted from {counted or 'any step'}")
@@ -119,11 +152,14 @@ class Clock:
         Raises:
             ValueError: no schedule ends later than now, or the horizon is no later one.
         """
+        self.heal()
         followed, end = lengthened(self, horizon, how)
         self.change(followed, self.bases, f"horizon {end} extended to {horizon} by {how}")
 
     def state_dict(self) -> dict[str, Any]:
         """The step, and for each group its schedules as text and its base values: plain values only."""
+        self.heal()
+        self.regroup()
         return {"format": 1, "step": self.step, "groups": [self._loads.carried(i) for i, _ in self.known()]}
 
     def load_state_dict(self, state: Mapping[str, Any], **reload: Any) -> None:
@@ -139,11 +175,17 @@ class Clock:
         """
         self._loads.load(state, Reload(**reload))
 
+    def refuse(self, error: object) -> None:
+        """Make no update before a state is loaded that fits."""
+        self._loads.refuse(error)
+
     def detach(self) -> None:
         """Let the optimizer go: base values stand in its groups again, and nothing follows this clock any more."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        for name in ("first_step", "second_step"):
+            apart(self.optimizer, name)
         for slot in self._slots:
             slot.write(self.groups[slot.index], self.bases[slot.index][slot.name])
         for index, base in enumerate(self.bases):
@@ -164,10 +206,11 @@ class Clock:
             raise ValueError("this clock was detached; try clock = attach(optimizer, ...)")
         step = self.step if step is None else step
         every = ((i, *pair) for i, found in enumerate(followed) for pair in found.items())
-        slots = [Slot(i, name, self.groups[i], schedule) for i, name, schedule in every]
+        slots = [self._slot(i, name, schedule) for i, name, schedule in every]
         for slot in slots:
             slot.at(step)
         self._loads.resumed(why, self.in_force(step) if before is None else before)
+        self._used = self._last(len(self.bases)) if step == self.step and step else None
         self._slots, self.bases, self.step = slots, bases, step
         self.write()
 
@@ -183,10 +226,6 @@ class Clock:
         for index, _ in self.known():
             self._show_base(index)
 
-    def _show_base(self, index: int) -> None:
-        if "lr" in self.bases[index]:
-            self.groups[index]["initial_lr"] = self.bases[index]["lr"]
-
     def say(self, before: Rates, why: str) -> None:
         """Keep and log the line on the first step after a change."""
         self.report = report(self.step, before, {(s.index, s.name): s.at(self.step) for s in self._slots}, why)
@@ -194,126 +233,3 @@ class Clock:
     def known(self) -> list[tuple[int, dict[str, Any]]]:
         """The groups that are followed, with their numbers."""
         return list(enumerate(self.groups[: len(self.bases)]))
-
-    def _join(self) -> None:
-        """Take groups in that are not followed yet; checked first."""
-        groups, plan = self.groups, self.plan
-        late = range(len(self.bases), len(groups))
-        bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
-        check_bases(plan, groups, bases)
-        slots = [Slot(i, name, groups[i], schedule) for i in late for name, schedule in self._joining(i, bases).items()]
-        for slot in slots:
-            slot.at(self.step)
-        self.bases = bases
-        self._slots += slots
-        for slot in slots:
-            slot.own(groups[slot.index])
-            slot.write(groups[slot.index], slot.at(self.step))
-        for i in late:
-            self._show_base(i)
-
-    def _joining(self, late: int, bases: list[Bases]) -> dict[str, Schedule]:
-        """What a group follows from now on: as the groups before it do, whose schedules may have been changed."""
-        groups, shared = self.groups, self.plan.shared(self.groups, late)
-        found = self.plan.schedules(groups, late, bases[late])
-        for name in shared:
-            for index, followed in enumerate(self.schedules):
-                if name in followed and name in self.plan.shared(groups, index):
-                    found[name] = as_another(followed[name], bases[index][name], bases[late][name], shared[name])
-                    break
-        return found
-
-    @untraced
-    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        """Write what the coming update uses; everything is checked before anything is written.
-
-        An ordinary step (plain rates that nobody touched, checked ahead) calls nothing: after an update of a large
-        model this code is in no cache, and each line of it costs.
-        """
-        own, step = optimizer.__dict__, self.step
-        groups = own["param_groups"]
-        params = groups[0]["params"]
-        if (
-            len(args) != 1  # args[0] is the optimizer
-            or kwargs
-            or "found_inf" in own
-            or "step" in own
-            or len(groups) != len(self.bases)
-            or not params
-            or params[0].grad is None
-            or self.ready != step
-        ):
-            return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # torch's decorator
-        for slot in self._slots:
-            slot.next = slot.ahead.get(step)
-            if slot.next is None or groups[slot.index][slot.key] is not slot.shown:
-                return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # as above
-        for slot in self._slots:
-            groups[slot.index][slot.key] = slot.shown = slot.next
-        self._applied = True
-        return None
-
-    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
-    def _carefully(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        """The same for any step."""
-        self._applied = self._initialises = False
-        groups = optimizer.param_groups
-        closure = args[1] if len(args) > 1 else kwargs.get("closure")
-        if closure is None and (skipped(optimizer) or not moves(groups)):
-            return None
-        if closure is None and not optimizer.state and only_initialises(optimizer):
-            self._initialises = True
-            return None
-        if "step" in optimizer.__dict__:
-            alone(optimizer)
-        if len(groups) != len(self.bases):
-            self.regroup()
-        if KEY in groups[0]:
-            self._loads.unseen()
-        if self.ready != self.step:
-            self._loads.settle()
-        step, slots = self.step, self._slots
-        values = [slot.coming(groups[slot.index], step) for slot in slots]
-        for slot, value in zip(slots, values, strict=True):
-            slot.write(groups[slot.index], value)
-        if closure is None:
-            self._applied = True
-            return None
-        watched = self._watched(closure)
-        return ((args[0], watched, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": watched})
-
-    @untraced
-    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # torch's call
-        """Count the update, if there was one; once, also where a class calls its parent's `step`."""
-        if self._applied:
-            self._applied = False
-            self.ready = self.step = self.step + 1
-        elif self._initialises:
-            self._uncount(optimizer)
-
-    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
-    def _uncount(self, optimizer: torch.optim.Optimizer) -> None:
-        self._initialises = False
-        uncounted(optimizer)
-
-    def _watched(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """The closure; after it ran there are gradients, or there are none."""
-
-        @functools.wraps(closure)
-        def watched() -> Any:
-            loss = closure()
-            self._applied = moves(self.groups)
-            return loss
-
-        return watched
-
-    def regroup(self) -> None:
-        """Take in groups that were added."""
-        if len(self.groups) == len(self.bases):
-            return
-        if len(self.groups) < len(self.bases):
-            raise ValueError(
-                f"got {len(self.groups)} groups at step {self.step}, of {len(self.bases)} that the clock wrote before; "
-                "groups that are taken away leave schedules without a group; try clock.detach() first, then attach"
-            )
-        self._join()

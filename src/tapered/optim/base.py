@@ -1,6 +1,7 @@
 """A torch optimizer whose hypers are numbers or schedules of one counter of applied updates."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -12,12 +13,20 @@ from torch import Tensor
 
 from tapered import kernels, shards
 from tapered.optim.changes import shown
+from tapered.optim.groups import OWN, Grouped
 from tapered.optim.hints import HINTS, check_hints
-from tapered.optim.hypers import NAMES, Live, items, names, number
-from tapered.optim.parameters import check_keys, check_tensors, only_initialises, tensors
+from tapered.optim.hypers import NAMES, Live, first, items, number, shows
+from tapered.optim.late import WITH_A_RATE, reanchored
+from tapered.optim.multipliers import TaperedWarning, factor, warn_of_others
+from tapered.optim.parameters import check_grads, only_initialises, tensors
 from tapered.optim.policies import report
-from tapered.optim.resumable import Resumable
+from tapered.optim.resumable import Running
+from tapered.optim.states import create, lent, names_of
 from tapered.rules import Rule
+from tapered.schedules import Schedule
+
+OFTEN = 8
+PLACES = {name: (key, part) for key, pair in NAMES.items() for part, name in enumerate(pair)}
 
 
 @dataclass
@@ -25,52 +34,41 @@ class Prepared:
     """What stays the same from step to step for one group: its schedules' tables, and the kernel over its tensors."""
 
     tables: dict[str, Live]
+    seen: dict[str, float] = field(default_factory=dict)  # numbers that were checked
     key: tuple[object, ...] = ()
     tensors: list[Tensor] = field(default_factory=list)
-    apply: kernels.Apply | None = None
+    shared: bool = True  # some may be DTensors, whose parts can be moved
+    times: int = 0  # how often the kernel was made
+    update: kernels.Update | None = None
 
 
-class Optimizer(Resumable):
+class Optimizer(Grouped):
     """The base of tapered's optimizers: a subclass names its group keys and makes a rule of a group.
 
     A hyper that is a schedule is read at the optimizer's own counter of applied updates: update k uses `schedule(k)`,
     in every group, also one that is added late. Steps without any gradient, steps that a GradScaler skips and
-    evaluations of a closure do not move the counter.
+    evaluations of a closure do not move the counter. A rate that follows a schedule is multiplied by the group's
+    `lr_scale`, where it has one (`multiplier` names another key).
 
-    `group["lr"]` shows the rate in force at the latest update (before the first update, the first one's);
-    `group["schedules"]` holds the schedules by the name of their hyper, `group["step"]` the counter. `report` is the
-    line about the latest resumption or change: rate before, rate now, and why; the logger "tapered" has it, too.
+    Between two steps `group["lr"]` is the rate that the next update will use, as under torch's schedulers, and
+    `last_lr` what the last one used; `group["schedules"]` holds the schedules as text by the name of their hyper,
+    `group["step"]` the counter. `report` is the line about the latest resumption or change: rate before, rate now, and
+    why; the logger "tapered" has it, too.
     """
 
     def __init__(self, params: Any, hypers: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-        self._forget()
+        self._running = Running(given=dict(hypers))
         check_hints(options)
-        entries = tensors(params, 0)
+        entries = tensors(params, None)
         groups = entries if isinstance(entries[0], dict) else [{"params": entries}]
         super().__init__(groups, {**hypers, **HINTS, **options})
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with their own options; their schedules read the optimizer's counter, wherever it stands.
-
-        To let a late group's schedule start when it joins, give it `schedule.delayed(optimizer.steps)`.
-
-        Raises:
-            TypeError, ValueError: naming the value, the key and the group; the optimizer is as it was.
-        """
-        index = len(self.param_groups)
-        if not isinstance(param_group, dict):
-            raise TypeError(f"got {param_group!r} for group {index}; expected a dict; try {{'params': [...]}}")
-        group = {**param_group, "params": tensors(param_group.get("params"), index)}
-        check_keys(group, self.defaults, index)
-        check_tensors(group["params"], index, {id(p) for g in self.param_groups for p in g["params"]})
-        group = {**self.defaults, **group, "schedules": {}, "step": self.steps if self.param_groups else 0}
-        for key in self.hyper_keys:
-            self.split(group, key, index)
-        for key in self.defaults.keys() - {*self.hyper_keys, *HINTS}:
-            if not isinstance(group[key], bool):
-                raise TypeError(f"got {group[key]!r} for `{key}` in group {index}; expected True or False")
-        self.rule(group)
-        super().add_param_group(group)
+        self.defaults.update(
+            {key: first(key, given) for key, given in hypers.items()}
+        )  # others read plain values there
+        known = {*self.hyper_keys, *options, *HINTS, *OWN}
+        scheduled = {i: g for i, g in enumerate(self.param_groups) if "lr" in g["schedules"]}
+        warn_of_others(scheduled, self.param_groups[0]["multiplier"], known)
+        self._running.built = True
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -86,30 +84,41 @@ class Optimizer(Resumable):
             The closure's loss, or None.
 
         Raises:
-            ValueError: a hyper out of its range, a schedule overwritten from outside, a sparse gradient; nothing has
-                changed then.
+            ValueError: a hyper out of its range, a schedule overwritten from outside, a sparse gradient that the rule
+                does not take, a state that was refused at loading; nothing has changed then.
+            RuntimeError: within `readout()`.
         """
+        self._outside_readout("step")
+        if self._running.refused:
+            raise ValueError(self._running.refused)
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        grads = [[p.grad for p in group["params"]] for group in self.param_groups]
-        if all(grad is None for grad in chain.from_iterable(grads)):
+        found = [[p.grad for p in group["params"]] for group in self.param_groups]
+        grads = [[grad for grad in given if grad is not None] for given in found]
+        if not any(grads):
             return loss
-        if closure is None and only_initialises(self):
+        if closure is None and not self.state and only_initialises(self):
             self.init_state()
             return None
-        groups = list(enumerate(self.param_groups))
-        hypers = [self._hypers(index, group) for index, group in groups]
-        updates = [self._update(index, group, grads[index]) for index, group in groups]
-        for (_, group), hyper, apply, given in zip(groups, hypers, updates, grads, strict=True):
-            if apply is not None:
-                apply([grad for grad in given if grad is not None], hyper)
-            self._show(group, hyper)
-            group["step"] += 1
-        if self._change is not None:
-            (why, before), self._change = self._change, None
-            self.report = report(self.steps - 1, before, shown(self, self.param_groups), why)
+        groups, step = list(enumerate(self.param_groups)), self.steps
+        if any(isinstance(group["lr"], Schedule) for group in self.param_groups):
+            self.heal()
+        rules = [self.rule(group) for group in self.param_groups]
+        hypers = [self._hypers(index, group, rules[index], step) for index, group in groups]
+        updates = [
+            self._update(index, group, rules[index], hypers[index], found[index], grads[index])
+            for index, group in groups
+        ]
+        self._apply(updates, hypers, grads)
+        self._running.used = tuple(hyper["lr"] for hyper in hypers)
+        for index, group in groups:
+            self._show(index, group, step + 1)
+        if self._running.change is not None:
+            (why, before), self._running.change = self._running.change, None
+            now = {(i, name): hypers[i][name] for i, name in shown(self, self.param_groups)}
+            self._running.report = report(step, before, now, why)
         return loss
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
@@ -137,111 +146,168 @@ class Optimizer(Resumable):
         self.step()
         return value.detach()
 
-    def init_state(self) -> None:
-        """Create every parameter's state now instead of at its first update, to look at or to save (TF's "slots")."""
-        for group in self.param_groups:
-            self._states(group, self.rule(group))
-
     @contextlib.contextmanager
     def readout(self) -> Iterator[None]:
-        """Within the block the parameters hold the weights to evaluate: Schedule-Free's average; else no change."""
+        """Within the block the parameters hold the weights to evaluate: Schedule-Free's average; else no change.
+
+        Where an average is lent, nothing is stepped, saved or loaded there: `step`, `state_dict`, `load_state_dict` and
+        a pickle raise a RuntimeError.
+        """
+        if self._running.evaluates:  # a function that evaluates, called by one that does
+            yield
+            return
         kept: list[tuple[Tensor, Tensor]] = []
         try:
-            for group in self.param_groups:
-                rule = self.rule(group)
-                for param in (p for p in group["params"] if self.state.get(p)):
-                    own = shards.local(param.data)
-                    state = {name: shards.local(tensor) for name, tensor in self.state[param].items()}
-                    weights = rule.readout(own, state)
-                    if weights.data_ptr() != own.data_ptr():
-                        kept.append((own, own.clone()))
-                        own.copy_(weights)
+            with torch.no_grad():
+                for group in self.param_groups:
+                    kept += lent(self.rule(group), group["params"], self.state)
+            self._running.evaluates = bool(kept)
             yield
         finally:
-            for own, weights in kept:
-                own.copy_(weights)
+            self._running.evaluates = False
+            with torch.no_grad():
+                for own, weights in kept:
+                    own.copy_(weights)
 
-    def _forget(self) -> None:
-        """Nothing is prepared: groups, schedules or tensors are others now."""
-        self._prepared: dict[int, Prepared] = {}
-
-    def _hypers(self, index: int, group: dict[str, Any]) -> dict[str, float]:
-        """Every hyper's value at this step."""
-        tables = self._at(index, group).tables
-        step, values = group["step"], dict(self.rule(group).hypers)
+    def _hypers(self, index: int, group: dict[str, Any], rule: Rule, step: int) -> dict[str, float]:
+        """Every hyper's value at this step; what a schedule gives, nobody else has written over."""
+        prepared = self._at(index, group)
+        tables, seen, values = prepared.tables, prepared.seen, dict(rule.hypers)
+        scale = factor(group, group["multiplier"], index) if "lr" in tables else 1.0
         for key in self.hyper_keys:
-            for name, given in zip(names(key), items(key, group[key], index), strict=True):
-                value = number(name, given, index, self.ranges[name])
+            shown = group[key]
+            # (name, value) pairs; every step comes through here
+            for name, given in (
+                zip(NAMES[key], items(key, shown, index), strict=True) if key in NAMES else ((key, shown),)
+            ):
                 if name in tables:
-                    tables[name].untouched(name, value, step, index)
-                    value = tables[name].now(name, step, index, self.ranges[name])
-                values[name] = value
+                    times = scale if name == "lr" else 1.0
+                    value = tables[name].now(name, step, index, self.ranges[name], times)
+                    values[name] = value if given == value else self._written(index, name, given, value, times)
+                elif type(given) is float and given is seen.get(name):
+                    values[name] = given
+                else:
+                    values[name] = number(name, given, index, self.ranges[name])
+                    if type(given) is float:
+                        seen[name] = given
         return values
 
-    def _show(self, group: dict[str, Any], hyper: Mapping[str, float]) -> None:
-        """Write scheduled values where loggers look for them."""
-        for key in self.hyper_keys:
-            if any(name in group["schedules"] for name in names(key)):
-                values = tuple(hyper[name] for name in names(key))
-                group[key] = values if key in NAMES else values[0]
+    def _written(self, index: int, name: str, given: Any, value: float, scale: float) -> float:
+        """What holds where a group does not show its schedule's value.
+
+        Raises:
+            TypeError, ValueError: somebody else wrote it.
+        """
+        group, own = self.param_groups[index], self._running.follows[index]
+        shown = number(name, given, index, self.ranges[name])
+        before = own[name](self.steps) * self._running.scales.get(index, 1.0)
+        if shows(given, value) or (name == "lr" and shows(given, before)):  # the multiplier may be another since
+            return value
+        if name == "lr" and group.get("joined") == WITH_A_RATE:
+            own[name] = reanchored(own[name], shown, self.steps, index, scale)
+            group["schedules"] = {**group["schedules"], name: str(own[name])}
+            return own[name](self.steps) * scale
+        raise ValueError(
+            f"`{name}` in group {index} was set to {shown!r} from outside at step {self.steps}, but it follows "
+            f"{own[name]}, which gives {value!r}; keep one of the two: give the optimizer {name}={shown!r} and steer "
+            f"it yourself, optimizer.replace({name}={shown!r}), or leave the schedule alone (code that insists on a "
+            f"scheduler takes as_lr_scheduler(optimizer))"
+        )
+
+    def _show(self, index: int, group: dict[str, Any], step: int) -> None:
+        """Move a group to a step: its scheduled values are those that the next update uses."""
+        group["step"] = step
+        if not group["schedules"]:
+            return
+        tables = self._at(index, group).tables
+        scale = self._running.scales[index] = factor(group, group["multiplier"], index) if "lr" in tables else 1.0
+        for name, live in tables.items():
+            value = self._next(live, name, step, index, scale if name == "lr" else 1.0)
+            key, part = PLACES.get(name, (name, None))
+            group[key] = value if part is None else tuple(value if i == part else v for i, v in enumerate(group[key]))
+
+    def _next(self, live: Live, name: str, step: int, index: int, times: float) -> float:
+        """The coming value; where there is none (a function that ends), the one before: that step will say so."""
+        try:
+            return live.now(name, step, index, self.ranges[name], times)
+        except Exception:  # noqa: BLE001 - the update that was made is not undone by a step that may never come
+            return live(step - 1) * times if step else 0.0
 
     def _at(self, index: int, group: dict[str, Any]) -> Prepared:
         """What is prepared for a group, made anew when its schedules are others."""
-        prepared, schedules = self._prepared.get(index), group["schedules"]
+        prepared, texts = self._running.prepared.get(index), group["schedules"]
         known = {} if prepared is None else prepared.tables
-        same = known.keys() == schedules.keys() and all(
-            schedules[name] is live.schedule for name, live in known.items()
-        )
+        same = known.keys() == texts.keys() and all(texts[name] == live.text for name, live in known.items())
         if prepared is None or not same:
-            prepared = self._prepared[index] = Prepared({name: Live(s) for name, s in schedules.items()})
+            follows = self._resolved(index)
+            prepared = self._running.prepared[index] = Prepared({name: Live(s) for name, s in follows.items()})
         return prepared
 
-    def _update(self, index: int, group: dict[str, Any], grads: list[Tensor | None]) -> kernels.Apply | None:
+    def _update(
+        self,
+        index: int,
+        group: dict[str, Any],
+        rule: Rule,
+        hyper: Mapping[str, float],
+        found: list[Tensor | None],
+        grads: list[Tensor],
+    ) -> kernels.Update | None:
         """The kernel over those of a group's parameters that have a gradient, made anew when tensors are others."""
-        params = [p for p, grad in zip(group["params"], grads, strict=True) if grad is not None]
-        check_grads(grads, index)
-        if not params:
+        if not grads:
             return None
-        rule, prepared = self.rule(group), self._at(index, group)
-        if not all(self.state.get(p) for p in params):
-            self._states(group, rule)
-        states = [self.state[p] for p in params]
-        key = (rule, group["maximize"], group["fused"], group["compile"], shards.places(params))
-        found = [*params, *chain.from_iterable(state.values() for state in states)]
-        if prepared.key != key or len(found) != len(prepared.tensors) or not all(map(is_, found, prepared.tensors)):
-            prepared.apply = kernels.prepare(
+        params: list[Tensor] = group["params"]
+        if len(grads) < len(params):
+            params = [p for p, grad in zip(params, found, strict=True) if grad is not None]
+        prepared, state = self._at(index, group), self.state
+        sparse = check_grads(type(self).__name__, rule, hyper, grads, index)
+        layout = [p.stride() for p in params], [p.dtype for p in params]  # `param.data = ...` may change both
+        key: tuple[object, ...] = (rule, group["maximize"], group["fused"], group["compile"], sparse, layout)
+        if prepared.shared and (places := shards.places(params)):
+            key = (*key, places)
+        held = [*params, *chain.from_iterable([own.values() for own in map(state.get, params) if own is not None])]
+        if prepared.key != key or len(held) != len(prepared.tensors) or not all(map(is_, held, prepared.tensors)):
+            create(state, rule, params, group["params"])
+            states = [state[p] for p in params]
+            prepared.update = kernels.prepare(
                 rule,
                 params,
-                [{name: tensor for name, tensor in state.items() if name != "step"} for state in states],
-                [state["step"] for state in states],
+                [{name: own[name] for name in names_of(rule)} for own in states],
+                [own["step"] for own in states],
                 maximize=group["maximize"],
                 fused=group["fused"],
-                compile=group["compile"],
+                compile=group["compile"] and not self._often(prepared, index),
+                sparse=sparse,
             )
-            prepared.key, prepared.tensors = key, found
-        return prepared.apply
+            prepared.key, prepared.shared = key, any(map(shards.is_shared, params))
+            prepared.tensors = [*params, *chain.from_iterable(own.values() for own in states)]
+        return prepared.update
 
-    def _states(self, group: dict[str, Any], rule: Rule) -> None:
-        """Create the state of a group's parameters where there is none; their counts are one vector's elements."""
-        for param in (p for p in group["params"] if not self.state.get(p)):
-            # torch's fused kernels read the count on the parameter's own accelerator
-            device = param.device if param.is_cuda else "cpu"
-            self.state[param] = {"step": torch.zeros((), device=device), **rule.init(param.detach())}
-        if len({self.state[p]["step"].device for p in group["params"]}) == 1:
-            counts = torch.stack([self.state[p]["step"] for p in group["params"]])
-            for param, count in zip(group["params"], counts.unbind(), strict=True):
-                self.state[param]["step"] = count
-
-
-def check_grads(grads: list[Tensor | None], index: int) -> None:
-    """Refuse sparse gradients.
-
-    Raises:
-        ValueError: naming the parameter.
-    """
-    for place, grad in enumerate(grads):
-        if grad is not None and grad.layout != torch.strided:
-            raise ValueError(
-                f"`params[{place}]` in group {index} has a sparse gradient, which these rules do not take; "
-                "try nn.Embedding(..., sparse=False), or torch.optim.SparseAdam for that parameter"
+    @staticmethod
+    def _often(prepared: Prepared, index: int) -> bool:
+        """A graph is made for one set of tensors; where that changes again and again, the rule runs uncompiled."""
+        prepared.times += 1
+        if prepared.times == OFTEN:
+            warnings.warn(
+                f"compile=True: the parameters of group {index} that have a gradient have changed {OFTEN} times, so "
+                "its updates are no longer compiled; give those that change a group of their own",
+                TaperedWarning,
+                stacklevel=5,
             )
+        return prepared.times >= OFTEN
+
+    @staticmethod
+    def _apply(updates: list[kernels.Update | None], hypers: list[dict[str, float]], grads: list[list[Tensor]]) -> None:
+        """Count in every group, then update; where a kernel fails, no count has moved."""
+        counted: list[kernels.Update] = []
+        try:
+            for update in updates:
+                if update is not None:
+                    update.count(1)
+                    counted.append(update)
+            for update, hyper, given in zip(updates, hypers, grads, strict=True):
+                if update is not None:
+                    update.kernel(given, hyper)
+        except BaseException:
+            for update in counted:
+                update.count(-1)
+            raise
