@@ -16,7 +16,7 @@ from tapered.rules import State
 Tensors = Mapping[str, Tensor]
 Step = Callable[[Tensors, Tensors, Mapping[str, State], Tensor, Tensor, Tensor, Tensors], Tensor]
 THIN = 8  # columns of a product from which on the library's batched kernel fills its vector registers
-# torch before 2.12 fuses a kernel that writes an input with one that still has to read it: BatchNorm's gradient was wrong
+# torch before 2.12 joins a kernel that writes an input with one that has yet to read it: BatchNorm's gradient was wrong
 ALONE = {"max_fusion_size": 1} if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 12) else {}
 bmm, transpose = torch.ops.aten.bmm.default, torch.ops.aten.transpose.int
 
