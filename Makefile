@@ -46,6 +46,16 @@ claims: .venv/developed
 	$(BIN)/tapered claims --run --keep src/tapered/claims/results.json
 	$(BIN)/python benchmarks/claims_page.py
 
+# training frameworks, in an environment of their own: with --no-deps, since some of them would bring another torch
+clients: .venv-clients/installed
+	.venv-clients/bin/python benchmarks/clients.py
+	.venv-clients/bin/python benchmarks/trainers/documents.py
+
+.venv-clients/installed: .venv-clients/bin/python pyproject.toml constraints.txt benchmarks/trainers/requirements.txt
+	.venv-clients/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	.venv-clients/bin/pip install --quiet --no-deps --requirement benchmarks/trainers/requirements.txt
+	touch $@
+
 %/bin/python:
 	$(PYTHON) -m venv $*
 
@@ -63,4 +73,4 @@ claims: .venv/developed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-floor .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
