@@ -1,0 +1,112 @@
+"""Groups that come late, parameters that are frozen, and entries of others in groups and states."""
+
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from machine_changes import GROUPS
+from machine_config import BASE, CURVES, MULTIPLIED
+from machine_oracle import Curve
+from machine_schedulers import Schedulers
+from machine_tensors import parameter
+from machine_updates import operation
+from torch import nn
+
+NUMBERS = st.sampled_from([0.02, 0.3])
+LATE = ["same", "number", "own", "scaled", "empty", "frozen"]
+
+
+class Groups(Schedulers):
+    """The part of a history that changes groups."""
+
+    def joinable(self) -> bool:
+        world = self.world
+        return self.calm() and self.written() and len(world.groups) < 5
+
+    @operation(joinable, how=st.sampled_from(LATE), curve=CURVES, number=NUMBERS, shape=st.integers(0, 8))
+    def add_a_group(self, how: str, curve: Curve, number: float, shape: int) -> None:
+        world, oracle = self.world, self.world.oracle
+        shapes, others = world.config.kind.shapes, oracle.others()
+        if how == "empty" and world.config.named:
+            return  # torch does not take it
+        if world.clock is not None and (world.config.kind.name == "Adagrad" or (how != "own" and world.alone())):
+            return  # torch's makes no state for it; nobody says what it follows
+        if how == "own" and world.clock is not None:
+            return  # TODO
+        if how == "number" and world.clock is not None and oracle.step == 0:
+            return  # a clock wants a schedule for it
+        params = [] if how == "empty" else [parameter(shapes[shape % len(shapes)], world.dtype, world.source)]
+        if how == "frozen":
+            params[0].requires_grad_(False)
+        given = {"number": number, "own": curve}.get(how)
+        if how == "number" and isinstance(others, Curve) and oracle.step and others.at(oracle.step) == 0:
+            if world.clock is None:
+                self.refuses_to_join(params, number)
+            return
+        oracle.join(given, MULTIPLIED if how == "scaled" else 1.0, oracle.groups[0].others)
+        world.params.append(params)
+        world.theirs.append([world.twin(param) for param in params])
+        self.joins(given, len(oracle.groups) - 1)
+
+    def refuses_to_join(self, params: list[nn.Parameter], number: float) -> None:
+        """No number is a multiple of 0."""
+        (group,) = self.world.dicts([*self.world.params, params], len(self.world.params), len(self.world.params) + 1)
+        group["lr"] = number
+        self.world.refused("a late number where the others are at 0", lambda: self.world.optimizer.add_param_group(group))
+
+    def joins(self, given: Curve | float | None, index: int) -> None:
+        """Into both; a clock learns of it when it looks next."""
+        world = self.world
+        rate = {} if given is None else {"lr": given.ours if isinstance(given, Curve) else given}
+        if world.clock is not None and world.config.tensor and not isinstance(given, Curve):
+            rate = {"lr": torch.tensor(BASE if given is None else given)}
+        (group,) = world.scaled(world.dicts(world.params, index, index + 1), index)
+        world.optimizer.add_param_group(group | rate)
+        (group,) = world.scaled(world.dicts(world.theirs, index, index + 1), index)
+        rate = {"lr": world.oracle.rate(index)} if given is not None or world.oracle.groups[index].follows else {}
+        world.shadow.add_param_group(group | world.replaced | rate)
+        self.reread()
+        if world.clock is not None:
+            world.joined.add(index)
+
+    @operation(bad=st.sampled_from(["again", "hint", "none", "text"]))
+    def add_a_group_of_nonsense(self, bad: str) -> None:
+        world = self.world
+        new = [nn.Parameter(torch.ones(2))]
+        groups: dict[str, Any] = {
+            "again": {"params": world.params[0][:1]}, "hint": {"params": new, "foreach": True},
+            "none": {"lr": 0.1}, "text": {"params": ["weight"]},
+        }  # fmt: skip
+        if world.clock is None and not world.config.named:
+            world.refused("a group of nonsense", lambda: world.optimizer.add_param_group(groups[bad]))
+
+    @operation(which=GROUPS, frozen=st.booleans())
+    def freeze(self, which: int, frozen: bool) -> None:  # noqa: FBT001  # drawn
+        pairs = self.world.pairs()
+        if pairs:
+            for param in pairs[which % len(pairs)]:
+                param.grad = None
+                param.requires_grad_(not frozen)
+
+    @operation(which=GROUPS, key=st.sampled_from(["mine", "max_lr", "swa_lr", "note"]))
+    def mark_a_group(self, which: int, key: str) -> None:
+        world = self.world
+        for group in (world.groups[which % len(world.groups)], world.shadow.param_groups[which % len(world.groups)]):
+            group[key] = "a note" if key == "note" else 0.5
+
+    @operation(which=GROUPS, what=st.sampled_from(["tensor", "number"]))
+    def mark_a_state(self, which: int, what: str) -> None:
+        """As Lookahead's slow weights; torch's optimizers take it only where there is a state."""
+        world, pairs = self.world, self.world.pairs()
+        if not pairs:
+            return
+        ours, theirs = pairs[which % len(pairs)]
+        if world.shadow.state.get(theirs) and world.optimizer.state.get(ours):
+            value: Any = {"tensor": torch.ones_like(ours), "number": 3}[what]  # of text torch makes a generator
+            world.optimizer.state[ours]["mine"] = value
+            world.shadow.state[theirs]["mine"] = value.to(theirs.dtype, copy=True) if what == "tensor" else value
+
+    @operation(lambda self: self.world.clock is None)
+    def make_the_state(self) -> None:
+        self.world.optimizer.init_state()
+        self.world.states = True
