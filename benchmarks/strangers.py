@@ -82,9 +82,12 @@ class Run:
         else:
             closure()
             self.optimizer.step()
+        if self.clock is not None and set(self.clock.last_lr) != {RATE(k)}:
+            raise WrongError(f"the rates were {self.clock.last_lr} at step {k}, the closed form's {RATE(k)!r}")
+        shown = RATE(k if self.clock is None else k + 1)  # the rate that the next update will use
         for group in self.optimizer.param_groups:
-            if "lr" in group and float(group["lr"]) not in (RATE(k), float(torch.tensor(RATE(k)))):
-                raise WrongError(f"the rate is {float(group['lr'])!r} at step {k}, the closed form's {RATE(k)!r}")
+            if "lr" in group and float(group["lr"]) not in (shown, float(torch.tensor(shown))):
+                raise WrongError(f"the rate is {float(group['lr'])!r} after step {k}, the closed form's {shown!r}")
 
     def saved(self) -> bytes:
         """As a file."""

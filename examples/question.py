@@ -29,4 +29,4 @@ def train(learning_rate, steps=300):
 
 for name, rate in {"1e-4": 1e-4, "0.15 * 0.9999^step": exponential_decay(0.15, 1, 0.9999)}.items():
     optimizer, loss = train(rate)
-    print(f"{name:20} step {optimizer.steps}, rate {optimizer.param_groups[0]['lr']:.4f}, validation loss {loss:.3f}")
+    print(f"{name:20} step {optimizer.steps}, rate {optimizer.last_lr[0]:.4f}, validation loss {loss:.3f}")

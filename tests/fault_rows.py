@@ -10,8 +10,8 @@ ROWS = {
         "rates as tensors of two elements, or shared",
         [
             ADAMW,
-            "test_optim::test_tensor_rates_are_copied_so_that_groups_do_not_share_them",
-            "test_attach::test_tensors_are_filled_in_place_and_never_shared",
+            "test_optim::test_a_callers_own_tensor_is_the_rate",
+            "test_attach::test_one_tensor_cannot_follow_two_schedules",
         ],
     ),
     5: ("betas out of range", [ADAMW, "test_optim_faults::test_other_numbers"]),

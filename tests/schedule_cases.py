@@ -49,6 +49,11 @@ ENDING = [
     "untuned_linear_warmup(0.9)",
     "warmup_stable_decay(0.1, warmup_steps=3, stable_steps=4, decay_steps=5)",
     "constant(2.0) * warmup(8)",
+    "warmup(8) * cosine_decay(decay_steps=4).in_epochs(7)",
+    "hold(2).in_epochs(5).then(cosine_decay(0.1, decay_steps=100, end=0.01).in_samples(8))",
+    "linear(steps=100).in_tokens(7)",
+    "warmup(5).then(cosine_decay(decay_steps=9, end=0.1)).times(0.3)",
+    "(0.5 * warmup(5)).then(polynomial_decay(decay_steps=9)).times(0.3).repeat(2)",
 ]
 ENDLESS = [
     "constant(0.0001)",
@@ -77,6 +82,9 @@ ENDLESS = [
     "0.1 * warmup(10).then(inverse_sqrt(timescale=10, shift=10))",
     "exponential_decay(0.1, decay_steps=1, decay_rate=0.99).clamp(high=0.05)",
     "(inverse_sqrt() + constant(1.0)).staircase(5).delayed(3)",
+    "step_decay(0.1, step_size=2).in_epochs(5)",
+    "cosine_decay_restarts(0.1, first_decay_steps=100, t_mul=1.5).in_samples(32)",
+    "0.5 * inverse_sqrt().in_tokens(1000)",
 ]
 
 
@@ -95,5 +103,7 @@ CODED = [
     from_function(halved, steps=20),
     0.1 * cumulative_product(factor),
     cumulative_product(factor, steps=12).then(from_function(halved)).staircase(3),
+    from_function(halved).in_epochs(4),
+    from_function(halved, steps=20).in_samples(3),
 ]
 SCHEDULES = WRITTEN + CODED

@@ -61,7 +61,7 @@ def test_the_same_weights_as_a_rate_written_by_hand(make) -> None:
         step(by_hand)
         step(followed)
         assert clock.step == k + 1
-        assert followed.param_groups[0]["lr"] == RATE(k)
+        assert (followed.param_groups[0]["lr"], clock.last_lr) == (RATE(k + 1), (RATE(k),))
         assert followed.param_groups[0]["initial_lr"] == 0.1
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
@@ -78,15 +78,16 @@ def test_every_hyper_and_group() -> None:
         groups={"head": {"lr": DECAY, "beta2": 0.99}, 0: {"weight_decay": DECAY}},
     )
     for k in range(5):
-        step(optimizer)
         shown = [(g["lr"], g["betas"], g["weight_decay"]) for g in optimizer.param_groups]
+        step(optimizer)
         beta1 = schedules.linear(0.9, 0.5, steps=4)(k)
         assert shown == [
             (RATE(k), (beta1, 0.999), DECAY(k)),
             (DECAY(k), (beta1, 0.99), 0.01),
             (RATE(k), (beta1, 0.999), 0.0),
         ]
-    assert clock.rates == (RATE(4), DECAY(4), RATE(4))
+    assert clock.rates == (RATE(5), DECAY(5), RATE(5))
+    assert clock.last_lr == (RATE(4), DECAY(4), RATE(4))
     assert clock.schedules[1]["beta2"] == schedules.constant(0.99)
 
 
@@ -98,8 +99,8 @@ def test_each_groups_own_base() -> None:
     assert [g["lr"] for g in optimizer.param_groups] == [0.1, 0.01]
     attach(optimizer, lr=of_base(DECAY))
     for k in range(3):
-        step(optimizer)
         assert [g["lr"] for g in optimizer.param_groups] == [(0.1 * DECAY)(k), (0.01 * DECAY)(k)]
+        step(optimizer)
 
 
 def test_a_group_added_late_follows() -> None:
@@ -108,17 +109,26 @@ def test_a_group_added_late_follows() -> None:
     step(optimizer)
     optimizer.add_param_group({"params": weights()})
     step(optimizer)
-    assert [g["lr"] for g in optimizer.param_groups] == [RATE(2), RATE(2)]
+    assert clock.last_lr == (RATE(2), RATE(2))
     assert optimizer.param_groups[1]["initial_lr"] == 0.1
     optimizer.add_param_group({"params": weights(), "lr": 0.5})
+    step(optimizer)
+    step(optimizer)
+    assert clock.last_lr == pytest.approx((RATE(4), RATE(4), 0.5 * RATE(4) / RATE(3)), rel=1e-15)
+    del optimizer.param_groups[1:]
+    with pytest.raises(ValueError, match="got 1 groups at step 5, of 3 that the clock wrote before"):
+        step(optimizer)
+    assert clock.step == 5
+
+
+def test_a_group_with_a_rate_of_its_own_before_the_first_update_is_refused() -> None:
+    optimizer, clock = adam()
+    optimizer.add_param_group({"params": weights(), "lr": 0.5})
     before = [p.detach().clone() for g in optimizer.param_groups for p in g["params"]]
-    with pytest.raises(ValueError, match=re.escape("group 0 was made with 0.1 and group 2 with 0.5")):
+    with pytest.raises(ValueError, match=re.escape("group 0 was made with 0.1 and group 1 with 0.5")):
         step(optimizer)
     assert all(torch.equal(a, p) for a, p in zip(before, (q for g in optimizer.param_groups for q in g["params"])))  # noqa: B905  # of equal length
-    del optimizer.param_groups[1:]
-    with pytest.raises(ValueError, match="got 1 groups at step 3, of 2 that the clock wrote before"):
-        step(optimizer)
-    assert clock.step == 3
+    assert clock.step == 0
 
 
 def test_what_moves_the_counter_and_what_does_not() -> None:
@@ -162,7 +172,7 @@ def test_a_closure_that_is_asked_many_times() -> None:
 
     for k in range(3):
         optimizer.step(closure)
-        assert optimizer.param_groups[0]["lr"] == RATE(k)
+        assert optimizer.param_groups[0]["lr"] == RATE(k + 1)
     assert clock.step == 3
     assert len(calls) > 10
 
@@ -180,7 +190,7 @@ def test_a_step_that_a_grad_scaler_skips(options) -> None:
         scaler.step(optimizer)
         scaler.update()
         steps.append(clock.step)
-        assert optimizer.param_groups[0]["lr"] == RATE(clock.step - 1)
+        assert optimizer.param_groups[0]["lr"] == RATE(clock.step)
     assert steps == [1, 2, 2, 2, 3, 4]
     assert int(optimizer.state[param]["step"]) == 4
 
@@ -196,7 +206,7 @@ def test_a_step_that_fails_does_not_count() -> None:
         optimizer.step(closure)
     assert clock.step == 1
     step(optimizer)
-    assert (clock.step, optimizer.param_groups[0]["lr"]) == (2, RATE(1))
+    assert (clock.step, optimizer.param_groups[0]["lr"]) == (2, RATE(2))
 
 
 class Parent(torch.optim.SGD):
@@ -215,25 +225,36 @@ def test_a_class_that_calls_its_parents_step_counts_once() -> None:
     clock = attach(optimizer, lr=RATE)
     step(optimizer)
     step(optimizer)
-    assert (clock.step, optimizer.param_groups[0]["lr"]) == (2, RATE(1))
+    assert (clock.step, optimizer.param_groups[0]["lr"]) == (2, RATE(2))
 
 
-def test_tensors_are_filled_in_place_and_never_shared() -> None:
+def test_a_callers_tensor_is_filled_in_place() -> None:
     rate = torch.tensor(0.1)
     first, second = weights(2)
     optimizer = torch.optim.Adam([{"params": [first]}, {"params": [second]}], lr=rate)
-    other = torch.optim.Adam(weights(), lr=rate)
-    attach(other, lr=DECAY)
-    attach(optimizer, lr=RATE, groups={1: {"lr": DECAY}})
-    held = [group["lr"] for group in optimizer.param_groups]
+    attach(optimizer, lr=RATE)
     for k in range(3):
         step(optimizer)
-        step(other)
-        assert held[0] is optimizer.param_groups[0]["lr"]
-        assert [g["lr"] for g in optimizer.param_groups] == [torch.tensor(RATE(k)), torch.tensor(DECAY(k))]
-        assert other.param_groups[0]["lr"] == torch.tensor(DECAY(k))
-    assert rate == torch.tensor(0.1)
+        assert rate == torch.tensor(RATE(k + 1))
+        assert all(group["lr"] is rate for group in optimizer.param_groups)
     assert isinstance(optimizer.param_groups[0]["initial_lr"], float)
+
+
+def test_one_tensor_cannot_follow_two_schedules() -> None:
+    rate = torch.tensor(0.1)
+    first, second = weights(2)
+    optimizer = torch.optim.Adam([{"params": [first]}, {"params": [second]}], lr=rate)
+    with pytest.raises(
+        ValueError, match=re.escape("groups 0 and 1 share one tensor as `lr`, and it cannot follow both")
+    ):
+        attach(optimizer, lr=RATE, groups={1: {"lr": DECAY}})
+    assert (rate, clock_of(optimizer)) == (torch.tensor(0.1), None)
+    other = torch.optim.Adam(weights(), lr=rate)
+    attach(optimizer, lr=RATE)
+    attach(other, lr=RATE)
+    step(optimizer)
+    with pytest.raises(ValueError, match=r"`lr` in group 0 was set to .* from outside at step 0"):
+        step(other)
 
 
 def test_one_graph_for_all_steps() -> None:
@@ -246,7 +267,7 @@ def test_one_graph_for_all_steps() -> None:
     optimizer.param_groups[0]["params"][0].grad = torch.ones(2, 2)
     for k in range(6):
         compiled()
-        assert float(optimizer.param_groups[0]["lr"]) == float(torch.tensor(RATE(k)))
+        assert float(optimizer.param_groups[0]["lr"]) == float(torch.tensor(RATE(k + 1)))
     assert clock.step == 6
     assert counts["stats"]["unique_graphs"] == 1
 
@@ -293,7 +314,7 @@ def test_a_tensor_written_by_hand_is_refused() -> None:
     optimizer = torch.optim.Adam(weights(), lr=torch.tensor(0.1))
     attach(optimizer, lr=RATE)
     step(optimizer)
-    optimizer.param_groups[0]["lr"].fill_(RATE(0))  # what stands there already
+    optimizer.param_groups[0]["lr"].fill_(RATE(1))  # what stands there already
     step(optimizer)
     optimizer.param_groups[0]["lr"].fill_(0.5)
     with pytest.raises(ValueError, match=r"`lr` in group 0 was set to 0\.5 from outside at step 2"):
@@ -360,7 +381,7 @@ def test_what_cannot_be_attached_to() -> None:
         attach(Wrapper(optimizer), lr=RATE)
     with pytest.raises(TypeError, match=re.escape("expected a torch.optim.Optimizer")):
         attach(nn.Linear(1, 1), lr=RATE)
-    with pytest.raises(ValueError, match=r"this Adam follows schedules of its own: \{'lr': cosine_decay"):
+    with pytest.raises(ValueError, match=r"this Adam follows schedules of its own: \(\{'lr': cosine_decay"):
         attach(tapered.Adam(weights(), lr=RATE), lr=RATE)
 
 
@@ -381,7 +402,7 @@ def test_detached() -> None:
     del optimizer.step
     again = attach(optimizer, lr=RATE, step=2)
     step(optimizer)
-    assert (again.step, optimizer.param_groups[0]["lr"], again.bases) == (3, RATE(2), [{"lr": 0.1}])
+    assert (again.step, again.last_lr, again.bases) == (3, (RATE(2),), [{"lr": 0.1}])
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["deepcopy", "pickle"])
@@ -393,7 +414,7 @@ def test_a_copy_has_a_clock_of_its_own(copied) -> None:
     other = copied(optimizer)
     its = clock_of(other)
     step(other)
-    assert (its.step, clock.step, other.param_groups[0]["lr"]) == (3, 2, DECAY(1))
+    assert (its.step, clock.step, its.last_lr) == (3, 2, (DECAY(1),))
     step(optimizer)
     assert torch.equal(optimizer.param_groups[0]["params"][0], other.param_groups[0]["params"][0])
 
@@ -405,15 +426,18 @@ def test_for_code_that_insists_on_a_scheduler() -> None:
     assert scheduler.optimizer is optimizer
     for k in range(4):
         step(optimizer)
+        assert scheduler.get_last_lr() == [RATE(k)]  # as torch's before they are stepped
         for _ in range(k):
             scheduler.step()
-        assert scheduler.get_last_lr() == [RATE(k)]
+        assert scheduler.get_last_lr() == [RATE(k + 1 if k else k)] == scheduler._last_lr
+        scheduler.last_epoch, scheduler.base_lrs = 0, [1.0]  # ignite writes these
     assert (scheduler.last_epoch, scheduler.base_lrs) == (4, [0.1])
     state, kept = scheduler.state_dict(), copy.deepcopy(optimizer.state_dict())
     resumed, its = adam()
     other = as_lr_scheduler(its)
     resumed.load_state_dict(kept)
     other.load_state_dict(state)
+    assert other.get_last_lr() == [RATE(4)]
     step(resumed)
     assert other.get_last_lr() == [RATE(4)] == other.get_lr()
     with pytest.raises(ValueError, match="this SGD follows no schedule of tapered's; try as_lr_scheduler"):
@@ -426,7 +450,7 @@ def test_a_scheduler_for_tapereds_own() -> None:
     scheduler = as_lr_scheduler(optimizer)
     step(optimizer)
     scheduler.step()
-    assert (scheduler.get_last_lr(), scheduler.last_epoch, scheduler.base_lrs) == ([RATE(0)], 1, [RATE(0)])
+    assert (scheduler.get_last_lr(), scheduler.last_epoch, scheduler.base_lrs) == ([RATE(1)], 1, [RATE(0)])
     scheduler.load_state_dict(scheduler.state_dict())
     other = as_lr_scheduler(tapered.Adam(weights(), lr=DECAY))
     with pytest.raises(ValueError, match="this optimizer's schedules are"):
@@ -437,7 +461,6 @@ def test_rates_that_a_tensor_scheduler_shows_are_copies() -> None:
     optimizer = torch.optim.Adam(weights(), lr=torch.tensor(0.1))
     scheduler = as_lr_scheduler(attach(optimizer, lr=RATE))
     scheduler.get_last_lr()[0].fill_(7.0)
-    step(optimizer)
     assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(0.1)
 
 
@@ -456,7 +479,7 @@ def test_once_warm_a_step_without_a_gradient_does_not_count() -> None:
     weight, optimizer, clock = warmed()
     weight.grad = None
     optimizer.step()
-    assert (clock.step, clock.rates) == (3, (schedules.linear(0.1, 0.0, steps=100)(2),))
+    assert (clock.step, clock.rates) == (3, (schedules.linear(0.1, 0.0, steps=100)(3),))
 
 
 @pytest.mark.parametrize("named", [False, True])

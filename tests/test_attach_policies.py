@@ -43,7 +43,8 @@ class Attached:
 
     @property
     def rate(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
+        """Of the last update."""
+        return self.verbs.last_lr[0]
 
     def text(self, name: str = "lr") -> str:
         return str(self.verbs.schedules[0][name])
@@ -126,14 +127,14 @@ def test_extended_by_loading(kind, how, wanted) -> None:
 def test_replaced_under_way(kind) -> None:
     run = kind(lr=COSINE, weight_decay=LINEAR).steps(3)
     run.verbs.replace(lr=LINEAR, counted="now")
-    assert run.rate == LINEAR(0)
+    assert (run.rate, run.optimizer.param_groups[0]["lr"]) == (COSINE(2), LINEAR(0))
     assert run.steps(2).rate == LINEAR(1)
-    assert run.optimizer.param_groups[0]["weight_decay"] == LINEAR(4)
+    assert run.optimizer.param_groups[0]["weight_decay"] == LINEAR(5)
     run.verbs.replace(lr=0.05)
     assert run.steps(3).rate == 0.05
     run.verbs.replace(lr=COSINE, counted="start", groups={0: {"betas": (0.8, LINEAR)}})
     assert run.steps(1).rate == COSINE(8)
-    assert run.optimizer.param_groups[0]["betas"] == (0.8, LINEAR(8))
+    assert run.optimizer.param_groups[0]["betas"] == (0.8, LINEAR(9))
     assert run.verbs.report.startswith("step 8: lr 0.05 -> 0.00954915 (group 0)")
 
 
@@ -204,7 +205,7 @@ def test_nothing_to_extend(kind) -> None:
 def late(run: Attached, **options) -> float:
     run.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], **options})
     run.steps(1)
-    return run.optimizer.param_groups[-1]["lr"]
+    return run.verbs.last_lr[-1]
 
 
 def test_a_late_group_follows_what_the_others_have_come_to() -> None:
@@ -222,14 +223,52 @@ def test_a_late_group_follows_what_the_others_have_come_to() -> None:
     assert late(named) == named.rate == LINEAR(0)
 
 
-def test_a_late_group_has_the_shape_over_its_own_base() -> None:
+def test_a_late_group_falls_in_proportion_from_the_rate_it_came_with() -> None:
+    """Lightning's BaseFinetuning copies a rate that has decayed already."""
     run = Attached(lr=of_base(COSINE)).steps(2)
-    assert late(run, lr=0.5) == (0.5 * COSINE)(2)
+    assert late(run, lr=0.5) == pytest.approx(0.5, rel=1e-15)
     run.verbs.extend(20, how="stretch")
     run.steps(1)
-    assert late(run, lr=0.3) == pytest.approx(3 * run.rate, rel=1e-15)
+    assert run.verbs.last_lr[1] / run.rate == pytest.approx(0.5 / (0.1 * COSINE(2)), rel=1e-14)
+    now = run.optimizer.param_groups[0]["lr"]
+    assert late(run, lr=now / 10) == pytest.approx(run.rate / 10, rel=1e-15)
+    assert run.steps(3).verbs.last_lr[2] == pytest.approx(run.rate / 10, rel=1e-14)
     run.verbs.replace(lr=of_base(LINEAR), counted="now")
     assert [late(run), run.rate] == [pytest.approx(0.02), pytest.approx(0.02)]
+
+
+@BOTH
+def test_late_groups_have_one_answer(kind) -> None:
+    """Of a clock and of tapered's own: none follows the others, a number falls with them, another is followed."""
+    run = kind(lr=COSINE).steps(4)
+    assert late(run) == run.rate == COSINE(4)
+    assert late(run, lr=COSINE(5) / 10) == pytest.approx(COSINE(5) / 10, rel=1e-15)
+    rates = run.steps(2).verbs.last_lr
+    assert rates == pytest.approx((COSINE(7), COSINE(7), COSINE(7) / 10), rel=1e-14)
+    run.optimizer.param_groups[2]["lr"] = 0.02  # BackboneFinetuning writes once an epoch
+    assert run.steps(1).verbs.last_lr[2] == pytest.approx(0.02, rel=1e-15)
+    assert run.steps(1).verbs.last_lr == pytest.approx((COSINE(9), COSINE(9), 0.02 * COSINE(9) / COSINE(8)), rel=1e-14)
+    with pytest.raises(ValueError, match=r"that gives 0\.0 at step 10; give the group a schedule of its own"):
+        late(run, lr=0.3)
+
+
+@BOTH
+@pytest.mark.parametrize("stepped", [0, 1])
+def test_a_late_group_is_saved_and_goes_on(kind, stepped) -> None:
+    run = kind(lr=COSINE).steps(4)
+    extra = [nn.Parameter(torch.ones(2)) for _ in range(4)]
+    for param, options in zip(extra, ({}, {"lr": 0.01}), strict=False):
+        run.optimizer.add_param_group({"params": [param], **options})
+    run.steps(stepped)
+    assert len(run.verbs.schedules) == 3
+    state = plain(run.optimizer.state_dict())
+    again = kind(lr=COSINE)
+    for param, options in zip(extra[2:], ({}, {"lr": 0.02}), strict=True):
+        again.optimizer.add_param_group({"params": [param], **options})
+    again.optimizer.load_state_dict(state)
+    assert again.verbs.schedules == run.verbs.schedules
+    for _ in range(3):
+        assert again.steps(1).verbs.last_lr == run.steps(1).verbs.last_lr
 
 
 KINDS = st.sampled_from([COSINE, LINEAR.until(15), WSD, schedules.one_cycle(0.1, total_steps=12), 0.3 * COSINE + 1e-3])

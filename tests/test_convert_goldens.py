@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -101,11 +102,11 @@ def test_to_keras_and_back(kind, data):
     [
         0.3 * warmup(9, start=0.1).then(cosine_decay(decay_steps=40, alpha=0.1)),
         cosine_decay(0.3, 40, end=0.01),
-        0.3 * cosine_decay_restarts(0.5, 7, end=0.01),
+        cosine_decay_restarts(0.5, 7, end=0.01).times(0.3),
         linear(0.1, end=0.4, steps=30),
         natural_exp_decay(0.3, 10, 0.5),
         0.3 * piecewise_constant((10, 20.5), (1.0, 0.1, 0.2), switch="at"),
-        0.3 * polynomial_decay(decay_steps=30),
+        polynomial_decay(decay_steps=30).times(0.3),
     ],
     ids=str,
 )
@@ -195,6 +196,11 @@ def test_optax_by_name_and_arguments():
         ("join_schedules([0.1, 0.2], [3])", TypeError, "takes calls as text or schedules"),
         ("piecewise_constant_schedule(0.1, {3: -1.0})", ValueError, "from 0 up"),
         ("sgdr_schedule([])", ValueError, "one for each cycle"),
+        ("warmup_cosine_decay_schedule(0.0, 0.1, -3, 50)", ValueError, "warmup_steps must be from 0 up, got -3"),
+        ("warmup_exponential_decay_schedule(0.0, 0.1, -3, 9, 0.5)", ValueError, "warmup_steps must be from 0 up"),
+        ("piecewise_interpolate_schedule('cosine', 0.1, {-3: 1.0, 9: 0.5})", ValueError, "begun before step 0"),
+        ("piecewise_interpolate_schedule('linear', 0.1, {3.2: 1.0, 4.1: 0.5})", ValueError, "at least a step apart"),
+        ("piecewise_interpolate_schedule('square', 0.1, {3: 1.0})", ValueError, "shape must be"),
     ],
 )
 def test_no_optax_call(call, error, message):
@@ -208,7 +214,10 @@ def named(case):
 
 @pytest.mark.parametrize("case", TIMM["cases"], ids=named)
 def test_timm(case):
-    found = from_timm(case["name"], lr=TIMM["rates"], **case["arguments"])
+    """Also at step 0, which has the rate after construction."""
+    found = from_timm(case["name"], lr=TIMM["rates"], exact=True, **case["arguments"])
+    if not any("misses" in note for note in found.notes):
+        assert found == from_timm(case["name"], lr=TIMM["rates"], **case["arguments"])
     for group, schedule in enumerate(found.schedules):
         agrees(schedule, TIMM["steps"], [values[group] for values in case["values"]], {"rel": 1e-12, "abs": 1e-15})
 
@@ -217,7 +226,7 @@ def test_timm(case):
 def test_timm_s_noise_is_kept_where_asked(case):
     found = from_timm(case["name"], lr=TIMM["rates"], exact=True, **case["arguments"])
     plain = from_timm(case["name"], lr=TIMM["rates"], **case["arguments"])
-    assert "without it (exact=True keeps it)" in plain.notes[-1]
+    assert any("without it (exact=True keeps it)" in note for note in plain.notes)
     assert not found.schedules[0].serialisable
     for group, schedule in enumerate(found.schedules):
         values = [values[group] for values in case["values"]]
@@ -238,7 +247,11 @@ def test_timm_live(case):
 def test_timm_by_text_and_in_words():
     words = from_timm("create_scheduler_v2(optimizer, sched='cosine', num_epochs=90)", lr=0.1)
     assert words == from_timm("cosine", lr=0.1, num_epochs=90)
-    assert words.notes == ("timm counts epochs here; kept: that, so one step of the schedule is one epoch",)
+    (epochs,) = words.notes
+    assert epochs.startswith("timm counts epochs here; kept: that, so one step of the schedule is one epoch; found.")
+    assert words == from_timm("CosineLRScheduler(optimizer, t_initial=90)", lr=0.1)
+    assert from_timm("CosineLRScheduler(optimizer, 90, t_in_epochs=False)", lr=0.1).notes == ()
+    assert from_timm("cosine", lr=0.1, num_epochs=9, step_on_epochs=False, updates_per_epoch=10).notes == ()
     assert from_timm("CosineLRScheduler(optimizer, t_initial=90)", lr=0.1).schedule == cosine_decay(0.1, 90)
     jump = from_timm("cosine", lr=0.1, num_epochs=80, warmup_epochs=10).notes
     assert any(
@@ -246,9 +259,48 @@ def test_timm_by_text_and_in_words():
     )
 
 
+def test_timm_s_step_0_is_said_where_it_is_off_the_curve():
+    tanh = from_timm("TanhLRScheduler", lr=0.1, t_initial=10, lb=-1.0)
+    assert tanh.schedule(0) == 0.1
+    assert tanh.notes[1] == (
+        "timm trains step 0 at the rate that its constructor writes, 0.1, where its formula has 0.0880797; kept: that "
+        "(step(0) and step_update(0) would write the formula's)"
+    )
+    missed = from_timm("TanhLRScheduler", lr=0.1, t_initial=1, cycle_mul=3.0, cycle_limit=6, exact=True)
+    assert "misses those at 121; kept: each where it is" in missed.notes[1]
+    kept = from_timm("CosineLRScheduler", lr=0.1, t_initial=1, cycle_mul=3.0, cycle_limit=6, exact=True)
+    assert "misses those at 121; kept: that" in kept.notes[1]
+
+
+@pytest.mark.parametrize("case", TIMM["scaled"], ids=named)
+def test_timm_s_lr_scale(case):
+    """In `.schedules` it is multiplied in, as timm does; `.schedule` is the curve before it."""
+    live = type(case["class"], (), {})()
+    vars(live).update(case["attributes"])
+    live.optimizer = SimpleNamespace(param_groups=[{"lr_scale": scale} for scale in case["scales"]])
+    found = from_timm(live)
+    for group, schedule in enumerate(found.schedules):
+        agrees(schedule, TIMM["steps"], [values[group] for values in case["values"]], {"rel": 1e-12, "abs": 1e-15})
+        assert schedule == found.schedule.times(case["scales"][group])
+    assert found.schedule == from_timm(case["class"], lr=0.1, **case["arguments"]).schedule
+    assert "timm multiplies by each group's lr_scale" in found.notes[-1]
+    live.optimizer.param_groups.append({"lr_scale": 1.0})
+    assert any("group 2 came after the scheduler" in note for note in from_timm(live).notes)
+    with pytest.raises(ValueError, match="got 4 rates for 3 groups"):
+        from_timm(live, lr=[0.1] * 4)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "error", "message"),
     [
+        (
+            "CosineLRScheduler(optimizer, 9, 0.0, 1.0, 1.0, 1, 0, 0.0, False, True)",
+            {},
+            TypeError,
+            "too many positional",
+        ),
+        ("cosine", {"noise": [0.5], "num_epochs": 0}, ValueError, "decay_steps must be"),
+        ("CosineLRScheduler", {"t_initial": 9, "noise_range_t": [3]}, ValueError, "one number, from there on, or two"),
         ("plateau", {}, ValueError, "by the metric"),
         (object(), {}, TypeError, "takes a name, a call as text or a timm scheduler"),
         ("PlateauLRScheduler", {}, ValueError, "by the metric"),

@@ -259,7 +259,8 @@ def test_text_notes_and_momentum():
             "kept: the curve, which is a function of the step alone"
         ),
     )
-    assert from_torch("StepLR(30)", lr=[0.1, 0.2]).notes == ()
+    (epochs,) = from_torch("StepLR(30)", lr=[0.1, 0.2]).notes
+    assert epochs.endswith("where that was once an epoch, take found.schedule.in_epochs(steps_per_epoch)")
     with pytest.raises(ValueError, match="2 groups have different schedules"):
         _ = from_torch("StepLR(30)", lr=[0.1, 0.2]).schedule
     with pytest.raises(ValueError, match="no base rate; give lr"):

@@ -258,7 +258,7 @@ def test_before_or_after_attach(first) -> None:
     for value in (1.0, NAN, 1.0):
         step(optimizer, [param], [torch.full((2,), value)])
     assert (clock_of(optimizer).step, guard_of(optimizer).step, guard_of(optimizer).skipped) == (2, 2, 1)
-    assert optimizer.param_groups[0]["lr"] == RATE(1)
+    assert (clock_of(optimizer).last_lr, optimizer.param_groups[0]["lr"]) == ((RATE(1),), RATE(2))
 
 
 def test_steps_without_gradients_count_for_nothing() -> None:

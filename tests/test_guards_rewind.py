@@ -188,4 +188,4 @@ def test_replaced_since(tmp_path) -> None:
     optimizer.minimize((weight**2).sum())
     with pytest.raises(Rewound):
         optimizer.minimize(NAN * weight.sum())
-    assert (optimizer.steps, optimizer.param_groups[0]["schedules"]["lr"]) == (0, RATE)
+    assert (optimizer.steps, optimizer.schedules[0]["lr"]) == (0, RATE)

@@ -291,7 +291,8 @@ def test_a_function_is_marked_and_its_own():
     assert from_function(halved) == from_function(halved)
     assert from_function(halved) != from_function(abs)
     assert from_function(halved, steps=5)(9) == halved(5)
-    assert [type(case).__name__ for case in CODED] == ["from_function", "from_function", "scaled", "staircase"]
+    kinds = ["from_function", "from_function", "scaled", "staircase", "in_epochs", "in_samples"]
+    assert [type(case).__name__ for case in CODED] == kinds
 
     class Rate:
         def __call__(self, step):

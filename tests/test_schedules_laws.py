@@ -30,6 +30,7 @@ from tapered.schedules import (
     tanh_decay,
     warmup,
 )
+from tapered.schedules.operators import multiplied
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
 rates = st.floats(1e-9, 10.0)
@@ -84,8 +85,11 @@ endless = st.one_of(
 
 def operators_with_a_horizon(inner):
     return st.one_of(
-        st.builds(lambda s, factor: factor * s, inner, numbers),
-        st.builds(lambda s, other: s * other, inner, inner),
+        st.builds(lambda s, factor: s.times(factor), inner, numbers),
+        st.builds(lambda s, n: s.in_epochs(n), inner, steps),
+        st.builds(lambda s, n: s.in_samples(n), inner, steps),
+        st.builds(lambda s, n: s.in_tokens(n), inner, steps),
+        st.builds(multiplied, inner, inner),
         st.builds(lambda s, other: s + other, inner, inner),
         st.builds(lambda s, number: number + s, inner, numbers),
         st.builds(lambda s, other: s.then(other), inner, inner),
@@ -100,7 +104,7 @@ def operators_with_a_horizon(inner):
 
 finite = st.recursive(ending, operators_with_a_horizon, max_leaves=6)
 every = st.one_of(
-    finite, endless, st.builds(lambda a, b: a * b, finite, endless), st.builds(lambda a, b: a.then(b), finite, endless)
+    finite, endless, st.builds(multiplied, finite, endless), st.builds(lambda a, b: a.then(b), finite, endless)
 )
 
 

@@ -220,7 +220,7 @@ for shape in ("linear", "cosine", "1-sqrt"):
 def test_transformers(name):
     ours, make, steps = transformers_cases[name]
     assert isinstance(ours, Schedule)
-    assert (RATE * ours).table(steps).tolist() == pytest.approx(theirs(make, steps), **NEAR)
+    assert ours.times(RATE).table(steps).tolist() == pytest.approx(theirs(make, steps), **NEAR)
 
 
 def test_the_transformer_s_and_t5_s_rates():

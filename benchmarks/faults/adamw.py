@@ -55,6 +55,19 @@ def parameters(make: Callable[[list[torch.Tensor]], Any]) -> Go:
     return go
 
 
+def frozen(make: Callable[[], torch.Tensor]) -> Go:
+    """A parameter that follows no gradient, as in every finetuning script: it has to stay as it is."""
+
+    def go(kind: Kind) -> Iterator[list[torch.Tensor]]:
+        yield (params := weights())
+        still = make()
+        before = still.clone()
+        train(kind([*params, still]), params)
+        return torch.equal(still, before)
+
+    return go
+
+
 def later(value: Any) -> Go:
     """A rate assigned after two good steps."""
 
@@ -101,8 +114,8 @@ CASES = [
     Bad(11, "a group without params", "params", parameters(lambda _: [{"lr": 0.1}])),
     Bad(12, "params a set", "params", parameters(set)),
     Bad(12, "a group's params a set", "params", parameters(lambda params: [{"params": set(params)}])),
-    Bad(13, "a parameter of integers", "params", parameters(lambda _: [torch.ones(2, dtype=torch.int64)])),
-    Bad(13, "a parameter without grad", "params", parameters(lambda _: [torch.ones(2)])),
+    Bad(13, "a parameter of integers", "params", frozen(lambda: torch.ones(2, dtype=torch.int64))),
+    Bad(13, "a parameter without grad", "params", frozen(lambda: torch.ones(2))),
     Bad(13, "a parameter on meta", "params", parameters(lambda _: [nn.Parameter(torch.ones(2, device="meta"))])),
     Bad(13, "a computed parameter", "params", parameters(lambda params: [params[0] * 2])),
     Bad(14, "a parameter twice", "params", parameters(lambda params: [params[0], params[0]])),

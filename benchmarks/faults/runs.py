@@ -43,7 +43,9 @@ def train(optimizer: torch.optim.Optimizer, scheduler: Any = None, steps: int = 
         for param in parameters(optimizer):
             param.grad = param.slope * param.detach()
         optimizer.step()
-        shown.append([float(group["lr"]) for group in optimizer.param_groups])
+        # torch's scheduler has not moved yet; tapered's groups show the coming rates already
+        groups = optimizer.param_groups
+        shown.append(list(getattr(optimizer, "last_lr", [float(group["lr"]) for group in groups])))
         if scheduler is not None:
             scheduler.step()
     return shown

@@ -1,19 +1,37 @@
-"""Rules applied in place to lists of tensors: by torch's fused kernels where their arithmetic is the same.
+"""Rules applied in place to lists of tensors: by torch's fused kernels where those are right, else by the rule itself.
 
 prepare(rule, params, states, steps) looks at everything that stays the same once; what it returns is called every step.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from tapered import fused as kernels_of_torch
 from tapered import rules, shards
+from tapered.fused import Apply
 from tapered.rules import Rule, State
 
-Apply = Callable[[list[Tensor], Mapping[str, float]], None]
-FUSED_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+LAZY = (rules.SGD, rules.Adagrad)  # where a gradient of 0 moves neither parameter nor state, but for momentum
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of a list of tensors in two parts, so that one that fails can be uncounted."""
+
+    count: Callable[[int], None]  # moves every count on, before the kernels, which read the number of this update
+    kernel: Apply
+
+    def __call__(self, grads: list[Tensor], hyper: Mapping[str, float]) -> None:
+        """Count and update; an update that fails is not counted."""
+        self.count(1)
+        try:
+            self.kernel(grads, hyper)
+        except BaseException:
+            self.count(-1)
+            raise
 
 
 @torch.no_grad()
@@ -26,59 +44,118 @@ def prepare(
     maximize: bool = False,
     fused: bool | None = None,
     compile: bool = False,  # noqa: A002 - torch's own word
-) -> Apply:
-    """A function `apply(grads, hyper)` that makes one update in place.
+    sparse: Collection[int] = (),
+) -> Update:
+    """A function `update(grads, hyper)` that makes one update in place.
 
     Args:
         rule: the arithmetic.
-        params: tensors of any shape; complex ones are updated as pairs of real numbers, as torch does. Of a DTensor
-            (FSDP2) each process updates its own part: a rule takes every element alone.
+        params: tensors of any shape and layout; complex ones are updated as pairs of real numbers, as torch does. Of a
+            DTensor (FSDP2) each process updates its own part: a rule takes every element alone.
         states: what `rule.init` returned for each.
         steps: float32 0-d tensors, completed updates of each parameter; moved on by one at each call.
         maximize: climb instead of descend.
-        fused: None uses torch's fused kernel where there is one, True insists on it, False never does.
+        fused: None uses torch's fused kernel where there is one that is right, True insists on it, False never does.
         compile: run the rule under `torch.compile`, one graph for all steps.
+        sparse: places of the parameters whose gradients are sparse.
 
     Returns:
-        `apply(grads, hyper)`: gradients in the order of `params`; `hyper` maps `lr` and each name in `rule.hypers` to
-        a float. Nothing is checked at this level.
+        `update(grads, hyper)`: gradients in the order of `params`, of any layout; `hyper` maps `lr` and each name in
+        `rule.hypers` to a float. Nothing is checked at this level.
 
     Raises:
-        ValueError: `fused=True` where torch has no fused kernel for this rule and these tensors.
+        ValueError: `fused=True` where torch has no fused kernel for this rule and these tensors; a parameter whose
+            elements share memory.
 
     Example:
         >>> param, step = torch.tensor([1.0, 2.0]), torch.zeros(())
         >>> rule = rules.SGD()
-        >>> apply = prepare(rule, [param], [rule.init(param)], [step])
-        >>> apply([torch.tensor([1.0, -1.0])], {"lr": 0.5, **rule.hypers})
+        >>> update = prepare(rule, [param], [rule.init(param)], [step])
+        >>> update([torch.tensor([1.0, -1.0])], {"lr": 0.5, **rule.hypers})
         >>> param, int(step)
         (tensor([0.5000, 2.5000]), 1)
     """
-    if any(map(shards.is_shared, params)):
-        parts = [shards.local(param) for param in params]
-        states = [{name: shards.local(tensor) for name, tensor in state.items()} for state in states]
-        return over_parts(prepare(rule, parts, states, steps, maximize=maximize, fused=fused, compile=compile), params)
-    params, states = list(params), list(states)
-    count = counter(steps)
-    same = len({(p.dtype, p.device) for p in params}) == 1
-    if fused is not False and not compile and same and params[0].dtype in FUSED_DTYPES:
-        kernel = fused_kernel(rule, params, states, steps, maximize=maximize)
-        if kernel is not None:
-            return counted(kernel, count)
-    if fused:
+    whole, params = params, [shards.local(param) for param in params]
+    states = [{name: shards.local(tensor) for name, tensor in state.items()} for state in states]
+    for place, param in enumerate(params):
+        overlapping(param, place)
+    buckets: dict[tuple[str, ...], list[int]] = {}
+    for place, (param, state, step) in enumerate(zip(params, states, steps, strict=True)):
+        fit = fused is not False and not compile and place not in sparse and kernels_of_torch.fits(param, state, step)
+        kind = "sparse" if place in sparse else "fused" if fit else "rule"
+        buckets.setdefault((kind, str(param.dtype), str(param.device)) if fit else (kind,), []).append(place)
+    parts: list[tuple[list[int], Apply]] = []
+    for (kind, *_), places in buckets.items():
+        given = [params[i] for i in places], [states[i] for i in places], [steps[i] for i in places]
+        kernel = kernels_of_torch.kernel(rule, *given, maximize=maximize) if kind == "fused" else None
+        if kernel is None and fused:
+            raise ValueError(
+                f"fused=True: torch has no fused kernel for {rule} with compile={compile} on {given[0][0].dtype} "
+                f"tensors of this layout on {given[0][0].device} that is right; leave fused out and the rule itself "
+                "runs, with the same numbers"
+            )
+        parts.append((places, either(rule, kernel, given, kind, maximize=maximize, compile=compile)))
+    kernel = parts[0][1] if len(parts) == 1 else together(parts)
+    if any(map(shards.is_shared, whole)):
+        kernel = over_parts(kernel, whole)
+    return Update(counter(steps), torch.no_grad()(kernel))
+
+
+def either(
+    rule: Rule,
+    kernel: Apply | None,
+    given: tuple[list[Tensor], list[State], list[Tensor]],
+    kind: str,
+    *,
+    maximize: bool,
+    compile: bool,  # noqa: A002 - torch's own word
+) -> Apply:
+    """Torch's kernel, or the rule; for SGD both, since its kernel cannot do everything."""
+    if kind == "sparse":
+        return by_rows(rule, *given, maximize=maximize)
+    slow = by_rule(rule, *given, maximize=maximize, compile=compile)
+    if kernel is None or not isinstance(rule, rules.SGD):
+        return kernel or slow
+    momentum = rule.momentum
+
+    # torch's kernel cannot tell which parameters are at their first step, where dampening does not act, and refuses a
+    # buffer where the momentum has come down to 0
+    def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
+        plain = not hyper["dampening"] and (hyper["momentum"] != 0) == momentum
+        (kernel if plain else slow)(grads, hyper)
+
+    return apply
+
+
+def together(parts: Sequence[tuple[list[int], Apply]]) -> Apply:
+    """Several kernels, each over the tensors at its places."""
+
+    def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
+        for places, kernel in parts:
+            kernel([grads[place] for place in places], hyper)
+
+    return apply
+
+
+def overlapping(param: Tensor, place: int) -> None:
+    """Refuse what nobody can write to: one number in memory for several elements.
+
+    Raises:
+        ValueError: naming the parameter.
+    """
+    if any(stride == 0 and size > 1 for stride, size in zip(param.stride(), param.shape, strict=True)):
         raise ValueError(
-            f"fused=True: torch has no fused kernel for {rule} with compile={compile} on {params[0].dtype} tensors on "
-            f"{params[0].device}; leave fused out and the rule itself runs, with the same numbers"
+            f"parameter {place} (shape {tuple(param.shape)}, strides {param.stride()}) is expanded: several elements "
+            "share one number in memory, and cannot be updated apart; try nn.Parameter(tensor.clone())"
         )
-    return counted(by_rule(rule, params, states, steps, maximize=maximize, compile=compile), count)
 
 
 def over_parts(kernel: Apply, params: Sequence[Tensor]) -> Apply:
     """A kernel over this process's parts of DTensors, given whole gradients."""
 
-    @torch.no_grad()
     def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
         kernel([shards.as_laid_out(grad, param) for grad, param in zip(grads, params, strict=True)], hyper)
+        torch.autograd.graph.increment_version(params)  # the whole has a count of its own
 
     return apply
 
@@ -88,125 +165,12 @@ def real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-def counter(steps: Sequence[Tensor]) -> Callable[[], None]:
-    """A function that moves every count on by one: in one operation where they are the elements of one vector."""
+def counter(steps: Sequence[Tensor]) -> Callable[[int], None]:
+    """A function that moves every count on: in one operation where they are the elements of one vector."""
     whole = steps[0]._base  # noqa: SLF001 - torch has no public name for what a view looks at
-    if whole is not None and whole.numel() == len(steps) and all(s._base is whole for s in steps):  # noqa: SLF001
-        return lambda: torch._foreach_add_([whole], 1)
-    return lambda: torch._foreach_add_(list(steps), 1)
-
-
-def counted(kernel: Apply, count: Callable[[], None]) -> Apply:
-    """Count first, as torch does: its kernels read the number of this update, from 1."""
-
-    @torch.no_grad()
-    def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
-        count()
-        kernel(grads, hyper)
-
-    return apply
-
-
-def fused_kernel(
-    rule: Rule, params: list[Tensor], states: list[State], steps: Sequence[Tensor], *, maximize: bool
-) -> Apply | None:
-    """Torch's fused kernel for this rule, or None where its arithmetic is another."""
-    device = params[0].device.type
-    if device not in ("cpu", "cuda") or any(s.device.type != device for s in steps):
-        return None
-    columns = {name: [state[name] for state in states] for name in states[0]}
-    match rule:
-        case rules.Adam(epsilon="outside"):
-            return fused_adam(rule, params, columns, list(steps), maximize=maximize)
-        case rules.Adam(epsilon="hat") if device == "cpu" and len({int(step) for step in steps}) == 1:
-            outside = fused_adam(rule, params, columns, list(steps), maximize=maximize)
-            # beside the corrected root the same epsilon is 1 / sqrt(1 - beta2^t) times as large
-            return lambda grads, hyper: outside(
-                grads, {**hyper, "eps": hyper["eps"] / math.sqrt(1 - hyper["beta2"] ** int(steps[0]))}
-            )
-        case rules.Adagrad():
-            return fused_adagrad(params, columns, list(steps), maximize=maximize)
-        case rules.SGD(rate_in_momentum=False):
-            undamped = fused_sgd(rule, params, columns, maximize=maximize)
-            damped = by_rule(rule, params, states, steps, maximize=maximize, compile=False)
-
-            # torch's kernel cannot tell which parameters are at their first step, where dampening does not act, and
-            # refuses a buffer where the momentum has come down to 0
-            def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
-                plain = not hyper["dampening"] and (hyper["momentum"] != 0) == rule.momentum
-                (undamped if plain else damped)(grads, hyper)
-
-            return apply
-    return None
-
-
-def fused_adam(
-    rule: rules.Adam, params: list[Tensor], columns: dict[str, list[Tensor]], steps: list[Tensor], *, maximize: bool
-) -> Apply:
-    """Adam, AMSGrad and AdamW in one pass over the memory."""
-    function = torch._fused_adam_ if rule.decay == "l2" else torch._fused_adamw_
-    m, v, largest = columns["exp_avg"], columns["exp_avg_sq"], columns.get("max_exp_avg_sq", [])
-
-    def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
-        function(
-            params,
-            grads,
-            m,
-            v,
-            largest,
-            steps,
-            lr=hyper["lr"],
-            beta1=hyper["beta1"],
-            beta2=hyper["beta2"],
-            weight_decay=hyper["weight_decay"],
-            eps=hyper["eps"],
-            amsgrad=rule.amsgrad,
-            maximize=maximize,
-        )
-
-    return apply
-
-
-def fused_adagrad(
-    params: list[Tensor], columns: dict[str, list[Tensor]], steps: list[Tensor], *, maximize: bool
-) -> Apply:
-    """Adagrad in one pass over the memory."""
-
-    def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
-        torch._fused_adagrad_(
-            params,
-            grads,
-            columns["sum"],
-            steps,
-            lr=hyper["lr"],
-            lr_decay=hyper["lr_decay"],
-            weight_decay=hyper["weight_decay"],
-            eps=hyper["eps"],
-            maximize=maximize,
-        )
-
-    return apply
-
-
-def fused_sgd(rule: rules.SGD, params: list[Tensor], columns: dict[str, list[Tensor]], *, maximize: bool) -> Apply:
-    """SGD in one pass over the memory, for a dampening of 0: a buffer of zeros then makes the right first step."""
-    buffers = columns.get("momentum_buffer", [])
-
-    def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
-        torch._fused_sgd_(
-            params,
-            grads,
-            buffers,
-            weight_decay=hyper["weight_decay"],
-            momentum=hyper["momentum"] if rule.momentum else 0.0,
-            lr=hyper["lr"],
-            dampening=0.0,
-            nesterov=rule.nesterov,
-            maximize=maximize,
-            is_first_step=False,
-        )
-
-    return apply
+    same = whole is not None and whole.numel() == len(steps) and all(s._base is whole for s in steps)  # noqa: SLF001
+    counts = [whole] if same else list(steps)
+    return lambda by: torch._foreach_add_(counts, by)  # type: ignore[arg-type]  # whole is none of None there
 
 
 def by_rule(
@@ -260,3 +224,24 @@ def update_all(
             else:
                 late.append(value)
     return late
+
+
+def by_rows(rule: Rule, params: list[Tensor], states: list[State], steps: Sequence[Tensor], *, maximize: bool) -> Apply:
+    """Sparse gradients: only the rows that they name are read and written; with momentum, which moves all, dense."""
+    if getattr(rule, "momentum", False):
+        dense = by_rule(rule, params, states, steps, maximize=maximize, compile=False)
+        return lambda grads, hyper: dense([grad.to_dense() for grad in grads], hyper)
+
+    def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
+        scalars = {name: torch.tensor(hyper[name], dtype=torch.float64) for name in ("lr", *rule.hypers)}
+        for param, grad, state, step in zip(params, grads, states, steps, strict=True):
+            found = grad.coalesce()
+            rows = tuple(found.indices())
+            given = real(-found.values() if maximize else found.values())
+            old = {name: real(tensor[rows]) for name, tensor in state.items()}
+            at = real(param[rows])
+            delta, new = rules.update(rule, at, given, old, scalars, step.double())
+            for target, value in [(param, at + delta), *((state[name], new[name]) for name in state)]:
+                target[rows] = torch.view_as_complex(value) if target.is_complex() else value
+
+    return apply

@@ -272,8 +272,8 @@ def check_same(folder: Path, setting: Setting) -> None:
 
 
 def rates_of(found: checkpoint.Described) -> tuple[list[float], dict[str, str]]:
-    """A checkpoint's rates in force at its latest update, and its schedules as text."""
+    """The rates that a checkpoint's next update will use, and its schedules as text."""
     setting = dict(found.values).get("setting")
     if isinstance(setting, dict) and "lr" in setting:
-        return [schedules.parse(setting["lr"])(max(found.step - 1, 0))], {"lr": setting["lr"]}
+        return [schedules.parse(setting["lr"])(found.step)], {"lr": setting["lr"]}
     return list(found.rates), dict(found.schedules)

@@ -48,6 +48,24 @@ FIXED = [
         "join_schedules([constant_schedule(0.2), constant_schedule(0.1)], [50])], [30])"
     ),
     "join_schedules([constant_schedule(0.3), cosine_decay_schedule(0.1, 20), constant_schedule(0.2)], [0, 90])",
+    # boundaries at step 0 and before, and turns that meet
+    "piecewise_interpolate_schedule('linear', 0.1, {0: 0.5, 80: 0.1})",
+    "piecewise_interpolate_schedule('cosine', 0.1, {0: 0.5, 80: 0.1, 30: 3.0})",
+    "piecewise_interpolate_schedule('cosine', 0.1, {0: 0.5})",
+    "piecewise_interpolate_schedule('linear', 0.1, {-5: 0.5, 10: 2.0, 40: 0.1})",
+    "piecewise_interpolate_schedule('linear', 0.1, {-5: 0.5, -2: 3.0})",
+    "piecewise_interpolate_schedule('cosine', 0.1, {-5: 0.5, 0: 3.0, 7: 0.0})",
+    "piecewise_interpolate_schedule('linear', 0.1)",
+    "piecewise_constant_schedule(0.1, {-5: 0.5, 0: 3.0, 40: 0.1})",
+    "linear_onecycle_schedule(30, 0.1, 0.01)",
+    "linear_onecycle_schedule(30, 0.1, 0.3, 1.0)",
+    "linear_onecycle_schedule(30, 0.1, 0.5, 0.5)",
+    "cosine_onecycle_schedule(30, 0.1, 0.01)",
+    "cosine_onecycle_schedule(30, 0.1, 1.0)",
+    "join_schedules([constant_schedule(0.3), linear_schedule(0.1, 0.0, 20), constant_schedule(0.2)], [0, 0])",
+    "join_schedules([piecewise_interpolate_schedule('linear', 0.1, {0: 0.5, 9: 2.0}), constant_schedule(0.2)], [50])",
+    "linear_schedule(0.1, 0.0, 20, -5)",
+    "exponential_decay(0.1, 20, 0.9, -5)",
     # what optax repairs silently
     "warmup_constant_schedule(0.0, 1.0, 0)",
     "exponential_decay(0.1, 20, 0)",
@@ -60,7 +78,7 @@ def drawn(dice):
     rate, low = dice.uniform(1e-4, 1.0), dice.uniform(0.0, 1e-4)
     steps, warm, power = dice.randint(5, 150), dice.randint(1, 40), dice.uniform(0.2, 3.0)
     factor, stairs = dice.uniform(0.1, 0.99), dice.random() < 0.5
-    stones = {at: dice.uniform(0.1, 2.0) for at in dice.sample(range(1, 200), 3)}
+    stones = {at: dice.uniform(0.1, 2.0) for at in [dice.choice([0, 1]), *dice.sample(range(2, 200), 3)]}
     return [
         f"polynomial_schedule({rate}, {low}, {power}, {steps}, {warm})",
         f"polynomial_schedule({low}, {rate}, {power}, {steps})",

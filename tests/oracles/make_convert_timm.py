@@ -1,5 +1,7 @@
 """Writes convert_timm.json beside it: create_scheduler_v2's arguments and classes, each with the rates of two groups.
 
+Step 0 has the rate after construction, as in timm's own training script, which calls for the epochs after it.
+
 timm itself imports torchvision, its schedulers do not: unzip the wheel timm 1.0.31 into a folder, remove
 `timm/__init__.py` there, and run with a Python that has torch: python make_convert_timm.py FOLDER
 """
@@ -53,9 +55,33 @@ FIXED = [
     ),
     ("PolyLRScheduler", {"t_initial": 50, "lr_min": 0.05}),
     ("none", {}),
+    # beginnings, ends and orders that are easily taken for granted
+    ("TanhLRScheduler", {"t_initial": 10, "lb": -1.0, "ub": 3.0}),
+    ("TanhLRScheduler", {"t_initial": 10, "lb": -1.0, "ub": 3.0, "warmup_t": 3, "warmup_lr_init": 0.01}),
+    ("TanhLRScheduler", {"t_initial": 5, "lb": 0.0, "lr_min": 0.05, "cycle_limit": 3, "cycle_decay": 0.5}),
+    ("TanhLRScheduler", {"t_initial": 10, "lr_min": 0.01, "cycle_limit": 0}),
+    ("CosineLRScheduler", {"t_initial": 10, "lr_min": 0.01, "cycle_limit": 0, "warmup_t": 3}),
+    ("PolyLRScheduler", {"t_initial": 10, "lr_min": 0.01, "cycle_limit": 0}),
+    ("CosineLRScheduler", {"t_initial": 1, "cycle_mul": 3.0, "cycle_limit": 6, "cycle_decay": 0.5}),
+    ("StepLRScheduler", {"decay_t": 2.2, "decay_rate": 0.97}),
+    ("StepLRScheduler", {"decay_t": 2.4, "decay_rate": 0.97, "warmup_t": 3, "warmup_lr_init": 1e-6}),
+    ("StepLRScheduler", {"decay_t": 30.3, "decay_rate": 0.0}),
+    ("MultiStepLRScheduler", {"decay_t": [0, 5], "decay_rate": 0.5}),
+    ("MultiStepLRScheduler", {"decay_t": [1, 5], "decay_rate": 0.5}),
+    ("MultiStepLRScheduler", {"decay_t": [9, 3], "decay_rate": 0.5}),
+    ("MultiStepLRScheduler", {"decay_t": [2.5, 7.5], "decay_rate": 0.5, "warmup_t": 3, "warmup_prefix": False}),
+    ("WSDLRScheduler", {"t_initial": 50, "decay_t": 20, "lr_min": 0.05}),
+    ("WSDLRScheduler", {"t_initial": 50, "decay_t": 20, "lr_min": 0.05, "stable_fn": "rsqrt", "stable_timescale": 5}),
+]
+SCALED = [
+    ("CosineLRScheduler", {"t_initial": 10}),
+    ("TanhLRScheduler", {"t_initial": 10, "lb": -1.0, "warmup_t": 3, "warmup_lr_init": 0.01, "t_in_epochs": False}),
+    ("MultiStepLRScheduler", {"decay_t": [1, 5], "decay_rate": 0.5}),
 ]
 NOISY = [
     ("cosine", {"num_epochs": 80, "noise": 0.5}),
+    ("cosine", {"num_epochs": 80, "noise": 0.0}),
+    ("tanh", {"num_epochs": 80, "noise": [0.0, 0.5], **WARM, "warmup_prefix": True}),
     ("step", {"num_epochs": 100, "noise": [0.3, 0.6], "noise_pct": 0.3, "noise_std": 0.5, "noise_seed": 7}),
 ]
 
@@ -89,9 +115,11 @@ def plain(value):
     )
 
 
-def case(name, arguments):
-    """Its rates, and the live scheduler's class and attributes."""
+def case(name, arguments, scales=()):
+    """Its rates, and the live scheduler's class and attributes; with timm's `lr_scale` in the groups."""
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in RATES]
+    for group, scale in zip(groups, scales, strict=False):
+        group |= {"lr": RATES[0], "lr_scale": scale}
     optimizer = torch.optim.SGD(groups, lr=1.0)
     if hasattr(timm, name):
         scheduler = getattr(timm, name)(optimizer, **arguments)
@@ -103,9 +131,12 @@ def case(name, arguments):
     made |= {"class": type(scheduler).__name__, "attributes": {k: v for k, v in vars(scheduler).items() if plain(v)}}
     found = []
     for step in STEPS:
+        if step == 0:
+            found.append([group["lr"] for group in optimizer.param_groups])
+            continue
         (scheduler.step if scheduler.t_in_epochs else scheduler.step_update)(step)
         found.append([group["lr"] for group in optimizer.param_groups])
-    return made | {"values": found}
+    return made | {"values": found} | ({"scales": scales} if scales else {})
 
 
 dice = random.Random(0)
@@ -116,5 +147,6 @@ def cases(given):
 
 
 made = cases([*FIXED, *(case for _ in range(6) for case in drawn(dice))])
-found = {"timm": "1.0.31", "steps": STEPS, "rates": RATES, "cases": made, "noisy": cases(NOISY)}
+scaled = [case(name, arguments, [0.5, 0.25]) for name, arguments in SCALED]
+found = {"timm": "1.0.31", "steps": STEPS, "rates": RATES, "cases": made, "noisy": cases(NOISY), "scaled": scaled}
 Path(__file__).with_name("convert_timm.json").write_text(json.dumps(found) + "\n")

@@ -1,24 +1,37 @@
-"""A clock beside any torch optimizer: it counts applied updates and writes each scheduled hyper before its update.
+"""A clock beside any torch optimizer: it counts applied updates and writes each scheduled hyper for the next one.
 
-before update k:  group["lr"] = schedule(k)        after it, if it was applied:  step = k + 1
+between two updates:  group["lr"] = schedule(step) * group["lr_scale"]      after one that was applied:  step = step + 1
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
 from tapered.attach.changing import lengthened, replaced
-from tapered.attach.following import Bases, Plan, as_another, check_bases
+from tapered.attach.following import (
+    Bases,
+    Plan,
+    as_another,
+    check_bases,
+    check_tensors,
+    late_with_a_rate,
+    of_base,
+)
+from tapered.attach.layers import HOOKS, apart, around, has, maker
 from tapered.attach.loads import Loads
 from tapered.attach.saved import KEY
 from tapered.attach.slots import Slot
 from tapered.attach.updates import Groups, alone, moves, skipped, untraced
+from tapered.optim.late import reanchored
+from tapered.optim.multipliers import factor, warn_of_others
 from tapered.optim.parameters import only_initialises, uncounted
 from tapered.optim.policies import Counted, Rates, Reload, report
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How
+from tapered.schedules.operators import scaled
 
 
 class Clock:
@@ -27,40 +40,71 @@ class Clock:
     `step` counts completed updates: update k uses `schedule(k)` in every group. Steps without any gradient, steps that
     a GradScaler skips, accumulation and evaluations of a closure do not move it.
 
-    `group["lr"]` shows the rate in force at the latest update (before the first one, the first one's), and
-    `group["initial_lr"]` the base that the group was made with. `report` is the line about the latest resumption or
-    change: rate before, rate now, and why; the logger "tapered" has it, too.
+    Between two steps `group["lr"]` is the rate that the next update will use, as under torch's schedulers, `last_lr`
+    what the last one used, and `group["initial_lr"]` the base that the group was made with. `report` is the line about
+    the latest resumption or change: rate before, rate now, and why; the logger "tapered" has it, too.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan, step: int | None) -> None:
-        self.optimizer = optimizer
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        plan: Plan,
+        step: int | None,
+        multiplier: str | None,
+        *,
+        joined: Iterable[int] = (),
+    ) -> None:
+        self.optimizer, self.maker, self.holder = optimizer, maker(optimizer), optimizer
+        self.multiplier = multiplier
         self.report = ""
         self.bases: list[Bases] = []
         self.plan = plan
         self._slots: list[Slot] = []
-        self._applied = self._initialises = False
+        self.joined = set(joined)  # groups that came late with a rate of their own
+        self.first_late: int | None = None  # groups from here on came after `attach`
+        self._applied = self._initialises = self._within = False
+        self._used: tuple[float, ...] | None = None
         self.ready = -1  # the step whose update may be made without a look at what was loaded; below 0 none
         self._loads = Loads(self, step)
         self.step = self._loads.first()
         plan.check(self.groups)
         self._join()
+        self.first_late = len(self.bases)
         self._loads.begin()
         self._handles: list[Any] = []
         self.write()
-        self._handles = [
-            optimizer.register_step_pre_hook(self._before),
-            optimizer.register_step_post_hook(self._after),
-            *self._loads.hooks(),
-        ]
+        self._handles = self._hooked()
+
+    def _hooked(self) -> list[Any]:
+        """Where the updates are made, they are counted; an optimizer around that one may read the rate after it."""
+        outer, inner = self.optimizer, self.maker
+        handles = [inner.register_step_pre_hook(self._before), inner.register_step_post_hook(self._after)]
+        for optimizer in {id(o): o for o in (outer, inner) if has(o, *HOOKS[2:])}.values():
+            handles += self._loads.hooks(optimizer)
+        if outer is not inner:
+            handles += [outer.register_step_pre_hook(self._enter), outer.register_step_post_hook(self._leave)]
+            if hasattr(outer, "second_step"):
+                around(outer, "second_step", self._enter, self._leave)
+        elif hasattr(outer, "first_step"):  # steps of its own, which no hook sees
+            handles += [outer.register_step_pre_hook(self._enter), outer.register_step_post_hook(self._leave)]
+            around(outer, "first_step", self._by_step, lambda: None)
+        return handles
 
     @property
     def groups(self) -> Groups:
         """The optimizer's own."""
-        return self.optimizer.param_groups
+        return self.holder.param_groups
 
     @property
     def schedules(self) -> tuple[dict[str, Schedule], ...]:
         """What each group follows, by the name of the hyper (betas are beta1, beta2)."""
+        if self._handles:
+            self.regroup()
+        return self.followed
+
+    @property
+    def followed(self) -> tuple[dict[str, Schedule], ...]:
+        """The same for the groups that are known."""
         found: tuple[dict[str, Schedule], ...] = tuple({} for _ in self.bases)
         for slot in self._slots:
             found[slot.index][slot.name] = slot.live.schedule
@@ -68,11 +112,19 @@ class Clock:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """The rate in force of each group, as floats."""
+        """The rate of each group that the next update will use, as floats."""
         return tuple(float(group["lr"]) for group in self.groups)
 
+    @property
+    def last_lr(self) -> tuple[float, ...]:
+        """The rate of the last update, one a group; before the first one, the rate that it will use."""
+        if self._used is not None and len(self._used) == len(self.groups):
+            return self._used
+        before = {(s.index, s.name): s.at(max(self.step - 1, 0)) for s in self._slots}
+        return tuple(before.get((i, "lr"), float(group["lr"])) for i, group in enumerate(self.groups))
+
     def __repr__(self) -> str:
-        kinds = "; ".join(f"group {i}: {found}" for i, found in enumerate(self.schedules))
+        kinds = "; ".join(f"group {i}: {found}" for i, found in enumerate(self.followed))
         return f"Clock(step={self.step}, {kinds})"
 
     def replace(
@@ -124,6 +176,7 @@ class Clock:
 
     def state_dict(self) -> dict[str, Any]:
         """The step, and for each group its schedules as text and its base values: plain values only."""
+        self.regroup()
         return {"format": 1, "step": self.step, "groups": [self._loads.carried(i) for i, _ in self.known()]}
 
     def load_state_dict(self, state: Mapping[str, Any], **reload: Any) -> None:
@@ -139,11 +192,17 @@ class Clock:
         """
         self._loads.load(state, Reload(**reload))
 
+    def refuse(self, error: object) -> None:
+        """Make no update before a state is loaded that fits."""
+        self._loads.refuse(error)
+
     def detach(self) -> None:
         """Let the optimizer go: base values stand in its groups again, and nothing follows this clock any more."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        for name in ("first_step", "second_step"):
+            apart(self.optimizer, name)
         for slot in self._slots:
             slot.write(self.groups[slot.index], self.bases[slot.index][slot.name])
         for index, base in enumerate(self.bases):
@@ -164,10 +223,11 @@ class Clock:
             raise ValueError("this clock was detached; try clock = attach(optimizer, ...)")
         step = self.step if step is None else step
         every = ((i, *pair) for i, found in enumerate(followed) for pair in found.items())
-        slots = [Slot(i, name, self.groups[i], schedule) for i, name, schedule in every]
+        slots = [self._slot(i, name, schedule) for i, name, schedule in every]
         for slot in slots:
             slot.at(step)
         self._loads.resumed(why, self.in_force(step) if before is None else before)
+        self._used = self.last_lr if step == self.step and step else None
         self._slots, self.bases, self.step = slots, bases, step
         self.write()
 
@@ -195,37 +255,82 @@ class Clock:
         """The groups that are followed, with their numbers."""
         return list(enumerate(self.groups[: len(self.bases)]))
 
+    def _slot(self, index: int, name: str, schedule: Schedule) -> Slot:
+        return Slot(index, name, self.groups[index], schedule, self.multiplier, joined=index in self.joined)
+
     def _join(self) -> None:
         """Take groups in that are not followed yet; checked first."""
-        groups, plan = self.groups, self.plan
-        late = range(len(self.bases), len(groups))
+        groups, plan, known = self.groups, self.plan, len(self.bases)
+        late = range(known, len(groups))
         bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
-        check_bases(plan, groups, bases)
-        slots = [Slot(i, name, groups[i], schedule) for i in late for name, schedule in self._joining(i, bases).items()]
-        for slot in slots:
-            slot.at(self.step)
+        joined = set[int]() if self.first_late is None else set(late_with_a_rate(groups, plan, bases, known))
+        check_bases(plan, groups, bases, self.joined | joined)
+        before, self.joined = self.joined, self.joined | joined
+        try:
+            slots = [self._slot(i, name, s) for i in late for name, s in self._joining(i, bases).items()]
+            for slot in slots:
+                slot.at(self.step)
+            check_tensors([*self._slots, *slots], groups)
+        except ValueError:
+            self.joined = before
+            raise
+        scheduled = {slot.index: groups[slot.index] for slot in slots if slot.name == "lr"}
+        warn_of_others(scheduled, self.multiplier, self.maker.defaults)
         self.bases = bases
         self._slots += slots
         for slot in slots:
-            slot.own(groups[slot.index])
             slot.write(groups[slot.index], slot.at(self.step))
         for i in late:
             self._show_base(i)
 
     def _joining(self, late: int, bases: list[Bases]) -> dict[str, Schedule]:
-        """What a group follows from now on: as the groups before it do, whose schedules may have been changed."""
+        """What a group follows from now on: as the groups before it do, whose schedules may have been changed.
+
+        One that came with a rate r at step k follows theirs in proportion, r * schedule(j) / schedule(k).
+        """
         groups, shared = self.groups, self.plan.shared(self.groups, late)
         found = self.plan.schedules(groups, late, bases[late])
         for name in shared:
-            for index, followed in enumerate(self.schedules):
+            for index, followed in enumerate(self.followed):
                 if name in followed and name in self.plan.shared(groups, index):
                     found[name] = as_another(followed[name], bases[index][name], bases[late][name], shared[name])
                     break
+        if late in self.joined and self.step == 0:
+            del found["lr"]  # a load may say what it follows; if none does, the first step refuses
+        elif late in self.joined:
+            times = factor(groups[late], self.multiplier, late) or 1.0
+            found["lr"] = reanchored(found["lr"], float(groups[late]["lr"]), self.step, late, times)
+            if isinstance(shared.get("lr"), of_base) and isinstance(found["lr"], scaled):
+                bases[late]["lr"] = found["lr"].factor
         return found
+
+    def takes(self, index: int, saved: Mapping[str, Any]) -> bool:
+        """A group came late, without a schedule of its own: what it followed when it was saved holds."""
+        late = self.first_late is not None and index >= self.first_late and bool(saved.get("schedules"))
+        return late and "lr" not in self.plan.own(self.groups, index)
+
+    def rejoin(self, index: int, schedules: Mapping[str, Schedule]) -> None:
+        """A late group goes on with what it followed when it was saved."""
+        self.joined.add(index)
+        kept = [slot for slot in self._slots if slot.index != index]
+        self._slots = [*kept, *(self._slot(index, name, schedule) for name, schedule in schedules.items())]
+
+    def forget(self) -> None:
+        """What was used before a load is not known any more."""
+        self._used = None
+
+    def unfollowed(self) -> None:
+        """Every group follows what was asked for.
+
+        Raises:
+            ValueError: one was added with a rate of its own before the first update.
+        """
+        followed = {slot.index for slot in self._slots if slot.name == "lr"}
+        check_bases(self.plan, self.groups, self.bases, self.joined & followed)
 
     @untraced
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        """Write what the coming update uses; everything is checked before anything is written.
+        """Whether nobody else has written what the coming update uses.
 
         An ordinary step (plain rates that nobody touched, checked ahead) calls nothing: after an update of a large
         model this code is in no cache, and each line of it costs.
@@ -245,17 +350,16 @@ class Clock:
         ):
             return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # torch's decorator
         for slot in self._slots:
-            slot.next = slot.ahead.get(step)
-            if slot.next is None or groups[slot.index][slot.key] is not slot.shown:
+            group = groups[slot.index]
+            shown = group[slot.key] is slot.shown
+            if not shown or step not in slot.ahead or group.get(slot.multiplier) is not slot.times:
                 return self._carefully(optimizer, args, kwargs)  # type: ignore[no-any-return]  # as above
-        for slot in self._slots:
-            groups[slot.index][slot.key] = slot.shown = slot.next
         self._applied = True
         return None
 
     @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
     def _carefully(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        """The same for any step."""
+        """The same for any step; everything is checked before anything is written."""
         self._applied = self._initialises = False
         groups = optimizer.param_groups
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
@@ -276,6 +380,8 @@ class Clock:
         values = [slot.coming(groups[slot.index], step) for slot in slots]
         for slot, value in zip(slots, values, strict=True):
             slot.write(groups[slot.index], value)
+        for slot in slots:
+            slot.look_ahead()
         if closure is None:
             self._applied = True
             return None
@@ -284,12 +390,50 @@ class Clock:
 
     @untraced
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # torch's call
-        """Count the update, if there was one; once, also where a class calls its parent's `step`."""
-        if self._applied:
-            self._applied = False
-            self.ready = self.step = self.step + 1
-        elif self._initialises:
-            self._uncount(optimizer)
+        """Count the update, if there was one, and write the next one's values.
+
+        Once, also where a class calls its parent's `step`.
+        """
+        if not self._applied:
+            if self._initialises:
+                self._uncount(optimizer)
+            return
+        self._applied, self._used = False, None
+        self.ready = self.step = step = self.step + 1
+        groups = optimizer.param_groups
+        if self._within or len(groups) != len(self.bases):
+            return
+        for slot in self._slots:
+            value = slot.ahead.get(step)
+            if value is None:
+                self._show_next()
+                return
+            groups[slot.index][slot.key] = slot.shown = value
+
+    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
+    def _show_next(self) -> None:
+        """Write the next update's values, where there are any: that update will say what is wrong with them."""
+        for slot in self._slots:
+            group = self.groups[slot.index]
+            with contextlib.suppress(Exception):  # a user's function may end; the update that was made stands
+                slot.write(group, slot.at(self.step))
+                slot.look_ahead()
+
+    def _enter(self, *_: Any) -> None:
+        """An optimizer around the one that makes the updates reads the rate until it is left."""
+        self._within = True
+
+    def _leave(self, *_: Any) -> None:
+        self._within = False
+        self._show_next()
+
+    def _by_step(self) -> None:
+        if not self._within:
+            kind = type(self.optimizer).__name__
+            raise ValueError(
+                f"{kind} makes an update by first_step and the steps after it, which no hook sees, so the rate would "
+                f"stand still; drive it by optimizer.step(closure), or clock.detach() and write group['lr'] yourself"
+            )
 
     @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
     def _uncount(self, optimizer: torch.optim.Optimizer) -> None:

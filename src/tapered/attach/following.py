@@ -1,7 +1,7 @@
 """Which schedule each hyper of each group follows: what `attach` was asked, taken apart by the names of hypers."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,8 +128,8 @@ def base_values(group: Mapping[str, Any], hypers: Iterable[str]) -> Bases:
     return {name: float(value.item() if isinstance(value, Tensor) else value) for name, value in found.items()}
 
 
-def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases]) -> None:
-    """One schedule for every group means one base value for every group.
+def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], joined: Collection[int] = ()) -> None:
+    """One schedule for every group means one base value for every group, but for rates of groups that joined late.
 
     Raises:
         ValueError: groups were made with values of their own, which the schedule would overrule in silence.
@@ -137,7 +137,7 @@ def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases]) ->
     first: dict[str, tuple[int, float]] = {}
     for index in range(len(groups)):
         for name, asked in plan.shared(groups, index).items():
-            if isinstance(asked, of_base):
+            if isinstance(asked, of_base) or (name == "lr" and index in joined):
                 continue
             at, value = first.setdefault(name, (index, bases[index][name]))
             if bases[index][name] != value:
@@ -146,6 +146,40 @@ def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases]) ->
                     f"{index} with {bases[index][name]!r}; try {name}=of_base(shape) (each group's own value times a "
                     f"shape), or groups={{{index}: {{'{name}': ...}}}}"
                 )
+
+
+def late_with_a_rate(groups: list[dict[str, Any]], plan: Plan, bases: list[Bases], known: int) -> Iterator[int]:
+    """The groups from `known` on that came with a rate that is no base of the others: copied from a decayed one, say.
+
+    An `initial_lr` that a group brings is its base, as torch has it.
+    """
+    others = {base["lr"] for base in bases[:known] if "lr" in base}
+    for index in range(known, len(groups)):
+        base, group = bases[index].get("lr"), groups[index]
+        if base is not None and "lr" in plan.shared(groups, index) and base not in others:
+            over_base = isinstance(plan.shared(groups, index)["lr"], of_base)
+            if not (over_base and "initial_lr" in group):
+                yield index
+
+
+def check_tensors(slots: Sequence[Any], groups: list[dict[str, Any]]) -> None:
+    """A tensor that several groups share holds one value.
+
+    Raises:
+        ValueError: it would have to hold several schedules'.
+    """
+    seen: dict[int, Any] = {}
+    for slot in slots:
+        found = read(groups[slot.index], slot.place)
+        if not isinstance(found, Tensor):
+            continue
+        other = seen.setdefault(id(found), slot)
+        if (other.live.schedule, other.scale) != (slot.live.schedule, slot.scale):
+            raise ValueError(
+                f"groups {other.index} and {slot.index} share one tensor as `{slot.name}`, and it cannot follow both "
+                f"{other.live.schedule} and {slot.live.schedule}; give each its own: "
+                f"optimizer.param_groups[{slot.index}]['{slot.key}'] = tensor.clone()"
+            )
 
 
 def as_another(followed: Schedule, its: float, base: float, asked: Any) -> Schedule:

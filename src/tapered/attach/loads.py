@@ -22,6 +22,10 @@ from tapered.schedules import parse
 if TYPE_CHECKING:
     from tapered.attach.clock import Clock
 
+REFUSED = (
+    "the state that was to be loaded was refused ({0}), and going on without it would be another run; load one that "
+    "fits, or, to go on with what there is, optimizer.load_state_dict(optimizer.state_dict())"
+)
 WHY = {
     "resume": "resumed, the same schedule",
     "saved": "resumed with the saved schedule",
@@ -61,7 +65,7 @@ class Loads:
     def begin(self) -> None:
         """Compare with what an already loaded optimizer carries, and take it out of its groups."""
         carried = [taken(group) for group in self.clock.groups]
-        self.made = counted(self.clock.optimizer)
+        self.made = counted(self.clock.maker)
         if self._said_step is not None:
             self.made = self.clock.step
         elif any(carried):
@@ -73,9 +77,8 @@ class Loads:
         shown = base_values(group, hypers)
         return {name: carried.get("base", {}).get(name, value) for name, value in shown.items()}
 
-    def hooks(self) -> list[Any]:
+    def hooks(self, optimizer: torch.optim.Optimizer) -> list[Any]:
         """torch's hooks on the optimizer's own state dict."""
-        optimizer = self.clock.optimizer
         return [
             optimizer.register_state_dict_post_hook(self._saved),
             optimizer.register_load_state_dict_pre_hook(self._arriving),
@@ -85,13 +88,26 @@ class Loads:
     def carried(self, index: int) -> dict[str, Any]:
         """What a group's saved state says of its clock."""
         clock = self.clock
+        joined = {"joined": True} if index in clock.joined else {}
         return {
-            "schedules": {name: str(schedule) for name, schedule in clock.schedules[index].items()},
+            "schedules": {name: str(schedule) for name, schedule in clock.followed[index].items()},
             "base": dict(clock.bases[index]),
+            **joined,
         }
 
     def load(self, state: Mapping[str, Any], reload: Reload) -> None:
-        """A clock's state; see `Clock.load_state_dict`."""
+        """A clock's state; see `Clock.load_state_dict`. After a refusal the next step is refused, too."""
+        try:
+            self._load(state, reload)
+        except Exception as error:
+            self.refuse(error)
+            raise
+
+    def refuse(self, error: object) -> None:
+        """Let no step be made on what was refused: a framework may have swallowed that."""
+        self.made, self._doubt = self.made, REFUSED.format(error)
+
+    def _load(self, state: Mapping[str, Any], reload: Reload) -> None:
         clock = self.clock
         clock.regroup()
         step, groups = checked(state)
@@ -103,6 +119,11 @@ class Loads:
         own, followed = clock.schedules, []
         for index, saved in enumerate(groups):
             texts, here = saved["schedules"], own[index]
+            if reload.policy == "resume" and clock.takes(index, saved):  # a late group goes on as it was left
+                followed.append(
+                    {name: here[name] if str(here.get(name)) == t else parse(t) for name, t in texts.items()}
+                )
+                continue
             same_hypers(index, texts, here, reload)
             names = here if reload.policy == "replace" else {**here, **texts}
             followed.append(
@@ -144,6 +165,8 @@ class Loads:
         step, unknown = self.clock.step, self.made is None
         if self._doubt:
             raise ValueError(self._doubt)
+        if self.clock.joined:
+            self.clock.unfollowed()
         if unknown and step == 0:
             raise ValueError(
                 "the optimizer has a state of earlier updates that does not say how many, and its clock stands at step "
@@ -166,9 +189,10 @@ class Loads:
     def _saved(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # torch's call
         """The optimizer's state dict carries the clock's."""
         clock = self.clock
+        clock.regroup()
         known = range(len(clock.bases))
         groups = [
-            {**group, KEY: {"step": clock.step, "counted": counted(clock.optimizer), **self.carried(i)}}
+            {**group, KEY: {"step": clock.step, "counted": counted(clock.maker), **self.carried(i)}}
             if i in known
             else group
             for i, group in enumerate(state["param_groups"])
@@ -180,13 +204,14 @@ class Loads:
         if not isinstance(state.get("param_groups"), list):
             return None  # torch says what is wrong
         clock = self.clock
+        self.refuse("the optimizer did not take it")  # until it has
         clock.regroup()
         groups = [dict(group) for group in state["param_groups"]]
         self._found = [taken(group) for group in groups]
         self._rates = {}
         for index, (group, own) in enumerate(zip(groups, clock.groups, strict=False)):
             known, saved = places(own), places(group)
-            for name in clock.schedules[index] if index < len(clock.bases) else ():
+            for name in clock.followed[index] if index < len(clock.bases) else ():
                 key, _ = known[name]
                 if name in saved:
                     self._rates[index, name] = float(read(group, saved[name]))
@@ -197,7 +222,9 @@ class Loads:
 
     def _arrived(self, optimizer: torch.optim.Optimizer) -> None:
         """The optimizer has loaded a state: its groups are other dicts now, its tensors copies."""
-        self.made = counted(optimizer)
+        self.clock.holder = optimizer
+        self.made = counted(self.clock.maker)
+        self.clock.forget()
         self._doubt = ""
         if any(self._found):
             self._arrive(self._found)
@@ -212,7 +239,7 @@ class Loads:
     def unseen(self) -> None:
         """The optimizer loaded a state by a method of its own, without torch's hooks (bitsandbytes')."""
         self._found = [taken(group) for group in self.clock.groups]
-        self._arrived(self.clock.optimizer)
+        self._arrived(self.clock.holder)
 
     def _foreign(self) -> bool:
         """The loaded hypers are neither this step's, nor the last one's, nor the base values."""
@@ -232,7 +259,7 @@ class Loads:
         if len(steps) != 1:
             self._doubt = f"the groups of the loaded state stand at different steps, {sorted(steps)}; it is damaged"
             return
-        self.made, own = steps.pop(), counted(clock.optimizer)
+        self.made, own = steps.pop(), counted(clock.maker)
         then = next(found.get("counted") for found in carried if found)
         if own != then:
             self._doubt = (
@@ -243,8 +270,11 @@ class Loads:
             return  # the clock was set on purpose; the next step compares the counts
         clock.step = self.made
         saved = [found.get("schedules", {}) for found in carried]
-        here = [{name: str(schedule) for name, schedule in found.items()} for found in clock.schedules]
+        here = [{name: str(schedule) for name, schedule in found.items()} for found in clock.followed]
         for index, (theirs, ours) in enumerate(zip(saved, here, strict=False)):
+            if clock.takes(index, carried[index]):
+                clock.rejoin(index, {name: parse(text) for name, text in theirs.items()})
+                continue
             for name in sorted({*theirs, *ours}):
                 if theirs.get(name) != ours.get(name):
                     self._doubt = (

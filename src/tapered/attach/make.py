@@ -7,10 +7,9 @@ import torch
 
 from tapered.attach.clock import Clock
 from tapered.attach.following import Plan
+from tapered.attach.layers import maker, takes_hooks
 from tapered.attach.updates import alone
 from tapered.optim import Optimizer
-
-HOOKS = ("step_pre", "step_post", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
 
 def attach(
@@ -21,23 +20,30 @@ def attach(
     betas: Any = None,
     groups: Mapping[Any, Mapping[str, Any]] | None = None,
     step: int | None = None,
+    multiplier: str | None = "lr_scale",
     **other_hypers: Any,
 ) -> Clock:
     """Let the hypers of any torch optimizer follow schedules of its applied updates.
 
         before update k, in every group:  group[hyper] = schedule(k),   k = 0, 1, ...
 
-    Tensors are filled in place, so that a compiled step stays compiled. `group["lr"]` shows the rate in force and
-    `group["initial_lr"]` the base. The optimizer's own state dict carries the clock.
+    Tensors are filled in place, so that a compiled step stays compiled. `group["lr"]` shows the rate that the next
+    update will use and `group["initial_lr"]` the base; a group's `lr_scale` multiplies its rate. The optimizer's own
+    state dict carries the clock.
+
+    A group that joins late, at step k, follows the schedule of the others; one that comes with a rate r that is not
+    theirs follows it in proportion, r * schedule(j) / schedule(k) at step j, so that nothing decays twice.
 
     Args:
-        optimizer: any `torch.optim.Optimizer`, as it is; a wrapper's inner one (`wrapped.optimizer`).
+        optimizer: any `torch.optim.Optimizer`, as it is; of a wrapper that takes no hooks the inner one
+            (`wrapped.optimizer`). SAM and its relatives count the updates of their base optimizer.
         lr: a schedule, a number (always that), or `of_base(shape)`, for every group: each group then has this rate,
             also one that is added later. Groups that were made with rates of their own need `of_base` or `groups`.
         weight_decay: the same for weight decay.
         betas: one of them for each part, None for a part that stays as it is: `(linear(0.9, 0.5, steps=100), None)`.
         groups: schedules of single groups, by index or by the group's "name"; they go before the others.
         step: completed updates so far. None: what the optimizer's state carries, or 0.
+        multiplier: the group key that multiplies a scheduled rate (timm's layer decay has `lr_scale`); None for none.
         other_hypers: any other number in the groups, by its key: `momentum=...`, or a part: `beta1=...`.
 
     Returns:
@@ -56,13 +62,13 @@ def attach(
         >>> for _ in range(3):
         ...     weight.square().sum().backward()
         ...     optimizer.step()
-        >>> clock.step, optimizer.param_groups[0]["lr"] == cosine_decay(1e-3, decay_steps=4)(2)
+        >>> clock.step, clock.last_lr[0] == cosine_decay(1e-3, decay_steps=4)(2)
         (3, True)
     """
     free(optimizer)
     asked = {"lr": lr, "weight_decay": weight_decay, "betas": betas, **other_hypers}
     plan = Plan({key: spec for key, spec in asked.items() if spec is not None}, groups or {})
-    return copyable(Clock(optimizer, plan, step))
+    return copyable(Clock(optimizer, plan, step, multiplier))
 
 
 def copyable(clock: Clock) -> Clock:
@@ -70,27 +76,45 @@ def copyable(clock: Clock) -> Clock:
     optimizer = clock.optimizer
 
     def reduced(protocol: int) -> tuple[Any, ...]:  # noqa: ARG001  # the call of copy and pickle
-        now = clock.plan, clock.step, list(clock.schedules), clock.bases
-        return copied, (type(optimizer), optimizer.__getstate__(), *now)
+        clock.regroup()
+        kept = (
+            clock.plan,
+            clock.step,
+            clock.multiplier,
+            list(clock.followed),
+            clock.bases,
+            clock.joined,
+            clock.first_late,
+        )
+        return copied, (type(optimizer), optimizer.__getstate__(), *kept)
 
     optimizer.__reduce_ex__ = reduced  # type: ignore[method-assign,assignment]  # of this one, not of its class
     return clock
 
 
 def copied(
-    kind: type[torch.optim.Optimizer], state: dict[str, Any], plan: Plan, step: int, followed: Any, bases: Any
+    kind: type[torch.optim.Optimizer],
+    state: dict[str, Any],
+    plan: Plan,
+    step: int,
+    multiplier: str | None,
+    followed: Any,
+    bases: Any,
+    joined: set[int],
+    first_late: int,
 ) -> torch.optim.Optimizer:
     """The way back from `reduced`."""
     optimizer = kind.__new__(kind)
     optimizer.__setstate__(state)
-    clock = copyable(Clock(optimizer, plan, step))
+    clock = copyable(Clock(optimizer, plan, step, multiplier, joined=joined))
+    clock.first_late = first_late
     clock.change(followed, bases, "copied")
     return optimizer
 
 
 def clock_of(optimizer: torch.optim.Optimizer) -> Clock | None:
     """The clock that is attached to an optimizer, if there is one."""
-    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", {}).values()
+    hooks = getattr(maker(optimizer), "_optimizer_step_pre_hooks", {}).values()
     owners = (getattr(hook, "__self__", None) for hook in hooks)
     return next((owner for owner in owners if isinstance(owner, Clock)), None)
 
@@ -102,9 +126,9 @@ def free(optimizer: torch.optim.Optimizer) -> None:
         TypeError, ValueError: with what to do instead.
     """
     takes_hooks(optimizer, "attach")
-    if isinstance(optimizer, Optimizer) and any(group["schedules"] for group in optimizer.param_groups):
+    if isinstance(optimizer, Optimizer) and any(optimizer.schedules):
         raise ValueError(
-            f"this {type(optimizer).__name__} follows schedules of its own: {optimizer.param_groups[0]['schedules']}; "
+            f"this {type(optimizer).__name__} follows schedules of its own: {optimizer.schedules}; "
             "give it all schedules itself, or numbers to attach to"
         )
     if clock_of(optimizer) is not None:
@@ -112,17 +136,3 @@ def free(optimizer: torch.optim.Optimizer) -> None:
             f"this {type(optimizer).__name__} has a clock already; try clock.replace(...), or clock.detach() first"
         )
     alone(optimizer)
-
-
-def takes_hooks(optimizer: torch.optim.Optimizer, call: str) -> None:
-    """It is an optimizer of torch's kind.
-
-    Raises:
-        TypeError: with what to `call` instead.
-    """
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"got {type(optimizer).__name__}; expected a torch.optim.Optimizer")
-    if not all(hasattr(optimizer, f"_optimizer_{kind}_hooks") for kind in HOOKS):
-        inner = getattr(optimizer, "optimizer", None)
-        fix = "its .optimizer" if isinstance(inner, torch.optim.Optimizer) else "the optimizer that it wraps"
-        raise TypeError(f"got {type(optimizer).__name__}, a wrapper that takes no hooks; try {call} on {fix}")

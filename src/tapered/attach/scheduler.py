@@ -8,54 +8,95 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from tapered.attach.clock import Clock
+from tapered.attach.layers import maker
 from tapered.attach.make import clock_of
 from tapered.optim import Optimizer
 
 
 class FollowingScheduler(LRScheduler):
-    """An `LRScheduler` whose `step()` does nothing: the rates follow the optimizer's applied updates."""
+    """An `LRScheduler` whose `step()` does nothing: the rates follow the optimizer's applied updates.
+
+    What others write to it (ignite sets `last_epoch`) is ignored.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, clock: Clock | None) -> None:
         # torch's own would step once, overwrite the rates and wrap optimizer.step
         self.optimizer, self.clock = optimizer, clock
         self._step_count = 0  # accelerate counts here
+        self._stepped = self.last_epoch
 
     @property
-    def last_epoch(self) -> int:  # type: ignore[override]  # an attribute in torch
+    def last_epoch(self) -> int:
         """Completed updates."""
         if self.clock is not None:
             return self.clock.step
         return self.optimizer.steps  # type: ignore[attr-defined,no-any-return]  # tapered's
 
-    @property
-    def base_lrs(self) -> list[float]:  # type: ignore[override]  # an attribute in torch
-        """The rates that the groups were made with; where none is known, the rate in force."""
-        return [float(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
+    @last_epoch.setter
+    def last_epoch(self, value: int) -> None:
+        """Ignored: the optimizer counts."""
 
-    def step(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: `optimizer.step()` moves the rates."""
+    @property
+    def base_lrs(self) -> list[float | Tensor]:
+        """The rates that the groups were made with: their `initial_lr`, or that of the first update."""
+        schedules = self._follower().schedules
+        return [
+            float(group.get("initial_lr", own["lr"](0) if "lr" in own else group["lr"]))
+            for group, own in zip(self.optimizer.param_groups, schedules, strict=True)
+        ]
+
+    @base_lrs.setter
+    def base_lrs(self, value: list[float | Tensor]) -> None:
+        """Ignored: the schedules say them."""
+
+    @property
+    def _last_lr(self) -> list[float | Tensor]:
+        """What torch's schedulers keep under this name, and loggers read."""
+        return self.get_last_lr()
+
+    @_last_lr.setter
+    def _last_lr(self, value: list[float | Tensor]) -> None:
+        """Ignored, as above."""
+
+    def step(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  # torch's, and Trainers'
+        """Nothing moves the rates but `optimizer.step()`; from now on `get_last_lr` gives the coming ones."""
+        self._stepped = self.last_epoch
 
     def get_last_lr(self) -> list[float | Tensor]:
-        """The rates in force."""
-        return [lr.clone() if isinstance(lr, Tensor) else lr for lr in (g["lr"] for g in self.optimizer.param_groups)]
+        """The rates, at the moments at which torch's schedulers give them.
+
+        After `step()` those that the next update will use; between an update and `step()` those that it used.
+        """
+        return list(self._follower().last_lr) if self.last_epoch > self._stepped else self.get_lr()
 
     def get_lr(self) -> list[float | Tensor]:
-        """The rates in force."""
-        return self.get_last_lr()
+        """The rates that the next update will use."""
+        return [lr.clone() if isinstance(lr, Tensor) else lr for lr in (g["lr"] for g in self.optimizer.param_groups)]
+
+    def _follower(self) -> Any:
+        return self.optimizer if self.clock is None else self.clock
 
     def state_dict(self) -> dict[str, Any]:
         """The clock's; tapered's own optimizers keep theirs in their own state."""
         if self.clock is not None:
             return self.clock.state_dict()
-        schedules = [group["schedules"] for group in self.optimizer.param_groups]
-        return {"schedules": [{name: str(schedule) for name, schedule in found.items()} for found in schedules]}
+        own = self._follower().schedules
+        return {"schedules": [{name: str(schedule) for name, schedule in found.items()} for found in own]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned.
+        """Load what `state_dict` returned. After a refusal the next step is refused, too.
 
         Raises:
             ValueError: another schedule, or no state of this.
         """
+        try:
+            self._load(state_dict)
+        except Exception as error:
+            self._follower().refuse(error)
+            raise
+        self._stepped = self.last_epoch
+
+    def _load(self, state_dict: Mapping[str, Any]) -> None:
         self._ours(state_dict)
         own = self.state_dict()
         if self.clock is not None:
@@ -111,10 +152,10 @@ def as_lr_scheduler(follower: torch.optim.Optimizer | Clock) -> LRScheduler:
         [0.1]
     """
     clock = follower if isinstance(follower, Clock) else clock_of(follower)
-    optimizer = clock.optimizer if clock is not None else follower
+    optimizer = follower.optimizer if isinstance(follower, Clock) else maker(follower)
     if clock is None and not isinstance(optimizer, Optimizer):
         raise ValueError(
             f"this {type(optimizer).__name__} follows no schedule of tapered's; try as_lr_scheduler(attach(optimizer, "
             "lr=schedule)), or torch's own schedulers"
         )
-    return FollowingScheduler(optimizer, clock)  # type: ignore[arg-type]  # an optimizer in either case
+    return FollowingScheduler(optimizer, clock)

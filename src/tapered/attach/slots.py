@@ -4,86 +4,125 @@ from typing import Any
 
 from torch import Tensor
 
-from tapered.attach.places import Place, bounds, places, put, read, same, write
+from tapered.attach.places import Place, bounds, places, read, same, write
 from tapered.optim.hypers import Live
+from tapered.optim.late import reanchored
+from tapered.optim.multipliers import factor
 from tapered.schedules import Schedule
 
 
 class Slot:
-    """Writes one hyper, and knows whether somebody else did."""
+    """Writes one hyper, and knows whether somebody else did.
 
-    def __init__(self, index: int, name: str, group: dict[str, Any], schedule: Schedule) -> None:
+    Args:
+        index, name: the group's number, and the hyper's name.
+        group: the group.
+        schedule: what it follows.
+        multiplier: the group's key that multiplies it; None for none.
+        joined: the group came late with a number, so that another number may be written: it is followed from there.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        group: dict[str, Any],
+        schedule: Schedule,
+        multiplier: str | None = None,
+        *,
+        joined: bool = False,
+    ) -> None:
         self.index, self.name = index, name
         self.place: Place = places(group)[name]
         self.bounds = bounds(name)
         self.live = Live(schedule)
+        self.multiplier = multiplier if name == "lr" else None
+        self.joined = joined and name == "lr"
+        self.times: Any = None  # the multiplier as it stood in the group; None where there is none
+        self.scale = 1.0  # and as a number
         self._value = 0.0
         self.shown: Any = None
         self.version = -1  # of a tensor: torch's count of writes
         self.key = self.place[0]
         self.ahead: dict[int, float] = {}  # step -> value of the coming ones, all of them in range; none of a tensor
-        self.next: float | None = None
         self._table: list[float] = []  # what `ahead` was made from
+        self.scaled(group)
 
     @property
     def value(self) -> float:
         """What was last written."""
         return self.shown if type(self.shown) is float else self._value
 
+    def scaled(self, group: dict[str, Any]) -> None:
+        """Read the group's multiplier."""
+        times = group.get(self.multiplier) if self.multiplier is not None else None
+        if times is not self.times or isinstance(times, Tensor):
+            self.scale = factor(group, self.multiplier, self.index)
+            self.times, self._table, self.ahead = times, [], {}
+
     def at(self, step: int) -> float:
-        """The schedule's value.
+        """The schedule's value, times the group's multiplier.
 
         Raises:
             ValueError: out of the hyper's range.
         """
-        return self.live.now(self.name, step, self.index, self.bounds)
+        return self.live.now(self.name, step, self.index, self.bounds, self.scale)
 
     def coming(self, group: dict[str, Any], step: int) -> float:
-        """The value that the coming update uses, once nobody else has written here; every step comes through this.
+        """The value that the coming update uses, once nobody else has written here.
 
         Raises:
             ValueError: written from outside, or out of range.
         """
         key, part = self.place
         found = group[key] if part is None else group[key][part]
-        if found is not self.shown or (self.version >= 0 and found._version != self.version):  # noqa: SLF001  # as above
+        if found is not self.shown or (self.version >= 0 and found._version != self.version):  # noqa: SLF001  # torch's own
             self.untouched(group, step)
+        self.scaled(group)
         value = self.at(step)
-        self._ahead()
+        self.look_ahead()
         return value
 
-    def _ahead(self) -> None:
+    def look_ahead(self) -> None:
         """Which values of the coming steps may be written without another look."""
         values, start = self.live.values, self.live.start
-        if self.place[1] is not None or type(self.shown) is not float:
+        if self.place[1] is not None or type(self.shown) is not float or isinstance(self.times, Tensor):
             self._table, self.ahead = [], {}
         elif self._table is not values:
-            fits = all(value in self.bounds for value in values)
-            self._table, self.ahead = values, dict(enumerate(values, start)) if fits else {}
+            scaled = values if self.scale == 1.0 else [value * self.scale for value in values]
+            fits = all(value in self.bounds for value in scaled)
+            self._table, self.ahead = values, dict(enumerate(scaled, start)) if fits else {}
 
     def untouched(self, group: dict[str, Any], step: int) -> None:
-        """What stands here is another object, but the value that was written.
+        """What stands here is another object, but the value that was written; or a late group's new rate.
 
         Raises:
             ValueError: naming both values, the group and the fix.
         """
         found = read(group, self.place)
+        if isinstance(found, Schedule):
+            if found == self.live.schedule:  # fastai writes what it was made with before each fit
+                self.shown = found
+                return
+            raise TypeError(
+                f"got the schedule {found} written into `{self.name}` of group {self.index}, where the number in force "
+                f"stands; try clock.replace({self.name}=..., counted='now' or 'start')"
+            )
         if same(found, self.value):
             self.seen(group)
             return
         given = found.item() if isinstance(found, Tensor) else found
+        if self.joined:
+            self.live = Live(reanchored(self.live.schedule, float(given), step, self.index, self.scale))
+            self._table, self.ahead = [], {}
+            self.seen(group)
+            return
         raise ValueError(
             f"`{self.name}` in group {self.index} was set to {given!r} from outside at step {step}, but it follows "
             f"{self.live.schedule}, which gives {self.at(step)!r}; keep one of the two: take the other scheduler (or "
             f"the line that writes it) away (code that insists on one takes as_lr_scheduler(clock)), or "
             f"clock.replace({self.name}={given!r}) or clock.detach()"
         )
-
-    def own(self, group: dict[str, Any]) -> None:
-        """A tensor becomes this group's own: another group, or another optimizer, may fill the one that was given."""
-        found = read(group, self.place)
-        if isinstance(found, Tensor):
-            put(group, self.place, found.detach().clone())
 
     def write(self, group: dict[str, Any], value: float) -> None:
         """Put the value in force."""

@@ -23,7 +23,7 @@ class Described:
         finite: Whether its parameters are.
         metric: What it was given.
         size: Bytes.
-        rates: For each parameter group of each optimizer, the rate as saved: that of the latest update.
+        rates: For each parameter group of each optimizer, the rate as saved: that of the next update.
         schedules: "OPTIMIZER group K HYPER" -> the schedule as text.
         lineage: The forks that led to it.
         values: Its plain values.

@@ -1,7 +1,9 @@
 """Whether an optimizer has the rates, options and schedules that were saved; a loaded state would replace them."""
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tapered.attach import Clock
@@ -23,6 +25,8 @@ def same_clock(name: str, clock: Clock | None, saved: Tree, change: Change) -> N
     for index, group in enumerate(saved["groups"]):
         theirs = group.get("clock", {}).get("schedules", {})
         mine = {} if clock is None else {hyper: str(s) for hyper, s in clock.schedules[index].items()}
+        if clock is not None and clock.takes(index, group.get("clock", {})):
+            continue  # a late group goes on as it was left
         for hyper in sorted({*theirs, *mine} - change.hypers.keys()):
             one, other = mine.get(hyper, "none"), theirs.get(hyper, "none")
             if one != other and not (change.saved_hold and clock is not None and theirs):
@@ -32,32 +36,48 @@ def same_clock(name: str, clock: Clock | None, saved: Tree, change: Change) -> N
                 )
 
 
-def same_hypers(name: str, part: Optimizer, index: int, group: Tree, change: Change, clock: Clock | None) -> None:
-    """One of tapered's groups has the hypers and schedules that were saved.
+def same_schedules(name: str, part: Optimizer, index: int, group: Tree, change: Change, clock: Clock | None) -> None:
+    """One of tapered's groups follows the schedules that it followed when it was saved.
+
+    A group that joined late with a number goes on as it was left.
 
     Raises:
-        CheckpointError: with the hyper and both values.
+        CheckpointError: with the hyper and both.
     """
     if change.saved_hold:
         return
-    followed = {} if clock is None else clock.schedules[index]
-    mine, theirs = (_followed(part, found) for found in (part.param_groups[index], group))
-    for hyper in sorted(mine.keys() - change.hypers.keys() - followed.keys()):
-        one, other = mine[hyper], theirs.get(hyper)
+    own = part.param_groups[index]
+    mine, theirs = own["schedules"], group.get("schedules", {})
+    free = {*change.hypers, *({} if clock is None else clock.schedules[index]), *(["lr"] if "joined" in own else [])}
+    for hyper in sorted({*mine, *theirs} - free):
+        one, other = (found["schedules"].get(hyper, _number(part, found, hyper)) for found in (own, group))
         if one != other:
             what = f"`{hyper}` in group {index} differs: saved {other}, this optimizer's {one}"
             raise CheckpointError(_differs(name, what))
 
 
-def _followed(part: Optimizer, group: Tree) -> dict[str, str]:
-    """Each hyper's schedule as text, or its number."""
-    shown = {hyper: float(value) for key in part.hyper_keys if key in group
-             for hyper, value in zip(names(key), items(key, group[key], 0), strict=True)}  # fmt: skip
-    return {hyper: str(group["schedules"].get(hyper, value)) for hyper, value in shown.items()}
+def _number(part: Optimizer, group: Tree, hyper: str) -> Any:
+    """What a group shows of a hyper that follows nothing."""
+    return next(
+        value
+        for key in part.hyper_keys
+        for found, value in zip(names(key), items(key, group[key], 0), strict=True)
+        if found == hyper
+    )
 
 
-def same_group(name: str, own: Tree, saved: Tree, index: int, change: Change, *, driven: bool) -> None:
-    """A torch group has the options that were saved; a number may have been moved by the run itself.
+def scheduled(part: torch.optim.Optimizer, groups: Iterable[Tree]) -> set[str]:
+    """The group keys of hypers that follow a schedule in any of these groups, and those that keep the schedules."""
+    if not isinstance(part, Optimizer):
+        return set()
+    follows = {name for group in groups for name in group.get("schedules", {})}
+    return {"schedules", "step", "joined"} | {key for key in part.hyper_keys if follows & {*names(key)}}
+
+
+def same_group(
+    name: str, own: Tree, saved: Tree, index: int, change: Change, *, driven: bool, but: Collection[str] = ()
+) -> None:
+    """A group has the options that were saved; a number may have been moved by the run itself.
 
     It was, where the optimizer was made with the same default and shows it again, or a scheduler or clock moves it.
 
@@ -67,7 +87,7 @@ def same_group(name: str, own: Tree, saved: Tree, index: int, change: Change, *,
     mine, theirs = own["groups"][index], saved["groups"][index]
     if change.saved_hold:
         return
-    for key in sorted({*mine, *theirs} - {"params", "clock", "initial_lr", *change.hypers}):
+    for key in sorted({*mine, *theirs} - {"params", "clock", "initial_lr", *change.hypers, *but}):
         one, other = mine.get(key), theirs.get(key)
         number = not isinstance(one, bool) and isinstance(one, (int, float, Tensor, tuple, list))
         base = key == "lr" and "initial_lr" in theirs and _equal(mine.get("initial_lr", one), theirs["initial_lr"])

@@ -18,7 +18,7 @@ from tapered.attach import clock_of
 from tapered.checkpoint import forked
 from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
-from tapered.checkpoint.hypers import same_clock, same_group, same_hypers
+from tapered.checkpoint.hypers import same_clock, same_group, same_schedules, scheduled
 from tapered.optim import Optimizer
 from tapered.optim.loading import NEVER_NEGATIVE
 
@@ -40,7 +40,10 @@ def state_of(name: str, part: torch.optim.Optimizer, names: Mapping[int, str], p
         )
     listed = [[_name(name, names, g, i, p) for i, p in enumerate(group["params"])]
               for g, group in enumerate(part.param_groups)]  # fmt: skip
-    state = part.state_dict()
+    try:
+        state = part.state_dict()
+    except RuntimeError as error:  # within readout the parts are not those that are trained
+        raise CheckpointError(f"`{name}` cannot be saved: {error}") from None
     flat_names = list(chain.from_iterable(listed))
     places = dict(zip(chain.from_iterable(g["params"] for g in state["param_groups"]), flat_names, strict=True))
     params = chain.from_iterable(group["params"] for group in part.param_groups)
@@ -93,9 +96,9 @@ def prepare(
     state = _positional(part, own, saved)
     for index, group in enumerate(state["param_groups"]):
         if isinstance(part, Optimizer):
-            same_hypers(name, part, index, group, change, clock)
-        else:
-            same_group(name, own, saved, index, change, driven=bool(schedulers or clock))
+            same_schedules(name, part, index, group, change, clock)
+        but = scheduled(part, (group, part.param_groups[index]))
+        same_group(name, own, saved, index, change, driven=bool(schedulers or clock), but=but)
     after = forked.write(name, part, state, change, schedulers)
     blank = isinstance(part, Optimizer) and not state["state"]
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from tapered.attach import Clock
+from tapered.attach.scheduler import FollowingScheduler
 from tapered.checkpoint import generators, optimizers, schedulers
 from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
@@ -163,7 +164,7 @@ def _prepare_object(name: str, part: Any, saved: Any, change: Change) -> Apply:
         raise CheckpointError(f"`{name}` was saved as a {type(saved).__name__}; its state is a {type(own).__name__}")
     if isinstance(own, Mapping):
         _same_names(name, saved.keys(), own.keys())
-    if isinstance(part, LRScheduler):
+    if isinstance(part, LRScheduler) and not isinstance(part, FollowingScheduler):
         schedulers.check(name, part, own, saved)
     if isinstance(part, Clock) and change.hypers:
         return lambda: None  # its optimizer's fork tells it

@@ -17,6 +17,7 @@ from tapered.checkpoint.lock import shown
 from tapered.checkpoint.parts import ORDER, Apply, kind_of, prepare, unwrapped
 from tapered.checkpoint.reading import Read, Resumed, find
 from tapered.checkpoint.tree import copied
+from tapered.optim import Optimizer
 
 
 def resume(
@@ -127,10 +128,12 @@ def undo(part: Any) -> Apply:
     """A call that puts a part back to where it is now."""
     kind = kind_of(part)
     if kind == "optimizer":
-        kept = {
+        kept: dict[str, Any] = {
             "state": defaultdict(dict, {p: dict(entry) for p, entry in part.state.items()}),
             "param_groups": [dict(group) for group in part.param_groups],
         }
+        if isinstance(part, Optimizer):
+            kept["_running"] = part._running.copied()  # noqa: SLF001  # the optimizer's other half
         clock = clock_of(part)
         after = None if clock is None else undo(clock)
 

@@ -29,7 +29,7 @@ def judge(_: Mapping[str, Summary]) -> Answer:
         inputs, targets = gather(workload.train, workload.batch(0, step))
         before = optimizer.steps
         optimizer.minimize(workload.loss(model(inputs), targets))
-        by_one += optimizer.steps == before + 1 and optimizer.param_groups[0]["lr"] == rate(step)
+        by_one += optimizer.steps == before + 1 and optimizer.last_lr[0] == rate(step)
     counted = optimizer.steps
     scaler = torch.amp.GradScaler("cpu")
     scaler.scale(model(inputs).sum() * torch.inf).backward()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tapered.convert.calls import Call, read_call
+from tapered.convert.optax_points import Scales, begun, cumulative
 from tapered.convert.result import Conversion, affine, conversion, joined, scaled
 from tapered.schedules import (
     Schedule,
@@ -18,8 +19,6 @@ from tapered.schedules import (
     polynomial_decay,
 )
 from tapered.schedules.checks import suggestion
-
-Scales = Mapping[Any, float] | None  # boundary -> factor on the value before it
 
 
 class Forms:
@@ -60,7 +59,7 @@ class Forms:
         return path.delayed(transition_begin) if transition_begin > 0 else path
 
     def piecewise_constant_schedule(self, init_value: float, boundaries_and_scales: Scales = None) -> Schedule:
-        points, values = _cumulative(init_value, boundaries_and_scales)
+        points, values = cumulative(init_value, boundaries_and_scales)
         while points and points[0] <= 0:  # already passed at step 0
             del points[0], values[0]
         return piecewise_constant(tuple(points), tuple(values), switch="at") if points else constant(values[0])
@@ -71,10 +70,8 @@ class Forms:
         init_value: float,
         boundaries_and_scales: Scales = None,
     ) -> Schedule:
-        points, values = _cumulative(init_value, boundaries_and_scales)
-        if not points:
-            return constant(init_value)
-        return piecewise_interpolate(tuple(points), tuple(values), interpolate_type)
+        points, values = begun(interpolate_type, *cumulative(init_value, boundaries_and_scales))
+        return piecewise_interpolate(tuple(points), tuple(values), interpolate_type) if points else constant(values[0])
 
     def exponential_decay(
         self,
@@ -138,6 +135,8 @@ class Forms:
         return self._warmed(init_value, peak_value, warmup_steps, fall)
 
     def _warmed(self, init_value: float, peak_value: float, steps: int, rest: Schedule) -> Schedule:
+        if steps < 0:
+            raise ValueError(f"warmup_steps must be from 0 up, got {steps}; optax begins so far along, silently")
         return linear(init_value, peak_value, steps).then(rest) if steps > 0 else rest
 
     def sgdr_schedule(self, cosine_kwargs: Sequence[Mapping[str, Any]]) -> Schedule:
@@ -158,9 +157,12 @@ class Forms:
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> Schedule:
-        turns = (int(pct_start * transition_steps), int(pct_final * transition_steps), transition_steps)
-        first = peak_value / div_factor
-        return piecewise_interpolate(turns, (first, peak_value, first, first / final_div_factor))
+        turns = {
+            int(pct_start * transition_steps): div_factor,
+            int(pct_final * transition_steps): 1.0 / div_factor,
+            transition_steps: 1.0 / final_div_factor,
+        }  # as optax: of turns at one step the last counts
+        return self.piecewise_interpolate_schedule("linear", peak_value / div_factor, turns)
 
     def cosine_onecycle_schedule(
         self,
@@ -170,8 +172,8 @@ class Forms:
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> Schedule:
-        turns, first = (int(pct_start * transition_steps), transition_steps), peak_value / div_factor
-        return piecewise_interpolate(turns, (first, peak_value, peak_value / (div_factor * final_div_factor)), "cosine")
+        turns = {int(pct_start * transition_steps): div_factor, transition_steps: 1.0 / (div_factor * final_div_factor)}
+        return self.piecewise_interpolate_schedule("cosine", peak_value / div_factor, turns)
 
     def join_schedules(self, schedules: Sequence[Any], boundaries: Sequence[int]) -> Schedule:
         if len(boundaries) != len(schedules) - 1:
@@ -205,17 +207,6 @@ class Forms:
 
 
 NAMES = tuple(name for name in vars(Forms) if not name.startswith("_") and name != "read")
-
-
-def _cumulative(first: float, scales: Scales) -> tuple[list[float], list[float]]:
-    """Boundaries in order, and the values that optax's factors make."""
-    points: list[float] = sorted(scales or {})
-    values = [first]
-    for point in points:
-        if scales is None or scales[point] < 0:
-            raise ValueError(f"boundaries_and_scales must hold factors from 0 up, got {scales}")
-        values.append(values[-1] * scales[point])
-    return points, values
 
 
 def from_optax(source: str, *args: Any, exact: bool = False, scale: float = 1.0, **kwargs: Any) -> Conversion:

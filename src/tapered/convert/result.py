@@ -11,6 +11,12 @@ from tapered.schedules.checks import plain
 class Conversion:
     """The schedules of the parameter groups, in order, and `notes`: what differs from the source, and what was kept.
 
+    Attributes:
+        schedules: the rates that the source writes, one for each group.
+        notes: sentences.
+        unscaled: where the source multiplies by a factor that stands in the groups, as timm by `lr_scale`: the
+            schedules without it, which `schedule` reads, as `attach` multiplies by it too; empty elsewhere.
+
     Example:
         >>> from tapered.convert import from_torch
         >>> found = from_torch("CosineAnnealingLR(T_max=100, eta_min=1e-5)", lr=0.1)
@@ -22,25 +28,27 @@ class Conversion:
 
     schedules: tuple[Schedule, ...]
     notes: tuple[str, ...] = ()
+    unscaled: tuple[Schedule, ...] = ()
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule that all groups share.
+        """The schedule that all groups share, but for an `lr_scale` of their own.
 
         Raises:
             ValueError: the groups have different ones.
         """
-        if len(set(self.schedules)) > 1:
+        shared = self.unscaled or self.schedules
+        if len(set(shared)) > 1:
             raise ValueError(
                 f"{len(self.schedules)} groups have different schedules, so there is no one schedule; "
                 f"take .schedules[0] to .schedules[{len(self.schedules) - 1}]"
             )
-        return self.schedules[0]
+        return shared[0]
 
 
-def conversion(schedules: Iterable[Schedule], notes: Iterable[str]) -> Conversion:
+def conversion(schedules: Iterable[Schedule], notes: Iterable[str], unscaled: Iterable[Schedule] = ()) -> Conversion:
     """A conversion whose notes are said once each."""
-    return Conversion(tuple(schedules), tuple(dict.fromkeys(notes)))
+    return Conversion(tuple(schedules), tuple(dict.fromkeys(notes)), tuple(unscaled))
 
 
 def rates(lr: object, example: str) -> tuple[float, ...]:
@@ -58,8 +66,8 @@ def rates(lr: object, example: str) -> tuple[float, ...]:
 
 
 def scaled(factor: float, shape: Schedule) -> Schedule:
-    """factor * shape, without a factor of 1."""
-    return shape if factor == 1.0 else factor * shape
+    """factor * shape, without a factor of 1, a floor in the shape included."""
+    return shape if factor == 1.0 else shape.times(factor)
 
 
 def joined(pieces: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:

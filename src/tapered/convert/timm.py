@@ -1,6 +1,7 @@
 """timm's schedulers, by create_scheduler_v2's arguments, as a class's call, or live. timm need not be installed."""
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +9,21 @@ from typing import Any
 import torch
 
 from tapered.convert.calls import Call, read_call
-from tapered.convert.result import Conversion, conversion, rates
+from tapered.convert.result import Conversion, conversion, rates, scaled, switched
+from tapered.convert.timm_create import SCHEDS, created
 from tapered.convert.timm_forms import Forms
-from tapered.schedules import Schedule, from_function
-from tapered.schedules.checks import suggestion
+from tapered.schedules import Schedule, constant, from_function
+from tapered.schedules.operators import multiplied
 
 CLASSES = tuple(name for name in vars(Forms) if not name.startswith("_"))
-SCHEDS = ("cosine", "tanh", "step", "constant", "multistep", "poly", "wsd", "rsqrt", "plateau", "none")
+EPOCHS = (
+    "timm counts epochs here; kept: that, so one step of the schedule is one epoch; "
+    "found.schedule.in_epochs(updates_per_epoch) counts updates"
+)
+SCALED = (
+    "timm multiplies by each group's lr_scale: .schedules have it in them, so attach those with multiplier=None; "
+    ".schedule is without it, for attach(optimizer, lr=found.schedule), which multiplies by it too"
+)
 # What every class takes beside its own: none of it moves the rate but the noise.
 COMMON = ("t_in_epochs", "noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed", "initialize")
 
@@ -31,8 +40,8 @@ class Noise:
     uniform: bool = False
 
     def __call__(self, step: int) -> float:
-        """The factor at a step."""
-        if step < self.first or (self.last is not None and step >= self.last):
+        """The factor at a step; none at step 0, which has the rate that timm's constructor writes."""
+        if step == 0 or step < self.first or (self.last is not None and step >= self.last):
             return 1.0
         generator = torch.Generator().manual_seed(self.seed + step)
         if self.uniform:
@@ -79,20 +88,53 @@ def from_timm(
         )
     bases = rates(lr, 'from_timm("cosine", lr=0.1, num_epochs=90)')
     if call.name not in CLASSES:
-        call = _created(call, notes)
+        call = created(call)
+    if call.kwargs.get("t_in_epochs", True):
+        notes.append(EPOCHS)
     noise = _noise(call.kwargs, notes, exact=exact)
     kept = Call(call.name, call.args, {key: value for key, value in call.kwargs.items() if key not in COMMON})
     found = [_schedule(kept, base, notes, exact=exact) for base in bases]
-    return conversion([schedule if noise is None else schedule * from_function(noise) for schedule in found], notes)
+    if noise is not None:
+        found = [multiplied(schedule, from_function(noise)) for schedule in found]
+    return _in_groups(found, getattr(source, "optimizer", None), notes)
+
+
+def _in_groups(found: list[Schedule], optimizer: Any, notes: list[str]) -> Conversion:
+    """With the `lr_scale` of each group, which timm multiplies its values by."""
+    groups = () if optimizer is None else optimizer.param_groups
+    scales = [float(group.get("lr_scale", 1.0)) for group in groups]
+    notes += [
+        f"group {late} came after the scheduler, which passes over it; convert it on its own"
+        for late in range(len(found), len(scales))
+    ]
+    if all(scale == 1.0 for scale in scales):
+        return conversion(found, notes)
+    if len(scales) < len(found):
+        raise ValueError(f"got {len(found)} rates for {len(scales)} groups of the scheduler's optimizer; give one each")
+    notes.append(SCALED)
+    return conversion([scaled(scale, one) for scale, one in zip(scales, found, strict=False)], notes, found)
 
 
 def _schedule(call: Call, base: float, notes: list[str], *, exact: bool) -> Schedule:
     form = getattr(Forms(base, notes, exact=exact), call.name)
+    given = call.bound(inspect.signature(form))
     try:
-        found: Schedule = form(**call.bound(inspect.signature(form)))
+        found: Schedule = form(**given)
     except ValueError as error:
         raise ValueError(f"timm's {call.name}: {error}") from None
-    return found
+    return _begun(found, given, base, notes)
+
+
+def _begun(found: Schedule, given: Mapping[str, Any], base: float, notes: list[str]) -> Schedule:
+    """With step 0 as timm's constructor writes it; its first call is that for step 1."""
+    first = float(given["warmup_lr_init"]) if given["warmup_t"] else base
+    if math.isclose(found(0), first, rel_tol=1e-12, abs_tol=1e-300):
+        return found
+    notes.append(
+        f"timm trains step 0 at the rate that its constructor writes, {first:.6g}, where its formula has "
+        f"{found(0):.6g}; kept: that (step(0) and step_update(0) would write the formula's)"
+    )
+    return switched(constant(first), found, 1)
 
 
 def _live(source: Any, lr: Any) -> tuple[Any, Call]:
@@ -110,11 +152,13 @@ def _noise(given: Mapping[str, Any], notes: list[str], *, exact: bool) -> Noise 
     span = given.get("noise_range_t")
     if span is None:
         return None
+    if isinstance(span, (list, tuple)) and len(span) < 2:
+        raise ValueError(f"timm's noise_range_t is one number, from there on, or two, got {span}")
     if not exact:
         notes.append("timm adds noise, another draw at each step; kept: the curve without it (exact=True keeps it)")
         return None
     notes.append("timm adds noise, another draw at each step; kept: that, as a function, which is no text")
-    first, last = span if isinstance(span, (list, tuple)) else (span, None)
+    first, last = span[:2] if isinstance(span, (list, tuple)) else (span, None)
     seed = given.get("noise_seed")
     return Noise(
         first,
@@ -124,100 +168,3 @@ def _noise(given: Mapping[str, Any], notes: list[str], *, exact: bool) -> Noise 
         42 if seed is None else seed,
         given.get("noise_type", "normal") != "normal",
     )
-
-
-def create_scheduler_v2(  # noqa: D103  # a signature to bind to
-    sched: str = "cosine",
-    num_epochs: int = 300,
-    decay_epochs: float | None = None,
-    decay_milestones: Sequence[int] = (90, 180, 270),
-    cooldown_epochs: int = 0,
-    patience_epochs: int = 10,
-    decay_rate: float = 0.1,
-    min_lr: float = 0.0,
-    warmup_lr: float = 1e-5,
-    warmup_epochs: int = 0,
-    warmup_prefix: bool = False,  # noqa: FBT001, FBT002  # timm's order
-    noise: float | Sequence[float] | None = None,
-    noise_pct: float = 0.67,
-    noise_std: float = 1.0,
-    noise_seed: int = 42,
-    cycle_mul: float = 1.0,
-    cycle_decay: float = 0.1,
-    cycle_limit: int = 1,
-    k_decay: float = 1.0,
-    decay_fn: str | None = None,
-    stable_timescale: float | None = None,
-    plateau_mode: str = "max",
-    step_on_epochs: bool = True,  # noqa: FBT001, FBT002  # as above
-    updates_per_epoch: int = 0,
-) -> None: ...
-
-
-def _created(call: Call, notes: list[str]) -> Call:
-    """The class and arguments that create_scheduler_v2 makes of its own."""
-    sched = "cosine" if call.name == "create_scheduler_v2" else call.name
-    given = call.bound(inspect.signature(create_scheduler_v2)) if call.name == "create_scheduler_v2" else None
-    if given is None:
-        given = Call("create_scheduler_v2", (sched, *call.args), call.kwargs).bound(
-            inspect.signature(create_scheduler_v2)
-        )
-    sched = given["sched"]
-    if sched not in SCHEDS:
-        raise ValueError(f"timm has no scheduler {sched!r}{suggestion(str(sched), SCHEDS)}; it has {', '.join(SCHEDS)}")
-    if sched == "plateau":
-        raise ValueError("timm's plateau lowers the rate by the metric it is shown, so it is no function of the step")
-    per = 1 if given["step_on_epochs"] else given["updates_per_epoch"]
-    if per <= 0:
-        raise ValueError(f"updates_per_epoch must be above 0 where step_on_epochs=False, got {per}")
-    if given["step_on_epochs"]:
-        notes.append("timm counts epochs here; kept: that, so one step of the schedule is one epoch")
-    return Call(*_class(sched, given, per))
-
-
-def _class(sched: str, given: Mapping[str, Any], per: int) -> tuple[str, tuple[()], dict[str, Any]]:
-    total, warm = given["num_epochs"] * per, given["warmup_epochs"] * per
-    warmup = {"warmup_t": warm, "warmup_lr_init": given["warmup_lr"]}
-    common = _noise_arguments(given, total)
-    prefixed = warmup | {"warmup_prefix": given["warmup_prefix"]} | common
-    cycled = prefixed | {key: given[key] for key in ("cycle_mul", "cycle_decay", "cycle_limit")}
-    cycled |= {"t_initial": total, "lr_min": given["min_lr"]}
-    if sched in ("wsd", "rsqrt"):
-        return "WSDLRScheduler", (), warmup | common | _stable(sched, given, per, total, warm)
-    decay = 90 if given["decay_epochs"] is None else given["decay_epochs"]
-    still = {"decay_t": 1, "decay_rate": 1.0}
-    stones = tuple(stone * per for stone in given["decay_milestones"])
-    classes = {
-        "cosine": ("CosineLRScheduler", cycled | {"k_decay": given["k_decay"]}),
-        "tanh": ("TanhLRScheduler", cycled),
-        "poly": ("PolyLRScheduler", cycled | {"k_decay": given["k_decay"], "power": given["decay_rate"]}),
-        "step": ("StepLRScheduler", prefixed | {"decay_t": decay * per, "decay_rate": given["decay_rate"]}),
-        "constant": ("StepLRScheduler", prefixed | still),
-        "multistep": ("MultiStepLRScheduler", prefixed | {"decay_t": stones, "decay_rate": given["decay_rate"]}),
-        "none": ("StepLRScheduler", still),
-    }
-    name, arguments = classes[sched]
-    return name, (), arguments
-
-
-def _stable(sched: str, given: Mapping[str, Any], per: int, total: int, warm: int) -> dict[str, Any]:
-    length = total if given["warmup_prefix"] else total - warm
-    decay = 0.2 if given["decay_epochs"] is None else given["decay_epochs"]
-    scale, slow = given["stable_timescale"], sched == "rsqrt"
-    return {
-        "t_initial": length,
-        "decay_t": round(decay * length if 0 < decay < 1 else decay * per),
-        "lr_min": given["min_lr"],
-        "stable_fn": "rsqrt" if slow else "constant",
-        "stable_timescale": None if scale is None else scale * per,
-        "decay_fn": given["decay_fn"] or ("linear" if slow else "1-sqrt"),
-    }
-
-
-def _noise_arguments(given: Mapping[str, Any], total: int) -> dict[str, Any]:
-    noise = given["noise"]
-    if noise is None:
-        return {}
-    many = [part * total for part in noise] if isinstance(noise, (list, tuple)) else [noise * total]
-    span = many[0] if len(many) == 1 else many
-    return {"noise_range_t": span} | {key: given[key] for key in ("noise_pct", "noise_std", "noise_seed")}

@@ -1,17 +1,17 @@
 """The closed form of each of timm's schedulers: its constructor's arguments and a base rate to a schedule."""
 # ruff: noqa: D102, FBT001, FBT002, N802  # the methods of Forms are the framework's own functions, in name and order
 
+import bisect
 import math
 from collections.abc import Callable, Sequence
 
 from tapered.convert.result import affine, joined, scaled, switched
+from tapered.convert.timm_parts import falling_by, missed_restarts, stairs
 from tapered.schedules import (
     Schedule,
     constant,
-    cooldown,
     cosine_decay,
     cosine_decay_restarts,
-    exponential_decay,
     hold,
     inverse_sqrt,
     linear,
@@ -20,8 +20,6 @@ from tapered.schedules import (
     power_decay,
     tanh_decay,
 )
-
-POWERS = {0.5: "1-sqrt", 1.0: "linear", 2.0: "square"}
 
 
 class Forms:
@@ -45,16 +43,16 @@ class Forms:
             )
         return switched(rise, rest, steps)
 
-    def _restarting(self, cycle_mul: float, cycle_limit: int) -> None:
-        if cycle_mul != 1.0 and cycle_limit > 1:
-            self.notes.append(
-                "timm finds restarts by a logarithm, which misses some by rounding; kept: each where it is"
-            )
+    def _restarting(self, first: float, cycle_mul: float, cycle_limit: int, *, kept: bool = False) -> None:
+        """What is said of restarts that timm misses; `kept` where its own way is followed."""
+        missed = ", ".join(map(str, missed_restarts(first, cycle_mul, cycle_limit)))
+        if missed:
+            end = "that" if kept else "each where it is"
+            self.notes.append(f"timm finds restarts by a logarithm, which misses those at {missed}; kept: {end}")
 
     def _cycled(self, shape: Schedule, floor: float, cycles: tuple[float, float, int]) -> Schedule:
         """A shape from 1 to 0, each cycle from its own peak, base * decay^i, to the floor."""
         t_mul, decay, limit = cycles
-        self._restarting(t_mul, limit)
         if limit == 1:
             return scaled(self.base, shape) if not floor else affine(floor, self.base, shape)
         if decay == 0:
@@ -72,12 +70,15 @@ class Forms:
         warmup_t: int = 0,
         warmup_lr_init: float = 0.0,
         warmup_prefix: bool = False,
-        k_decay: float = 1.0,
+        *,
+        k_decay: float = 1.0,  # timm has it behind arguments that all of its classes take
     ) -> Schedule:
-        if cycle_limit == 1 and lr_min <= self.base:
-            path: Schedule = cosine_decay(self.base, t_initial, end=lr_min or None, k_decay=k_decay)
+        if cycle_limit == 0:
+            path: Schedule = constant(lr_min)
+        elif cycle_limit == 1 and lr_min <= self.base:
+            path = cosine_decay(self.base, t_initial, end=lr_min or None, k_decay=k_decay)
         elif lr_min <= self.base:
-            self._restarting(cycle_mul, cycle_limit)
+            self._restarting(t_initial, cycle_mul, cycle_limit, kept=self.exact)
             path = cosine_decay_restarts(
                 self.base,
                 t_initial,
@@ -87,8 +88,10 @@ class Forms:
                 scales="peak",
                 cycles=cycle_limit,
                 k_decay=k_decay,
+                tf_exact=self.exact and bool(missed_restarts(t_initial, cycle_mul, cycle_limit)),
             )
         else:
+            self._restarting(t_initial, cycle_mul, cycle_limit)
             shape = cosine_decay(decay_steps=t_initial, k_decay=k_decay)
             path = self._cycled(shape, lr_min, (cycle_mul, cycle_decay, cycle_limit))
         return self._warmed(path, warmup_t, warmup_lr_init, prefix=warmup_prefix)
@@ -107,8 +110,11 @@ class Forms:
         warmup_prefix: bool = False,
     ) -> Schedule:
         shape = tanh_decay(decay_steps=t_initial, lower=lb, upper=ub)
-        if cycle_limit == 1 and lr_min <= self.base:
-            path: Schedule = tanh_decay(self.base, t_initial, lb, ub, lr_min)
+        self._restarting(t_initial, cycle_mul, cycle_limit)
+        if cycle_limit == 0:
+            path: Schedule = hold(1, value=lr_min)
+        elif cycle_limit == 1 and lr_min <= self.base:
+            path = tanh_decay(self.base, t_initial, lb, ub, lr_min)
         else:
             path = self._cycled(shape, lr_min, (cycle_mul, cycle_decay, cycle_limit))
         path = path.then(constant(lr_min))  # where timm drops to, from the little that tanh leaves
@@ -127,10 +133,14 @@ class Forms:
         warmup_t: int = 0,
         warmup_lr_init: float = 0.0,
         warmup_prefix: bool = False,
-        k_decay: float = 1.0,
+        *,
+        k_decay: float = 1.0,  # timm has it behind arguments that all of its classes take
     ) -> Schedule:
-        if cycle_limit == 1 and lr_min <= self.base:
-            path: Schedule = polynomial_decay(self.base, t_initial, lr_min, power, k_decay=k_decay)
+        self._restarting(t_initial, cycle_mul, cycle_limit)
+        if cycle_limit == 0:
+            path: Schedule = constant(lr_min)
+        elif cycle_limit == 1 and lr_min <= self.base:
+            path = polynomial_decay(self.base, t_initial, lr_min, power, k_decay=k_decay)
         else:
             shape = polynomial_decay(decay_steps=t_initial, end=0.0, power=power, k_decay=k_decay)
             path = self._cycled(shape, lr_min, (cycle_mul, cycle_decay, cycle_limit))
@@ -145,7 +155,7 @@ class Forms:
         warmup_prefix: bool = True,
     ) -> Schedule:
         still = decay_rate == 1.0
-        path = constant(self.base) if still else exponential_decay(self.base, decay_t, decay_rate, staircase=True)
+        path = constant(self.base) if still else stairs(self.base, decay_t, decay_rate)
         return self._warmed(path, warmup_t, warmup_lr_init, prefix=warmup_prefix or still)
 
     def MultiStepLRScheduler(
@@ -157,9 +167,9 @@ class Forms:
         warmup_prefix: bool = True,
     ) -> Schedule:
         self.notes.append("timm's milestones come a step early, at milestone - 1; kept: that")
-        stones = sorted(math.ceil(stone) - 1 for stone in decay_t)
-        after = sorted({stone for stone in stones if stone > 0})
-        values = [self.base * decay_rate ** sum(stone <= at for stone in stones) for at in (0, *after)]
+        # bisected as timm does, also where they do not rise
+        after = sorted({math.ceil(stone) - 1 for stone in decay_t if stone > 1})
+        values = [self.base * decay_rate ** bisect.bisect_right(decay_t, at + 1) for at in (0, *after)]
         path = piecewise_constant(tuple(after), tuple(values), switch="at") if after else constant(values[0])
         return self._warmed(path, warmup_t, warmup_lr_init, prefix=warmup_prefix)
 
@@ -179,12 +189,13 @@ class Forms:
     ) -> Schedule:
         if not 0 < decay_t <= t_initial:
             raise ValueError(f"decay_t must be above 0 and at most t_initial, {t_initial}, got {decay_t}")
-        fall = _fall(decay_fn, decay_t, decay_power, decay_ratio)
+        fall = falling_by(decay_fn, decay_t, decay_power, decay_ratio)
         scale = warmup_t if stable_timescale is None else stable_timescale
         match stable_fn:
             case "constant":
-                falling = scaled(self.base, fall) if not lr_min else affine(lr_min, self.base, fall)
-                path = joined([hold(max(t_initial - decay_t, 1), value=self.base), falling], [t_initial - decay_t])
+                top = max(self.base, lr_min)
+                falling = scaled(top, fall) if not lr_min else affine(lr_min, top, fall)
+                path = joined([hold(max(t_initial - decay_t, 1), value=top), falling], [t_initial - decay_t])
             case "rsqrt" | "power":
                 stable: Schedule = inverse_sqrt(self.base, scale, scale)
                 if stable_fn == "power":
@@ -196,18 +207,3 @@ class Forms:
             case _:
                 raise ValueError(f"stable_fn must be constant, rsqrt or power, got {stable_fn!r}")
         return self._warmed(path, warmup_t, warmup_lr_init, prefix=True)
-
-
-def _fall(decay_fn: object, steps: int, power: float, ratio: float) -> Schedule:
-    """WSD's decay, from 1 to 0."""
-    match decay_fn:
-        case "linear" | "1-sqrt" | "cosine":
-            return cooldown(steps, shape=decay_fn)
-        case "power":
-            named = POWERS.get(power)
-            if named is not None:
-                return cooldown(steps, shape=named)  # type: ignore[arg-type]  # one of its shapes
-            return polynomial_decay(decay_steps=steps, end=0.0, k_decay=power)
-        case "exp":
-            return affine(-ratio / (1.0 - ratio), 1.0, cooldown(steps, shape="exponential", floor=ratio))
-    raise ValueError(f"decay_fn must be linear, 1-sqrt, cosine, power or exp, got {decay_fn!r:.80}")

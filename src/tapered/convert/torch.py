@@ -4,31 +4,21 @@ Where torch's curve is not what the scheduler's documentation says it is, the do
 so; `exact=True` keeps torch's.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapered.convert.calls import Call, read_call
 from tapered.convert.result import Conversion, conversion, joined, rates, scaled
+from tapered.convert.torch_cycles import Groups
 from tapered.convert.torch_forms import FORMS, Form
+from tapered.convert.torch_notes import after, before
 from tapered.convert.torch_replay import Replay
-from tapered.convert.torch_tree import COMPOSITES, Groups, Node, from_call, from_live, from_state, pick
+from tapered.convert.torch_tree import COMPOSITES, Node, from_call, from_live, from_state, pick
 from tapered.schedules import Schedule, cumulative_product, from_function
+from tapered.schedules.operators import multiplied
 
 # These write their own rate at each step; the others multiply the one in force.
 ABSOLUTE = ("LambdaLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR")
-ONE_STEP = "is at another rate for a step"
-# What torch does where the optimizer is loaded, the scheduler then built, and its state then loaded.
-RESUMED = {
-    "LinearLR": "multiplies by start_factor once more and stays so",
-    "ConstantLR": "multiplies by factor once more and stays so",
-    "LambdaLR": ONE_STEP,
-    "CosineAnnealingWarmRestarts": ONE_STEP,
-    "OneCycleLR": ONE_STEP,
-    "CyclicLR": ONE_STEP,
-    "SequentialLR": "goes on from its first rate and stays wrong",
-    "ChainedScheduler": "multiplies by first factors once more and stays so",
-}
 
 
 def from_torch(
@@ -63,16 +53,13 @@ def from_torch(
         raise ValueError(f'{node.name} as text has no base rate; give lr, for example from_torch("...", lr=0.1)')
     if lr is not None:
         node = node.based(rates(lr, "from_torch(..., lr=0.1)"))
-    notes: list[str] = []
+    notes = before(node)
     if node.name != "SequentialLR" or lr is not None:
         groups = None  # only its first scheduler begins from the group's rate; all others keep a base rate of their own
     elif not isinstance(source, Mapping):
         groups = source.optimizer.param_groups
     found = [_converted(node, group, groups, notes, exact=exact) for group in range(len(node.bases))]
-    notes += _rewritten(node, text=isinstance(source, str)) + _resume_notes(node)
-    if not isinstance(source, str) and lr is None:
-        notes += _in_force(source, found) + _late(source, len(found))
-    return conversion(found, notes)
+    return conversion(found, notes + after(node, source, found, own=lr is None))
 
 
 def _node(source: Any, name: str | None, groups: Groups | None) -> Node:
@@ -113,8 +100,6 @@ def _schedule(node: Node, group: int, base: float, notes: list[str], *, exact: b
     if node.name == "ChainedScheduler":
         return _chained(node, group, base, notes, exact=exact)
     arguments = {key: value if key == "milestones" else pick(value, group) for key, value in node.arguments.items()}
-    if arguments.get("cycle_momentum"):
-        notes.append(f"torch's {node.name} moves momentum or betas[0] too; kept: the rate only")
     own = float(arguments["base_lr"]) if node.name == "CyclicLR" else base
     return FORMS[node.name](Form(arguments, own, exact, notes))
 
@@ -150,7 +135,7 @@ def _chained(node: Node, group: int, base: float, notes: list[str], *, exact: bo
         )
     found = _schedule(_unit(node.children[0], base), group, 1.0, notes, exact=exact)
     for child in node.children[1:]:
-        found = found * _schedule(_unit(child, base), group, 1.0, notes, exact=exact)
+        found = multiplied(found, _schedule(_unit(child, base), group, 1.0, notes, exact=exact))
     return scaled(base, found)
 
 
@@ -180,53 +165,3 @@ def _odd(node: Node) -> bool:
         child.name in ABSOLUTE or child.name == "SequentialLR" or _odd(child) or child.name == "CosineAnnealingLR"
         for child in node.children
     )
-
-
-def _rewritten(node: Node, *, text: bool) -> list[str]:
-    """Where one scheduler's construction changes what the others start from."""
-    names = dict.fromkeys(leaf.name for leaf in node.leaves if leaf.name in ("OneCycleLR", "CyclicLR"))
-    kept = "lr, for all of them" if text else "the base rates that they have"
-    return [
-        f"torch's {name} writes its first rate over the base rate of the schedulers that stand with it; kept: {kept}"
-        for name in names
-        if node.name in COMPOSITES
-    ]
-
-
-def _resume_notes(node: Node) -> list[str]:
-    names = dict.fromkeys(
-        [node.name, *(leaf.name for leaf in node.leaves)] if node.name not in COMPOSITES else [node.name]
-    )
-    return [
-        f"torch's {name}, built on a loaded optimizer and then loaded, {RESUMED[name]}; "
-        "kept: the curve, which is a function of the step alone"
-        for name in names
-        if name in RESUMED
-    ]
-
-
-def _late(source: Any, known: int) -> list[str]:
-    """The groups that came after the scheduler."""
-    groups = () if isinstance(source, Mapping) else source.optimizer.param_groups
-    return [
-        f"group {group} came after the scheduler, which has no base rate for it; convert it on its own"
-        for group in range(known, len(groups))
-    ]
-
-
-def _in_force(source: Any, found: Sequence[Schedule]) -> list[str]:
-    """Where the source's last rate is not the curve's: it resumed wrongly, or somebody wrote to the groups."""
-    given = source if isinstance(source, Mapping) else vars(source)
-    last, step = given.get("_last_lr"), given.get("last_epoch")
-    if step is None:  # a ChainedScheduler has none of its own
-        inner = given["_schedulers"][0]
-        step = (inner if isinstance(inner, Mapping) else vars(inner)).get("last_epoch")
-    notes = []
-    for group, (rate, schedule) in enumerate(zip(last or (), found, strict=False)):
-        at = schedule(max(int(step or 0), 0))
-        if not math.isclose(float(rate), at, rel_tol=1e-9, abs_tol=1e-14):
-            notes.append(
-                f"group {group} is at {float(rate):.6g} in torch, step {step}, where its curve has {at:.6g}: "
-                "it resumed wrongly, is past an end, or was written to; kept: the curve"
-            )
-    return notes

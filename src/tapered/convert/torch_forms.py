@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tapered.convert import transformers
+from tapered.convert import transformers_forms
 from tapered.convert.back import Factor
 from tapered.convert.result import affine, scaled
 from tapered.schedules import (
@@ -170,7 +170,7 @@ def function(form: Form) -> Schedule:
     given = form.lr_lambda
     if isinstance(given, Factor):
         return scaled(form.base / given.lr, given.schedule)
-    shape = transformers.from_lambda(given, form.notes, exact=form.exact)
+    shape = transformers_forms.from_lambda(given, form.notes, exact=form.exact)
     return scaled(form.base, from_function(given) if shape is None else shape)
 
 

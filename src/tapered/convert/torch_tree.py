@@ -1,7 +1,7 @@
 """torch's schedulers, live, saved or as text, to one form: the constructor's name and arguments, and the base rates."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from tapered.convert.calls import Call
+from tapered.convert.torch_cycles import Groups, cyclic, one_cycle, refuse_unsaid
 from tapered.schedules.checks import suggestion
 
 LEAVES = (
@@ -23,7 +24,6 @@ KEYS = {
     "T_max": "CosineAnnealingLR", "power": "PolynomialLR", "start_factor": "LinearLR", "factor": "ConstantLR",
     "milestones": "MultiStepLR", "step_size": "StepLR", "gamma": "ExponentialLR",
 }  # fmt: skip
-Groups = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,12 @@ def from_state(state: Mapping[str, Any], name: str | None, groups: Groups | None
     if found is None:
         raise ValueError(f"no torch scheduler has such a state dict, with the keys {', '.join(map(str, state)):.200}")
     if known(found) in ("LambdaLR", "MultiplicativeLR"):
-        raise ValueError(f"the state dict of a {found} does not hold its function; convert the live scheduler")
+        raise ValueError(
+            f"the state dict of a {found} does not hold its function, of a callable object its attributes at most; "
+            "convert the live scheduler, or for one of transformers' write from_transformers(name, lr=...)"
+        )
+    if found == "CyclicLR":
+        refuse_unsaid(state)
     try:
         return _read(found, state, groups)
     except (KeyError, AttributeError) as error:
@@ -114,9 +119,9 @@ def _read(name: str, given: Mapping[str, Any], groups: Groups | None) -> Node:
         case "MultiStepLR":
             arguments = {"milestones": tuple(given["milestones"].elements()), "gamma": given["gamma"]}
         case "CyclicLR":
-            arguments = _cyclic(given, bases)
+            arguments = cyclic(given, bases)
         case "OneCycleLR":
-            arguments = _one_cycle(given, bases, groups)
+            arguments = one_cycle(given, bases, groups)
         case _:
             names = [of for of in inspect.signature(getattr(lr_scheduler, name)).parameters if of in given]
             arguments = {of: given[of] for of in names if of not in ("optimizer", "last_epoch")}
@@ -125,45 +130,6 @@ def _read(name: str, given: Mapping[str, Any], groups: Groups | None) -> Node:
 
 def _child(child: Any, groups: Groups | None) -> Node:
     return from_state(child, None, groups) if isinstance(child, Mapping) else from_live(child)
-
-
-def _near(steps: float) -> float:
-    """A number of steps that torch keeps as a fraction, back to the whole one that it was."""
-    return round(steps) if abs(steps - round(steps)) < 1e-9 * steps else steps
-
-
-def _cyclic(given: Mapping[str, Any], bases: tuple[float, ...]) -> dict[str, Any]:
-    up = _near(given["total_size"] * given["step_ratio"])
-    return {
-        "base_lr": bases,
-        "max_lr": tuple(float(rate) for rate in given["max_lrs"]),
-        "step_size_up": up,
-        "step_size_down": _near(given["total_size"] - up),
-        "cycle_momentum": given["cycle_momentum"],
-        "scale_fn": given["_scale_fn_custom"],
-        **{name: given[name] for name in ("mode", "gamma", "scale_mode")},
-    }
-
-
-def _one_cycle(given: Mapping[str, Any], bases: tuple[float, ...], groups: Groups | None) -> dict[str, Any]:
-    if groups is None or not all({"max_lr", "min_lr"} <= set(group) for group in groups[: len(bases)]):
-        raise ValueError(
-            "a OneCycleLR's state dict does not hold its max_lr and min_lr, the optimizer's groups do; "
-            'give groups=optimizer.state_dict()["param_groups"]'
-        )
-    phases, total = given["_schedule_phases"], given["total_steps"]
-    tops = tuple(float(group["max_lr"]) for group in groups[: len(bases)])
-    lows = tuple(float(group["min_lr"]) for group in groups[: len(bases)])
-    return {
-        "max_lr": tops,
-        "total_steps": total,
-        "pct_start": (phases[0]["end_step"] + 1) / total,
-        "anneal_strategy": given["_anneal_func_type"],
-        "div_factor": tuple(top / base for top, base in zip(tops, bases, strict=True)),
-        "final_div_factor": tuple(base / low for base, low in zip(bases, lows, strict=True)),
-        "three_phase": len(phases) == 3,
-        "cycle_momentum": given["cycle_momentum"],
-    }
 
 
 def constructed(node: Node, optimizer: torch.optim.Optimizer, group: int) -> lr_scheduler.LRScheduler:

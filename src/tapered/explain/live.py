@@ -175,12 +175,12 @@ class Recorder:
         given = [self._given(rule, p, group, index) for p in group["params"] if p.grad is not None]
         if not given:
             return
-        clock = clock_of(self.optimizer)  # it may write this step's values only after this look
-        schedules = group.get("schedules", {}) if clock is None else clock.schedules[index]
+        clock = clock_of(self.optimizer)
+        follower = clock or self.optimizer
+        schedules = follower.schedules[index] if clock is not None or ours else {}  # type: ignore[union-attr]  # tapered's
         step = self._step(given, group) if clock is None else clock.step
         values = {**rule.hypers, **_shown(self._keys(), group, index)}
         hyper = {n: float(v) for n, v in values.items() if n in ("lr", *rule.hypers)}
-        hyper |= {n: schedule(step) for n, schedule in schedules.items() if n in hyper}
         yield name, measure(rule, step, given, hyper, schedules)
 
     def _keys(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tapered.attach.make import takes_hooks
+from tapered.attach.layers import maker, takes_hooks
 from tapered.checkpoint.parts import kind_of, names_of, unwrapped
 from tapered.guards.rewinding import Rewind
 from tapered.guards.watch import Guard, Policy
@@ -74,15 +74,15 @@ def guard(
     limit = _most(policy, most)
     if policy != "rewind":
         _only_rewind(policy, folder, parts)
-        return Guard(optimizer, policy, limit, None, {})
+        return Guard(maker(optimizer), policy, limit, None, {})
     path = _parts(optimizer, folder, parts)
     names = names_of({name: unwrapped(part) for name, part in parts.items()})
-    return Guard(optimizer, policy, limit, Rewind(path, parts, limit), names)
+    return Guard(maker(optimizer), policy, limit, Rewind(path, parts, limit), names)
 
 
 def guard_of(optimizer: torch.optim.Optimizer) -> Guard | None:
     """The guard that watches an optimizer, if there is one."""
-    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", {}).values()
+    hooks = getattr(maker(optimizer), "_optimizer_step_pre_hooks", {}).values()
     owners = (getattr(hook, "__self__", None) for hook in hooks)
     return next((owner for owner in owners if isinstance(owner, Guard)), None)
 

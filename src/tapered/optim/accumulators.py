@@ -7,7 +7,7 @@ from torch.optim.optimizer import ParamsT
 
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper, moves
+from tapered.optim.hypers import Hyper
 
 
 class RMSprop(Optimizer):
@@ -51,14 +51,21 @@ class RMSprop(Optimizer):
         differentiable: bool = False,  # noqa: FBT001, FBT002 - torch's order
         *,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
-        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "compile": compile}
+        hints = {
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "compile": compile,
+            "multiplier": multiplier,
+        }
         super().__init__(params, hypers, {"centered": centered, "maximize": maximize, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
-        """RMSprop's, with a buffer where there is momentum."""
-        return rules.RMSprop(centered=group["centered"], momentum=moves(group, "momentum"))
+        """RMSprop's, with a buffer while there is momentum."""
+        return rules.RMSprop(centered=group["centered"], momentum=bool(group["momentum"]))
 
 
 class Adagrad(Optimizer):
@@ -80,6 +87,7 @@ class Adagrad(Optimizer):
     Source: Duchi et al. 2011; torch 2.13 `torch.optim.Adagrad`.
     """
 
+    eager = True
     hyper_keys = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
     def __init__(
@@ -96,6 +104,7 @@ class Adagrad(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {
             "lr": lr,
@@ -104,7 +113,13 @@ class Adagrad(Optimizer):
             "initial_accumulator_value": initial_accumulator_value,
             "eps": eps,
         }
-        hints = {"foreach": foreach, "differentiable": differentiable, "fused": fused, "compile": compile}
+        hints = {
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+            "compile": compile,
+            "multiplier": multiplier,
+        }
         super().__init__(params, hypers, {"maximize": maximize, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
@@ -148,9 +163,16 @@ class Adadelta(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
-        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "compile": compile}
+        hints = {
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "compile": compile,
+            "multiplier": multiplier,
+        }
         super().__init__(params, hypers, {"maximize": maximize, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options

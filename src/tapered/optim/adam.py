@@ -51,7 +51,7 @@ class Adam(Optimizer):
         >>> optimizer = tapered.Adam(model.parameters(), lr=rate)
         >>> for _ in range(3):
         ...     loss = optimizer.minimize(model(torch.ones(4, 2)).square().mean())
-        >>> optimizer.param_groups[0]["lr"] == rate(2) and optimizer.steps == 3
+        >>> optimizer.last_lr[0] == rate(2) and optimizer.param_groups[0]["lr"] == rate(3)
         True
 
     Source: Kingma and Ba 2015; torch 2.13 `torch.optim.Adam`.
@@ -75,11 +75,14 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         options = {"amsgrad": amsgrad, "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
         hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
-        super().__init__(params, hypers, {**options, **hints, "fused": fused, "compile": compile})
+        super().__init__(
+            params, hypers, {**options, **hints, "fused": fused, "compile": compile, "multiplier": multiplier}
+        )
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
         """Adam's, with the group's options."""
@@ -125,6 +128,7 @@ class AdamW(Adam):
         differentiable: bool = False,
         fused: bool | None = None,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         super().__init__(
             params,
@@ -140,6 +144,7 @@ class AdamW(Adam):
             fused=fused,
             decoupled_weight_decay=True,
             compile=compile,
+            multiplier=multiplier,
         )
 
 
@@ -179,10 +184,17 @@ class NAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
         options = {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
-        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "compile": compile}
+        hints = {
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "compile": compile,
+            "multiplier": multiplier,
+        }
         super().__init__(params, hypers, {**options, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
@@ -223,10 +235,17 @@ class RAdam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         options = {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
-        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "compile": compile}
+        hints = {
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "compile": compile,
+            "multiplier": multiplier,
+        }
         super().__init__(params, hypers, {**options, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
@@ -264,9 +283,16 @@ class Adamax(Optimizer):
         differentiable: bool = False,
         capturable: bool = False,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "compile": compile}
+        hints = {
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "compile": compile,
+            "multiplier": multiplier,
+        }
         super().__init__(params, hypers, {"maximize": maximize, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options

@@ -13,11 +13,17 @@ from torch import Tensor
 from tapered import kernels, shards
 from tapered.optim.changes import shown
 from tapered.optim.hints import HINTS, check_hints
-from tapered.optim.hypers import NAMES, Live, items, names, number
-from tapered.optim.parameters import check_keys, check_tensors, only_initialises, tensors
+from tapered.optim.hypers import NAMES, Live, first, items, names, number, shows
+from tapered.optim.late import anchored, following, reanchored
+from tapered.optim.multipliers import factor, warn_of_others
+from tapered.optim.parameters import check_grads, check_tensors, only_initialises, tensors, warn_misspelt
 from tapered.optim.policies import report
-from tapered.optim.resumable import Resumable
+from tapered.optim.resumable import Resumable, Running
+from tapered.optim.states import create, names_of
 from tapered.rules import Rule
+from tapered.schedules import Schedule
+
+OWN = ("schedules", "step", "joined")  # group keys beside hypers, options and hints
 
 
 @dataclass
@@ -27,7 +33,7 @@ class Prepared:
     tables: dict[str, Live]
     key: tuple[object, ...] = ()
     tensors: list[Tensor] = field(default_factory=list)
-    apply: kernels.Apply | None = None
+    update: kernels.Update | None = None
 
 
 class Optimizer(Resumable):
@@ -35,42 +41,72 @@ class Optimizer(Resumable):
 
     A hyper that is a schedule is read at the optimizer's own counter of applied updates: update k uses `schedule(k)`,
     in every group, also one that is added late. Steps without any gradient, steps that a GradScaler skips and
-    evaluations of a closure do not move the counter.
+    evaluations of a closure do not move the counter. A rate that follows a schedule is multiplied by the group's
+    `lr_scale`, where it has one (`multiplier` names another key).
 
-    `group["lr"]` shows the rate in force at the latest update (before the first update, the first one's);
-    `group["schedules"]` holds the schedules by the name of their hyper, `group["step"]` the counter. `report` is the
-    line about the latest resumption or change: rate before, rate now, and why; the logger "tapered" has it, too.
+    Between two steps `group["lr"]` is the rate that the next update will use, as under torch's schedulers, and
+    `last_lr` what the last one used; `group["schedules"]` holds the schedules as text by the name of their hyper,
+    `group["step"]` the counter. `report` is the line about the latest resumption or change: rate before, rate now, and
+    why; the logger "tapered" has it, too.
     """
 
+    eager = False  # torch's makes its state at construction
+
     def __init__(self, params: Any, hypers: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-        self._forget()
+        self._running = Running(given=dict(hypers))
         check_hints(options)
-        entries = tensors(params, 0)
+        entries = tensors(params, None)
         groups = entries if isinstance(entries[0], dict) else [{"params": entries}]
         super().__init__(groups, {**hypers, **HINTS, **options})
+        self.defaults.update(
+            {key: first(key, given) for key, given in hypers.items()}
+        )  # others read plain values there
+        known = {*self.hyper_keys, *options, *HINTS, *OWN}
+        scheduled = {i: g for i, g in enumerate(self.param_groups) if "lr" in g["schedules"]}
+        warn_of_others(scheduled, self.param_groups[0]["multiplier"], known)
+        self._running.built = True
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with their own options; their schedules read the optimizer's counter, wherever it stands.
 
-        To let a late group's schedule start when it joins, give it `schedule.delayed(optimizer.steps)`.
+        A group that joins late, at step k, follows the schedule of the others; one that is given a number r as its rate
+        follows it in proportion, r * schedule(j) / schedule(k) at step j, so that a rate that was copied from a decayed
+        one is not decayed twice; one that is given a schedule follows that. To let such a schedule start when it
+        joins, give it `schedule.delayed(optimizer.steps)`.
 
         Raises:
             TypeError, ValueError: naming the value, the key and the group; the optimizer is as it was.
         """
-        index = len(self.param_groups)
+        index, running = len(self.param_groups), self._running
         if not isinstance(param_group, dict):
             raise TypeError(f"got {param_group!r} for group {index}; expected a dict; try {{'params': [...]}}")
-        group = {**param_group, "params": tensors(param_group.get("params"), index)}
-        check_keys(group, self.defaults, index)
-        check_tensors(group["params"], index, {id(p) for g in self.param_groups for p in g["params"]})
-        group = {**self.defaults, **group, "schedules": {}, "step": self.steps if self.param_groups else 0}
+        self._outside_readout("add_param_group")
+        given = {**param_group, "params": tensors(param_group.get("params"), index)}
+        check_hints(given, f" in group {index}")
+        check_tensors(given["params"], index, {id(p) for g in self.param_groups for p in g["params"]})
+        del running.follows[index:]  # of groups that were taken out
+        defaults = following(running.given, running.follows) if running.built else running.given
+        step = given.get("step", 0) if not index else self.steps
+        group = {**self.defaults, **defaults, **given, "schedules": {}, "step": step}
+        follows: dict[str, Schedule] = {}
         for key in self.hyper_keys:
-            self.split(group, key, index)
+            self.split(group, follows, key, index)
         for key in self.defaults.keys() - {*self.hyper_keys, *HINTS}:
             if not isinstance(group[key], bool):
                 raise TypeError(f"got {group[key]!r} for `{key}` in group {index}; expected True or False")
+        if "schedules" in given:  # a group that was one of an optimizer's, taken out and put in again
+            follows |= {name: self.known(text) for name, text in given["schedules"].items()}
+        elif running.built and index and "lr" in given and "lr" not in follows:
+            anchored(group, follows, running.follows, index)
+        group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
         self.rule(group)
         super().add_param_group(group)
+        running.follows.append(follows)
+        running.scales[index] = factor(group, group["multiplier"], index)
+        running.prepared.pop(index, None)
+        warn_misspelt(given, (*self.defaults, *OWN), index)
+        if self.eager:
+            self.init_state()
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -86,9 +122,13 @@ class Optimizer(Resumable):
             The closure's loss, or None.
 
         Raises:
-            ValueError: a hyper out of its range, a schedule overwritten from outside, a sparse gradient; nothing has
-                changed then.
+            ValueError: a hyper out of its range, a schedule overwritten from outside, a sparse gradient that the rule
+                does not take, a state that was refused at loading; nothing has changed then.
+            RuntimeError: within `readout()`.
         """
+        self._outside_readout("step")
+        if self._running.refused:
+            raise ValueError(self._running.refused)
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -96,20 +136,20 @@ class Optimizer(Resumable):
         grads = [[p.grad for p in group["params"]] for group in self.param_groups]
         if all(grad is None for grad in chain.from_iterable(grads)):
             return loss
-        if closure is None and only_initialises(self):
+        if closure is None and not self.state and only_initialises(self):
             self.init_state()
             return None
-        groups = list(enumerate(self.param_groups))
-        hypers = [self._hypers(index, group) for index, group in groups]
-        updates = [self._update(index, group, grads[index]) for index, group in groups]
-        for (_, group), hyper, apply, given in zip(groups, hypers, updates, grads, strict=True):
-            if apply is not None:
-                apply([grad for grad in given if grad is not None], hyper)
-            self._show(group, hyper)
-            group["step"] += 1
-        if self._change is not None:
-            (why, before), self._change = self._change, None
-            self.report = report(self.steps - 1, before, shown(self, self.param_groups), why)
+        groups, step = list(enumerate(self.param_groups)), self.steps
+        hypers = [self._hypers(index, group, step) for index, group in groups]
+        updates = [self._update(index, group, hypers[index], grads[index]) for index, group in groups]
+        self._apply(updates, hypers, grads)
+        self._running.used = tuple(hyper["lr"] for hyper in hypers)
+        for index, group in groups:
+            self._show(index, group, step + 1)
+        if self._running.change is not None:
+            (why, before), self._running.change = self._running.change, None
+            now = {(i, name): hypers[i][name] for i, name in shown(self, self.param_groups)}
+            self.report = report(step, before, now, why)
         return loss
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
@@ -138,110 +178,161 @@ class Optimizer(Resumable):
         return value.detach()
 
     def init_state(self) -> None:
-        """Create every parameter's state now instead of at its first update, to look at or to save (TF's "slots")."""
+        """Create every trained parameter's state now instead of at its first update, to look at or to save."""
         for group in self.param_groups:
-            self._states(group, self.rule(group))
+            create(self.state, self.rule(group), [p for p in group["params"] if p.requires_grad], group["params"])
 
     @contextlib.contextmanager
     def readout(self) -> Iterator[None]:
-        """Within the block the parameters hold the weights to evaluate: Schedule-Free's average; else no change."""
+        """Within the block the parameters hold the weights to evaluate: Schedule-Free's average; else no change.
+
+        Nothing is stepped, saved or loaded there; `optimizer.step`, `state_dict` and a pickle raise a RuntimeError.
+        """
+        if self._running.evaluates:  # a function that evaluates, called by one that does
+            yield
+            return
         kept: list[tuple[Tensor, Tensor]] = []
         try:
-            for group in self.param_groups:
-                rule = self.rule(group)
-                for param in (p for p in group["params"] if self.state.get(p)):
-                    own = shards.local(param.data)
-                    state = {name: shards.local(tensor) for name, tensor in self.state[param].items()}
-                    weights = rule.readout(own, state)
-                    if weights.data_ptr() != own.data_ptr():
-                        kept.append((own, own.clone()))
-                        own.copy_(weights)
+            with torch.no_grad():
+                for group in self.param_groups:
+                    kept += self._lent(group, self.rule(group))
+            self._running.evaluates = bool(kept)
             yield
         finally:
-            for own, weights in kept:
+            self._running.evaluates = False
+            with torch.no_grad():
+                for own, weights in kept:
+                    own.copy_(weights)
+
+    def _lent(self, group: Mapping[str, Any], rule: Rule) -> Iterator[tuple[Tensor, Tensor]]:
+        """Put the weights to evaluate into a group's parameters; each with what it held."""
+        for param in (p for p in group["params"] if self.state.get(p)):
+            own = shards.local(param)
+            state = {name: shards.local(tensor) for name, tensor in self.state[param].items()}
+            weights = rule.readout(own, state)
+            if weights is not own:
+                before = own.clone()
                 own.copy_(weights)
+                yield own, before
 
-    def _forget(self) -> None:
-        """Nothing is prepared: groups, schedules or tensors are others now."""
-        self._prepared: dict[int, Prepared] = {}
-
-    def _hypers(self, index: int, group: dict[str, Any]) -> dict[str, float]:
-        """Every hyper's value at this step."""
+    def _hypers(self, index: int, group: dict[str, Any], step: int) -> dict[str, float]:
+        """Every hyper's value at this step; what a schedule gives, nobody else has written over."""
         tables = self._at(index, group).tables
-        step, values = group["step"], dict(self.rule(group).hypers)
+        values = dict(self.rule(group).hypers)
+        scale = factor(group, group["multiplier"], index) if "lr" in tables else 1.0
         for key in self.hyper_keys:
             for name, given in zip(names(key), items(key, group[key], index), strict=True):
-                value = number(name, given, index, self.ranges[name])
-                if name in tables:
-                    tables[name].untouched(name, value, step, index)
-                    value = tables[name].now(name, step, index, self.ranges[name])
-                values[name] = value
+                if name not in tables:
+                    values[name] = number(name, given, index, self.ranges[name])
+                    continue
+                live, times = tables[name], scale if name == "lr" else 1.0
+                value = live.now(name, step, index, self.ranges[name], times)
+                values[name] = value if given == value else self._written(index, name, given, value, times)
         return values
 
-    def _show(self, group: dict[str, Any], hyper: Mapping[str, float]) -> None:
-        """Write scheduled values where loggers look for them."""
+    def _written(self, index: int, name: str, given: Any, value: float, scale: float) -> float:
+        """What holds where a group does not show its schedule's value.
+
+        Raises:
+            TypeError, ValueError: somebody else wrote it.
+        """
+        group, own = self.param_groups[index], self._running.follows[index]
+        if isinstance(given, Schedule) and given == own[name]:
+            return value  # fastai writes what the optimizer was made with before each fit
+        shown = number(name, given, index, self.ranges[name])
+        before = own[name](self.steps) * self._running.scales.get(index, 1.0)
+        if shows(given, value) or (name == "lr" and shows(given, before)):  # the multiplier may be another since
+            return value
+        if name == "lr" and "joined" in group:
+            own[name] = reanchored(own[name], shown, self.steps, index, scale)
+            group["schedules"] = {**group["schedules"], name: str(own[name])}
+            return own[name](self.steps) * scale
+        raise ValueError(
+            f"`{name}` in group {index} was set to {shown!r} from outside at step {self.steps}, but it follows "
+            f"{own[name]}, which gives {value!r}; keep one of the two: give the optimizer {name}={shown!r} and steer "
+            f"it yourself, optimizer.replace({name}={shown!r}), or leave the schedule alone (code that insists on a "
+            f"scheduler takes as_lr_scheduler(optimizer))"
+        )
+
+    def _show(self, index: int, group: dict[str, Any], step: int) -> None:
+        """Move a group to a step: its scheduled values are those that the next update uses."""
+        group["step"] = step
+        if not group["schedules"]:
+            return
+        tables = self._at(index, group).tables
+        scale = self._running.scales[index] = factor(group, group["multiplier"], index) if "lr" in tables else 1.0
         for key in self.hyper_keys:
-            if any(name in group["schedules"] for name in names(key)):
-                values = tuple(hyper[name] for name in names(key))
+            found = names(key)
+            if any(name in tables for name in found):
+                old = items(key, group[key], index)
+                values = tuple(
+                    self._next(tables[name], name, step, index, scale) if name in tables else given
+                    for name, given in zip(found, old, strict=True)
+                )
                 group[key] = values if key in NAMES else values[0]
+
+    def _next(self, live: Live, name: str, step: int, index: int, scale: float) -> float:
+        """The coming value; where there is none (a function that ends), the one before: that step will say so."""
+        times = scale if name == "lr" else 1.0
+        try:
+            return live.now(name, step, index, self.ranges[name], times)
+        except Exception:  # noqa: BLE001 - the update that was made is not undone by a step that may never come
+            return live(step - 1) * times if step else 0.0
 
     def _at(self, index: int, group: dict[str, Any]) -> Prepared:
         """What is prepared for a group, made anew when its schedules are others."""
-        prepared, schedules = self._prepared.get(index), group["schedules"]
+        prepared, texts = self._running.prepared.get(index), group["schedules"]
         known = {} if prepared is None else prepared.tables
-        same = known.keys() == schedules.keys() and all(
-            schedules[name] is live.schedule for name, live in known.items()
-        )
+        same = known.keys() == texts.keys() and all(texts[name] == live.text for name, live in known.items())
         if prepared is None or not same:
-            prepared = self._prepared[index] = Prepared({name: Live(s) for name, s in schedules.items()})
+            follows = self._resolved(index)
+            prepared = self._running.prepared[index] = Prepared({name: Live(s) for name, s in follows.items()})
         return prepared
 
-    def _update(self, index: int, group: dict[str, Any], grads: list[Tensor | None]) -> kernels.Apply | None:
+    def _update(
+        self, index: int, group: dict[str, Any], hyper: Mapping[str, float], grads: list[Tensor | None]
+    ) -> kernels.Update | None:
         """The kernel over those of a group's parameters that have a gradient, made anew when tensors are others."""
         params = [p for p, grad in zip(group["params"], grads, strict=True) if grad is not None]
-        check_grads(grads, index)
         if not params:
             return None
         rule, prepared = self.rule(group), self._at(index, group)
-        if not all(self.state.get(p) for p in params):
-            self._states(group, rule)
-        states = [self.state[p] for p in params]
-        key = (rule, group["maximize"], group["fused"], group["compile"], shards.places(params))
+        sparse = check_grads(type(self).__name__, rule, hyper, [grad for grad in grads if grad is not None], index)
+        states = [self.state.setdefault(p, {}) for p in params]
+        layout = [p.stride() for p in params], [p.dtype for p in params]  # `param.data = ...` may change both
+        key = (rule, group["maximize"], group["fused"], group["compile"], shards.places(params), sparse, layout)
         found = [*params, *chain.from_iterable(state.values() for state in states)]
         if prepared.key != key or len(found) != len(prepared.tensors) or not all(map(is_, found, prepared.tensors)):
-            prepared.apply = kernels.prepare(
+            create(self.state, rule, params, group["params"])
+            prepared.update = kernels.prepare(
                 rule,
                 params,
-                [{name: tensor for name, tensor in state.items() if name != "step"} for state in states],
+                [{name: state[name] for name in names_of(rule)} for state in states],
                 [state["step"] for state in states],
                 maximize=group["maximize"],
                 fused=group["fused"],
                 compile=group["compile"],
+                sparse=sparse,
             )
-            prepared.key, prepared.tensors = key, found
-        return prepared.apply
+            prepared.key = key
+            prepared.tensors = [*params, *chain.from_iterable(state.values() for state in states)]
+        return prepared.update
 
-    def _states(self, group: dict[str, Any], rule: Rule) -> None:
-        """Create the state of a group's parameters where there is none; their counts are one vector's elements."""
-        for param in (p for p in group["params"] if not self.state.get(p)):
-            # torch's fused kernels read the count on the parameter's own accelerator
-            device = param.device if param.is_cuda else "cpu"
-            self.state[param] = {"step": torch.zeros((), device=device), **rule.init(param.detach())}
-        if len({self.state[p]["step"].device for p in group["params"]}) == 1:
-            counts = torch.stack([self.state[p]["step"] for p in group["params"]])
-            for param, count in zip(group["params"], counts.unbind(), strict=True):
-                self.state[param]["step"] = count
-
-
-def check_grads(grads: list[Tensor | None], index: int) -> None:
-    """Refuse sparse gradients.
-
-    Raises:
-        ValueError: naming the parameter.
-    """
-    for place, grad in enumerate(grads):
-        if grad is not None and grad.layout != torch.strided:
-            raise ValueError(
-                f"`params[{place}]` in group {index} has a sparse gradient, which these rules do not take; "
-                "try nn.Embedding(..., sparse=False), or torch.optim.SparseAdam for that parameter"
-            )
+    @staticmethod
+    def _apply(
+        updates: list[kernels.Update | None], hypers: list[dict[str, float]], grads: list[list[Tensor | None]]
+    ) -> None:
+        """Count in every group, then update; where a kernel fails, no count has moved."""
+        counted: list[kernels.Update] = []
+        try:
+            for update in updates:
+                if update is not None:
+                    update.count(1)
+                    counted.append(update)
+            for update, hyper, given in zip(updates, hypers, grads, strict=True):
+                if update is not None:
+                    update.kernel([grad for grad in given if grad is not None], hyper)
+        except BaseException:
+            for update in counted:
+                update.count(-1)
+            raise

@@ -4,7 +4,6 @@ A group key holds one hyper (`lr`) or two (`betas` holds beta1 and beta2); each 
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -79,6 +78,12 @@ def items(key: str, value: Any, group: int) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def first(key: str, value: Any) -> Any:
+    """A group key's value before the first update, with a number in the place of each schedule."""
+    parts = [part(0) if isinstance(part, Schedule) else part for part in items(key, value, 0)]
+    return tuple(parts) if len(parts) > 1 else parts[0]
+
+
 def number(name: str, value: Any, group: int, bounds: Range) -> float:
     """The hyper as a float, if it is one that its rule can work with.
 
@@ -88,6 +93,11 @@ def number(name: str, value: Any, group: int, bounds: Range) -> float:
     if type(value) is float and value in bounds:  # every step comes through here
         return value
     said = f"`{name}` in group {group}; expected {bounds} or a schedule; try {name}={bounds.example}"
+    if isinstance(value, Schedule):
+        raise TypeError(
+            f"got the schedule {value} written into `{name}` of group {group}, where the number in force stands; try "
+            f"optimizer.replace({name}=..., counted='now' or 'start')"
+        )
     if isinstance(value, Tensor):
         if value.numel() != 1 or value.is_complex():
             raise ValueError(f"got a {value.dtype} tensor of shape {tuple(value.shape)} for {said}")
@@ -103,55 +113,44 @@ def number(name: str, value: Any, group: int, bounds: Range) -> float:
     return found
 
 
-def moves(group: Mapping[str, Any], name: str) -> bool:
-    """A hyper is ever other than 0."""
-    return name in group["schedules"] or bool(group[name])
-
-
 class Live:
     """A schedule read step by step from tables of a few hundred values, since one call costs as much as a table."""
 
     def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
+        self.schedule, self.text = schedule, str(schedule)
         # a user's function is not asked about steps that may never come
         self.block = 256 if schedule.serialisable else 1
         self.start = 0
         self.values: list[float] = []
 
     def __call__(self, step: int) -> float:
-        """`schedule(step)`, bit for bit; the table holds the step before too."""
+        """`schedule(step)`, bit for bit."""
         if not self.start <= step < self.start + len(self.values):
-            self.start = max(step - 1, 0)
             try:
-                self.values = self.schedule.table(step + self.block, self.start).tolist()
+                self.values = self.schedule.table(step + self.block, step).tolist()
             except ValueError:  # it may break off later in the block: that is for its own step to say
-                self.values = self.schedule.table(step + 1, self.start).tolist()
+                self.values = self.schedule.table(step + 1, step).tolist()
+            self.start = step
         return self.values[step - self.start]
 
-    def now(self, name: str, step: int, group: int, bounds: Range) -> float:
-        """The value at a step.
+    def now(self, name: str, step: int, group: int, bounds: Range, scale: float = 1.0) -> float:
+        """The value at a step, times the group's multiplier.
 
         Raises:
             ValueError: the schedule gives something that its rule cannot work with.
         """
-        value = self(step)
+        value = self(step) * scale
         if value in bounds:
             return value
+        times = "" if scale == 1.0 else f" times the group's multiplier {scale!r}"
         raise ValueError(
-            f"got {value!r} for `{name}` in group {group} from its schedule {self.schedule} at step {step}; expected "
-            f"{bounds}; try schedule.clamp(low, high)"
+            f"got {value!r} for `{name}` in group {group} from its schedule {self.schedule}{times} at step {step}; "
+            f"expected {bounds}; try schedule.clamp(low, high)"
         )
 
-    def untouched(self, name: str, shown: float, step: int, group: int) -> None:
-        """Nobody else writes this hyper.
 
-        Raises:
-            ValueError: the group shows neither this step's value nor the one before.
-        """
-        if shown != self(step) and (step == 0 or shown != self(step - 1)):
-            raise ValueError(
-                f"`{name}` in group {group} was set to {shown!r} from outside at step {step}, but it follows "
-                f"{self.schedule}, which gives {self(step)!r}; keep one of the two: give the optimizer "
-                f"{name}={shown!r} and steer it yourself, or leave the schedule alone (code that insists on a "
-                f"scheduler takes as_lr_scheduler(optimizer))"
-            )
+def shows(given: Any, value: float) -> bool:
+    """A group shows this value, in the precision that it is kept in."""
+    if isinstance(given, Tensor):
+        return bool(given.detach().cpu() == given.new_tensor(value, device="cpu"))
+    return bool(given == value)

@@ -1,7 +1,7 @@
 """State dicts of tapered's optimizers: written so that torch loads them, read only after everything was checked."""
 
-from collections.abc import Iterator, Mapping
-from itertools import zip_longest
+import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,39 +10,47 @@ from torch import Tensor
 from tapered.optim.hints import HINTS
 from tapered.optim.hypers import items, names, number
 from tapered.optim.policies import ADVICE, Reload
-from tapered.rules import State
+from tapered.optim.states import names_of
+from tapered.rules import Rule
+from tapered.rules.base import scalar_dtype
 from tapered.schedules import Schedule, parse
-from tapered.shards import anywhere
+from tapered.shards import anywhere, is_shared
 
 if TYPE_CHECKING:
     from tapered.optim.resumable import Resumable
 
+LATER = {"momentum_buffer"}  # made when momentum sets in
+MOMENTS = {
+    "exp_avg",
+    "exp_avg_sq",
+    "max_exp_avg_sq",
+    "exp_inf",
+    "square_avg",
+    "grad_avg",
+    "acc_delta",
+    "sum",
+    "z",
+} | LATER
 NEVER_NEGATIVE = ("exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "acc_delta", "sum")
 
 
-def as_text(state_dict: dict[str, Any]) -> dict[str, Any]:
-    """Schedules as text; parameters that were never updated left out, as torch does.
-
-    Before the first update every state that was made stays: `torch.distributed.checkpoint` loads into it.
-    """
-    for group in state_dict["param_groups"]:
-        group["schedules"] = {name: str(schedule) for name, schedule in group["schedules"].items()}
-    if any(group["step"] for group in state_dict["param_groups"]):
-        state_dict["state"] = {key: state for key, state in state_dict["state"].items() if state and int(state["step"])}
-    return state_dict
-
-
 def resumed(
-    optimizer: "Resumable", saved: Mapping[str, Any], reload: Reload
-) -> tuple[list[dict[str, Any]], dict[Tensor, dict[str, Any]]]:
-    """The groups and states that `optimizer` would have after loading `saved`; the optimizer is not touched.
+    optimizer: "Resumable", saved: Mapping[str, Any], reload: Reload, *, dropped: bool = False
+) -> tuple[list[dict[str, Any]], list[dict[str, Schedule]], dict[Any, Any]]:
+    """The groups, their schedules and the states after loading `saved`; the optimizer is not touched.
+
+    Args:
+        optimizer: what loads.
+        saved: a state dict.
+        reload: what holds where schedules differ.
+        dropped: the states were left out on purpose.
 
     Raises:
         ValueError: what does not fit, with group, parameter and both values.
     """
     if not {"state", "param_groups"} <= saved.keys():
         raise ValueError(
-            f"got a state with the keys {sorted(saved)}; expected state and param_groups; "
+            f"got a state with the keys {sorted(map(str, saved))}; expected state and param_groups; "
             "try optimizer.load_state_dict(checkpoint['optimizer'])"
         )
     own, groups = optimizer.param_groups, saved["param_groups"]
@@ -53,28 +61,31 @@ def resumed(
             "the saved groups, then load"
         )
     steps = counted(saved)
-    merged = [merge(optimizer, index, group, reload, steps) for index, group in enumerate(groups)]
-    if steps and not saved["state"] and any(optimizer.rule(g).init(g["params"][0].detach().to("meta")) for g in merged):
+    pairs = [merge(optimizer, index, group, reload, steps) for index, group in enumerate(groups)]
+    merged, follows = [group for group, _ in pairs], [found for _, found in pairs]
+    trained = [group for group in merged if any(p.requires_grad for p in group["params"])]
+    if steps and not saved["state"] and not dropped and any(names_of(optimizer.rule(group)) for group in trained):
         raise ValueError(
             f"got a state of {steps} completed updates with an empty `state`: the moments are lost, and the rate would "
             "go on without them; try the whole optimizer.state_dict()"
         )
-    state = {}
+    state = dict(saved["state"])
     for index, group in enumerate(merged):
         rule = optimizer.rule(group)
         for key, param in zip(groups[index]["params"], own[index]["params"], strict=True):
-            given = {k: v for k, v in saved["state"].get(key, {}).items() if v is not None}
+            entry = state.pop(key, {})
+            given = {k: v for k, v in entry.items() if v is not None} if isinstance(entry, Mapping) else entry
             if given:
-                shapes = rule.init(param.detach().to("meta"))
-                state[param] = tensors_of(given, shapes, param, f"parameter {key} in group {index}", steps)
-    return merged, state
+                state[param] = state_of(given, rule, param, f"parameter {key} in group {index}", steps)
+    return merged, follows, state
 
 
 def counted(saved: Mapping[str, Any]) -> int | None:
     """Completed updates: tapered's counter, or the most that torch counted for a parameter; None where neither is."""
     ours = [group["step"] for group in saved["param_groups"] if "step" in group]
-    theirs = [state["step"] for state in saved["state"].values() if state.get("step") is not None]
-    without = [key for key, state in saved["state"].items() if state and state.get("step") is None]
+    states = {key: state for key, state in saved["state"].items() if isinstance(state, Mapping)}
+    theirs = [state["step"] for state in states.values() if state.get("step") is not None]
+    without = [key for key, state in states.items() if state.get("step") is None and MOMENTS & state.keys()]
     if theirs and without:
         raise ValueError(
             f"parameters {without} have no `step` in the saved state, the others have; it is damaged, load "
@@ -89,10 +100,15 @@ def counted(saved: Mapping[str, Any]) -> int | None:
 
 def merge(
     optimizer: "Resumable", index: int, saved: Mapping[str, Any], reload: Reload, steps: int | None
-) -> dict[str, Any]:
-    """One group after loading: hypers and options by the policy; what says how to run stays as it is."""
-    own = optimizer.param_groups[index]
-    group = {**own, "schedules": {}, "step": steps or 0}
+) -> tuple[dict[str, Any], dict[str, Schedule]]:
+    """One group after loading, and its schedules: hypers and options by the policy, others' keys as torch takes them.
+
+    What says how to run stays as it is.
+    """
+    own, follows = optimizer.param_groups[index], dict[str, Schedule]()
+    keep = {"params", "schedules", "step", *optimizer.defaults}
+    others = {key: copy.deepcopy(value) for key, value in saved.items() if key not in keep}
+    group = {**own, **others, "schedules": {}, "step": steps or 0}
     missing = [key for key in optimizer.hyper_keys if key not in saved]
     if missing:
         raise ValueError(
@@ -108,15 +124,16 @@ def merge(
             for name, value in zip(names(key), given, strict=True)
         ]
         group[key] = tuple(chosen) if len(chosen) > 1 else chosen[0]
-        optimizer.split(group, key, index)
-    if group["schedules"] and steps is None:
+        optimizer.split(group, follows, key, index)
+    if follows and steps is None:
         raise ValueError(
-            f"got a state without a step count, and group {index} has schedules ({group['schedules']}); "
+            f"got a state without a step count, and group {index} has schedules ({follows}); "
             f"try state_dict['param_groups'][{index}]['step'] = completed updates"
         )
     for key in optimizer.defaults.keys() - {*optimizer.hyper_keys, *HINTS}:
         group[key] = bool(saved.get(key, own[key]))
-    return group | {key: saved[key] for key in ("initial_lr", "clock") if key in saved}
+    group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
+    return group, follows
 
 
 def check_fit(optimizer: "Resumable", index: int, saved: Mapping[str, Any]) -> None:
@@ -129,7 +146,8 @@ def check_fit(optimizer: "Resumable", index: int, saved: Mapping[str, Any]) -> N
             "leave them out"
         )
     theirs, mine = (group.get("param_names") or () for group in (saved, optimizer.param_groups[index]))
-    if theirs and mine and (differ := [(a, b) for a, b in zip_longest(theirs, mine) if a != b]):
+    moved = sorted(theirs) == sorted(mine)  # other names may be a wrapper's, as torch takes them
+    if moved and (differ := [(a, b) for a, b in zip(theirs, mine, strict=True) if a != b]):
         raise ValueError(
             f"`params` in group {index} has {differ[0][1]!r} where the saved state has {differ[0][0]!r}; state is kept "
             "by position; give the parameters in the saved order"
@@ -141,55 +159,88 @@ def choose(
 ) -> Any:
     """The number or schedule that holds for one hyper after loading."""
     own, where = optimizer.param_groups[index], f"`{name}` in group {index}"
-    mine = own["schedules"].get(name, dict(flat(optimizer, own, index))[name])
+    mine: Any = optimizer.schedules[index].get(name)
     text = saved.get("schedules", {}).get(name)
-    theirs = number(name, value, index, optimizer.ranges[name]) if text is None else text
-    scheduled, torchs = isinstance(mine, Schedule), "schedules" not in saved  # torch's states know of no schedules
-    if scheduled and text is not None:
+    theirs = value if text is None else text
+    number(name, value, index, optimizer.ranges[name])
+    if mine is not None and text is not None and not ("joined" in own and reload.policy == "resume"):
         return reload.chosen(where, mine, text, step)
     if reload.policy == "replace":
-        return reload.placed(where, mine, step) if scheduled else mine
-    if reload.policy == "saved" or (reload.policy == "extend" and not scheduled):
+        return flat(optimizer, own, index)[name] if mine is None else reload.placed(where, mine, step)
+    if reload.policy == "extend" and mine is not None:
+        raise ValueError(f"{where} differs: saved {theirs}, this optimizer's {mine}; {ADVICE}")
+    late = name == "lr" and "joined" in own  # the group was given a number, which the run may have moved
+    if mine is None and text is None:
+        return theirs  # a number is followed by nothing: it goes on as it was left
+    if reload.policy in ("saved", "extend") or late:
         return theirs if text is None else parse(text)
-    if scheduled and torchs and reload.policy == "resume":
-        return mine
-    if not scheduled and text is None and mine in (theirs, saved.get("initial_lr") if name == "lr" else theirs):
-        return theirs
-    raise ValueError(f"{where} differs: saved {theirs}, this optimizer's {mine}; {ADVICE}")
+    if mine is not None and "schedules" not in saved:
+        return mine  # torch's states know of no schedules
+    shown = flat(optimizer, own, index)[name] if mine is None else mine
+    raise ValueError(f"{where} differs: saved {theirs}, this optimizer's {shown}; {ADVICE}")
 
 
-def flat(optimizer: "Resumable", group: Mapping[str, Any], index: int) -> Iterator[tuple[str, float]]:
+def flat(optimizer: "Resumable", group: Mapping[str, Any], index: int) -> dict[str, Any]:
     """Every hyper of a group by its own name, as shown."""
-    for key in optimizer.hyper_keys:
-        yield from zip(names(key), map(float, items(key, group[key], index)), strict=True)
+    return {
+        name: value
+        for key in optimizer.hyper_keys
+        for name, value in zip(names(key), items(key, group[key], index), strict=True)
+    }
 
 
-def tensors_of(
-    given: Mapping[str, Any], like: Mapping[str, Tensor], param: Tensor, where: str, steps: int | None
-) -> State:
-    """One parameter's state, copied to where its parameter is.
+def state_of(given: Any, rule: Rule, param: Tensor, where: str, steps: int | None) -> dict[str, Any]:
+    """One parameter's state, copied to where its parameter is and laid out as it is; others' entries as torch does.
 
     Raises:
-        ValueError: a tensor missing, left over, of another shape, not finite, or negative where squares are summed.
+        ValueError: a tensor missing, of another shape, not finite, or negative where squares are summed.
     """
-    if given.keys() - {"step"} != like.keys():
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{where} has {given!r:.80} as its saved state; expected a dict of tensors")  # noqa: TRY004
+    like = rule.init(param.detach().to("meta"))
+    missing = like.keys() - given.keys() - LATER
+    if missing and given.keys() & (MOMENTS | {"step"}):
         raise ValueError(f"{where} has the saved state {sorted(given)}; expected {sorted(like)} (and step)")
     for name, wanted in like.items():
-        found = torch.as_tensor(given[name])
-        if found.shape != wanted.shape:
-            raise ValueError(
-                f"`{name}` of {where} has the saved shape {tuple(found.shape)}; expected {tuple(wanted.shape)}"
-            )
-        kind = "values that are not finite" if anywhere(~found.isfinite()) else ""
-        if not kind and name in NEVER_NEGATIVE and not found.is_complex() and anywhere(found < 0):
-            kind = "negative values"
-        if kind:
-            raise ValueError(f"`{name}` of {where} holds {kind}; the saved state is damaged, load an earlier one")
+        if name in given:
+            check_tensor(name, torch.as_tensor(given[name]), wanted, where)
+    made = {
+        name: placed(value, param, like[name].dtype if name in like else None)
+        for name, value in given.items()
+        if name != "step"
+    }
+    if not given.keys() & (MOMENTS | {"step"}):
+        return made  # all of it is others'
     # torch's SGD counts nothing, but a buffer shows that there was a step
     count = float(given.get("step", max(steps or 0, 1)))
     device = param.device if param.is_cuda else "cpu"
-    moved = {
-        name: torch.as_tensor(given[name]).detach().to(dtype=wanted.dtype, device=param.device, copy=True)
-        for name, wanted in like.items()
-    }
-    return {"step": torch.tensor(count, dtype=torch.float32, device=device), **moved}
+    return {"step": torch.tensor(count, dtype=scalar_dtype(), device=device), **made}
+
+
+def check_tensor(name: str, found: Tensor, wanted: Tensor, where: str) -> None:
+    """A saved tensor may be used.
+
+    Raises:
+        ValueError: it is of another shape, not finite, or negative where squares are summed.
+    """
+    if found.shape != wanted.shape:
+        raise ValueError(
+            f"`{name}` of {where} has the saved shape {tuple(found.shape)}; expected {tuple(wanted.shape)}"
+        )
+    kind = "values that are not finite" if anywhere(~found.isfinite()) else ""
+    if not kind and name in NEVER_NEGATIVE and not found.is_complex() and anywhere(found < 0):
+        kind = "negative values"
+    if kind:
+        raise ValueError(f"`{name}` of {where} holds {kind}; the saved state is damaged, load an earlier one")
+
+
+def placed(value: Any, param: Tensor, dtype: torch.dtype | None) -> Any:
+    """A copy of a state entry beside its parameter: in the rule's dtype, or as torch casts what it does not know."""
+    if not isinstance(value, Tensor):
+        return copy.deepcopy(value)
+    if dtype is None:
+        dtype = param.dtype if param.is_floating_point() and value.is_floating_point() else value.dtype
+    moved = value.detach().to(dtype=dtype, device=param.device, copy=True)
+    if is_shared(param) or moved.shape != param.shape or moved.stride() == param.stride() or not moved.dim():
+        return moved
+    return torch.empty_like(param, dtype=dtype, requires_grad=False).copy_(moved)  # kernels want one layout

@@ -7,7 +7,7 @@ from torch.optim.optimizer import ParamsT
 
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import RANGES, Hyper, Range, moves
+from tapered.optim.hypers import RANGES, Hyper, Range
 
 
 class SGD(Optimizer):
@@ -51,20 +51,28 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        hints = {"foreach": foreach, "differentiable": differentiable, "fused": fused, "compile": compile}
+        hints = {
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+            "compile": compile,
+            "multiplier": multiplier,
+        }
         super().__init__(params, hypers, {"nesterov": nesterov, "maximize": maximize, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
-        """SGD's, with a buffer where there is momentum."""
-        momentum = moves(group, "momentum")
-        if group["nesterov"] and (not momentum or moves(group, "dampening")):
+        """SGD's, with a buffer while there is momentum."""
+        momentum, schedules = bool(group["momentum"]), group.get("schedules", {})
+        damped = group["dampening"] or "dampening" in schedules
+        if group["nesterov"] and (not (momentum or "momentum" in schedules) or damped):
             raise ValueError(
                 f"got nesterov=True with momentum={group['momentum']} and dampening={group['dampening']}; "
                 "Nesterov looks ahead along a momentum buffer; try momentum=0.9, dampening=0"
             )
-        return rules.SGD(momentum=momentum, nesterov=group["nesterov"])
+        return rules.SGD(momentum=momentum, nesterov=group["nesterov"] and momentum)
 
 
 class Lion(Optimizer):
@@ -98,9 +106,10 @@ class Lion(Optimizer):
         *,
         maximize: bool = False,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
-        super().__init__(params, hypers, {"maximize": maximize, "compile": compile})
+        super().__init__(params, hypers, {"maximize": maximize, "compile": compile, "multiplier": multiplier})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options
         """Lion's."""
@@ -148,10 +157,13 @@ class ScheduleFreeAdamW(Optimizer):
         *,
         maximize: bool = False,
         compile: bool = False,  # noqa: A002 - torch's own word
+        multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         powers = {"r": r, "weight_lr_power": weight_lr_power}
-        super().__init__(params, {**hypers, **powers}, {"maximize": maximize, "compile": compile})
+        super().__init__(
+            params, {**hypers, **powers}, {"maximize": maximize, "compile": compile, "multiplier": multiplier}
+        )
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options
         """Schedule-Free AdamW's."""

@@ -1,46 +1,56 @@
 """What may be optimized: checked before a group is added, so that a bad one changes nothing."""
 
 import difflib
-from collections.abc import Collection, Iterable
+import sys
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tapered.kernels import LAZY
+from tapered.optim.multipliers import TaperedWarning
+from tapered.rules import Rule
 from tapered.shards import anywhere
 
 EXTRA_KEYS = ("params", "param_names", "name", "initial_lr")
 
 
-def tensors(params: Any, group: int) -> list[Any]:
-    """The group's parameters as a list of tensors, or of (name, tensor) pairs.
+def tensors(params: Any, group: int | None) -> list[Any]:
+    """Parameters as a list of tensors, or of (name, tensor) pairs.
+
+    Args:
+        params: what was given.
+        group: the group's number; None for all parameters, which may be groups and may not be none at all.
 
     Raises:
         TypeError: None, a module, a set (its order changes between runs), or something that is no tensor.
         ValueError: nothing in it.
     """
+    where = "" if group is None else f" in group {group}"
     if isinstance(params, Tensor):
         params = [params]
     if isinstance(params, nn.Module):
-        raise TypeError(f"got a {type(params).__name__} for `params` in group {group}; try params=model.parameters()")
+        raise TypeError(f"got a {type(params).__name__} for `params`{where}; try params=model.parameters()")
     if isinstance(params, (set, frozenset)):
         raise TypeError(
-            f"got a set for `params` in group {group}: its order changes between runs, and state is kept by position; "
+            f"got a set for `params`{where}: its order changes between runs, and state is kept by position; "
             "try params=list(model.parameters())"
         )
     if not isinstance(params, Iterable):
-        raise TypeError(f"got {params!r} for `params` in group {group}; try params=model.parameters()")
+        raise TypeError(f"got {params!r} for `params`{where}; try params=model.parameters()")
     found = list(params)
-    if not found:
+    if not found and group is None:
         raise ValueError(
-            f"got no parameters for `params` in group {group}: an empty list or a generator used up; "
-            "try params=list(model.parameters())"
+            "got no parameters for `params`: an empty list or a generator used up; try params=list(model.parameters())"
         )
     return found
 
 
 def check_tensors(found: Iterable[Any], group: int, taken: Collection[int]) -> None:
-    """Every parameter can be updated, and stands once in the optimizer.
+    """Every parameter that follows a gradient can be updated, and stands once in the optimizer.
 
     Args:
         found: what `tensors` returned.
@@ -59,27 +69,30 @@ def check_tensors(found: Iterable[Any], group: int, taken: Collection[int]) -> N
                 "try params=model.parameters()"
             )
         said = f"`params[{place}]` in group {group} (shape {tuple(param.shape)}, {param.dtype})"
-        if not (param.is_floating_point() or param.is_complex()):
-            raise TypeError(f"{said} holds integers, which cannot follow a gradient; leave it out or use .float()")
-        if param.is_meta:
-            raise ValueError(f"{said} is on the meta device and holds no numbers; try model.to_empty(device='cpu')")
-        if param.layout != torch.strided:
-            raise ValueError(f"{said} is sparse; try param.to_dense()")
-        if not param.requires_grad:
-            raise ValueError(
-                f"{said} does not require a gradient and would never move; "
-                "try params=[p for p in model.parameters() if p.requires_grad]"
-            )
-        if not (param.is_leaf or param.retains_grad):
-            raise ValueError(f"{said} is computed from other tensors; optimize those, or param.detach()")
+        if param.requires_grad:
+            check_trained(param, said)
         if id(param) in seen or id(param) in taken:
             where = f"twice in group {group}" if id(param) in seen else f"in group {group} and in an earlier one"
             raise ValueError(f"{said} stands {where} and would be updated twice a step; leave one out")
         seen.add(id(param))
 
 
+def check_trained(param: Tensor, said: str) -> None:
+    """A parameter that will get gradients holds numbers of its own; a frozen one may be anything.
+
+    Raises:
+        ValueError: with the fix.
+    """
+    if param.is_meta:
+        raise ValueError(f"{said} is on the meta device and holds no numbers; try model.to_empty(device='cpu')")
+    if param.layout != torch.strided:
+        raise ValueError(f"{said} is sparse; try param.to_dense()")
+    if not (param.is_leaf or param.retains_grad):
+        raise ValueError(f"{said} is computed from other tensors; optimize those, or param.detach()")
+
+
 def check_keys(group: dict[str, Any], known: Collection[str], index: int) -> None:
-    """No misspelt option.
+    """No misspelt option, where all are this optimizer's.
 
     Raises:
         ValueError: a key that this optimizer does not have, with the nearest one that it has.
@@ -92,14 +105,40 @@ def check_keys(group: dict[str, Any], known: Collection[str], index: int) -> Non
             raise ValueError(f"got the key {key!r} in group {index}, which this optimizer does not have; {hint}")
 
 
+def warn_misspelt(group: dict[str, Any], known: Collection[str], index: int) -> None:
+    """A group keeps others' keys, as torch's do; one that reads like an option of this optimizer is said."""
+    for key in group.keys() - {*known, *EXTRA_KEYS}:
+        near = difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.8)
+        if near:
+            warnings.warn(
+                f"got the key {key!r} in group {index}, which this optimizer keeps and does not read; did you mean "
+                f"`{near[0]}`",
+                TaperedWarning,
+                stacklevel=4,
+            )
+
+
 def only_initialises(optimizer: torch.optim.Optimizer) -> bool:
-    """`torch.distributed.checkpoint.state_dict` makes a state by one step with every rate and gradient 0: no update."""
-    if optimizer.state:
+    """`torch.distributed.checkpoint` makes a state by one step with every rate and gradient 0: no update.
+
+    A first update of somebody's own may look the same (a warmup from 0, a batch without a signal), so it is the
+    caller that tells.
+    """
+    if optimizer.state or not _called_by("torch.distributed.checkpoint."):
         return False
     groups = optimizer.param_groups
     return all(float(group["lr"]) == 0 for group in groups if "lr" in group) and all(
         param.grad is None or not anywhere(param.grad) for group in groups for param in group["params"]
     )
+
+
+def _called_by(package: str) -> bool:
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() would read every source file
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(package):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def uncounted(optimizer: torch.optim.Optimizer) -> None:
@@ -110,3 +149,29 @@ def uncounted(optimizer: torch.optim.Optimizer) -> None:
             count.zero_()
         elif isinstance(count, (int, float)):
             state["step"] = type(count)(0)
+
+
+def check_grads(
+    kind: str, rule: Rule, hyper: Mapping[str, float], grads: Sequence[Tensor], index: int
+) -> tuple[int, ...]:
+    """The places of sparse gradients.
+
+    Raises:
+        ValueError: this rule takes none, with what does.
+    """
+    sparse = tuple(place for place, grad in enumerate(grads) if grad.layout is not torch.strided)
+    if not sparse:
+        return ()
+    said = f"parameter {sparse[0]} of those with a gradient in group {index} has a sparse gradient"
+    if not isinstance(rule, LAZY) or any(grads[place].layout is not torch.sparse_coo for place in sparse):
+        adam = " or attach(torch.optim.SparseAdam([embedding.weight]), lr=schedule) for that parameter"
+        raise ValueError(
+            f"{said}, which {kind} does not take; try nn.Embedding(..., sparse=False)"
+            + (adam if "Adam" in kind else ", or tapered.SGD or tapered.Adagrad for that parameter")
+        )
+    if hyper["weight_decay"]:
+        raise ValueError(
+            f"{said} and weight_decay={hyper['weight_decay']!r}, which would move every row; give it a group of its "
+            "own with weight_decay=0, or nn.Embedding(..., sparse=False)"
+        )
+    return sparse

@@ -1,18 +1,66 @@
 """What an optimizer is saved as, how it goes on from that, and how its schedules are changed on the way."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from tapered.optim.changes import lengthened, replaced, shown
-from tapered.optim.hypers import RANGES, Live, Range, items, names, number
-from tapered.optim.loading import as_text, resumed
+from tapered.optim.changes import lengthened, replaced, used
+from tapered.optim.hypers import RANGES, Live, Range, first, items, names, number
+from tapered.optim.loading import resumed
+from tapered.optim.multipliers import factor
 from tapered.optim.policies import Counted, Policy, Rates, Reload
 from tapered.rules import Rule
-from tapered.schedules import Schedule
+from tapered.schedules import Schedule, parse
 from tapered.schedules.changes import How
+
+REFUSED = (
+    "the state that was to be loaded was refused ({0}), and going on without it would be another run; load one that "
+    "fits, or, to go on with what this optimizer holds, optimizer.load_state_dict(optimizer.state_dict())"
+)
+
+
+@dataclass
+class Running:
+    """What an optimizer knows beside its groups and state.
+
+    It is changed in place: wrappers that pass attributes through (Lightning's) run these methods as their own, and an
+    attribute that is set there stays there.
+
+    Args:
+        given: what the constructor, or `replace`, gave for every group.
+        follows: each group's schedules; their texts in the groups are what counts.
+        scales: each group's multiplier when its rate was last written.
+        built: the constructor is done, so that groups are late.
+        refused: why no step is made; the last state was not loaded.
+        used: the rates of the last update.
+        change: why the next step reports, and the rates before.
+        evaluates: within `readout`.
+        prepared: what stays the same from step to step, by group.
+    """
+
+    given: dict[str, Any] = field(default_factory=dict)
+    follows: list[dict[str, Schedule]] = field(default_factory=list)
+    scales: dict[int, float] = field(default_factory=dict)
+    built: bool = False
+    refused: str = ""
+    used: tuple[float, ...] | None = None
+    change: tuple[str, Rates] | None = None
+    evaluates: bool = False
+    prepared: dict[int, Any] = field(default_factory=dict)
+
+    def copied(self) -> "Running":
+        """The same, to go back to."""
+        follows = [dict(found) for found in self.follows]
+        return replace(self, given=dict(self.given), follows=follows, scales=dict(self.scales), prepared={})
+
+    def forget(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Nothing is prepared: groups, schedules or tensors are others now, and their rates were just written."""
+        self.prepared.clear()
+        self.scales = {i: factor(group, group.get("multiplier"), i) for i, group in enumerate(groups)}
 
 
 class Resumable(torch.optim.Optimizer):
@@ -21,10 +69,7 @@ class Resumable(torch.optim.Optimizer):
     hyper_keys: ClassVar[tuple[str, ...]]
     ranges: ClassVar[Mapping[str, Range]] = RANGES
     report = ""
-    _change: tuple[str, Rates] | None = None  # why the next step reports, and the rates before
-
-    def _forget(self) -> None:
-        """Groups, schedules or tensors are others now."""
+    _running: Running
 
     def rule(self, group: Mapping[str, Any]) -> Rule:
         """The rule that a parameter group's options ask for."""
@@ -35,26 +80,70 @@ class Resumable(torch.optim.Optimizer):
         """Completed updates."""
         return cast("int", self.param_groups[0]["step"])
 
-    def split(self, group: dict[str, Any], key: str, index: int) -> None:
-        """Take a group key apart into the numbers in force, kept under the key, and schedules, kept beside."""
+    @property
+    def schedules(self) -> tuple[dict[str, Schedule], ...]:
+        """What each group follows, by the name of the hyper (betas are beta1, beta2)."""
+        return tuple(dict(self._resolved(index)) for index in range(len(self.param_groups)))
+
+    @property
+    def last_lr(self) -> tuple[float, ...]:
+        """The rate of the last update, one a group; before the first one, the rate that it will use."""
+        if self._running.used is not None and len(self._running.used) == len(self.param_groups):
+            return self._running.used
+        before, found = max(self.steps - 1, 0), []
+        for index, group in enumerate(self.param_groups):
+            schedule = self._resolved(index).get("lr")
+            times = factor(group, group["multiplier"], index)
+            found.append(float(group["lr"]) if schedule is None else schedule(before) * times)
+        return tuple(found)
+
+    def _resolved(self, index: int) -> dict[str, Schedule]:
+        """The schedules whose texts stand in a group; others may have put groups in that they saved (Lightning does).
+
+        Raises:
+            ValueError: a text that cannot be read back.
+        """
+        texts = self.param_groups[index].get("schedules", {})
+        while len(self._running.follows) <= index:
+            self._running.follows.append({})
+        own = self._running.follows[index]
+        if own.keys() != texts.keys() or any(str(own[name]) != text for name, text in texts.items()):
+            own = self._running.follows[index] = {name: self.known(text) for name, text in texts.items()}
+        return own
+
+    def known(self, text: str) -> Schedule:
+        """The schedule that a text stands for; a user's function is known where a group follows it.
+
+        Raises:
+            ValueError: a text that cannot be read back.
+        """
+        here = {str(schedule): schedule for found in self._running.follows for schedule in found.values()}
+        return here[text] if text in here else parse(text)
+
+    def split(self, group: dict[str, Any], follows: dict[str, Schedule], key: str, index: int) -> None:
+        """Take a group key apart into the numbers in force, kept under the key, and schedules, put into `follows`."""
         given = items(key, group[key], index)
         values: list[float | Tensor] = []
         for name, item in zip(names(key), given, strict=True):
             if isinstance(item, Schedule):
-                group["schedules"][name] = item
-                values.append(Live(item).now(name, group["step"], index, self.ranges[name]))
+                follows[name] = item
+                times = factor(group, group["multiplier"], index) if name == "lr" else 1.0
+                values.append(Live(item).now(name, group["step"], index, self.ranges[name], times))
             else:
                 value = number(name, item, index, self.ranges[name])
-                # a tensor is copied: groups that share one would corrupt each other's rate
-                values.append(item.detach().clone() if isinstance(item, Tensor) else value)
+                values.append(item if isinstance(item, Tensor) else value)  # the caller may go on to fill it
         group[key] = values[0] if len(given) == 1 else tuple(values)
 
     def state_dict(self) -> dict[str, Any]:
         """As torch's, of tensors and plain values only; `schedules` are text, `step` is the counter.
 
         torch's optimizer of the same name loads it.
+
+        Raises:
+            RuntimeError: within `readout()`, where the parameters are not the weights that are trained.
         """
-        return as_text(super().state_dict())
+        self._outside_readout("state_dict")
+        return super().state_dict()
 
     def load_state_dict(
         self,
@@ -66,25 +155,47 @@ class Resumable(torch.optim.Optimizer):
     ) -> None:
         """Go on from a state of this optimizer, or of torch's of the same name. Tensors are copied.
 
+        A hyper that is a plain number is taken from the state, as torch does. What does not fit is refused, and so is
+        the next step, for a framework that goes on after a refusal would train another run.
+
         Args:
             state_dict: what `state_dict()` of either returned.
-            policy: what holds where the saved hypers or schedules differ from this optimizer's. "resume" refuses;
-                "saved"; "replace": this optimizer's; "extend": the saved ones up to this one's horizon. A saved torch
-                state has no schedules: this optimizer's then hold.
+            policy: what holds where the saved schedules differ from this optimizer's. "resume" refuses; "saved";
+                "replace": this optimizer's, numbers too; "extend": the saved ones up to this one's horizon. A saved
+                torch state has no schedules: this optimizer's then hold.
             counted: for "replace": step 0 of this optimizer's schedules is "now", or the "start" of the run.
             how: for "extend": "stretch" what remains, or "hold" the value at this step until the rest fits.
 
         Raises:
             ValueError: what differs, in which group and parameter; nothing has changed then.
+            RuntimeError: within `readout()`.
         """
-        for hook in self._optimizer_load_state_dict_pre_hooks.values():
-            state_dict = hook(self, dict(state_dict)) or state_dict
-        groups, state = resumed(self, state_dict, Reload(policy, counted, how))
-        self.__setstate__({"param_groups": groups, "state": state})
+        self._outside_readout("load_state_dict")
+        reload = Reload(policy, counted, how)
+        try:
+            full, state_dict = bool(state_dict.get("state")), dict(state_dict)
+            for hook in self._optimizer_load_state_dict_pre_hooks.values():
+                found = hook(self, state_dict)
+                state_dict = state_dict if found is None else found
+            # a hook may drop the state on purpose; a state without any is a lost one
+            dropped = full and not state_dict.get("state")
+            groups, follows, state = resumed(self, state_dict, reload, dropped=dropped)
+        except Exception as error:
+            self.refuse(error)
+            raise
+        saved = state_dict["param_groups"]
+        before = used(self, saved, groups[0]["step"])
+        self._running.follows = follows
+        self.__setstate__({"param_groups": groups, "state": defaultdict(dict, state)})
+        self._running.refused, self._running.used = "", None
         # accelerate loads a new optimizer's own state into it
-        self._change = (f"resumed, policy {policy}", shown(self, state_dict["param_groups"])) if self.steps else None
+        self._running.change = (f"resumed, policy {policy}", before) if self.steps else None
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
+
+    def refuse(self, error: object) -> None:
+        """Make no update before a state is loaded that fits."""
+        self._running.refused = REFUSED.format(error)
 
     def replace(
         self, *, counted: Counted | None = None, groups: Mapping[int, Mapping[str, Any]] | None = None, **hypers: Any
@@ -100,10 +211,16 @@ class Resumable(torch.optim.Optimizer):
             TypeError, ValueError: as the constructor; nothing has changed then.
         """
         found = replaced(self, counted, groups or {}, hypers)
-        self._change = f"replaced, counted from {counted or 'any step'}", shown(self, self.param_groups)
-        for group, new in zip(self.param_groups, found, strict=True):
+        why = f"replaced, counted from {counted or 'any step'}"
+        self._running.change = why, used(self, self.param_groups, self.steps)
+        self._running.used = self.last_lr if self.steps else None
+        for group, (new, _) in zip(self.param_groups, found, strict=True):
             group.update(new)
-        self._forget()
+        self._running.follows = [follows for _, follows in found]
+        self._running.given |= hypers
+        self.defaults.update({key: first(key, given) for key, given in hypers.items()})
+        self._running.refused = ""
+        self._running.forget(self.param_groups)
 
     def extend(self, horizon: int, *, how: How) -> None:
         """A longer run: the schedules that end with it are left here and end at the new horizon.
@@ -111,17 +228,30 @@ class Resumable(torch.optim.Optimizer):
         Args:
             horizon: the step at which the run now ends.
             how: "stretch" spreads what remains over the longer way; "hold" keeps the value at this step until the rest,
-                at its own length, ends at the new horizon. Both are continuous.
+                at its own length, ends at the new horizon. Both are continuous here.
 
         Raises:
             ValueError: nothing here ends later than now, or the horizon is no later one.
         """
         found = lengthened(self, horizon, how)
-        self._change = f"extended to {horizon} by {how}", shown(self, self.param_groups)
-        for group, schedules in zip(self.param_groups, found, strict=True):
-            group["schedules"] = schedules
-        self._forget()
+        self._running.change = f"extended to {horizon} by {how}", used(self, self.param_groups, self.steps)
+        self._running.used = self.last_lr if self.steps else None
+        self._running.follows = found
+        for group, follows in zip(self.param_groups, found, strict=True):
+            group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
+        self._running.forget(self.param_groups)
+
+    def _outside_readout(self, call: str) -> None:
+        if self._running.evaluates:
+            raise RuntimeError(
+                f"{call} within readout(), where the parameters hold weights to evaluate, not those that are trained; "
+                "leave the block before"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._outside_readout("a copy or a pickle")
+        return {**super().__getstate__(), "_running": self._running.copied(), "report": self.report}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._forget()
+        self._running.forget(self.param_groups)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tapered.checkpoint import generators
+from tapered.optim.resumable import Running
 
 Undo = Callable[[], None]
 HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
@@ -103,6 +104,8 @@ def _optimizer(optimizer: torch.optim.Optimizer) -> Undo:
     state, groups = optimizer.state, list(optimizer.param_groups)
     parts = {key: _values(part) if isinstance(part, dict) else (part, lambda: None) for key, part in state.items()}
     held = [(group, _values(group)) for group in groups]
+    if isinstance(attributes.get("_running"), Running):  # it is changed in place
+        attributes["_running"] = attributes["_running"].copied()
 
     def undo() -> None:
         _refill(vars(optimizer), attributes)

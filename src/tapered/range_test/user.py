@@ -95,7 +95,7 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Loss, batch:
 
 def _set(group: dict[str, Any], rate: float) -> None:
     if "schedules" in group:  # tapered's refuse a rate from outside that a schedule gives
-        group["schedules"] = {name: schedule for name, schedule in group["schedules"].items() if name != "lr"}
+        group["schedules"] = {name: text for name, text in group["schedules"].items() if name != "lr"}
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(rate)
     else:

@@ -5,10 +5,10 @@
 A kind of schedule is a frozen dataclass with one method, `_values`, its formula on a float64 array of steps.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from itertools import groupby, islice
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, SupportsIndex
 
 import numpy as np
@@ -25,12 +25,12 @@ class Schedule:
     """A value for every step from 0 on: `schedule(step)`, in closed form, in float64.
 
     Schedules compare and hash by value, print as the expression that `parse` reads, and combine:
-    `0.1 * s`, `s * other`, `s + other`, `s.then(next)`, `s.clamp(low, high)`, `s.delayed(n)`, `s.repeat(n)`,
-    `s.staircase(n)`, `s.until(n)`, `s.cooldown(at, steps, shape)`, `s.stretched(at, horizon)`, `s.held(at, steps)`.
+    `0.1 * s`, `s * other`, `s + other`, `s.times(n)`, `s.then(next)`, `s.clamp(low, high)`, `s.delayed(n)`,
+    `s.repeat(n)`, `s.staircase(n)`, `s.until(n)`, `s.cooldown(at, steps, shape)`, `s.stretched(at, horizon)`,
+    `s.held(at, steps)`, and in another unit: `s.in_epochs(n)`, `s.in_samples(n)`, `s.in_tokens(n)`.
     """
 
     _example: ClassVar[str]  # a call to paste, shown in errors
-    _loose: ClassVar[bool] = False  # whether it needs brackets before a method's dot
     _spelling: ClassVar[Mapping[str, str]] = {}  # argument names, where they are not the field's
     __array_ufunc__: ClassVar[None] = None  # so that numpy's scalars leave `*` and `+` to us
 
@@ -44,6 +44,20 @@ class Schedule:
 
     def _check(self) -> None:
         """Refuses fields that do not fit each other."""
+
+    @property
+    def _loose(self) -> bool:
+        """Whether its text needs brackets before a method's dot."""
+        return False
+
+    def _parts(self) -> "Iterator[Schedule]":
+        """The schedules it is made of."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return (value for value in values if isinstance(value, Schedule))
+
+    def _anchored(self) -> "Iterator[Schedule]":
+        """The parts that fall to an absolute `end` other than 0, which a factor before all of it would move."""
+        return itertools.chain.from_iterable(part._anchored() for part in self._parts())  # noqa: SLF001  # its own kind
 
     def _refuse(self, field: str, expected: str) -> NoReturn:
         raise ValueError(checks.refusal(type(self).__name__, self._example, field, expected, getattr(self, field)))
@@ -108,8 +122,9 @@ class Schedule:
             >>> warmup(200).then(hold(1600)).then(cooldown(400)).marks()
             ((200, 'warmup ends, hold begins'), (1800, 'hold ends, cooldown begins'), (2200, 'cooldown ends'))
         """
-        grouped = groupby(self._marks(), key=lambda mark: mark[0])
-        return tuple((at, ", ".join(dict.fromkeys(note for _, note in marks))) for at, marks in islice(grouped, limit))
+        grouped = itertools.groupby(self._marks(), key=lambda mark: mark[0])
+        first = itertools.islice(grouped, limit)
+        return tuple((at, ", ".join(dict.fromkeys(note for _, note in marks))) for at, marks in first)
 
     def _marks(self) -> Iterator[tuple[int, str]]:
         """The boundaries in order, perhaps without end."""
@@ -123,8 +138,7 @@ class Schedule:
     @property
     def serialisable(self) -> bool:
         """Whether `parse` and `from_dict` can bring it back: not where it holds a Python function."""
-        parts = (getattr(self, field.name) for field in fields(self))
-        return all(part.serialisable for part in parts if isinstance(part, Schedule))
+        return all(part.serialisable for part in self._parts())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON and TOML; `from_dict` is the way back.
@@ -159,14 +173,25 @@ class Schedule:
         return svg.picture(self)
 
     def __mul__(self, other: "Schedule | float") -> "Schedule":
-        if not isinstance(other, Schedule):
-            return scaled(other, self)
-        # Numbers go to the front, so that arms that differ in their peak share the table of what follows.
-        if isinstance(self, scaled):
-            return scaled(self.factor, self.schedule * other)
-        return scaled(other.factor, self * other.schedule) if isinstance(other, scaled) else product(self, other)
+        if isinstance(other, Schedule):
+            check_factor(self, other)
+            check_factor(other, self)
+            return multiplied(self, other)
+        made = scaled(other, self)
+        check_factor(made, self)
+        return made
 
     __rmul__ = __mul__  # called with numbers only
+
+    def times(self, factor: float) -> "Schedule":
+        """factor * schedule(k), an absolute `end` in it included, which `factor * schedule` refuses.
+
+        Example:
+            >>> from tapered.schedules import cosine_decay
+            >>> cosine_decay(0.1, decay_steps=100, end=0.01).times(0.5).table(101, 100)
+            array([0.005])
+        """
+        return scaled(factor, self)
 
     def __add__(self, other: "Schedule | float") -> "Schedule":
         return added(self, as_schedule(other))
@@ -206,6 +231,18 @@ class Schedule:
         """The value at step `at` is held for `steps` more steps; then the path goes on."""
         return held(self, at, steps)
 
+    def in_epochs(self, steps_per_epoch: int) -> "Schedule":
+        """This one counts epochs: value(k) = schedule(k // steps_per_epoch), as a scheduler stepped once an epoch."""
+        return in_epochs(self, steps_per_epoch)
+
+    def in_samples(self, batch_size: int) -> "Schedule":
+        """This one counts samples: value(k) = schedule(k * batch_size)."""
+        return in_samples(self, batch_size)
+
+    def in_tokens(self, tokens_per_step: int) -> "Schedule":
+        """This one counts tokens: value(k) = schedule(k * tokens_per_step)."""
+        return in_tokens(self, tokens_per_step)
+
     def cooldown(self, at: int, steps: int, shape: CooldownShape = "linear", floor: float = 0.0) -> "Schedule":
         """Leaves the path at step `at` and goes to `floor` times the value there, or to zero, in `steps` steps."""
         return cooled(self, at, steps, shape, floor)
@@ -230,6 +267,7 @@ def _plain(value: object) -> object:
 
 
 # At the end, since these are schedules themselves and need the class above.
-from tapered.schedules.operators import added, constant, product, scaled  # noqa: E402, I001  # first, the next need it
+from tapered.schedules.operators import added, check_factor, constant, multiplied, scaled  # noqa: E402, I001  # first, the next need it
 from tapered.schedules.methods import clamp, cooled, delayed, repeat, staircase, then, until  # noqa: E402  # as above
 from tapered.schedules.changes import held, stretched  # noqa: E402  # as above
+from tapered.schedules.units import in_epochs, in_samples, in_tokens  # noqa: E402  # as above

@@ -58,6 +58,9 @@ class cosine_decay(Schedule):
     num_periods: Positive = 0.5
     k_decay: Positive = 1.0
 
+    def _anchored(self) -> Iterator[Schedule]:
+        return iter((self,) if self.end else ())
+
     def _check(self) -> None:
         _check_floor(self)
 
@@ -115,6 +118,9 @@ class cosine_decay_restarts(Schedule):
     cycles: MaybeSteps = None
     k_decay: Positive = 1.0
     tf_exact: bool = False
+
+    def _anchored(self) -> Iterator[Schedule]:
+        return iter((self,) if self.end else ())
 
     def _check(self) -> None:
         _check_floor(self)

@@ -42,6 +42,9 @@ class polynomial_decay(Schedule):
     cycle: bool = False
     k_decay: Positive = 1.0
 
+    def _anchored(self) -> Iterator[Schedule]:
+        return iter((self,) if self.end else ())
+
     def _check(self) -> None:
         if self.end > self.initial:
             self._refuse("end", f"at most initial, {self.initial} (linear(...) is there to rise)")
@@ -129,6 +132,9 @@ class tanh_decay(Schedule):
     lower: Number = -7.0
     upper: Number = 3.0
     end: Number = 0.0
+
+    def _anchored(self) -> Iterator[Schedule]:
+        return iter((self,) if self.end else ())
 
     def _check(self) -> None:
         if self.end > self.initial:

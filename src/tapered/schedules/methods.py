@@ -3,7 +3,7 @@
 # ruff: noqa: SLF001  # a schedule asks the schedules it is made of
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -195,14 +195,25 @@ class cooled(_Method):
         yield self.at + self.steps, "cooldown ends"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, init=False)
 class repeat(_Method):
-    """The schedule from 0 to its horizon, `times` times; each t_mul times as long and m_mul times as high."""
+    """The schedule from 0 to its horizon, `times` times; each t_mul times as long and m_mul times as high.
+
+    The argument `times` is kept as `cycles`: `.times(factor)` is the operator.
+    """
 
     _example: ClassVar[str] = "cosine_decay(decay_steps=100).repeat(3, t_mul=2.0, m_mul=0.5)"
-    times: Steps = REQUIRED
+    _spelling: ClassVar[Mapping[str, str]] = {"cycles": "times"}
+    cycles: Steps = REQUIRED
     t_mul: Positive = 1.0
     m_mul: Positive = 1.0
+
+    def __init__(
+        self, schedule: Schedule = REQUIRED, times: int = REQUIRED, t_mul: float = 1.0, m_mul: float = 1.0
+    ) -> None:
+        for field, value in {"schedule": schedule, "cycles": times, "t_mul": t_mul, "m_mul": m_mul}.items():
+            object.__setattr__(self, field, value)
+        self.__post_init__()
 
     def _check(self) -> None:
         if self.schedule.horizon is None:
@@ -216,17 +227,17 @@ class repeat(_Method):
 
     def _values(self, steps: Floats) -> Floats:
         index, local, length = curves.cycles(np.minimum(steps, self.horizon), self._period, self.t_mul)
-        local = np.where(index < self.times, local * (self._period / length), self._period)
-        return np.power(self.m_mul, np.minimum(index, self.times - 1.0)) * self.schedule._values(local)
+        local = np.where(index < self.cycles, local * (self._period / length), self._period)
+        return np.power(self.m_mul, np.minimum(index, self.cycles - 1.0)) * self.schedule._values(local)
 
     @property
     def horizon(self) -> int:
         """The end of the last repetition."""
         starts = curves.cycle_starts(self._period, self.t_mul)
-        return math.ceil(next(itertools.islice(starts, self.times, None))[0])
+        return math.ceil(next(itertools.islice(starts, self.cycles, None))[0])
 
     def _marks(self) -> Iterator[tuple[int, str]]:
-        cycles = itertools.islice(curves.cycle_starts(self._period, self.t_mul), self.times)
+        cycles = itertools.islice(curves.cycle_starts(self._period, self.t_mul), self.cycles)
         for number, (start, length) in enumerate(cycles):
             if number:
                 yield math.ceil(start), "restart"

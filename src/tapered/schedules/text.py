@@ -21,6 +21,7 @@ from tapered.schedules import (
     operators,
     pieces,
     recipes,
+    units,
 )
 from tapered.schedules.base import Schedule, as_schedule
 
@@ -64,7 +65,10 @@ RECIPES: dict[str, Callable[..., Schedule]] = {
 }
 FUNCTIONS = {"from_function", "cumulative_product"}
 _DICT = 'write for example {"name": "warmup", "steps": 200}'
-METHODS = ("then", "clamp", "delayed", "until", "repeat", "staircase", "cooldown", "stretched", "held")
+METHODS = (
+    "then", "clamp", "delayed", "until", "repeat", "staircase", "cooldown", "stretched", "held", "times",
+    "in_epochs", "in_samples", "in_tokens",
+)  # fmt: skip
 OPERATORS: dict[str, type[Schedule]] = {
     kind.__name__: kind
     for kind in (
@@ -80,6 +84,9 @@ OPERATORS: dict[str, type[Schedule]] = {
         methods.cooled,
         changes.stretched,
         changes.held,
+        units.in_epochs,
+        units.in_samples,
+        units.in_tokens,
     )
 }
 
@@ -219,7 +226,7 @@ def from_dict(values: Mapping[str, Any]) -> Schedule:
         raise ValueError(f"cannot read {name}: {unknown}; {_DICT}")
     made = known[name](**arguments)
     # Multiplied anew, so that a number among the factors goes to the front as ever.
-    return made.left * made.right if isinstance(made, operators.product) else made
+    return operators.multiplied(made.left, made.right) if isinstance(made, operators.product) else made
 
 
 def _value(value: Any) -> Any:

@@ -1,0 +1,51 @@
+"""What an optimizer keeps of each parameter: made when it is needed, found missing by its names."""
+
+import functools
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tapered import rules
+from tapered.rules import Rule
+from tapered.rules.base import scalar_dtype
+
+State = MutableMapping[Tensor, dict[str, Any]]
+
+
+@functools.cache
+def names_of(rule: Rule) -> tuple[str, ...]:
+    """The state tensors that a rule works with."""
+    return tuple(rule.init(torch.empty((), device="meta")))
+
+
+def complete(state: Mapping[str, Any], rule: Rule) -> bool:
+    """A parameter's state has all that its rule needs, and its count."""
+    return "step" in state and all(name in state for name in names_of(rule))
+
+
+def create(state: State, rule: Rule, params: Sequence[Tensor], group: Sequence[Tensor]) -> None:
+    """Make what is missing of these parameters' state; a group's counts are the elements of one vector.
+
+    Args:
+        state: the optimizer's; entries that are not the rule's are left alone.
+        rule: the arithmetic.
+        params: of these parameters.
+        group: all parameters of their group.
+    """
+    lacking = [param for param in params if not complete(state.setdefault(param, {}), rule)]
+    for param in lacking:
+        own = state[param]
+        missing = {name: tensor for name, tensor in rule.init(param.detach()).items() if name not in own}
+        if "step" not in own:
+            # torch's fused kernels read the count on the parameter's own accelerator
+            own["step"] = torch.zeros((), dtype=scalar_dtype(), device=param.device if param.is_cuda else "cpu")
+        elif missing and isinstance(rule, rules.SGD):
+            # its momentum sets in: the first buffer is the gradient itself, as at a first step, which is not damped
+            own["step"] = torch.zeros_like(own["step"])
+        own.update(missing)
+    counts = [(param, state[param]["step"]) for param in group if "step" in (state.get(param) or ())]
+    if lacking and len({(count.device, count.dtype) for _, count in counts}) == 1:
+        for (param, _), count in zip(counts, torch.stack([count for _, count in counts]).unbind(), strict=True):
+            state[param]["step"] = count
