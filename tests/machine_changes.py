@@ -51,7 +51,7 @@ class Changes(Skips):
         world.doubt, world.purpose = False, True
         world.joined.clear()
         for index in range(len(oracle.groups)) if every else [which]:
-            oracle.replace(index, given, counted or "start")
+            oracle.replace(index, given, counted or "start", alone=not every)
             world.shadow.param_groups[index]["lr"] = oracle.rate(index)
         if every:
             oracle.shared = oracle.groups[0].follows or oracle.groups[0].number
@@ -107,28 +107,27 @@ class Changes(Skips):
         world.joined.clear()
         world.oracle.extend(horizon, how)
 
-    @operation(
-        bad=st.sampled_from(
-            [{"lr": float("nan")}, {"lr": -1.0}, {"lr": "fast"}, {"weight_deacy": 0.1}, {"groups": {9: {"lr": 0.1}}}]
-        )
-    )
-    def replace_by_nonsense(self, bad: dict[str, Any]) -> None:
-        self.world.refused("replace by nonsense", lambda: self.verbs.replace(**bad))
-
-    @operation(calm, which=GROUPS, number=st.sampled_from([0.05, 0.011, 0.2]))
-    def write_by_hand(self, which: int, number: float) -> None:
-        """A number is anyone's to write, and what a late group was given; a schedule is not."""
-        world = self.world
-        group, own = world.oracle.groups[which % len(world.groups)], world.groups[which % len(world.groups)]
-        if group.follows is None:
-            for side in (own, world.shadow.param_groups[which % len(world.groups)]):
-                write(side, number)
+    @operation(calm, which=GROUPS, value=st.sampled_from([0.05, 0.011, 0.2]) | CURVES)
+    def write_by_hand(self, which: int, value: float | Curve) -> None:
+        """A number is anyone's to write, and what a late group was given; over a schedule it is refused."""
+        world, which = self.world, which % len(self.world.groups)
+        group, own = world.oracle.groups[which], world.groups[which]
+        if which in world.joined:
+            return  # it is what the group came with
+        if isinstance(value, Curve):
+            same = group.follows is not None and group.follows.ours == value.ours  # fastai writes that back
+            free = world.clock is not None and group.follows is None  # not the clock's
+            if not isinstance(own["lr"], torch.Tensor) and not same and not free:
+                self.refuses(own, value.ours)
+        elif group.follows is None:
+            for side in (own, world.shadow.param_groups[which]):
+                write(side, value)
             self.reread()
-        elif group.moved:
-            write(own, number)
-            world.oracle.write(which % len(world.groups), number)
-        elif not near(own["lr"], number):
-            self.refuses(own, number)
+        elif group.moved and world.oracle.rate(which) > 0:
+            write(own, value)
+            world.oracle.write(which, value)
+        elif not group.moved and not near(own["lr"], value):
+            self.refuses(own, value)
 
     def reread(self) -> None:
         """What torch's schedulers, or a hand, made of the numbers."""
@@ -146,13 +145,6 @@ class Changes(Skips):
         self.give(grads)
         self.world.refused("a rate written over a schedule", self.world.optimizer.step)
         write(own, before)
-
-    @operation(calm, which=GROUPS, curve=CURVES)
-    def write_a_schedule(self, which: int, curve: Curve) -> None:
-        own, group = (every[which % len(every)] for every in (self.world.groups, self.world.oracle.groups))
-        same = group.follows is not None and group.follows.ours == curve.ours  # fastai writes that back
-        if not isinstance(own["lr"], torch.Tensor) and not same:
-            self.refuses(own, curve.ours)
 
 
 def write(group: dict[str, Any], value: Any) -> None:

@@ -61,8 +61,10 @@ class Copies(Groups):
             found = world.oracle.groups[index]
             others = world.oracle.others(index)
             own = found.follows is not others if found.follows else found.made != others
-            if own:
-                group["lr"] = found.made if found.moved or found.follows is None else found.follows.ours
+            if own and (found.moved or found.follows is None):
+                group["lr"] = found.made
+            elif own and world.clock is None:  # a clock takes what the saved one followed
+                group["lr"] = found.follows.ours
             optimizer.add_param_group(group)
         return optimizer, clock, None if world.schedulers is None else self.by_torch(optimizer)
 

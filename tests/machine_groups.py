@@ -69,16 +69,17 @@ class Groups(Schedulers):
         if world.clock is not None:
             world.joined.add(index)
 
-    @operation(bad=st.sampled_from(["again", "hint", "none", "text"]))
-    def add_a_group_of_nonsense(self, bad: str) -> None:
-        world = self.world
-        new = [nn.Parameter(torch.ones(2))]
-        groups: dict[str, Any] = {
-            "again": {"params": world.params[0][:1]}, "hint": {"params": new, "foreach": True},
-            "none": {"lr": 0.1}, "text": {"params": ["weight"]},
-        }  # fmt: skip
-        if world.clock is None and not world.config.named:
-            world.refused("a group of nonsense", lambda: world.optimizer.add_param_group(groups[bad]))
+    @operation(bad=st.sampled_from(range(9)))
+    def nonsense(self, bad: int) -> None:
+        world, new = self.world, [nn.Parameter(torch.ones(2))]
+        hypers = [{"lr": float("nan")}, {"lr": -1.0}, {"lr": "fast"}, {"weight_deacy": 0.1}, {"groups": {9: {"lr": 0.1}}}]
+        groups: list[Any] = [
+            {"params": world.params[0][:1]}, {"params": new, "foreach": True}, {"lr": 0.1}, {"params": ["weight"]},
+        ]  # fmt: skip
+        if bad < len(hypers):
+            world.refused("replace by nonsense", lambda: self.verbs.replace(**hypers[bad]))
+        elif world.clock is None and not world.config.named:
+            world.refused("a group of nonsense", lambda: world.optimizer.add_param_group(groups[bad - len(hypers)]))
 
     @operation(which=GROUPS, frozen=st.booleans())
     def freeze(self, which: int, frozen: bool) -> None:  # noqa: FBT001  # drawn
@@ -88,23 +89,18 @@ class Groups(Schedulers):
                 param.grad = None
                 param.requires_grad_(not frozen)
 
-    @operation(which=GROUPS, key=st.sampled_from(["mine", "max_lr", "swa_lr", "note"]))
-    def mark_a_group(self, which: int, key: str) -> None:
-        world = self.world
-        for group in (world.groups[which % len(world.groups)], world.shadow.param_groups[which % len(world.groups)]):
-            group[key] = "a note" if key == "note" else 0.5
-
-    @operation(which=GROUPS, what=st.sampled_from(["tensor", "number"]))
-    def mark_a_state(self, which: int, what: str) -> None:
-        """As Lookahead's slow weights; torch's optimizers take it only where there is a state."""
+    @operation(which=GROUPS, key=st.sampled_from(["mine", "max_lr", "swa_lr", "note"]), state=st.booleans())
+    def mark(self, which: int, key: str, state: bool) -> None:  # noqa: FBT001  # drawn
+        """Entries of others: in a group, or as Lookahead's slow weights in a state, where torch's takes them."""
         world, pairs = self.world, self.world.pairs()
-        if not pairs:
-            return
-        ours, theirs = pairs[which % len(pairs)]
-        if world.shadow.state.get(theirs) and world.optimizer.state.get(ours):
-            value: Any = {"tensor": torch.ones_like(ours), "number": 3}[what]  # of text torch makes a generator
-            world.optimizer.state[ours]["mine"] = value
-            world.shadow.state[theirs]["mine"] = value.to(theirs.dtype, copy=True) if what == "tensor" else value
+        if not state:
+            for group in (world.groups[which % len(world.groups)], world.shadow.param_groups[which % len(world.groups)]):
+                group[key] = "a note" if key == "note" else 0.5
+        elif pairs:
+            ours, theirs = pairs[which % len(pairs)]
+            if world.shadow.state.get(theirs) and world.optimizer.state.get(ours):
+                world.optimizer.state[ours]["mine"] = torch.ones_like(ours) if key == "mine" else 3
+                world.shadow.state[theirs]["mine"] = torch.ones_like(theirs) if key == "mine" else 3
 
     @operation(lambda self: self.world.clock is None)
     def make_the_state(self) -> None:

@@ -147,7 +147,7 @@ OWN = (
 )  # fmt: skip
 ATTACHED = (
     *(under_clock(name, (*options, {"foreach": True})) for name, options in (ADAMS | SUMS | {"SGD": SGD}).items()),
-    *(under_clock(name, ({"fused": True},), shapes=FLAT, grads=("like",)) for name in FUSED),
+    *(under_clock(name, ({"fused": True},), others=(), shapes=FLAT, grads=("like",)) for name in FUSED),
     under_clock("ASGD", ({}, {"t0": 3, "lambd": 0.1})),
     under_clock("Rprop", ({},)),
     under_clock("Adafactor", ({}, DECAY)),

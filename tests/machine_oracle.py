@@ -89,6 +89,7 @@ class Group:
     follows: Curve | None
     number: float = 0.0
     scale: float = 1.0  # of a curve alone
+    alone: bool = False  # it was given something of its own
     moved: bool = False  # it came late with a number: another one, written later, moves it
     others: dict[str, Curve] = field(default_factory=dict)  # weight_decay, momentum, beta1
     last: float | None = None  # of the last update
@@ -106,8 +107,8 @@ def apart(given: Curve | float) -> tuple[Curve | None, float]:
 class Oracle:
     """Groups, and the count of applied updates; `shared` is what every group was given that was given nothing else."""
 
-    def __init__(self, shared: Curve | float, groups: list[Group]) -> None:
-        self.shared, self.groups, self.step = shared, groups, 0
+    def __init__(self, shared: Curve | float, groups: list[Group], *, clock: bool) -> None:
+        self.shared, self.groups, self.clock, self.step = shared, groups, clock, 0
         self.changed = False  # since the last update
 
     def rate(self, index: int) -> float:
@@ -136,13 +137,18 @@ class Oracle:
         return curve.later(self.step) if counted == "now" and self.step and moves else curve
 
     def others(self, before: int | None = None) -> Curve | float:
-        """What a late group follows that says nothing of its own: as those before it."""
-        return next((group.follows for group in self.groups[:before] if group.follows is not None), self.shared)
+        """What a late group follows that says nothing of its own: as those before it.
+
+        A clock knows which of them were given something of their own, and leaves those out.
+        """
+        found = [group for group in self.groups[:before] if group.follows and not (self.clock and group.alone)]
+        return found[0].follows if found else self.shared
 
     def join(self, given: Curve | float | None, scale: float, others: dict[str, Curve]) -> None:
         """A late number is this step's rate, and falls as the others do; before the first update it is a number."""
         follows = self.others()
         group = Group(*apart(follows if given is None else given), scale, others=dict(others), sure=not self.step)
+        group.alone = isinstance(given, Curve)
         for other in self.groups:
             other.sure = other.sure and other.follows is not None and not self.changed  # TODO
         self.groups.append(group)
@@ -158,9 +164,9 @@ class Oracle:
         elif number != self.rate(index):
             group.follows, self.changed = number / self.rate(index) * group.follows, True
 
-    def replace(self, index: int, given: Curve | float, counted: str) -> None:
+    def replace(self, index: int, given: Curve | float, counted: str, *, alone: bool) -> None:
         group = self.groups[index]
-        group.moved, self.changed = False, True
+        group.alone, group.moved, self.changed = alone, False, True
         group.follows, group.number = apart(self.placed(given, counted) if isinstance(given, Curve) else given)
         group.made = group.number
 

@@ -3,6 +3,7 @@
 import contextlib
 
 import torch
+from hypothesis import strategies as st
 from machine_checks import REFUSALS
 from machine_updates import MASKS, Updates, operation
 from torch import nn
@@ -12,8 +13,12 @@ from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 class Skips(Updates):
     """The part of a history that moves no weight."""
 
-    @operation(mask=MASKS)
-    def step_that_a_scaler_skips(self, mask: int) -> None:
+    @operation(mask=MASKS, why=st.sampled_from(["nothing", "skipped", "broken"]))
+    def step_that_is_none(self, mask: int, why: str) -> None:
+        {"nothing": self.without_gradients, "skipped": self.skipped, "broken": self.broken_off}[why](mask)
+
+    def skipped(self, mask: int) -> None:
+        """By a GradScaler that finds an infinite gradient."""
         world = self.world
         grads = self.fresh(mask, world.config.kind.grads[0])
         if not any(grad is not None and grad.numel() for grad in grads):
@@ -24,8 +29,7 @@ class Skips(Updates):
         world.states = world.states or bool(fused)
         world.unchanged(before, "a skipped step", but="states" if fused else "")
 
-    @operation()
-    def step_without_gradients(self) -> None:
+    def without_gradients(self, _: int) -> None:
         self.give([None] * len(self.world.pairs()))
         before = self.world.snapshot()
         with contextlib.suppress(*REFUSALS if self.world.doubt else ()):
@@ -39,8 +43,7 @@ class Skips(Updates):
         self.give(grads)
         self.update(grads, self.world.optimizer.step)
 
-    @operation(mask=MASKS)
-    def closure_that_raises(self, mask: int) -> None:
+    def broken_off(self, mask: int) -> None:
         grads = self.fresh(mask, self.world.config.kind.grads[0])
 
         def closure() -> float:

@@ -97,6 +97,21 @@ class Updates(RuleBasedStateMachine):
 
     # operations
 
+    @operation()
+    def advance(self) -> None:
+        """The first of all by its name, so that hypothesis tries it most."""
+        self.ordinary(0)
+
+    @operation(times=st.integers(2, 4), mask=MASKS)
+    def advance_more(self, times: int, mask: int) -> None:
+        for _ in range(times):
+            self.ordinary(mask)
+
+    def ordinary(self, mask: int) -> None:
+        grads = self.fresh(mask, self.world.config.kind.grads[0])
+        self.give(grads)
+        self.update(grads, self.world.optimizer.step)
+
     @operation(mask=MASKS, how=st.integers(0, 9), way=st.sampled_from(WAYS))
     def step(self, mask: int, how: int, way: str) -> None:
         world = self.world

@@ -22,7 +22,7 @@ class World(Checked):
         second = [] if config.second in ("", "empty") else [config.kind.shapes[0], config.kind.shapes[-1]]
         # a clock that is given schedules of single groups leaves the others alone
         shared = BASE if config.kind.clock and config.second == "number" else config.rate
-        self.oracle = Oracle(shared, [self.group(0), self.group(1)][: 1 + bool(config.second)])
+        self.oracle = Oracle(shared, [self.group(0), self.group(1)][: 1 + bool(config.second)], clock=config.kind.clock)
         self.made = len(self.oracle.groups)
         shapes = [list(config.shapes), second][: self.made]
         self.params = [[parameter(name, config.dtype, self.source) for name in names] for names in shapes]
@@ -49,7 +49,8 @@ class World(Checked):
         given = config.rate if index == 0 or config.own is None else config.own
         others = dict([config.other] if config.other else [])
         scale = config.scale if index else 1.0
-        return Group(*apart(given), scale, others=others)
+        alone = bool(index and config.own is not None) or (config.kind.clock and config.second == "number")
+        return Group(*apart(given), scale, others=others, alone=alone)
 
     def dicts(self, params: list[list[nn.Parameter]], first: int, stop: int) -> list[dict[str, Any]]:
         """Groups as a script gives them, numbered by parameter where they are named."""
@@ -119,4 +120,4 @@ class World(Checked):
 
     def alone(self) -> bool:
         """No group follows what a clock was given for all."""
-        return not any(group.follows is self.oracle.shared for group in self.oracle.groups)
+        return not any(group.follows and not group.alone for group in self.oracle.groups)
