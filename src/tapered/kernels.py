@@ -3,8 +3,10 @@
 prepare(rule, params, states, steps) looks at everything that stays the same once; what it returns is called every step.
 """
 
+import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from tapered import rules, shards
 from tapered.fused import Apply
 from tapered.rules import Rule, State
 
+T = TypeVar("T")
 LAZY = (rules.SGD, rules.Adagrad)  # where a gradient of 0 moves neither parameter nor state, but for momentum
 
 
@@ -34,6 +37,7 @@ class Update:
             raise
 
 
+@torch.inference_mode(mode=False)  # what is made there can be used nowhere else
 @torch.no_grad()
 def prepare(
     rule: Rule,
@@ -184,7 +188,7 @@ def by_rule(
 ) -> Apply:
     """The rule's own arithmetic, tensor by tensor; every hyper is a tensor filled in place, so nothing recompiles."""
     scalars = {name: torch.zeros((), dtype=torch.float64) for name in ("lr", *rule.hypers)}
-    run = torch.compile(update_all, fullgraph=True, dynamic=False) if compile else update_all
+    run = torch.compile(own(update_all), fullgraph=True, dynamic=False) if compile else update_all
 
     def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
         for name, tensor in scalars.items():
@@ -197,6 +201,16 @@ def by_rule(
             target.copy_(value)
 
     return apply
+
+
+def own(function: Callable[..., T]) -> Callable[..., T]:
+    """The same function with code of its own: torch.compile counts how often one code was compiled, and stops at 8."""
+    return types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """16 bits as float32, so that an update is rounded once, when it is stored; as torch's kernels do."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def update_all(
@@ -216,9 +230,11 @@ def update_all(
     """
     late = []
     for param, grad, old, step in zip(params, grads, states, steps, strict=True):
-        param, grad, old = real(param), real(grad), {name: real(tensor) for name, tensor in old.items()}  # noqa: PLW2901
-        delta, new = rules.update(rule, param, -grad if maximize else grad, old, hyper, step.double())
-        for target, value in [(param, param + delta), *((old[name], new[name]) for name in old)]:
+        targets = {name: real(tensor) for name, tensor in old.items()}
+        at, given = wide(real(param)), wide(real(grad))
+        before = {name: wide(tensor) for name, tensor in targets.items()}
+        delta, new = rules.update(rule, at, -given if maximize else given, before, hyper, step.double())
+        for target, value in [(real(param), at + delta), *((targets[name], new[name]) for name in targets)]:
             if target.dim():
                 target.copy_(value)
             else:
@@ -237,11 +253,11 @@ def by_rows(rule: Rule, params: list[Tensor], states: list[State], steps: Sequen
         for param, grad, state, step in zip(params, grads, states, steps, strict=True):
             found = grad.coalesce()
             rows = tuple(found.indices())
-            given = real(-found.values() if maximize else found.values())
-            old = {name: real(tensor[rows]) for name, tensor in state.items()}
-            at = real(param[rows])
+            given = wide(real(-found.values() if maximize else found.values()))
+            old = {name: wide(real(tensor[rows])) for name, tensor in state.items()}
+            at = wide(real(param[rows]))
             delta, new = rules.update(rule, at, given, old, scalars, step.double())
             for target, value in [(param, at + delta), *((state[name], new[name]) for name in state)]:
-                target[rows] = torch.view_as_complex(value) if target.is_complex() else value
+                target[rows] = torch.view_as_complex(value) if target.is_complex() else value.to(target.dtype)
 
     return apply

@@ -1,7 +1,7 @@
 """Adam and its relatives, with torch's arguments in torch's order; any hyper may be a schedule."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch.optim.optimizer import ParamsT
 
@@ -112,6 +112,8 @@ class AdamW(Adam):
 
     Source: Loshchilov and Hutter 2019; torch 2.13 `torch.optim.AdamW`.
     """
+
+    fixed: ClassVar[Mapping[str, bool]] = {"decoupled_weight_decay": True}  # also over a state of Adam
 
     def __init__(
         self,

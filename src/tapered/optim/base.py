@@ -1,6 +1,7 @@
 """A torch optimizer whose hypers are numbers or schedules of one counter of applied updates."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,7 +16,7 @@ from tapered.optim.changes import shown
 from tapered.optim.hints import HINTS, check_hints
 from tapered.optim.hypers import NAMES, Live, first, items, names, number, shows
 from tapered.optim.late import anchored, following, reanchored
-from tapered.optim.multipliers import factor, warn_of_others
+from tapered.optim.multipliers import TaperedWarning, factor, warn_of_others
 from tapered.optim.parameters import check_grads, check_tensors, only_initialises, tensors, warn_misspelt
 from tapered.optim.policies import report
 from tapered.optim.resumable import Resumable, Running
@@ -23,6 +24,7 @@ from tapered.optim.states import create, names_of
 from tapered.rules import Rule
 from tapered.schedules import Schedule
 
+OFTEN = 8
 OWN = ("schedules", "step", "joined")  # group keys beside hypers, options and hints
 
 
@@ -33,6 +35,7 @@ class Prepared:
     tables: dict[str, Live]
     key: tuple[object, ...] = ()
     tensors: list[Tensor] = field(default_factory=list)
+    times: int = 0  # how often the kernel was made
     update: kernels.Update | None = None
 
 
@@ -149,7 +152,7 @@ class Optimizer(Resumable):
         if self._running.change is not None:
             (why, before), self._running.change = self._running.change, None
             now = {(i, name): hypers[i][name] for i, name in shown(self, self.param_groups)}
-            self.report = report(step, before, now, why)
+            self._running.report = report(step, before, now, why)
         return loss
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
@@ -311,12 +314,25 @@ class Optimizer(Resumable):
                 [state["step"] for state in states],
                 maximize=group["maximize"],
                 fused=group["fused"],
-                compile=group["compile"],
+                compile=group["compile"] and not self._often(prepared, index),
                 sparse=sparse,
             )
             prepared.key = key
             prepared.tensors = [*params, *chain.from_iterable(state.values() for state in states)]
         return prepared.update
+
+    @staticmethod
+    def _often(prepared: Prepared, index: int) -> bool:
+        """A graph is made for one set of tensors; where that changes again and again, the rule runs uncompiled."""
+        prepared.times += 1
+        if prepared.times == OFTEN:
+            warnings.warn(
+                f"compile=True: the parameters of group {index} that have a gradient have changed {OFTEN} times, so "
+                "its updates are no longer compiled; give those that change a group of their own",
+                TaperedWarning,
+                stacklevel=5,
+            )
+        return prepared.times >= OFTEN
 
     @staticmethod
     def _apply(

@@ -131,7 +131,7 @@ def merge(
             f"try state_dict['param_groups'][{index}]['step'] = completed updates"
         )
     for key in optimizer.defaults.keys() - {*optimizer.hyper_keys, *HINTS}:
-        group[key] = bool(saved.get(key, own[key]))
+        group[key] = optimizer.fixed.get(key, bool(saved.get(key, own[key])))
     group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
     return group, follows
 
@@ -213,8 +213,8 @@ def state_of(given: Any, rule: Rule, param: Tensor, where: str, steps: int | Non
         return made  # all of it is others'
     # torch's SGD counts nothing, but a buffer shows that there was a step
     count = float(given.get("step", max(steps or 0, 1)))
-    device = param.device if param.is_cuda else "cpu"
-    return {"step": torch.tensor(count, dtype=scalar_dtype(), device=device), **made}
+    dtype, device = (torch.float32, param.device) if param.is_cuda else (scalar_dtype(), torch.device("cpu"))
+    return {"step": torch.tensor(count, dtype=dtype, device=device), **made}
 
 
 def check_tensor(name: str, found: Tensor, wanted: Tensor, where: str) -> None:

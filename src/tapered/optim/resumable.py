@@ -38,6 +38,7 @@ class Running:
         refused: why no step is made; the last state was not loaded.
         used: the rates of the last update.
         change: why the next step reports, and the rates before.
+        report: the line about the latest change.
         evaluates: within `readout`.
         prepared: what stays the same from step to step, by group.
     """
@@ -49,6 +50,7 @@ class Running:
     refused: str = ""
     used: tuple[float, ...] | None = None
     change: tuple[str, Rates] | None = None
+    report: str = ""
     evaluates: bool = False
     prepared: dict[int, Any] = field(default_factory=dict)
 
@@ -68,7 +70,7 @@ class Resumable(torch.optim.Optimizer):
 
     hyper_keys: ClassVar[tuple[str, ...]]
     ranges: ClassVar[Mapping[str, Range]] = RANGES
-    report = ""
+    fixed: ClassVar[Mapping[str, bool]] = {}  # options that are the class's, whatever a state says
     _running: Running
 
     def rule(self, group: Mapping[str, Any]) -> Rule:
@@ -84,6 +86,11 @@ class Resumable(torch.optim.Optimizer):
     def schedules(self) -> tuple[dict[str, Schedule], ...]:
         """What each group follows, by the name of the hyper (betas are beta1, beta2)."""
         return tuple(dict(self._resolved(index)) for index in range(len(self.param_groups)))
+
+    @property
+    def report(self) -> str:
+        """The line about the latest resumption or change: rate before, rate now, and why."""
+        return self._running.report
 
     @property
     def last_lr(self) -> tuple[float, ...]:
@@ -250,7 +257,7 @@ class Resumable(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         self._outside_readout("a copy or a pickle")
-        return {**super().__getstate__(), "_running": self._running.copied(), "report": self.report}
+        return {**super().__getstate__(), "_running": self._running.copied()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

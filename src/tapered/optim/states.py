@@ -25,6 +25,8 @@ def complete(state: Mapping[str, Any], rule: Rule) -> bool:
     return "step" in state and all(name in state for name in names_of(rule))
 
 
+@torch.inference_mode(mode=False)  # what is made there can be used nowhere else
+@torch.no_grad()
 def create(state: State, rule: Rule, params: Sequence[Tensor], group: Sequence[Tensor]) -> None:
     """Make what is missing of these parameters' state; a group's counts are the elements of one vector.
 
@@ -39,8 +41,9 @@ def create(state: State, rule: Rule, params: Sequence[Tensor], group: Sequence[T
         own = state[param]
         missing = {name: tensor for name, tensor in rule.init(param.detach()).items() if name not in own}
         if "step" not in own:
-            # torch's fused kernels read the count on the parameter's own accelerator
-            own["step"] = torch.zeros((), dtype=scalar_dtype(), device=param.device if param.is_cuda else "cpu")
+            # torch's fused kernels read the count on the parameter's own accelerator, as float32
+            dtype, device = (torch.float32, param.device) if param.is_cuda else (scalar_dtype(), "cpu")
+            own["step"] = torch.zeros((), dtype=dtype, device=device)
         elif missing and isinstance(rule, rules.SGD):
             # its momentum sets in: the first buffer is the gradient itself, as at a first step, which is not damped
             own["step"] = torch.zeros_like(own["step"])
