@@ -34,6 +34,8 @@ class Changes(Skips):
         every = which < 0 or which >= len(oracle.groups)
         if every and world.clock and world.config.second == "number":
             return  # TODO
+        if not every and which >= world.made and not isinstance(given, Curve) and oracle.groups[0].others and not world.clock:
+            return  # TODO
         given = always(given) if world.clock and not isinstance(given, Curve) else given
         hyper = given.ours if isinstance(given, Curve) else given
 
@@ -48,7 +50,7 @@ class Changes(Skips):
             world.refused("replace without saying from when", call)
             return
         call()
-        world.doubt, world.purpose = False, True
+        world.doubt, world.purpose, world.moved = False, True, world.moved or world.config.tensor
         world.joined.clear()
         for index in range(len(oracle.groups)) if every else [which]:
             oracle.replace(index, given, counted or "start", alone=not every)

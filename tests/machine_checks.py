@@ -47,6 +47,11 @@ class Checked:
     joined: set[int]  # groups that a clock has not seen yet
 
     @property
+    def loose(self) -> float:
+        """Where squares are taken from squares, float32 leaves few digits."""
+        return 100.0 if self.config.options.get("centered") else 1.0
+
+    @property
     def groups(self) -> list[dict[str, Any]]:
         return self.optimizer.param_groups
 
@@ -132,7 +137,7 @@ class Checked:
                 right = not oracle.groups[index].sure or abs(found - wanted) <= loose * wanted
                 assert right, f"group {index} at step {oracle.step}: last_lr {found}, not {wanted}"
         for place, (ours, theirs) in enumerate(self.pairs()):
-            close(ours, theirs, f"parameter {place} at step {oracle.step}")
+            close(ours, theirs, f"parameter {place} at step {oracle.step}", self.loose)
             assert whole(ours), f"what lies between the elements of parameter {place} was written"
             self.check_state(place, ours, theirs)
 
@@ -149,7 +154,7 @@ class Checked:
                 continue
             assert name in found, f"{where}: {name} is not in the state"
             if isinstance(value, Tensor) and not value.is_sparse:
-                close(found[name], value, f"{where}: {name}")
+                close(found[name], value, f"{where}: {name}", self.loose)
             else:
                 assert near(found[name], value), f"{where}: {name} {found[name]}, not {value}"
 
@@ -168,8 +173,8 @@ def near(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def close(ours: Tensor, theirs: Tensor, where: str) -> None:
+def close(ours: Tensor, theirs: Tensor, where: str, loose: float = 1.0) -> None:
     ours, theirs = ours.detach().double(), theirs.detach().double()
     top = float(theirs.abs().max()) if theirs.numel() else 0.0
     message = f"{where}: {ours.flatten()[:4].tolist()}, not {theirs.flatten()[:4].tolist()}"
-    assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6 * top + 1e-7, equal_nan=True), message
+    assert torch.allclose(ours, theirs, rtol=1e-5 * loose, atol=1e-6 * top * loose + 1e-7, equal_nan=True), message

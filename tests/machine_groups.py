@@ -13,6 +13,7 @@ from machine_updates import operation
 from torch import nn
 
 NUMBERS = st.sampled_from([0.02, 0.3])
+MARKS = ["mine", "max_lr", "swa_lr", "note"]
 LATE = ["same", "number", "own", "scaled", "empty", "frozen"]
 
 
@@ -27,6 +28,7 @@ class Groups(Schedulers):
     def add_a_group(self, how: str, curve: Curve, number: float, shape: int) -> None:
         world, oracle = self.world, self.world.oracle
         shapes, others = world.config.kind.shapes, oracle.others()
+        number += 0.001 * len(oracle.groups)  # TODO
         if how == "empty" and world.config.named:
             return  # torch does not take it
         if world.clock is not None and (world.config.kind.name == "Adagrad" or (how != "own" and world.alone())):
@@ -43,6 +45,8 @@ class Groups(Schedulers):
             if world.clock is None:
                 self.refuses_to_join(params, number)
             return
+        if how == "number" and oracle.groups[0].others and world.clock is None:
+            return  # TODO
         oracle.join(given, MULTIPLIED if how == "scaled" else 1.0, oracle.groups[0].others)
         world.params.append(params)
         world.theirs.append([world.twin(param) for param in params])
@@ -89,7 +93,7 @@ class Groups(Schedulers):
                 param.grad = None
                 param.requires_grad_(not frozen)
 
-    @operation(which=GROUPS, key=st.sampled_from(["mine", "max_lr", "swa_lr", "note"]), state=st.booleans())
+    @operation(which=GROUPS, key=st.sampled_from(MARKS), state=st.booleans())
     def mark(self, which: int, key: str, state: bool) -> None:  # noqa: FBT001  # drawn
         """Entries of others: in a group, or as Lookahead's slow weights in a state, where torch's takes them."""
         world, pairs = self.world, self.world.pairs()

@@ -150,7 +150,7 @@ ATTACHED = (
     *(under_clock(name, ({"fused": True},), others=(), shapes=FLAT, grads=("like",)) for name in FUSED),
     under_clock("ASGD", ({}, {"t0": 3, "lambd": 0.1})),
     under_clock("Rprop", ({},)),
-    under_clock("Adafactor", ({}, DECAY)),
+    under_clock("Adafactor", ({}, DECAY), shapes=SHAPES[:-1]),
     under_clock("Muon", ({},), others=("weight_decay", "momentum"), shapes=("table", "turned")),
     under_clock("SparseAdam", ({}, BETA), others=("beta1",), shapes=("table",), grads=("sparse",)),
     hidden("Adam", {"amsgrad": True}),

@@ -13,7 +13,7 @@ from tapered import schedules
 from tapered.schedules import Schedule
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Curve:
     """A schedule, the same by hand, and the step at which it ends, if it does."""
 
@@ -181,11 +181,14 @@ class Oracle:
 
     def extend(self, end: int, how: str) -> None:
         last, self.changed = self.end(), True
+        found: dict[Curve | float | None, Curve] = {}  # groups that follow the same go on to do so
 
         def longer(curve: Curve | float | None) -> Curve | float | None:
             if not isinstance(curve, Curve) or curve.end != last:
                 return curve
-            return curve.stretched(self.step, end) if how == "stretch" else curve.held(self.step, end)
+            if curve not in found:
+                found[curve] = curve.stretched(self.step, end) if how == "stretch" else curve.held(self.step, end)
+            return found[curve]
 
         self.shared = longer(self.shared)
         for group in self.groups:

@@ -62,7 +62,8 @@ class Skips(Updates):
     def initialises(self) -> bool:
         """torch.distributed.checkpoint can make the state; of torch's own, only where that leaves no trace."""
         world = self.world
-        own = world.clock is None or world.config.kind.name in ("Adam", "AdamW", "Adagrad")
+        undecayed = not any(group.get("weight_decay") for group in world.shadow.param_groups)
+        own = world.clock is None or (world.config.kind.name in ("Adam", "AdamW", "Adagrad") and undecayed)
         return own and world.oracle.step == 0 and not world.joined
 
     @operation(lambda self: self.initialises())
