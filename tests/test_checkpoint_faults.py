@@ -188,7 +188,7 @@ def group(key: str, value):
     (group("lr", {"~float": "nan"}), "got nan for `lr` in group 0 of the saved `optimizer`"),
     (group("lr", -1.0), "got -1.0 for `lr` in group 0"),
     (group("step", -5), "got -5 for `step` in group 0"),
-    (group("betas", {"~tuple": [0.5, 0.999]}), "`betas` in group 0 differs: saved (0.5, 0.999), this optimizer's (0.9,"),
+    (group("betas", {"~tuple": [0.5, 0.999]}), "`betas` in group 0 differs: saved (0.5, 0.999), this optimizer"),
     (group("schedules", {"lr": "linear(0.1, 0.0, steps=9)"}), "`lr` in group 0 differs: saved linear"),
     (group("params", ["model.0.weight"]), "group 0 of `optimizer` holds other parameters: "),
     (lambda s: s["parts"]["optimizer"].update({"class": "torch.optim.sgd.SGD"}), "was saved from torch.optim.sgd.SGD"),

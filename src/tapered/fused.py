@@ -114,10 +114,10 @@ def _wrapped(
     found = _kernel(rule, params, states, steps, maximize=maximize)
     if found is None:
         return None
-    strides, dtype = [param.stride() for param in params], params[0].dtype
+    strides, dtypes = [param.stride() for param in params], [param.dtype for param in params]
 
     def apply(grads: list[Tensor], hyper: Mapping[str, float]) -> None:
-        if [g.stride() for g in grads] != strides or any(g.dtype is not dtype for g in grads):
+        if [g.stride() for g in grads] != strides or [g.dtype for g in grads] != dtypes:
             grads = laid_out(grads, params)
         found(grads, hyper)
         torch.autograd.graph.increment_version(params)  # a backward through the old weights is refused, as torch's is

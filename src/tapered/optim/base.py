@@ -14,7 +14,7 @@ from torch import Tensor
 from tapered import kernels, shards
 from tapered.optim.changes import shown
 from tapered.optim.hints import HINTS, check_hints
-from tapered.optim.hypers import NAMES, Live, first, items, names, number, shows
+from tapered.optim.hypers import NAMES, Live, first, items, number, shows
 from tapered.optim.late import anchored, following, reanchored
 from tapered.optim.multipliers import TaperedWarning, factor, warn_of_others
 from tapered.optim.parameters import check_grads, check_tensors, only_initialises, tensors, warn_misspelt
@@ -25,6 +25,7 @@ from tapered.rules import Rule
 from tapered.schedules import Schedule
 
 OFTEN = 8
+PLACES = {name: (key, part) for key, pair in NAMES.items() for part, name in enumerate(pair)}
 OWN = ("schedules", "step", "joined")  # group keys beside hypers, options and hints
 
 
@@ -33,8 +34,10 @@ class Prepared:
     """What stays the same from step to step for one group: its schedules' tables, and the kernel over its tensors."""
 
     tables: dict[str, Live]
+    seen: dict[str, float] = field(default_factory=dict)  # numbers that were checked
     key: tuple[object, ...] = ()
     tensors: list[Tensor] = field(default_factory=list)
+    shared: bool = True  # some may be DTensors, whose parts can be moved
     times: int = 0  # how often the kernel was made
     update: kernels.Update | None = None
 
@@ -136,15 +139,20 @@ class Optimizer(Resumable):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        grads = [[p.grad for p in group["params"]] for group in self.param_groups]
-        if all(grad is None for grad in chain.from_iterable(grads)):
+        found = [[p.grad for p in group["params"]] for group in self.param_groups]
+        grads = [[grad for grad in given if grad is not None] for given in found]
+        if not any(grads):
             return loss
         if closure is None and not self.state and only_initialises(self):
             self.init_state()
             return None
         groups, step = list(enumerate(self.param_groups)), self.steps
-        hypers = [self._hypers(index, group, step) for index, group in groups]
-        updates = [self._update(index, group, hypers[index], grads[index]) for index, group in groups]
+        rules = [self.rule(group) for group in self.param_groups]
+        hypers = [self._hypers(index, group, rules[index], step) for index, group in groups]
+        updates = [
+            self._update(index, group, rules[index], hypers[index], found[index], grads[index])
+            for index, group in groups
+        ]
         self._apply(updates, hypers, grads)
         self._running.used = tuple(hyper["lr"] for hyper in hypers)
         for index, group in groups:
@@ -218,19 +226,27 @@ class Optimizer(Resumable):
                 own.copy_(weights)
                 yield own, before
 
-    def _hypers(self, index: int, group: dict[str, Any], step: int) -> dict[str, float]:
+    def _hypers(self, index: int, group: dict[str, Any], rule: Rule, step: int) -> dict[str, float]:
         """Every hyper's value at this step; what a schedule gives, nobody else has written over."""
-        tables = self._at(index, group).tables
-        values = dict(self.rule(group).hypers)
+        prepared = self._at(index, group)
+        tables, seen, values = prepared.tables, prepared.seen, dict(rule.hypers)
         scale = factor(group, group["multiplier"], index) if "lr" in tables else 1.0
         for key in self.hyper_keys:
-            for name, given in zip(names(key), items(key, group[key], index), strict=True):
-                if name not in tables:
+            shown = group[key]
+            # (name, value) pairs; every step comes through here
+            for name, given in (
+                zip(NAMES[key], items(key, shown, index), strict=True) if key in NAMES else ((key, shown),)
+            ):
+                if name in tables:
+                    times = scale if name == "lr" else 1.0
+                    value = tables[name].now(name, step, index, self.ranges[name], times)
+                    values[name] = value if given == value else self._written(index, name, given, value, times)
+                elif type(given) is float and given is seen.get(name):
+                    values[name] = given
+                else:
                     values[name] = number(name, given, index, self.ranges[name])
-                    continue
-                live, times = tables[name], scale if name == "lr" else 1.0
-                value = live.now(name, step, index, self.ranges[name], times)
-                values[name] = value if given == value else self._written(index, name, given, value, times)
+                    if type(given) is float:
+                        seen[name] = given
         return values
 
     def _written(self, index: int, name: str, given: Any, value: float, scale: float) -> float:
@@ -264,19 +280,13 @@ class Optimizer(Resumable):
             return
         tables = self._at(index, group).tables
         scale = self._running.scales[index] = factor(group, group["multiplier"], index) if "lr" in tables else 1.0
-        for key in self.hyper_keys:
-            found = names(key)
-            if any(name in tables for name in found):
-                old = items(key, group[key], index)
-                values = tuple(
-                    self._next(tables[name], name, step, index, scale) if name in tables else given
-                    for name, given in zip(found, old, strict=True)
-                )
-                group[key] = values if key in NAMES else values[0]
+        for name, live in tables.items():
+            value = self._next(live, name, step, index, scale if name == "lr" else 1.0)
+            key, part = PLACES.get(name, (name, None))
+            group[key] = value if part is None else tuple(value if i == part else v for i, v in enumerate(group[key]))
 
-    def _next(self, live: Live, name: str, step: int, index: int, scale: float) -> float:
+    def _next(self, live: Live, name: str, step: int, index: int, times: float) -> float:
         """The coming value; where there is none (a function that ends), the one before: that step will say so."""
-        times = scale if name == "lr" else 1.0
         try:
             return live.now(name, step, index, self.ranges[name], times)
         except Exception:  # noqa: BLE001 - the update that was made is not undone by a step that may never come
@@ -293,32 +303,42 @@ class Optimizer(Resumable):
         return prepared
 
     def _update(
-        self, index: int, group: dict[str, Any], hyper: Mapping[str, float], grads: list[Tensor | None]
+        self,
+        index: int,
+        group: dict[str, Any],
+        rule: Rule,
+        hyper: Mapping[str, float],
+        found: list[Tensor | None],
+        grads: list[Tensor],
     ) -> kernels.Update | None:
         """The kernel over those of a group's parameters that have a gradient, made anew when tensors are others."""
-        params = [p for p, grad in zip(group["params"], grads, strict=True) if grad is not None]
-        if not params:
+        if not grads:
             return None
-        rule, prepared = self.rule(group), self._at(index, group)
-        sparse = check_grads(type(self).__name__, rule, hyper, [grad for grad in grads if grad is not None], index)
-        states = [self.state.setdefault(p, {}) for p in params]
+        params: list[Tensor] = group["params"]
+        if len(grads) < len(params):
+            params = [p for p, grad in zip(params, found, strict=True) if grad is not None]
+        prepared, state = self._at(index, group), self.state
+        sparse = check_grads(type(self).__name__, rule, hyper, grads, index)
         layout = [p.stride() for p in params], [p.dtype for p in params]  # `param.data = ...` may change both
-        key = (rule, group["maximize"], group["fused"], group["compile"], shards.places(params), sparse, layout)
-        found = [*params, *chain.from_iterable(state.values() for state in states)]
-        if prepared.key != key or len(found) != len(prepared.tensors) or not all(map(is_, found, prepared.tensors)):
-            create(self.state, rule, params, group["params"])
+        key: tuple[object, ...] = (rule, group["maximize"], group["fused"], group["compile"], sparse, layout)
+        if prepared.shared and (places := shards.places(params)):
+            key = (*key, places)
+        held = [*params, *chain.from_iterable([own.values() for own in map(state.get, params) if own is not None])]
+        if prepared.key != key or len(held) != len(prepared.tensors) or not all(map(is_, held, prepared.tensors)):
+            create(state, rule, params, group["params"])
+            states = [state[p] for p in params]
             prepared.update = kernels.prepare(
                 rule,
                 params,
-                [{name: state[name] for name in names_of(rule)} for state in states],
-                [state["step"] for state in states],
+                [{name: own[name] for name in names_of(rule)} for own in states],
+                [own["step"] for own in states],
                 maximize=group["maximize"],
                 fused=group["fused"],
                 compile=group["compile"] and not self._often(prepared, index),
                 sparse=sparse,
             )
-            prepared.key = key
-            prepared.tensors = [*params, *chain.from_iterable(state.values() for state in states)]
+            prepared.key, prepared.shared = key, any(map(shards.is_shared, params))
+            prepared.tensors = [*params, *chain.from_iterable(own.values() for own in states)]
         return prepared.update
 
     @staticmethod
@@ -335,9 +355,7 @@ class Optimizer(Resumable):
         return prepared.times >= OFTEN
 
     @staticmethod
-    def _apply(
-        updates: list[kernels.Update | None], hypers: list[dict[str, float]], grads: list[list[Tensor | None]]
-    ) -> None:
+    def _apply(updates: list[kernels.Update | None], hypers: list[dict[str, float]], grads: list[list[Tensor]]) -> None:
         """Count in every group, then update; where a kernel fails, no count has moved."""
         counted: list[kernels.Update] = []
         try:
@@ -347,7 +365,7 @@ class Optimizer(Resumable):
                     counted.append(update)
             for update, hyper, given in zip(updates, hypers, grads, strict=True):
                 if update is not None:
-                    update.kernel([grad for grad in given if grad is not None], hyper)
+                    update.kernel(given, hyper)
         except BaseException:
             for update in counted:
                 update.count(-1)

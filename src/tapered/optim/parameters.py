@@ -159,9 +159,9 @@ def check_grads(
     Raises:
         ValueError: this rule takes none, with what does.
     """
-    sparse = tuple(place for place, grad in enumerate(grads) if grad.layout is not torch.strided)
-    if not sparse:
+    if [grad.layout for grad in grads].count(torch.strided) == len(grads):  # every step comes through here
         return ()
+    sparse = tuple(place for place, grad in enumerate(grads) if grad.layout is not torch.strided)
     said = f"parameter {sparse[0]} of those with a gradient in group {index} has a sparse gradient"
     if not isinstance(rule, LAZY) or any(grads[place].layout is not torch.sparse_coo for place in sparse):
         adam = " or attach(torch.optim.SparseAdam([embedding.weight]), lr=schedule) for that parameter"
