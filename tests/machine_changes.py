@@ -128,7 +128,7 @@ class Changes(Skips):
         elif group.moved and world.oracle.rate(which) > 0:
             write(own, value)
             world.oracle.write(which, value)
-        elif not group.moved and not near(own["lr"], value):
+        elif not group.moved and not near(own["lr"], value) and which not in world.unclear:
             self.refuses(own, value)
 
     def reread(self) -> None:

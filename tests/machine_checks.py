@@ -134,7 +134,8 @@ class Checked:
             loose = 1e-6 if self.config.tensor else 1e-12
             for index, found in enumerate(self.last()):
                 wanted = oracle.last(index)
-                right = not oracle.groups[index].sure or abs(found - wanted) <= loose * wanted
+                known = oracle.groups[index].sure and not (self.clock and oracle.groups[index].follows is None)
+                right = not known or abs(found - wanted) <= loose * wanted
                 assert right, f"group {index} at step {oracle.step}: last_lr {found}, not {wanted}"
         for place, (ours, theirs) in enumerate(self.pairs()):
             close(ours, theirs, f"parameter {place} at step {oracle.step}", self.loose)

@@ -83,7 +83,7 @@ class Copies(Groups):
     def resume(self, order: str, layout: str, other: bool, between: bool) -> None:  # noqa: FBT001  # drawn
         """Saved to a file; loaded into one that is built as the first was, perhaps of another layout or dtype."""
         world, kind = self.world, self.world.config.kind
-        if any(group.moved for group in world.oracle.groups):
+        if any(group.follows is not world.oracle.others(i) for i, group in enumerate(world.oracle.groups) if i >= world.made):
             order = order.replace("o attach", "attach o")  # TODO
         state = filed({"o": world.optimizer.state_dict(), "c": world.clock and world.clock.state_dict()})
         saved = world.schedulers and filed(world.schedulers[0].state_dict())
@@ -140,6 +140,7 @@ class Copies(Groups):
         """What a group gets that comes late is said by the constructor again."""
         world = self.world
         world.doubt, world.replaced = False, {}
+        world.unclear = set(range(world.made, len(world.groups))) if world.clock else set()  # TODO
         if not isinstance(world.oracle.shared, Curve):
             world.shadow.defaults["lr"] = world.rate(world.oracle.shared)
 
