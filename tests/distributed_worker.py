@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import tapered
 from tapered import checkpoint, schedules
-from tapered.attach import attach
+from tapered.attach import attach, clock_of
 
 RATE = 0.1 * schedules.warmup(2) * schedules.cosine_decay(decay_steps=20)  # the first update is at rate 0
 DECAY = 0.1 * schedules.linear(1.0, 0.0, steps=10)
@@ -85,7 +85,7 @@ def steps(net: nn.Module, optimizer: torch.optim.Optimizer, count: int, rank: in
         optimizer.zero_grad()
         (net(inputs) - targets).square().mean().backward()
         optimizer.step()
-        rates.append(float(optimizer.param_groups[0]["lr"]))
+        rates.append((clock_of(optimizer) or optimizer).last_lr[0])
     optimizer.zero_grad()
     return rates
 

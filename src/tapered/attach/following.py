@@ -77,6 +77,12 @@ class Plan:
         """The hypers that it schedules in a group."""
         return [*self.shared(groups, index), *self.own(groups, index)]
 
+    def and_of(self, own: Mapping[int, Mapping[str, Any]]) -> "Plan":
+        """This one, and what groups came with."""
+        groups: dict[int | str, Mapping[str, Any]] = {**self.groups}
+        groups.update(own.items())
+        return Plan(self.hypers, groups)
+
     def and_then(self, other: "Plan") -> "Plan":
         """What groups that come later follow, once another plan goes before this one."""
         kept = {

@@ -109,6 +109,7 @@ class Loads:
 
     def _load(self, state: Mapping[str, Any], reload: Reload) -> None:
         clock = self.clock
+        clock.heal(but=False)
         clock.regroup()
         step, groups = checked(state)
         if len(groups) != len(clock.groups):
@@ -189,6 +190,7 @@ class Loads:
     def _saved(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # torch's call
         """The optimizer's state dict carries the clock's."""
         clock = self.clock
+        clock.heal()
         clock.regroup()
         known = range(len(clock.bases))
         groups = [
@@ -205,6 +207,7 @@ class Loads:
             return None  # torch says what is wrong
         clock = self.clock
         self.refuse("the optimizer did not take it")  # until it has
+        clock.heal(but=False)
         clock.regroup()
         groups = [dict(group) for group in state["param_groups"]]
         self._found = [taken(group) for group in groups]

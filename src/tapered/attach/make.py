@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from tapered.attach.clock import Clock
+from tapered.attach.clock import Clock, Kept
 from tapered.attach.following import Plan
 from tapered.attach.layers import maker, takes_hooks
 from tapered.attach.updates import alone
@@ -76,39 +76,17 @@ def copyable(clock: Clock) -> Clock:
     optimizer = clock.optimizer
 
     def reduced(protocol: int) -> tuple[Any, ...]:  # noqa: ARG001  # the call of copy and pickle
-        clock.regroup()
-        kept = (
-            clock.plan,
-            clock.step,
-            clock.multiplier,
-            list(clock.followed),
-            clock.bases,
-            clock.joined,
-            clock.first_late,
-        )
-        return copied, (type(optimizer), optimizer.__getstate__(), *kept)
+        return copied, (type(optimizer), clock.kept(), optimizer.__getstate__())
 
     optimizer.__reduce_ex__ = reduced  # type: ignore[method-assign,assignment]  # of this one, not of its class
     return clock
 
 
-def copied(
-    kind: type[torch.optim.Optimizer],
-    state: dict[str, Any],
-    plan: Plan,
-    step: int,
-    multiplier: str | None,
-    followed: Any,
-    bases: Any,
-    joined: set[int],
-    first_late: int,
-) -> torch.optim.Optimizer:
+def copied(kind: type[torch.optim.Optimizer], kept: Kept, state: dict[str, Any]) -> torch.optim.Optimizer:
     """The way back from `reduced`."""
     optimizer = kind.__new__(kind)
     optimizer.__setstate__(state)
-    clock = copyable(Clock(optimizer, plan, step, multiplier, joined=joined))
-    clock.first_late = first_late
-    clock.change(followed, bases, "copied")
+    copyable(Clock(optimizer, kept.plan, kept.step, kept.multiplier, kept))
     return optimizer
 
 

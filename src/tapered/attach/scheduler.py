@@ -67,10 +67,11 @@ class FollowingScheduler(LRScheduler):
 
         After `step()` those that the next update will use; between an update and `step()` those that it used.
         """
-        return list(self._follower().last_lr) if self.last_epoch > self._stepped else self.get_lr()
+        return list(self._follower().last_lr) if self.last_epoch != self._stepped else self.get_lr()
 
     def get_lr(self) -> list[float | Tensor]:
         """The rates that the next update will use."""
+        self._follower().heal()
         return [lr.clone() if isinstance(lr, Tensor) else lr for lr in (g["lr"] for g in self.optimizer.param_groups)]
 
     def _follower(self) -> Any:

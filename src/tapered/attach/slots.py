@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tapered.attach.places import Place, bounds, places, read, same, write
+from tapered.attach.places import Place, bounds, places, put, read, same, write
 from tapered.optim.hypers import Live
 from tapered.optim.late import reanchored
 from tapered.optim.multipliers import factor
@@ -99,15 +99,8 @@ class Slot:
         Raises:
             ValueError: naming both values, the group and the fix.
         """
+        self.heal(group, step)
         found = read(group, self.place)
-        if isinstance(found, Schedule):
-            if found == self.live.schedule:  # fastai writes what it was made with before each fit
-                self.shown = found
-                return
-            raise TypeError(
-                f"got the schedule {found} written into `{self.name}` of group {self.index}, where the number in force "
-                f"stands; try clock.replace({self.name}=..., counted='now' or 'start')"
-            )
         if same(found, self.value):
             self.seen(group)
             return
@@ -123,6 +116,23 @@ class Slot:
             f"the line that writes it) away (code that insists on one takes as_lr_scheduler(clock)), or "
             f"clock.replace({self.name}={given!r}) or clock.detach()"
         )
+
+    def heal(self, group: dict[str, Any], step: int, *, but: bool = True) -> None:
+        """Put the number in force in the place of a schedule; `but` one that is not in force, which is refused.
+
+        Raises:
+            TypeError: naming the schedule, the group and the fix.
+        """
+        found = read(group, self.place)
+        if not isinstance(found, Schedule):
+            return
+        if but and found != self.live.schedule:
+            raise TypeError(
+                f"got the schedule {found} written into `{self.name}` of group {self.index}, where the number in force "
+                f"stands; try clock.replace({self.name}=..., counted='now' or 'start')"
+            )
+        put(group, self.place, self.at(step))
+        self.seen(group)
 
     def write(self, group: dict[str, Any], value: float) -> None:
         """Put the value in force."""

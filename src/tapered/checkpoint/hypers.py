@@ -48,7 +48,9 @@ def same_schedules(name: str, part: Optimizer, index: int, group: Tree, change: 
         return
     own = part.param_groups[index]
     mine, theirs = own["schedules"], group.get("schedules", {})
-    free = {*change.hypers, *({} if clock is None else clock.schedules[index]), *(["lr"] if "joined" in own else [])}
+    if "joined" in own:  # a late group goes on as it was left
+        return
+    free = {*change.hypers, *({} if clock is None else clock.schedules[index])}
     for hyper in sorted({*mine, *theirs} - free):
         one, other = (found["schedules"].get(hyper, _number(part, found, hyper)) for found in (own, group))
         if one != other:

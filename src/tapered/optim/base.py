@@ -13,20 +13,20 @@ from torch import Tensor
 
 from tapered import kernels, shards
 from tapered.optim.changes import shown
+from tapered.optim.groups import OWN, Grouped
 from tapered.optim.hints import HINTS, check_hints
 from tapered.optim.hypers import NAMES, Live, first, items, number, shows
-from tapered.optim.late import anchored, following, reanchored
+from tapered.optim.late import WITH_A_RATE, reanchored
 from tapered.optim.multipliers import TaperedWarning, factor, warn_of_others
-from tapered.optim.parameters import check_grads, check_tensors, only_initialises, tensors, warn_misspelt
+from tapered.optim.parameters import check_grads, only_initialises, tensors
 from tapered.optim.policies import report
-from tapered.optim.resumable import Resumable, Running
-from tapered.optim.states import create, names_of
+from tapered.optim.resumable import Running
+from tapered.optim.states import create, lent, names_of
 from tapered.rules import Rule
 from tapered.schedules import Schedule
 
 OFTEN = 8
 PLACES = {name: (key, part) for key, pair in NAMES.items() for part, name in enumerate(pair)}
-OWN = ("schedules", "step", "joined")  # group keys beside hypers, options and hints
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Prepared:
     update: kernels.Update | None = None
 
 
-class Optimizer(Resumable):
+class Optimizer(Grouped):
     """The base of tapered's optimizers: a subclass names its group keys and makes a rule of a group.
 
     A hyper that is a schedule is read at the optimizer's own counter of applied updates: update k uses `schedule(k)`,
@@ -55,8 +55,6 @@ class Optimizer(Resumable):
     `group["step"]` the counter. `report` is the line about the latest resumption or change: rate before, rate now, and
     why; the logger "tapered" has it, too.
     """
-
-    eager = False  # torch's makes its state at construction
 
     def __init__(self, params: Any, hypers: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         self._running = Running(given=dict(hypers))
@@ -71,48 +69,6 @@ class Optimizer(Resumable):
         scheduled = {i: g for i, g in enumerate(self.param_groups) if "lr" in g["schedules"]}
         warn_of_others(scheduled, self.param_groups[0]["multiplier"], known)
         self._running.built = True
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with their own options; their schedules read the optimizer's counter, wherever it stands.
-
-        A group that joins late, at step k, follows the schedule of the others; one that is given a number r as its rate
-        follows it in proportion, r * schedule(j) / schedule(k) at step j, so that a rate that was copied from a decayed
-        one is not decayed twice; one that is given a schedule follows that. To let such a schedule start when it
-        joins, give it `schedule.delayed(optimizer.steps)`.
-
-        Raises:
-            TypeError, ValueError: naming the value, the key and the group; the optimizer is as it was.
-        """
-        index, running = len(self.param_groups), self._running
-        if not isinstance(param_group, dict):
-            raise TypeError(f"got {param_group!r} for group {index}; expected a dict; try {{'params': [...]}}")
-        self._outside_readout("add_param_group")
-        given = {**param_group, "params": tensors(param_group.get("params"), index)}
-        check_hints(given, f" in group {index}")
-        check_tensors(given["params"], index, {id(p) for g in self.param_groups for p in g["params"]})
-        del running.follows[index:]  # of groups that were taken out
-        defaults = following(running.given, running.follows) if running.built else running.given
-        step = given.get("step", 0) if not index else self.steps
-        group = {**self.defaults, **defaults, **given, "schedules": {}, "step": step}
-        follows: dict[str, Schedule] = {}
-        for key in self.hyper_keys:
-            self.split(group, follows, key, index)
-        for key in self.defaults.keys() - {*self.hyper_keys, *HINTS}:
-            if not isinstance(group[key], bool):
-                raise TypeError(f"got {group[key]!r} for `{key}` in group {index}; expected True or False")
-        if "schedules" in given:  # a group that was one of an optimizer's, taken out and put in again
-            follows |= {name: self.known(text) for name, text in given["schedules"].items()}
-        elif running.built and index and "lr" in given and "lr" not in follows:
-            anchored(group, follows, running.follows, index)
-        group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
-        self.rule(group)
-        super().add_param_group(group)
-        running.follows.append(follows)
-        running.scales[index] = factor(group, group["multiplier"], index)
-        running.prepared.pop(index, None)
-        warn_misspelt(given, (*self.defaults, *OWN), index)
-        if self.eager:
-            self.init_state()
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -147,6 +103,8 @@ class Optimizer(Resumable):
             self.init_state()
             return None
         groups, step = list(enumerate(self.param_groups)), self.steps
+        if any(isinstance(group["lr"], Schedule) for group in self.param_groups):
+            self.heal()
         rules = [self.rule(group) for group in self.param_groups]
         hypers = [self._hypers(index, group, rules[index], step) for index, group in groups]
         updates = [
@@ -188,16 +146,12 @@ class Optimizer(Resumable):
         self.step()
         return value.detach()
 
-    def init_state(self) -> None:
-        """Create every trained parameter's state now instead of at its first update, to look at or to save."""
-        for group in self.param_groups:
-            create(self.state, self.rule(group), [p for p in group["params"] if p.requires_grad], group["params"])
-
     @contextlib.contextmanager
     def readout(self) -> Iterator[None]:
         """Within the block the parameters hold the weights to evaluate: Schedule-Free's average; else no change.
 
-        Nothing is stepped, saved or loaded there; `optimizer.step`, `state_dict` and a pickle raise a RuntimeError.
+        Where an average is lent, nothing is stepped, saved or loaded there: `step`, `state_dict`, `load_state_dict` and
+        a pickle raise a RuntimeError.
         """
         if self._running.evaluates:  # a function that evaluates, called by one that does
             yield
@@ -206,7 +160,7 @@ class Optimizer(Resumable):
         try:
             with torch.no_grad():
                 for group in self.param_groups:
-                    kept += self._lent(group, self.rule(group))
+                    kept += lent(self.rule(group), group["params"], self.state)
             self._running.evaluates = bool(kept)
             yield
         finally:
@@ -214,17 +168,6 @@ class Optimizer(Resumable):
             with torch.no_grad():
                 for own, weights in kept:
                     own.copy_(weights)
-
-    def _lent(self, group: Mapping[str, Any], rule: Rule) -> Iterator[tuple[Tensor, Tensor]]:
-        """Put the weights to evaluate into a group's parameters; each with what it held."""
-        for param in (p for p in group["params"] if self.state.get(p)):
-            own = shards.local(param)
-            state = {name: shards.local(tensor) for name, tensor in self.state[param].items()}
-            weights = rule.readout(own, state)
-            if weights is not own:
-                before = own.clone()
-                own.copy_(weights)
-                yield own, before
 
     def _hypers(self, index: int, group: dict[str, Any], rule: Rule, step: int) -> dict[str, float]:
         """Every hyper's value at this step; what a schedule gives, nobody else has written over."""
@@ -256,13 +199,11 @@ class Optimizer(Resumable):
             TypeError, ValueError: somebody else wrote it.
         """
         group, own = self.param_groups[index], self._running.follows[index]
-        if isinstance(given, Schedule) and given == own[name]:
-            return value  # fastai writes what the optimizer was made with before each fit
         shown = number(name, given, index, self.ranges[name])
         before = own[name](self.steps) * self._running.scales.get(index, 1.0)
         if shows(given, value) or (name == "lr" and shows(given, before)):  # the multiplier may be another since
             return value
-        if name == "lr" and "joined" in group:
+        if name == "lr" and group.get("joined") == WITH_A_RATE:
             own[name] = reanchored(own[name], shown, self.steps, index, scale)
             group["schedules"] = {**group["schedules"], name: str(own[name])}
             return own[name](self.steps) * scale

@@ -14,6 +14,7 @@ from tapered.schedules import Schedule
 from tapered.schedules.operators import scaled
 
 Follows = Mapping[str, Schedule]
+WITH_A_RATE, AS_THE_OTHERS = "with a rate", "as the others"  # how a group `joined`
 
 
 def following(given: Mapping[str, Any], follows: Sequence[Follows]) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def following(given: Mapping[str, Any], follows: Sequence[Follows]) -> dict[str,
 
 
 def anchored(group: dict[str, Any], follows: dict[str, Schedule], others: Sequence[Follows], index: int) -> None:
-    """Let a late group's number fall as the others' rate does; the group says that it `joined`, and when.
+    """Let a late group's number fall as the others' rate does; the group says how it `joined`.
 
     Before the first update nothing has decayed, so a number is a constant rate, as in the constructor.
 
@@ -39,7 +40,7 @@ def anchored(group: dict[str, Any], follows: dict[str, Schedule], others: Sequen
     others = [own for own in others if "lr" in own]
     if not others:
         return
-    group["joined"] = step = group["step"]
+    group["joined"], step = WITH_A_RATE, group["step"]
     if step == 0:
         return
     times = factor(group, group["multiplier"], index) or 1.0

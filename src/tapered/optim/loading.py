@@ -13,7 +13,7 @@ from tapered.optim.policies import ADVICE, Reload
 from tapered.optim.states import names_of
 from tapered.rules import Rule
 from tapered.rules.base import scalar_dtype
-from tapered.schedules import Schedule, parse
+from tapered.schedules import Schedule
 from tapered.shards import anywhere, is_shared
 
 if TYPE_CHECKING:
@@ -163,17 +163,17 @@ def choose(
     text = saved.get("schedules", {}).get(name)
     theirs = value if text is None else text
     number(name, value, index, optimizer.ranges[name])
-    if mine is not None and text is not None and not ("joined" in own and reload.policy == "resume"):
+    late = "joined" in own and reload.policy == "resume"  # it goes on as it was left, without a schedule of its own
+    if mine is not None and text is not None and (not late or str(mine) == text):
         return reload.chosen(where, mine, text, step)
     if reload.policy == "replace":
         return flat(optimizer, own, index)[name] if mine is None else reload.placed(where, mine, step)
     if reload.policy == "extend" and mine is not None:
         raise ValueError(f"{where} differs: saved {theirs}, this optimizer's {mine}; {ADVICE}")
-    late = name == "lr" and "joined" in own  # the group was given a number, which the run may have moved
     if mine is None and text is None:
         return theirs  # a number is followed by nothing: it goes on as it was left
     if reload.policy in ("saved", "extend") or late:
-        return theirs if text is None else parse(text)
+        return theirs if text is None else optimizer.known(text)
     if mine is not None and "schedules" not in saved:
         return mine  # torch's states know of no schedules
     shown = flat(optimizer, own, index)[name] if mine is None else mine

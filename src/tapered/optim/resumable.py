@@ -1,7 +1,7 @@
 """What an optimizer is saved as, how it goes on from that, and how its schedules are changed on the way."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tapered.optim.changes import lengthened, replaced, used
-from tapered.optim.hypers import RANGES, Live, Range, first, items, names, number
+from tapered.optim.hypers import NAMES, RANGES, Live, Range, first, items, names, number
 from tapered.optim.loading import resumed
 from tapered.optim.multipliers import factor
 from tapered.optim.policies import Counted, Policy, Rates, Reload
@@ -99,10 +99,37 @@ class Resumable(torch.optim.Optimizer):
             return self._running.used
         before, found = max(self.steps - 1, 0), []
         for index, group in enumerate(self.param_groups):
+            shown = group["lr"](self.steps) if isinstance(group["lr"], Schedule) else group["lr"]
             schedule = self._resolved(index).get("lr")
             times = factor(group, group["multiplier"], index)
-            found.append(float(group["lr"]) if schedule is None else schedule(before) * times)
+            found.append(float(shown) if schedule is None else schedule(before) * times)
         return tuple(found)
+
+    def heal(self, but: Collection[str] = ()) -> None:
+        """Put numbers where a schedule was written into a group: fastai writes the one in force before each fit.
+
+        Args:
+            but: keys that are about to be given anew, where any schedule may stand.
+
+        Raises:
+            TypeError: another one than that in force.
+        """
+        for index, group in enumerate(self.param_groups):
+            for key in self.hyper_keys:
+                parts = group[key] if isinstance(group[key], (tuple, list)) else (group[key],)
+                if any(isinstance(part, Schedule) for part in parts):
+                    found = tuple(
+                        self._number(index, name, part, anew=key in but) if isinstance(part, Schedule) else part
+                        for name, part in zip(names(key), items(key, group[key], index), strict=True)
+                    )
+                    group[key] = found if key in NAMES else found[0]
+
+    def _number(self, index: int, name: str, written: Schedule, *, anew: bool) -> float:
+        own, group = self._resolved(index).get(name), self.param_groups[index]
+        if written != own and not anew:
+            number(name, written, index, self.ranges[name])  # which says what to do instead
+        times = factor(group, group["multiplier"], index) if name == "lr" and own is not None else 1.0
+        return (written if own is None else own)(self.steps) * times
 
     def _resolved(self, index: int) -> dict[str, Schedule]:
         """The schedules whose texts stand in a group; others may have put groups in that they saved (Lightning does).
@@ -150,6 +177,7 @@ class Resumable(torch.optim.Optimizer):
             RuntimeError: within `readout()`, where the parameters are not the weights that are trained.
         """
         self._outside_readout("state_dict")
+        self.heal()
         return super().state_dict()
 
     def load_state_dict(
@@ -186,6 +214,7 @@ class Resumable(torch.optim.Optimizer):
                 state_dict = state_dict if found is None else found
             # a hook may drop the state on purpose; a state without any is a lost one
             dropped = full and not state_dict.get("state")
+            self.heal(self.hyper_keys)
             groups, follows, state = resumed(self, state_dict, reload, dropped=dropped)
         except Exception as error:
             self.refuse(error)
@@ -217,6 +246,7 @@ class Resumable(torch.optim.Optimizer):
         Raises:
             TypeError, ValueError: as the constructor; nothing has changed then.
         """
+        self.heal(hypers)
         found = replaced(self, counted, groups or {}, hypers)
         why = f"replaced, counted from {counted or 'any step'}"
         self._running.change = why, used(self, self.param_groups, self.steps)
@@ -240,6 +270,7 @@ class Resumable(torch.optim.Optimizer):
         Raises:
             ValueError: nothing here ends later than now, or the horizon is no later one.
         """
+        self.heal()
         found = lengthened(self, horizon, how)
         self._running.change = f"extended to {horizon} by {how}", used(self, self.param_groups, self.steps)
         self._running.used = self.last_lr if self.steps else None
@@ -257,6 +288,7 @@ class Resumable(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         self._outside_readout("a copy or a pickle")
+        self.heal()
         return {**super().__getstate__(), "_running": self._running.copied()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -1,13 +1,13 @@
 """What an optimizer keeps of each parameter: made when it is needed, found missing by its names."""
 
 import functools
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tapered import rules
+from tapered import rules, shards
 from tapered.rules import Rule
 from tapered.rules.base import scalar_dtype
 
@@ -52,3 +52,15 @@ def create(state: State, rule: Rule, params: Sequence[Tensor], group: Sequence[T
     if lacking and len({(count.device, count.dtype) for _, count in counts}) == 1:
         for (param, _), count in zip(counts, torch.stack([count for _, count in counts]).unbind(), strict=True):
             state[param]["step"] = count
+
+
+def lent(rule: Rule, params: Sequence[Tensor], state: State) -> Iterator[tuple[Tensor, Tensor]]:
+    """Put the weights to evaluate into parameters; each that was changed, with what it held."""
+    for param in (p for p in params if state.get(p)):
+        own = shards.local(param)
+        found = {name: shards.local(state[param][name]) for name in names_of(rule) if name in state[param]}
+        weights = rule.readout(own, found) if len(found) == len(names_of(rule)) else own
+        if weights is not own:
+            before = own.clone()
+            own.copy_(weights)
+            yield own, before

@@ -1,0 +1,189 @@
+"""Which schedules a clock's groups follow, those that join late included."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from tapered.attach.following import (
+    Bases,
+    Plan,
+    as_another,
+    check_bases,
+    check_tensors,
+    late_with_a_rate,
+    of_base,
+)
+from tapered.attach.slots import Slot
+from tapered.attach.stepping import Stepping
+from tapered.optim.late import reanchored
+from tapered.optim.multipliers import factor, warn_of_others
+from tapered.schedules import Schedule
+from tapered.schedules.operators import scaled
+
+
+class Joining(Stepping):
+    """The groups of a clock and what each follows.
+
+    Args:
+        optimizer: as it was given.
+        plan: what was asked for.
+        multiplier: the group key that multiplies a scheduled rate.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan, multiplier: str | None) -> None:
+        super().__init__(optimizer)
+        self.plan, self.multiplier = plan, multiplier
+        self.bases: list[Bases] = []
+        self.joined: set[int] = set()  # groups that came late with a rate of their own
+        self.first_late: int | None = None  # groups from here on came after `attach`
+
+    @property
+    def followers(self) -> int:
+        """How many groups are followed."""
+        return len(self.bases)
+
+    @property
+    def followed(self) -> tuple[dict[str, Schedule], ...]:
+        """What each group that is known follows."""
+        found: tuple[dict[str, Schedule], ...] = tuple({} for _ in self.bases)
+        for slot in self._slots:
+            found[slot.index][slot.name] = slot.live.schedule
+        return found
+
+    @property
+    def last_lr(self) -> tuple[float, ...]:
+        """The rate of the last update, one a group; before the first one, the rate that it will use."""
+        if self._handles:
+            self.regroup()
+        return self._last(len(self.groups))
+
+    def _last(self, count: int) -> tuple[float, ...]:
+        if self._used is not None and len(self._used) == count:
+            return self._used
+        before = {(s.index, s.name): s.at(max(self.step - 1, 0)) for s in self._slots}
+        return tuple(
+            before[i, "lr"] if (i, "lr") in before else float(group["lr"])
+            for i, group in enumerate(self.groups[:count])
+        )
+
+    def heal(self, *, but: bool = True) -> None:
+        """Put the numbers in force where a schedule was written into a group (fastai writes the one in force).
+
+        Args:
+            but: refuse a schedule that is not the one in force.
+
+        Raises:
+            TypeError: it is another.
+        """
+        for slot in self._slots:
+            if slot.index < len(self.groups):
+                slot.heal(self.groups[slot.index], self.step, but=but)
+
+    def regroup(self) -> None:
+        """Take in groups that were added.
+
+        Raises:
+            ValueError: groups were taken away.
+        """
+        if len(self.groups) < len(self.bases):
+            raise ValueError(
+                f"got {len(self.groups)} groups at step {self.step}, of {len(self.bases)} that the clock wrote before; "
+                "groups that are taken away leave schedules without a group; try clock.detach() first, then attach"
+            )
+        if len(self.groups) > len(self.bases):
+            used = self._last(len(self.bases)) if self.step and self.bases else None
+            self._join()
+            new = tuple(float(group["lr"]) for group in self.groups[len(used or ()) :] if "lr" in group)
+            self._used = None if used is None else (*used, *new)
+
+    def _slot(self, index: int, name: str, schedule: Schedule) -> Slot:
+        return Slot(index, name, self.groups[index], schedule, self.multiplier, joined=index in self.joined)
+
+    def _show_base(self, index: int) -> None:
+        if "lr" in self.bases[index]:
+            self.groups[index]["initial_lr"] = self.bases[index]["lr"]
+
+    def _join(self) -> None:
+        """Take groups in that are not followed yet; checked first."""
+        groups, known = self.groups, len(self.bases)
+        late = range(known, len(groups))
+        own = self._own(late) if self.first_late is not None else {}
+        plan = self.plan = self.plan.and_of(own)
+        bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
+        joined = set[int]() if self.first_late is None else set(late_with_a_rate(groups, plan, bases, known))
+        check_bases(plan, groups, bases, self.joined | joined)
+        before, self.joined = self.joined, self.joined | joined
+        try:
+            slots = [self._slot(i, name, s) for i in late for name, s in self._joining(i, bases).items()]
+            for slot in slots:
+                slot.at(self.step)
+            check_tensors([*self._slots, *slots], groups)
+        except ValueError:
+            self.joined = before
+            raise
+        scheduled = {slot.index: groups[slot.index] for slot in slots if slot.name == "lr"}
+        warn_of_others(scheduled, self.multiplier, self.maker.defaults)
+        self.bases = bases
+        self._slots += slots
+        for slot in slots:
+            slot.write(groups[slot.index], slot.at(self.step))
+        for i in late:
+            self._show_base(i)
+
+    def _joining(self, late: int, bases: list[Bases]) -> dict[str, Schedule]:
+        """What a group follows from now on: as the groups before it do, whose schedules may have been changed.
+
+        One that came with a rate r at step k follows theirs in proportion, r * schedule(j) / schedule(k).
+        """
+        groups, shared = self.groups, self.plan.shared(self.groups, late)
+        found = self.plan.schedules(groups, late, bases[late])
+        for name in shared:
+            for index, followed in enumerate(self.followed):
+                if name in followed and name in self.plan.shared(groups, index):
+                    found[name] = as_another(followed[name], bases[index][name], bases[late][name], shared[name])
+                    break
+            else:
+                others = [followed[name] for followed in self.followed if name in followed]
+                if others and not isinstance(shared[name], of_base):  # none follows what was asked for all any more
+                    found[name] = others[0]
+        if late in self.joined and self.step == 0:
+            del found["lr"]  # a load may say what it follows; if none does, the first step refuses
+        elif late in self.joined:
+            times = factor(groups[late], self.multiplier, late) or 1.0
+            found["lr"] = reanchored(found["lr"], float(groups[late]["lr"]), self.step, late, times)
+            if isinstance(shared.get("lr"), of_base) and isinstance(found["lr"], scaled):
+                bases[late]["lr"] = found["lr"].factor
+        return found
+
+    def takes(self, index: int, saved: Mapping[str, Any]) -> bool:
+        """A group came late, without a schedule of its own: what it followed when it was saved holds."""
+        late = self.first_late is not None and index >= self.first_late and bool(saved.get("schedules"))
+        return late and "lr" not in self.plan.own(self.groups, index)
+
+    def rejoin(self, index: int, schedules: Mapping[str, Schedule]) -> None:
+        """A late group goes on with what it followed when it was saved."""
+        self.joined.add(index)
+        kept = [slot for slot in self._slots if slot.index != index]
+        self._slots = [*kept, *(self._slot(index, name, schedule) for name, schedule in schedules.items())]
+
+    def forget(self) -> None:
+        """What was used before a load is not known any more."""
+        self._used = None
+
+    def unfollowed(self) -> None:
+        """Every group follows what was asked for.
+
+        Raises:
+            ValueError: one was added with a rate of its own before the first update.
+        """
+        followed = {slot.index for slot in self._slots if slot.name == "lr"}
+        check_bases(self.plan, self.groups, self.bases, self.joined & followed)
+
+    def _own(self, late: range) -> dict[int, dict[str, Schedule]]:
+        """The schedules that late groups came with; a number stands in their place from now on."""
+        found = {i: {k: v for k, v in self.groups[i].items() if isinstance(v, Schedule)} for i in late}
+        for index, given in found.items():
+            for key, schedule in given.items():
+                self.groups[index][key] = schedule(self.step)
+        return {index: given for index, given in found.items() if given}

@@ -1,0 +1,87 @@
+"""Parameter groups as they come: checked whole before one is added, with what they follow beside them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tapered.optim.hints import HINTS, check_hints
+from tapered.optim.late import AS_THE_OTHERS, anchored, following
+from tapered.optim.multipliers import factor
+from tapered.optim.parameters import check_tensors, tensors, warn_misspelt
+from tapered.optim.resumable import Resumable
+from tapered.optim.states import create
+from tapered.schedules import Schedule
+
+OWN = ("schedules", "step", "joined")  # group keys beside hypers, options and hints
+
+
+class Grouped(Resumable):
+    """Takes groups in, also late ones."""
+
+    eager = False  # torch's makes its state at construction
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with their own options; their schedules read the optimizer's counter, wherever it stands.
+
+        A group that joins late, at step k, follows the schedule of the others; one that is given a number r as its rate
+        follows it in proportion, r * schedule(j) / schedule(k) at step j, so that a rate that was copied from a decayed
+        one is not decayed twice; one that is given a schedule follows that. To let such a schedule start when it
+        joins, give it `schedule.delayed(optimizer.steps)`.
+
+        Raises:
+            TypeError, ValueError: naming the value, the key and the group; the optimizer is as it was.
+            RuntimeError: within `readout()`.
+        """
+        self._outside_readout("add_param_group")
+        index, running = len(self.param_groups), self._running
+        late = running.built and bool(index)
+        if late:
+            self.heal()
+        used = self.last_lr if late and self.steps else None
+        given = self._checked(param_group, index)
+        del running.follows[index:]  # of groups that were taken out
+        group, follows = self._made(given, index, late=late)
+        self.rule(group)
+        super().add_param_group(group)
+        running.follows.append(follows)
+        running.scales[index] = factor(group, group["multiplier"], index)
+        running.prepared.pop(index, None)
+        if late:
+            running.used = None if used is None else (*used, float(group["lr"]))
+        warn_misspelt(given, (*self.defaults, *OWN), index)
+        if self.eager:
+            self.init_state()
+
+    def _checked(self, param_group: Any, index: int) -> dict[str, Any]:
+        """The group with its parameters as a list."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"got {param_group!r} for group {index}; expected a dict; try {{'params': [...]}}")
+        given = {**param_group, "params": tensors(param_group.get("params"), index)}
+        check_hints(given, f" in group {index}")
+        check_tensors(given["params"], index, {id(p) for g in self.param_groups for p in g["params"]})
+        return given
+
+    def _made(self, given: Mapping[str, Any], index: int, *, late: bool) -> tuple[dict[str, Any], dict[str, Schedule]]:
+        """The group with all that it needs, and what it follows."""
+        running = self._running
+        defaults = following(running.given, running.follows) if running.built else running.given
+        step = self.steps if index else given.get("step", 0)
+        group = {**self.defaults, **defaults, **given, "schedules": {}, "step": step}
+        follows: dict[str, Schedule] = {}
+        for key in self.hyper_keys:
+            self.split(group, follows, key, index)
+        for key in self.defaults.keys() - {*self.hyper_keys, *HINTS}:
+            if not isinstance(group[key], bool):
+                raise TypeError(f"got {group[key]!r} for `{key}` in group {index}; expected True or False")
+        if "schedules" in given:  # a group that was one of an optimizer's, taken out and put in again
+            follows |= {name: self.known(text) for name, text in given["schedules"].items()}
+        elif late and "lr" not in given:
+            group["joined"] = AS_THE_OTHERS
+        elif late and "lr" not in follows:
+            anchored(group, follows, running.follows, index)
+        group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
+        return group, follows
+
+    def init_state(self) -> None:
+        """Create every trained parameter's state now instead of at its first update, to look at or to save."""
+        for group in self.param_groups:
+            create(self.state, self.rule(group), [p for p in group["params"] if p.requires_grad], group["params"])
