@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -447,3 +448,37 @@ def test_hostile_files_run_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not Path("exploded").exists()
     torch.load("bomb.pt", weights_only=False)
     assert Path("exploded").exists()  # it would have
+
+
+class Average(nn.Module):
+    """An average of weights whose ramp counts in a plain number, as many do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(2, 1)
+        self.updates, self.inner.temperature, self.name = 0, 1.0, "any"
+
+
+def test_a_count_that_no_state_dict_holds(tmp_path: Path) -> None:
+    average = Average()
+    average.updates, average.inner.temperature = 25, 0.5
+    save(tmp_path, 25, average=average)
+    again = Average()
+    before = again.inner.weight.detach().clone()
+    with pytest.raises(
+        CheckpointError, match=re.escape("`average.inner.temperature` was 0.5 when it was saved, and is")
+    ):
+        resume(tmp_path, average=again)
+    again.inner.temperature = 0.5
+    with pytest.raises(
+        CheckpointError, match=re.escape("`average.updates` was 25 when it was saved, and is 0 here; it")
+    ):
+        resume(tmp_path, average=again)
+    assert torch.equal(again.inner.weight, before)
+    resume(tmp_path, average=again, partial=True)  # to evaluate
+    assert again.updates == 0
+    resume(tmp_path, average=again, attributes="saved")
+    assert (again.updates, again.inner.temperature) == (25, 0.5)
+    resume(tmp_path, average=again)
+    with pytest.raises(ValueError, match="got 'any' for `attributes`; expected 'same' or 'saved'"):
+        resume(tmp_path, average=again, attributes="any")

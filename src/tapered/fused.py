@@ -26,6 +26,7 @@ def fits(param: Tensor, state: State, step: Tensor) -> bool:
         and param.dtype in DTYPES
         and param.device.type in ("cpu", "cuda")
         and step.device.type == param.device.type
+        and (not step.is_cuda or step.dtype == torch.float32)  # there its bits are read as that
         and dense(param)
         and all(
             (t.stride(), t.dtype, t.device) == (param.stride(), param.dtype, param.device) and t.layout is torch.strided

@@ -92,6 +92,7 @@ class Joining(Stepping):
                 "groups that are taken away leave schedules without a group; try clock.detach() first, then attach"
             )
         if len(self.groups) > len(self.bases):
+            self.heal()
             used = self._last(len(self.bases)) if self.step and self.bases else None
             self._join()
             new = tuple(float(group["lr"]) for group in self.groups[len(used or ()) :] if "lr" in group)

@@ -21,6 +21,7 @@ class Change:
         counted: Whether a new schedule's step 0 is "now" or was at the "start".
         step: Where the fork is.
         saved_hold: Where other hypers differ, the saved ones hold.
+        attributes: Plain numbers of modules: the "same", the "saved" ones are set, or "any".
     """
 
     hypers: Mapping[str, Value | Sequence[Value]] = field(default_factory=dict)
@@ -28,3 +29,4 @@ class Change:
     counted: Literal["now", "start"] | None = None
     step: int = 0
     saved_hold: bool = False
+    attributes: Literal["same", "saved", "any"] = "same"

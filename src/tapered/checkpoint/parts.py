@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from tapered.attach import Clock
 from tapered.attach.scheduler import FollowingScheduler
-from tapered.checkpoint import generators, optimizers, schedulers
+from tapered.checkpoint import attributes, generators, optimizers, schedulers
 from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.tree import leaves, same
@@ -74,7 +74,8 @@ def state_of(name: str, part: Any, parts: Mapping[str, Any]) -> Tree:
         state = generators.state_of(part)
     elif kind == "object":
         state = part.state_dict()
-    return {"kind": kind, "class": class_of(part) if kind not in ("value", "tensor") else "", "state": state}
+    found = {"kind": kind, "class": class_of(part) if kind not in ("value", "tensor") else "", "state": state}
+    return {**found, "numbers": attributes.numbers_of(part)} if kind == "module" else found
 
 
 def prepare(name: str, part: Any, saved: Tree, parts: Mapping[str, Any], change: Change) -> Apply:
@@ -97,12 +98,24 @@ def prepare(name: str, part: Any, saved: Tree, parts: Mapping[str, Any], change:
     if kind == "tensor":
         return _prepare_tensors(name, {"": part}, {"": state})
     if kind == "module":
-        return _prepare_module(name, part, state)
+        attributes.prepare(name, part, saved.get("numbers", attributes.numbers_of(part)), change.attributes)
+        load = _prepare_module(name, part, state)
+        return both(load, attributes.setting(part, saved.get("numbers", {}))) if change.attributes == "saved" else load
     if kind == "optimizer":
         return optimizers.prepare(name, part, state, names_of(parts), parts.values(), change)
     if kind == "generator":
         return generators.prepare(name, part, state)
     return _prepare_object(name, part, state, change)
+
+
+def both(first: Apply, second: Apply) -> Apply:
+    """One call, then the other."""
+
+    def apply() -> None:
+        first()
+        second()
+
+    return apply
 
 
 def _prepare_module(name: str, part: nn.Module, saved: Tree) -> Apply:

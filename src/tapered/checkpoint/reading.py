@@ -152,7 +152,7 @@ def read(path: Path) -> Read:
         state = json.loads(files.read(path, fields, files.STATE))
         shared = decode(state["generators"], tensors)
         parts = {name: decode(part, tensors) for name, part in state["parts"].items()}
-        if any(part.keys() != {"kind", "class", "state"} for part in parts.values()):
+        if any(part.keys() - {"numbers"} != {"kind", "class", "state"} for part in parts.values()):
             raise DamagedError("its state names no parts")
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError, RuntimeError) as error:
         raise DamagedError(f"it is not what tapered writes ({type(error).__name__}: {str(error)[:200]})") from error

@@ -11,10 +11,11 @@ import torch
 
 from tapered.attach import Clock, clock_of
 from tapered.checkpoint import files, generators, lock, processes
+from tapered.checkpoint.attributes import numbers_of, setting
 from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError, CheckpointWarning
 from tapered.checkpoint.lock import shown
-from tapered.checkpoint.parts import ORDER, Apply, kind_of, prepare, unwrapped
+from tapered.checkpoint.parts import ORDER, Apply, both, kind_of, prepare, unwrapped
 from tapered.checkpoint.reading import Read, Resumed, find
 from tapered.checkpoint.tree import copied
 from tapered.optim import Optimizer
@@ -27,6 +28,7 @@ def resume(
     partial: bool = False,
     generators: bool = True,
     hypers: Literal["same", "saved"] = "same",
+    attributes: Literal["same", "saved"] = "same",
     **parts: Any,
 ) -> Resumed:
     """Go on with a run: the same numbers as if it had never stopped, or a refusal that says what differs.
@@ -43,6 +45,8 @@ def resume(
         generators: Put the shared random generators where they were.
         hypers: "same" refuses an optimizer whose rates or options are not the saved ones; "saved" takes those, for
             a run that had moved them by hand.
+        attributes: Plain numbers that modules keep beside their state dict, as an average its count: "same" refuses
+            those that differ from the saved ones; "saved" sets them.
         parts: What `save` was given, by the same names, built as it was then. Plain values are left out and
             returned.
 
@@ -65,12 +69,13 @@ def resume(
         (7, 1)
     """
     path = Path(folder)
-    if hypers not in ("same", "saved"):
-        raise ValueError(f"got {hypers!r} for `hypers`; expected 'same' or 'saved'")
+    for name, given in (("hypers", hypers), ("attributes", attributes)):
+        if given not in ("same", "saved"):
+            raise ValueError(f"got {given!r} for `{name}`; expected 'same' or 'saved'")
     processes.check(parts, generators=generators and not partial)
     held = None if partial or not _writable(path) or not processes.alone() else lock.claim(path)
     found = find(path, step)
-    change = Change(saved_hold=hypers == "saved")
+    change = Change(saved_hold=hypers == "saved", attributes="any" if partial and attributes == "same" else attributes)
     calls = prepared(found, parts, change, partial=partial)
     if generators and not partial:
         calls.append(everywhere(found))
@@ -149,6 +154,8 @@ def undo(part: Any) -> Apply:
     if kind == "generator":
         return generators.prepare("", part, copied(generators.state_of(part)))
     state, how = copied(part.state_dict()), {"policy": "saved"} if isinstance(part, Clock) else {}
+    if kind == "module":
+        return both(lambda: part.load_state_dict(state), setting(part, numbers_of(part)))
     return lambda: part.load_state_dict(state, **how)
 
 

@@ -52,7 +52,7 @@ class Rewind:
         errors: list[CheckpointError] = []
         for step in known:
             try:
-                return resume(self.folder, step=step, hypers="saved", **self.parts)
+                return resume(self.folder, step=step, hypers="saved", attributes="saved", **self.parts)
             except CheckpointError as error:  # damaged: the one before it may be whole
                 errors.append(error)
         raise GradientError(

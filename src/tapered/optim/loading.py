@@ -95,7 +95,8 @@ def counted(saved: Mapping[str, Any]) -> int | None:
         single = isinstance(step, (int, float)) or (isinstance(step, Tensor) and step.numel() == 1)
         if not single or not float(step).is_integer() or step < 0:
             raise ValueError(f"got {step!r:.80} for `step` in the saved state; expected a whole number >= 0")
-    return int(max(ours or theirs)) if ours or theirs else None
+    # torch's optimizer keeps our count as somebody's key, and goes on counting in its own
+    return int(max(ours + theirs)) if ours or theirs else None
 
 
 def merge(
