@@ -32,10 +32,6 @@ class Changes(Skips):
     def replace(self, which: int, given: Curve | float, counted: str | None) -> None:
         world, oracle = self.world, self.world.oracle
         every = which < 0 or which >= len(oracle.groups)
-        if every and world.clock and world.config.second == "number":
-            return  # TODO
-        if not every and which >= world.made and not isinstance(given, Curve) and oracle.groups[0].others and not world.clock:
-            return  # TODO
         given = always(given) if world.clock and not isinstance(given, Curve) else given
         hyper = given.ours if isinstance(given, Curve) else given
 

@@ -12,7 +12,6 @@ from machine_tensors import kept, plain, same, whole
 from torch import Tensor, nn
 
 from tapered.attach import Clock
-from tapered.schedules import Schedule
 
 HINTS = ("params", "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay")
 REFUSALS = (ValueError, TypeError, RuntimeError)
@@ -79,13 +78,12 @@ class Checked:
             for index, group in enumerate(self.groups)
         ]
         counts = self.optimizer.steps if self.clock is None else self.clock.step
-        numbers = not any(isinstance(group["lr"], Schedule) for group in self.groups)
         return (
             tuple(kept(ours) for ours, _ in self.pairs()),
             tuple(states),
             tuple(groups),
             counts,
-            numbers and tuple(rate for index, rate in enumerate(self.last()) if index not in self.joined),
+            tuple(rate for index, rate in enumerate(self.last()) if index not in self.joined),
         )
 
     def last(self) -> tuple[float, ...]:
@@ -122,7 +120,8 @@ class Checked:
                 continue
             assert plain({key: value for key, value in ours.items() if key != "params"}), ours
             where = f"group {index} at step {oracle.step}"
-            assert near(ours["lr"], oracle.rate(index)), f"{where}: lr {ours['lr']}, not {oracle.rate(index)}"
+            rate = torch.tensor(oracle.rate(index)) if self.config.tensor else oracle.rate(index)
+            assert near(ours["lr"], rate), f"{where}: lr {ours['lr']}, not {oracle.rate(index)}"
             if self.clock is None:
                 assert ours["step"] == oracle.step, where
                 assert all(isinstance(text, str) for text in ours["schedules"].values()), where

@@ -33,9 +33,7 @@ class Copies(Groups):
         world.schedulers = None if scheduler is None else (scheduler, world.schedulers[1])
         world.joined.clear()
         world.oracle.copied()
-        for group in world.oracle.groups:
-            group.sure = group.sure and world.clock is None  # TODO
-        world.purpose = True  # TODO: a copy is none
+        world.unclear |= set(range(9)) if world.clock and world.config.tensor else set()  # TODO
 
     def teardown(self) -> None:
         if self.left is not None:
@@ -46,9 +44,6 @@ class Copies(Groups):
     @operation(pickled=st.booleans())
     def copy_all(self, pickled: bool) -> None:  # noqa: FBT001  # drawn
         world = self.world
-        at_zero = any(group.moved and world.oracle.rate(i) == 0 for i, group in enumerate(world.oracle.groups))
-        if world.clock and (world.doubt or at_zero):
-            return  # TODO
         every = world.params, world.optimizer, world.schedulers and world.schedulers[0]
         params, optimizer, scheduler = pickle.loads(pickle.dumps(every)) if pickled else copy.deepcopy(every)
         self.goes_on(params, optimizer, clock_of(optimizer), scheduler)
@@ -64,9 +59,11 @@ class Copies(Groups):
             own = found.follows is not others if found.follows else found.made != others
             if own and (found.moved or found.follows is None):
                 group["lr"] = found.made
-            elif own and world.clock is None:  # a clock takes what the saved one followed
+            elif found.own:
                 group["lr"] = found.follows.ours
-            optimizer.add_param_group(group)
+            optimizer.add_param_group(group | world.tensors(group))
+            if clock:
+                clock.schedules  # noqa: B018  # TODO
         return optimizer, clock, None if world.schedulers is None else self.by_torch(optimizer)
 
     def relaid(self, layout: str, dtype: torch.dtype) -> Params:
@@ -148,7 +145,7 @@ class Copies(Groups):
         """The saved numbers hold where they were moved; nothing need be said where torch's scheduler moved them."""
         world = self.world
         written = any(group.number != group.made for group in world.oracle.groups)
-        marked = any(key in group for group in world.groups for key in MARKS)  # TODO
+        marked = any(key in group for group in world.groups for key in (*MARKS, "differentiable"))  # TODO
         return "saved" if world.moved or marked or (written and world.schedulers is None) else "same"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 from machine_changes import GROUPS
-from machine_config import BASE, CURVES, MULTIPLIED
+from machine_config import CURVES, MULTIPLIED
 from machine_oracle import Curve
 from machine_schedulers import Schedulers
 from machine_tensors import parameter
@@ -31,10 +31,10 @@ class Groups(Schedulers):
         number += 0.001 * len(oracle.groups)  # TODO
         if how == "empty" and world.config.named:
             return  # torch does not take it
-        if world.clock is not None and (world.config.kind.name == "Adagrad" or (how != "own" and world.alone())):
-            return  # torch's makes no state for it; nobody says what it follows
-        if how == "own" and world.clock is not None:
-            return  # TODO
+        if world.clock is not None and world.config.kind.name == "Adagrad":
+            return  # torch's makes no state for it
+        if how == "own" and world.clock is not None and hasattr(world.optimizer, "steps"):
+            return  # two would follow it, tapered's optimizer itself and its clock
         if how == "number" and world.clock is not None and oracle.step == 0:
             return  # a clock wants a schedule for it
         params = [] if how == "empty" else [parameter(shapes[shape % len(shapes)], world.dtype, world.source)]
@@ -45,8 +45,6 @@ class Groups(Schedulers):
             if world.clock is None:
                 self.refuses_to_join(params, number)
             return
-        if how == "number" and oracle.groups[0].others and world.clock is None:
-            return  # TODO
         oracle.join(given, MULTIPLIED if how == "scaled" else 1.0, oracle.groups[0].others)
         world.params.append(params)
         world.theirs.append([world.twin(param) for param in params])
@@ -62,8 +60,7 @@ class Groups(Schedulers):
         """Into both; a clock learns of it when it looks next."""
         world = self.world
         rate = {} if given is None else {"lr": given.ours if isinstance(given, Curve) else given}
-        if world.clock is not None and world.config.tensor and not isinstance(given, Curve):
-            rate = {"lr": torch.tensor(BASE if given is None else given)}
+        rate |= world.tensors(rate)
         (group,) = world.scaled(world.dicts(world.params, index, index + 1), index)
         world.optimizer.add_param_group(group | rate)
         (group,) = world.scaled(world.dicts(world.theirs, index, index + 1), index)
@@ -72,6 +69,8 @@ class Groups(Schedulers):
         self.reread()
         if world.clock is not None:
             world.joined.add(index)
+            if isinstance(given, Curve):
+                world.clock.schedules  # noqa: B018  # TODO
 
     @operation(bad=st.sampled_from(range(9)))
     def nonsense(self, bad: int) -> None:

@@ -90,6 +90,7 @@ class Group:
     number: float = 0.0
     scale: float = 1.0  # of a curve alone
     alone: bool = False  # it was given something of its own
+    own: bool = False  # it came late with a schedule
     moved: bool = False  # it came late with a number: another one, written later, moves it
     others: dict[str, Curve] = field(default_factory=dict)  # weight_decay, momentum, beta1
     last: float | None = None  # of the last update
@@ -139,18 +140,18 @@ class Oracle:
     def others(self, before: int | None = None) -> Curve | float:
         """What a late group follows that says nothing of its own: as those before it.
 
-        A clock knows which of them were given something of their own, and leaves those out.
+        A clock knows which of them were given something of their own, and asks those last.
         """
-        found = [group for group in self.groups[:before] if group.follows and not (self.clock and group.alone)]
+        found = [group for group in self.groups[:before] if group.follows is not None]
+        if self.clock:
+            found = sorted(found, key=lambda group: group.alone) if isinstance(self.shared, Curve) else []
         return found[0].follows if found else self.shared
 
     def join(self, given: Curve | float | None, scale: float, others: dict[str, Curve]) -> None:
         """A late number is this step's rate, and falls as the others do; before the first update it is a number."""
         follows = self.others()
         group = Group(*apart(follows if given is None else given), scale, others=dict(others), sure=not self.step)
-        group.alone = isinstance(given, Curve)
-        for other in self.groups:
-            other.sure = other.sure and other.follows is not None and not self.changed  # TODO
+        group.alone = group.own = isinstance(given, Curve)
         self.groups.append(group)
         if group.follows is None and isinstance(follows, Curve) and self.step:
             group.follows, group.moved, group.made = follows, True, given

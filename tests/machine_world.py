@@ -119,6 +119,8 @@ class World(Checked):
         shared = {"lr": oracle.shared.ours} if isinstance(oracle.shared, Curve) else {}
         return attach(optimizer, **shared, groups=own, **others, **self.config.multiplies)
 
-    def alone(self) -> bool:
-        """No group follows what a clock was given for all."""
-        return not any(group.follows and not group.alone for group in self.oracle.groups)
+    def tensors(self, group: dict[str, Any]) -> dict[str, Any]:
+        """Under a clock each group has a rate of its own, where it is a tensor."""
+        given = group.get("lr", BASE)
+        own = self.config.kind.clock and self.config.tensor and isinstance(given, float)
+        return {"lr": torch.tensor(given)} if own else {}
