@@ -419,6 +419,35 @@ def test_a_copy_has_a_clock_of_its_own(copied) -> None:
     assert torch.equal(optimizer.param_groups[0]["params"][0], other.param_groups[0]["params"][0])
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_copy_refuses_what_its_original_does(copied, before) -> None:
+    optimizer, _ = adam()
+    other, _ = adam(lr=DECAY)
+    step(optimizer)
+    step(other)
+    if before:
+        optimizer.load_state_dict(other.state_dict())
+        optimizer = copied(optimizer)
+    else:
+        optimizer = copied(optimizer)
+        optimizer.load_state_dict(other.state_dict())
+    with pytest.raises(ValueError, match="`lr` in group 0 differs: the loaded state followed"):
+        step(optimizer)
+
+
+def test_a_copy_knows_what_was_written_into_a_tensor() -> None:
+    optimizer = torch.optim.Adam(weights(), lr=torch.tensor(0.1))
+    clock = attach(optimizer, lr=RATE)
+    clock.extend(30, how="stretch")
+    step(optimizer)
+    other = copy.deepcopy(optimizer)
+    other.param_groups[0]["lr"].fill_(float(other.param_groups[0]["lr"]))
+    assert clock_of(other).last_lr == clock.last_lr
+    step(other)
+    assert clock_of(other).step == 2
+
+
 def test_for_code_that_insists_on_a_scheduler() -> None:
     optimizer, clock = adam()
     scheduler = as_lr_scheduler(optimizer)

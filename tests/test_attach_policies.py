@@ -324,3 +324,52 @@ def test_a_policy_keeps_what_is_the_same() -> None:
     assert Reload("extend", how="hold").chosen("`lr`", rate, str(rate), 3) is rate
     with pytest.raises(ValueError, match="`lr`: the saved schedule cannot be read back"):
         Reload("saved").chosen("`lr`", COSINE, str(rate), 3)
+
+
+def test_two_late_groups_with_one_number() -> None:
+    run = Attached(lr=COSINE).steps(1)
+    late(run, lr=0.02)
+    late(run, lr=0.02)
+    assert run.verbs.last_lr[1:] == pytest.approx((0.02 * COSINE(2) / COSINE(1), 0.02), rel=1e-14)
+
+
+def test_a_late_group_of_a_state_that_was_loaded_before_attach() -> None:
+    run = Attached(lr=COSINE).steps(1)
+    late(run, lr=0.02)
+    again = Attached(lr=COSINE)
+    again.verbs.detach()
+    again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": 0.02})
+    again.optimizer.load_state_dict(plain(run.optimizer.state_dict()))
+    again.verbs = attach(again.optimizer, lr=COSINE)
+    assert again.steps(1).verbs.last_lr == run.steps(1).verbs.last_lr
+    again.optimizer.param_groups[1]["lr"] = 0.05
+    assert again.steps(1).verbs.last_lr[1] == pytest.approx(0.05, rel=1e-15)
+
+
+@BOTH
+def test_a_late_group_without_a_rate_stays_strict_after_a_load(kind) -> None:
+    run, again = (kind(lr=COSINE).steps(1) for _ in range(2))
+    late(run)
+    again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+    again.optimizer.load_state_dict(plain(run.optimizer.state_dict()))
+    again.optimizer.param_groups[1]["lr"] = 0.05
+    with pytest.raises(ValueError, match=r"`lr` in group 1 was set to 0\.05 from outside"):
+        again.steps(1)
+
+
+@BOTH
+def test_a_late_group_with_a_schedule(kind) -> None:
+    run = kind(lr=COSINE).steps(2)
+    run.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": LINEAR})
+    state = plain(run.optimizer.state_dict())  # before anything has looked
+    assert state["param_groups"][1]["lr"] == LINEAR(2)
+    assert run.steps(2).verbs.last_lr == (COSINE(3), LINEAR(3))
+    other = kind(lr=COSINE)
+    other.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": COSINE})
+
+    def resumed() -> None:
+        other.optimizer.load_state_dict(state)
+        other.steps(1)
+
+    with pytest.raises(ValueError, match="`lr` in group 1 differs"):
+        resumed()

@@ -58,11 +58,12 @@ def test_every_layout_gives_torchs_numbers(name, memory, gradient) -> None:
     assert int(state["step"]) == 4
 
 
-def test_the_memory_beside_a_slice_is_nobodys() -> None:
+@pytest.mark.parametrize("kind", [tapered.Adam, tapered.SGD])
+def test_the_memory_beside_a_slice_is_nobodys(kind) -> None:
     old = torch.randn(3, 8)
     kept = old.clone()
     weight = nn.Parameter(old[:, 2:5])
-    optimizer = tapered.Adam([weight], lr=0.1)
+    optimizer = kind([weight], lr=0.1)
     for _ in range(3):
         weight.grad = torch.ones(3, 3)
         optimizer.step()
@@ -87,6 +88,18 @@ def test_16_bits_against_float64(name, dtype, size) -> None:
         found[kind] = weight.detach().double()
     assert (found[dtype] - found[torch.float64]).abs().max() < 8 * torch.finfo(dtype).eps
     assert (found[dtype] - start.double()).abs().min() > 0.1
+
+
+@pytest.mark.parametrize("name", ["RMSprop", "NAdam", "Adamax", "Adadelta"])
+def test_16_bits_are_rounded_when_they_are_stored(name) -> None:
+    """In float16 an eps of 1e-8 is 0, and the square of 300 is infinite."""
+    weight, exact = nn.Parameter(torch.zeros(2, dtype=torch.float16)), nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    for param in (weight, exact):
+        optimizer = getattr(tapered, name)([param], lr=0.5, eps=1e-8)
+        param.grad = torch.tensor([0.0, 240.0], dtype=param.dtype)
+        optimizer.step()
+    assert weight.isfinite().all()
+    torch.testing.assert_close(weight.double(), exact.detach(), rtol=2e-3, atol=1e-6)
 
 
 def test_a_kernel_that_is_wrong_is_not_used(monkeypatch) -> None:

@@ -73,7 +73,7 @@ class Clock(Joining):
         self.joined, self._used = set(kept.joined), kept.used
         self._slots = [self._slot(i, *pair) for i, found in enumerate(kept.followed) for pair in found.items()]
         for slot in self._slots:
-            slot.seen(self.groups[slot.index])
+            slot.wrote(self.groups[slot.index], self.step)
         vars(self._loads).update(kept.loads)
         self.ready = kept.ready
 

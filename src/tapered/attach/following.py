@@ -154,12 +154,14 @@ def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], jo
                 )
 
 
-def late_with_a_rate(groups: list[dict[str, Any]], plan: Plan, bases: list[Bases], known: int) -> Iterator[int]:
+def late_with_a_rate(
+    groups: list[dict[str, Any]], plan: Plan, bases: list[Bases], known: int, joined: Collection[int]
+) -> Iterator[int]:
     """The groups from `known` on that came with a rate that is no base of the others: copied from a decayed one, say.
 
     An `initial_lr` that a group brings is its base, as torch has it.
     """
-    others = {base["lr"] for base in bases[:known] if "lr" in base}
+    others = {base["lr"] for index, base in enumerate(bases[:known]) if "lr" in base and index not in joined}
     for index in range(known, len(groups)):
         base, group = bases[index].get("lr"), groups[index]
         if base is not None and "lr" in plan.shared(groups, index) and base not in others:

@@ -14,11 +14,13 @@ from tapered.attach.following import (
     late_with_a_rate,
     of_base,
 )
+from tapered.attach.saved import KEY, taken
 from tapered.attach.slots import Slot
 from tapered.attach.stepping import Stepping
+from tapered.optim import Optimizer
 from tapered.optim.late import reanchored
 from tapered.optim.multipliers import factor, warn_of_others
-from tapered.schedules import Schedule
+from tapered.schedules import Schedule, parse
 from tapered.schedules.operators import scaled
 
 
@@ -35,7 +37,8 @@ class Joining(Stepping):
         super().__init__(optimizer)
         self.plan, self.multiplier = plan, multiplier
         self.bases: list[Bases] = []
-        self.joined: set[int] = set()  # groups that came late with a rate of their own
+        # groups that came late with a rate of their own; a loaded state says so
+        self.joined = {i for i, g in enumerate(self.groups) if isinstance(g.get(KEY), dict) and g[KEY].get("joined")}
         self.first_late: int | None = None  # groups from here on came after `attach`
 
     @property
@@ -109,10 +112,17 @@ class Joining(Stepping):
         """Take groups in that are not followed yet; checked first."""
         groups, known = self.groups, len(self.bases)
         late = range(known, len(groups))
+        if isinstance(self.maker, Optimizer) and any(groups[i]["schedules"] for i in late):
+            raise ValueError(
+                f"group {next(i for i in late if groups[i]['schedules'])} of this {type(self.maker).__name__} follows "
+                f"schedules of its own, and a clock writes the others; give it numbers, or clock.detach() before"
+            )
         own = self._own(late) if self.first_late is not None else {}
         plan = self.plan = self.plan.and_of(own)
         bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
-        joined = set[int]() if self.first_late is None else set(late_with_a_rate(groups, plan, bases, known))
+        joined = (
+            set[int]() if self.first_late is None else set(late_with_a_rate(groups, plan, bases, known, self.joined))
+        )
         check_bases(plan, groups, bases, self.joined | joined)
         before, self.joined = self.joined, self.joined | joined
         try:
@@ -137,6 +147,8 @@ class Joining(Stepping):
 
         One that came with a rate r at step k follows theirs in proportion, r * schedule(j) / schedule(k).
         """
+        if late in self.joined and self.first_late is None:  # a loaded state says what it follows
+            return {name: parse(text) for name, text in taken(dict(self.groups[late]))["schedules"].items()}
         groups, shared = self.groups, self.plan.shared(self.groups, late)
         found = self.plan.schedules(groups, late, bases[late])
         for name in shared:
@@ -162,9 +174,9 @@ class Joining(Stepping):
         late = self.first_late is not None and index >= self.first_late and bool(saved.get("schedules"))
         return late and "lr" not in self.plan.own(self.groups, index)
 
-    def rejoin(self, index: int, schedules: Mapping[str, Schedule]) -> None:
-        """A late group goes on with what it followed when it was saved."""
-        self.joined.add(index)
+    def rejoin(self, index: int, schedules: Mapping[str, Schedule], *, joined: bool) -> None:
+        """A late group goes on with what it followed when it was saved, and as it had joined."""
+        (self.joined.add if joined else self.joined.discard)(index)
         kept = [slot for slot in self._slots if slot.index != index]
         self._slots = [*kept, *(self._slot(index, name, schedule) for name, schedule in schedules.items())]
 

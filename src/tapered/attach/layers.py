@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-HOOKS = ("step_pre", "step_post", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
+HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 INNER = ("base_optimizer", "_base_optimizer", "optimizer")
 
 

@@ -80,6 +80,7 @@ class Loads:
     def hooks(self, optimizer: torch.optim.Optimizer) -> list[Any]:
         """torch's hooks on the optimizer's own state dict."""
         return [
+            optimizer.register_state_dict_pre_hook(self._saving),
             optimizer.register_state_dict_post_hook(self._saved),
             optimizer.register_load_state_dict_pre_hook(self._arriving),
             optimizer.register_load_state_dict_post_hook(self._arrived),
@@ -124,6 +125,7 @@ class Loads:
                 followed.append(
                     {name: here[name] if str(here.get(name)) == t else parse(t) for name, t in texts.items()}
                 )
+                (clock.joined.add if saved.get("joined") else clock.joined.discard)(index)
                 continue
             same_hypers(index, texts, here, reload)
             names = here if reload.policy == "replace" else {**here, **texts}
@@ -187,11 +189,14 @@ class Loads:
             self._change = None
             self.clock.say(before, why)
 
+    def _saving(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002  # torch's call
+        """Before the state dict is made: groups that have joined are known, and hold numbers."""
+        self.clock.heal()
+        self.clock.regroup()
+
     def _saved(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # torch's call
         """The optimizer's state dict carries the clock's."""
         clock = self.clock
-        clock.heal()
-        clock.regroup()
         known = range(len(clock.bases))
         groups = [
             {**group, KEY: {"step": clock.step, "counted": counted(clock.maker), **self.carried(i)}}
@@ -276,7 +281,8 @@ class Loads:
         here = [{name: str(schedule) for name, schedule in found.items()} for found in clock.followed]
         for index, (theirs, ours) in enumerate(zip(saved, here, strict=False)):
             if clock.takes(index, carried[index]):
-                clock.rejoin(index, {name: parse(text) for name, text in theirs.items()})
+                kept = {name: parse(text) for name, text in theirs.items()}
+                clock.rejoin(index, kept, joined=bool(carried[index].get("joined")))
                 continue
             for name in sorted({*theirs, *ours}):
                 if theirs.get(name) != ours.get(name):

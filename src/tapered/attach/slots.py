@@ -1,5 +1,6 @@
 """One scheduled hyper of one group: its schedule, and what was last written there."""
 
+import contextlib
 from typing import Any
 
 from torch import Tensor
@@ -143,6 +144,12 @@ class Slot:
         else:
             write(group, self.place, value)
             self.seen(group)
+
+    def wrote(self, group: dict[str, Any], step: int) -> None:
+        """What stands there was written for this step by the clock that this one is a copy of."""
+        with contextlib.suppress(ValueError):  # there is no value, which the step says
+            self._value = self.at(step)
+        self.seen(group)
 
     def seen(self, group: dict[str, Any]) -> None:
         """Remember what stands there now as ours."""

@@ -89,7 +89,7 @@ def same_group(
     mine, theirs = own["groups"][index], saved["groups"][index]
     if change.saved_hold:
         return
-    for key in sorted({*mine, *theirs} - {"params", "clock", "initial_lr", *change.hypers, *but}):
+    for key in sorted(mine.keys() - {"params", "clock", "initial_lr", *change.hypers, *but}):  # others' keys are taken
         one, other = mine.get(key), theirs.get(key)
         number = not isinstance(one, bool) and isinstance(one, (int, float, Tensor, tuple, list))
         base = key == "lr" and "initial_lr" in theirs and _equal(mine.get("initial_lr", one), theirs["initial_lr"])
