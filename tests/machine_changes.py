@@ -124,7 +124,7 @@ class Changes(Skips):
         elif group.moved and world.oracle.rate(which) > 0:
             write(own, value)
             world.oracle.write(which, value)
-        elif not group.moved and not near(own["lr"], value) and which not in world.unclear:
+        elif not group.moved and not near(own["lr"], value):
             self.refuses(own, value)
 
     def reread(self) -> None:

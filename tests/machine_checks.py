@@ -12,6 +12,7 @@ from machine_tensors import kept, plain, same, whole
 from torch import Tensor, nn
 
 from tapered.attach import Clock
+from tapered.schedules import Schedule
 
 HINTS = ("params", "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay")
 REFUSALS = (ValueError, TypeError, RuntimeError)
@@ -77,13 +78,14 @@ class Checked:
             {} if index in self.joined else {key: kept(value) for key, value in group.items() if key not in hidden}
             for index, group in enumerate(self.groups)
         ]
+        asks = any(isinstance(group["lr"], Schedule) for group in self.groups)  # which a clock refuses to look at
         counts = self.optimizer.steps if self.clock is None else self.clock.step
         return (
             tuple(kept(ours) for ours, _ in self.pairs()),
             tuple(states),
             tuple(groups),
             counts,
-            tuple(rate for index, rate in enumerate(self.last()) if index not in self.joined),
+            not asks and tuple(rate for index, rate in enumerate(self.last()) if index not in self.joined),
         )
 
     def last(self) -> tuple[float, ...]:

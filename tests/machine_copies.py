@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from machine_groups import MARKS, Groups
+from machine_groups import Groups
 from machine_oracle import Curve
 from machine_tensors import filed, kept, laid, same
 from machine_updates import operation
@@ -33,7 +33,6 @@ class Copies(Groups):
         world.schedulers = None if scheduler is None else (scheduler, world.schedulers[1])
         world.joined.clear()
         world.oracle.copied()
-        world.unclear |= set(range(9)) if world.clock and world.config.tensor else set()  # TODO
 
     def teardown(self) -> None:
         if self.left is not None:
@@ -62,8 +61,6 @@ class Copies(Groups):
             elif found.own:
                 group["lr"] = found.follows.ours
             optimizer.add_param_group(group | world.tensors(group))
-            if clock:
-                clock.schedules  # noqa: B018  # TODO
         return optimizer, clock, None if world.schedulers is None else self.by_torch(optimizer)
 
     def relaid(self, layout: str, dtype: torch.dtype) -> Params:
@@ -80,8 +77,9 @@ class Copies(Groups):
     def resume(self, order: str, layout: str, other: bool, between: bool) -> None:  # noqa: FBT001  # drawn
         """Saved to a file; loaded into one that is built as the first was, perhaps of another layout or dtype."""
         world, kind = self.world, self.world.config.kind
-        if any(group.follows is not world.oracle.others(i) for i, group in enumerate(world.oracle.groups) if i >= world.made):
-            order = order.replace("o attach", "attach o")  # TODO
+        late = world.oracle.groups[world.made :]
+        if any(group.follows and not group.moved and group.follows is not world.oracle.shared for group in late):
+            order = order.replace("o attach", "attach o")  # attach, said of all, would overrule it, and refuses
         state = filed({"o": world.optimizer.state_dict(), "c": world.clock and world.clock.state_dict()})
         saved = world.schedulers and filed(world.schedulers[0].state_dict())
         if between and world.clock is None and kind.torchs:  # by way of torch's own
@@ -132,12 +130,10 @@ class Copies(Groups):
         self.goes_on(params, optimizer, clock, scheduler)
         self.built()
 
-
     def built(self) -> None:
         """What a group gets that comes late is said by the constructor again."""
         world = self.world
         world.doubt, world.replaced = False, {}
-        world.unclear = set(range(world.made, len(world.groups))) if world.clock else set()  # TODO
         if not isinstance(world.oracle.shared, Curve):
             world.shadow.defaults["lr"] = world.rate(world.oracle.shared)
 
@@ -145,8 +141,7 @@ class Copies(Groups):
         """The saved numbers hold where they were moved; nothing need be said where torch's scheduler moved them."""
         world = self.world
         written = any(group.number != group.made for group in world.oracle.groups)
-        marked = any(key in group for group in world.groups for key in (*MARKS, "differentiable"))  # TODO
-        return "saved" if world.moved or marked or (written and world.schedulers is None) else "same"
+        return "saved" if world.moved or (written and world.schedulers is None) else "same"
 
 
 def modules(params: Params) -> nn.Module:

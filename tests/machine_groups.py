@@ -28,7 +28,6 @@ class Groups(Schedulers):
     def add_a_group(self, how: str, curve: Curve, number: float, shape: int) -> None:
         world, oracle = self.world, self.world.oracle
         shapes, others = world.config.kind.shapes, oracle.others()
-        number += 0.001 * len(oracle.groups)  # TODO
         if how == "empty" and world.config.named:
             return  # torch does not take it
         if world.clock is not None and world.config.kind.name == "Adagrad":
@@ -54,7 +53,9 @@ class Groups(Schedulers):
         """No number is a multiple of 0."""
         (group,) = self.world.dicts([*self.world.params, params], len(self.world.params), len(self.world.params) + 1)
         group["lr"] = number
-        self.world.refused("a late number where the others are at 0", lambda: self.world.optimizer.add_param_group(group))
+        self.world.refused(
+            "a late number where the others are at 0", lambda: self.world.optimizer.add_param_group(group)
+        )
 
     def joins(self, given: Curve | float | None, index: int) -> None:
         """Into both; a clock learns of it when it looks next."""
@@ -69,13 +70,17 @@ class Groups(Schedulers):
         self.reread()
         if world.clock is not None:
             world.joined.add(index)
-            if isinstance(given, Curve):
-                world.clock.schedules  # noqa: B018  # TODO
 
     @operation(bad=st.sampled_from(range(9)))
     def nonsense(self, bad: int) -> None:
         world, new = self.world, [nn.Parameter(torch.ones(2))]
-        hypers = [{"lr": float("nan")}, {"lr": -1.0}, {"lr": "fast"}, {"weight_deacy": 0.1}, {"groups": {9: {"lr": 0.1}}}]
+        hypers = [
+            {"lr": float("nan")},
+            {"lr": -1.0},
+            {"lr": "fast"},
+            {"weight_deacy": 0.1},
+            {"groups": {9: {"lr": 0.1}}},
+        ]
         groups: list[Any] = [
             {"params": world.params[0][:1]}, {"params": new, "foreach": True}, {"lr": 0.1}, {"params": ["weight"]},
         ]  # fmt: skip
@@ -97,7 +102,10 @@ class Groups(Schedulers):
         """Entries of others: in a group, or as Lookahead's slow weights in a state, where torch's takes them."""
         world, pairs = self.world, self.world.pairs()
         if not state:
-            for group in (world.groups[which % len(world.groups)], world.shadow.param_groups[which % len(world.groups)]):
+            for group in (
+                world.groups[which % len(world.groups)],
+                world.shadow.param_groups[which % len(world.groups)],
+            ):
                 group[key] = "a note" if key == "note" else 0.5
         elif pairs:
             ours, theirs = pairs[which % len(pairs)]

@@ -33,7 +33,9 @@ class Schedulers(Changes):
     def schedule_by_torch(self, name: str) -> None:
         world = self.world
         cycles = world.config.kind.torchs and not any(group.others for group in world.oracle.groups)
-        there = "betas" in world.shadow.defaults or world.shadow.defaults.get("momentum")  # torch's RMSprop dies across 0
+        there = "betas" in world.shadow.defaults or world.shadow.defaults.get(
+            "momentum"
+        )  # torch's RMSprop dies across 0
         named = {"cycle_momentum": cycles and bool(there)}
         for group in world.oracle.groups:
             group.made = group.number  # a script that goes on builds the scheduler upon what it was built upon

@@ -35,7 +35,6 @@ class World(Checked):
         self.dtype = config.dtype
         self.joined, self.updated = set(), set()
         self.replaced: dict[str, Any] = {}  # other numbers for every group, since it was built
-        self.unclear: set[int] = set()
         self.moved = False  # some were replaced at all
         self.purpose = False  # schedules were set on purpose since the last update
         self.optimizer, self.clock = self.build(self.params)
