@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 JAX_PYTHON ?= $(BIN)/python
 
-.PHONY: study test lint floor newest bench nightly claims clean
+.PHONY: study test lint floor newest bench device nightly claims clients clean
 
 study: .venv/installed
 	$(BIN)/tapered study bmi
@@ -30,6 +30,11 @@ newest: .venv-newest/bin/python
 bench: .venv/developed
 	$(BIN)/python benchmarks/table.py --jax-python $(JAX_PYTHON)
 
+# on a machine with a GPU: the kernels, torch's optimizer suite and a step's cost there; DEVICE_PYTHON has torch with CUDA
+DEVICE_PYTHON ?= $(PYTHON)
+device:
+	PYTHONPATH=src $(DEVICE_PYTHON) benchmarks/device.py
+
 # every claim by its quick studies, and every page they make in a browser
 nightly: .venv/developed
 	rm -rf studies-nightly
@@ -40,6 +45,16 @@ nightly: .venv/developed
 claims: .venv/developed
 	$(BIN)/tapered claims --run --keep src/tapered/claims/results.json
 	$(BIN)/python benchmarks/claims_page.py
+
+# training frameworks, in an environment of their own: with --no-deps, since some of them would bring another torch
+clients: .venv-clients/installed
+	.venv-clients/bin/python benchmarks/clients.py
+	.venv-clients/bin/python benchmarks/trainers/documents.py
+
+.venv-clients/installed: .venv-clients/bin/python pyproject.toml constraints.txt benchmarks/trainers/requirements.txt
+	.venv-clients/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	.venv-clients/bin/pip install --quiet --no-deps --requirement benchmarks/trainers/requirements.txt
+	touch $@
 
 %/bin/python:
 	$(PYTHON) -m venv $*
@@ -58,4 +73,4 @@ claims: .venv/developed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-floor .venv-newest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -114,23 +114,34 @@ def test_no_assert_guards_a_users_input() -> None:
 
 BLOCK = re.compile(r"```(python|text)\n(.*?)```", re.DOTALL)
 MADE = ("speed.md",)  # by a benchmark; it has no code
+STRANGERS = {"peft", "ignite", "skorch", "fastai", "composer", "catalyst", "torchtnt", "torch_lr_finder"}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_documents_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python blocks run one after another; a text block right after one is what it prints."""
+    """Python blocks run one after another; a text block right after one is what it prints.
+
+    A block that imports what is not installed here, and no dependency, is left out, and the test says so.
+    """
     monkeypatch.chdir(tmp_path)
     namespace: dict = {"__name__": "__main__"}
-    printed, ran = "", 0
+    printed, ran, lacking = "", 0, {}
     for language, code in BLOCK.findall(path.read_text()):
         if language == "text":
-            assert code.strip() == printed.strip()
+            assert printed is None or code.strip() == printed.strip()
             continue
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(compile(code, str(path), "exec"), namespace)
-        printed, ran = out.getvalue(), ran + 1
+        try:
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile(code, str(path), "exec"), namespace)
+            printed, ran = out.getvalue(), ran + 1
+        except ModuleNotFoundError as error:
+            if path.name != "trainers.md" or error.name not in STRANGERS:
+                raise
+            printed, lacking[error.name] = None, None
     assert ran or path.name in MADE
+    if lacking:
+        pytest.skip(f"{ran} blocks ran; not those of {', '.join(lacking)}, which are not installed here")
 
 
 def test_the_readme_quotes_the_speed_that_was_measured() -> None:
