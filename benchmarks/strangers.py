@@ -5,8 +5,8 @@
 torch's own, and whatever of pytorch_optimizer, bitsandbytes, torchao and schedulefree is installed beside tapered, each
 driven in every way that its readme has (step, a closure, first_step and second_step, ...). The oracle is the same
 optimizer without a clock, driven alike, its rate assigned by hand from the closed form at every step, its state loaded
-by hand. Per optimizer: 12 updates, counted; the base rate; its state through a file after 7, in each order that a script
-may load (attach, o: the optimizer's state, c: the clock's); and detach.
+by hand. Per optimizer: 12 updates, counted; the base rate; its state through a file after 7, in each order that a
+script may load (attach, o: the optimizer's state, c: the clock's); and detach.
 
 right     every rate is the closed form's, all weights are those of the run by hand, bit for bit (kron: to 1e-7, since
           it does not repeat itself)
@@ -35,7 +35,7 @@ from torch import nn
 from tapered import schedules
 from tapered.attach import Clock, attach
 
-RATE = 0.01 * schedules.cosine_decay(decay_steps=30)
+RATE = 0.01 * schedules.linear(0.4, 1.0, steps=6) * schedules.cosine_decay(decay_steps=30)  # rises, then falls
 DONE, NEXT = 7, 5
 ORDERS = [("attach", "o"), ("o", "attach"), ("attach", "o", "c"), ("attach", "c", "o"), ("o", "attach", "c")]
 Weights = list[torch.Tensor]

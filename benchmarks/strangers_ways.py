@@ -1,6 +1,6 @@
 """How an update is made by each optimizer that has more than `step()`, as its readme has it.
 
-A way takes the optimizer, a closure that clears the gradients, makes them anew and returns the loss, and the loss alone.
+A way takes the optimizer, a closure that clears the gradients and makes them anew, and the loss alone.
 """
 
 from collections.abc import Callable
@@ -88,7 +88,7 @@ WAYS: dict[str, dict[str, Drive]] = {
     "lomo": {"fused_backward": in_backward},
     "adalomo": {"fused_backward": in_backward},
     "muonclip": {"step()": plain, "step(attention_max_logits)": clipping_logits},
-    **dict.fromkeys(("alig", "lbfgs"), {"step(closure)": with_closure}),  # they evaluate the loss themselves
+    **{name: {"step(closure)": with_closure} for name in ("alig", "lbfgs")},  # they evaluate the loss themselves
 }
 
 
