@@ -58,7 +58,7 @@ class Copies(Groups):
             own = found.follows is not others if found.follows else found.made != others
             if own and (found.moved or found.follows is None):
                 group["lr"] = found.made
-            elif found.own:
+            elif found.own and found.follows:
                 group["lr"] = found.follows.ours
             optimizer.add_param_group(group | world.tensors(group))
         return optimizer, clock, None if world.schedulers is None else self.by_torch(optimizer)

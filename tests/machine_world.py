@@ -33,7 +33,7 @@ class World(Checked):
         self.shadow = self.shadowed(self.theirs)
         self.schedulers: tuple[Any, Any] | None = None
         self.dtype = config.dtype
-        self.joined, self.updated = set(), set()
+        self.joined, self.updated, self.stale = set(), set(), set()
         self.replaced: dict[str, Any] = {}  # other numbers for every group, since it was built
         self.moved = False  # some were replaced at all
         self.purpose = False  # schedules were set on purpose since the last update
