@@ -70,7 +70,7 @@ def train(folder, name, on_step, *, tied=True):
             step += 1
             if step % SAVE_EVERY == 0:
                 accelerator.save_state(f"{folder}/{step}")
-            on_step(step, scheduler.get_last_lr()[0])
+            on_step(step, scheduler.get_last_lr()[0])  # what the next update uses, as torch's schedulers say it here
             if step == STEPS:
                 break
     return accelerator.unwrap_model(model)
@@ -89,7 +89,7 @@ def main():
                 train(parted, name, interrupt)
             resumed = train(parted, name, rates.__setitem__)
             through = train(whole, name, lambda *_: None)
-        apart = max(abs(rate - closed_form(step - 1)) for step, rate in rates.items())
+        apart = max(abs(rate - closed_form(step)) for step, rate in rates.items())
         same = all(map(torch.equal, resumed.parameters(), through.parameters()))
         print(
             f"{name:8} stopped after step {STOPPED_AFTER}, went on with step {min(rates)}: rates within {apart:.0e} of"

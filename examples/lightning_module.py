@@ -60,7 +60,7 @@ class Module(lightning.LightningModule):
 
 
 class Each(Callback):
-    """Calls after every update with the step and the rate that it used."""
+    """Calls after every update with the step and the rate of the next one, as LearningRateMonitor will log it."""
 
     def __init__(self, on_step):
         self.on_step = on_step
@@ -103,7 +103,7 @@ def main():
                 train(parted, name, interrupt)
             resumed = train(parted, name, rates.__setitem__)
             through = train(whole, name, lambda *_: None)
-        apart = max(abs(rate - closed_form(step - 1)) for step, rate in rates.items())
+        apart = max(abs(rate - closed_form(step)) for step, rate in rates.items())
         same = all(map(torch.equal, resumed.parameters(), through.parameters()))
         print(
             f"{name:8} stopped after step {STOPPED_AFTER}, went on with step {min(rates)}: rates within {apart:.0e} of"

@@ -52,10 +52,11 @@ def train(folder, name, on_step):
     for step, (inputs, labels) in zip(range(start, STEPS), loader, strict=False):
         parts["optimizer"].zero_grad()
         cross_entropy(model(inputs), labels).backward()
+        rate = parts["optimizer"].param_groups[0]["lr"]  # the coming update's; after it, last_lr
         parts["optimizer"].step()
         if (step + 1) % SAVE_EVERY == 0:
             save(folder, step + 1, **parts)
-        on_step(step + 1, parts["optimizer"].param_groups[0]["lr"])
+        on_step(step + 1, rate)
     save(folder, STEPS, **parts)
     return model
 

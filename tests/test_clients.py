@@ -29,7 +29,7 @@ def example(name: str):
     return module
 
 
-trainer, loop = example("transformers_trainer"), example("accelerate_loop")
+trainer, loop, script = example("transformers_trainer"), example("accelerate_loop"), example("plain_script")
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,69 @@ def interrupted(module, folder, name, **arguments) -> dict[int, float]:
 
 
 def expected(module, steps: int) -> dict[int, float]:
-    return {step: pytest.approx(module.closed_form(step - 1), rel=1e-12, abs=1e-18) for step in range(1, steps + 1)}
+    """accelerate's loop logs after `scheduler.step()`, so the coming update's rate; the others what was used."""
+    back = 0 if module is loop else 1
+    return {step: pytest.approx(module.closed_form(step - back), rel=1e-12, abs=1e-18) for step in range(1, steps + 1)}
+
+
+def under_torch(module, monkeypatch) -> None:
+    """The same example with torch's AdamW and LambdaLR of the same curve."""
+    monkeypatch.setitem(module.OPTIMIZERS, "torch", lambda params: torch.optim.AdamW(params, lr=1.0))
+    scheduler = lambda optimizer: LambdaLR(optimizer, module.closed_form)  # noqa: E731
+    monkeypatch.setattr(module, "as_lr_scheduler", scheduler, raising=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("module", [trainer, loop], ids=["transformers", "accelerate"])
+def test_what_is_logged_is_what_lambda_lr_logs(module, name, tmp_path: Path, monkeypatch) -> None:
+    theirs: dict[int, float] = {}
+    ours: dict[int, float] = {}
+    with monkeypatch.context() as patch:
+        under_torch(module, patch)
+        (tmp_path / "torch").mkdir()
+        module.train(tmp_path / "torch", "torch", theirs.__setitem__)
+    (tmp_path / name).mkdir()
+    module.train(tmp_path / name, name, ours.__setitem__)
+    assert ours == pytest.approx(theirs, rel=1e-12, abs=1e-18)
+    assert len(ours) == module.STEPS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plain_loop_logs_what_lambda_lr_logs_and_last_lr_is_what_was_used(name, tmp_path: Path) -> None:
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(script.OPTIMIZERS, "kept", lambda params: made.append(script.OPTIMIZERS[name](params)) or made[0])
+        rates: dict[int, float] = {}
+        used: dict[int, float] = {}
+
+        def on_step(step: int, rate: float) -> None:
+            rates[step] = rate
+            (used[step],) = (clock_of(made[0]) or made[0]).last_lr
+
+        script.train(tmp_path, "kept", on_step)
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([weight], lr=1.0)
+    scheduler, theirs = LambdaLR(optimizer, script.closed_form), {}
+    for step in range(1, script.STEPS + 1):
+        theirs[step] = optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx(theirs, rel=1e-12, abs=1e-18) == expected(script, script.STEPS)
+    assert used == rates
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lightnings_monitor_logs_what_lambda_lr_logs(name, tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("lightning")
+    module = example("lightning_module")
+    with monkeypatch.context() as patch:
+        under_torch(module, patch)
+        theirs: dict[int, float] = {}
+        module.train(tmp_path / "torch", "torch", theirs.__setitem__)
+    ours: dict[int, float] = {}
+    module.train(tmp_path / name, name, ours.__setitem__)
+    assert ours == pytest.approx(theirs, rel=1e-12, abs=1e-18)
+    assert ours == {step: pytest.approx(module.closed_form(step), abs=1e-18) for step in range(1, module.STEPS + 1)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,7 +162,7 @@ def test_trainer_is_refused_another_schedule_unless_it_is_said(name, tmp_path: P
 @pytest.mark.parametrize("name", NAMES)
 def test_trainers_own_scheduler_beside_is_refused(name, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(trainer, "as_lr_scheduler", lambda _: None)
-    with pytest.raises(ValueError, match=r"from outside at step \d, but it follows .* takes as_lr_scheduler\("):
+    with pytest.raises(ValueError, match=r"(from outside at step \d, but it follows|writes `lr`).* as_lr_scheduler\("):
         trainer.train(tmp_path, name, lambda *_: None)
 
 
@@ -140,7 +202,7 @@ def test_accelerate_in_two_processes(tmp_path: Path) -> None:
     ranks = [{**os.environ, **group, "RANK": str(i), "LOCAL_RANK": str(i)} for i in range(2)]
     running = [subprocess.Popen([sys.executable, "-c", code], env=rank, stdout=subprocess.PIPE) for rank in ranks]
     for process in running:
-        rates, calls = json.loads(process.communicate(timeout=100)[0])
+        rates, calls = json.loads(process.communicate(timeout=100)[0].splitlines()[-1])  # gloo talks, too
         assert calls == 2 * loop.STEPS
         assert {int(step): rate for step, rate in rates.items()} == expected(loop, loop.STEPS)
 
@@ -176,5 +238,6 @@ def test_a_torch_schedulers_run_is_taken_over_as_it_says() -> None:
     clock = loop.attach(plain, lr=loop.RATE, step=8)
     for optimizer in (own, plain):
         optimizer.step()
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(loop.closed_form(8))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(loop.closed_form(9))
     assert clock.step == own.steps == 9
+    assert clock.last_lr == own.last_lr == pytest.approx((loop.closed_form(8),))
