@@ -80,7 +80,7 @@ def configs(draw: st.DrawFn, kinds: tuple[Kind, ...]) -> Config:
         draw(st.sampled_from(["lr_scale", "lr_mult"])) if second == "scaled" and takes_multiplier(kind) else "lr_scale",
         draw(st.booleans()) and second != "empty",  # torch takes no names of an empty group
         draw(st.booleans()) if (not isinstance(rate, Curve) or kind.clock) and not options.get("foreach") else False,
-        draw(st.sampled_from([torch.float32, torch.float32, torch.float64])),
+        draw(st.sampled_from([torch.float32, torch.float32, torch.float64, torch.bfloat16][: 4 if kind.torchs else 3])),
         draw(st.integers(0, 999)),
     )
 

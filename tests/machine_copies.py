@@ -58,7 +58,7 @@ class Copies(Groups):
             own = found.follows is not others if found.follows else found.made != others
             if own and (found.moved or found.follows is None):
                 group["lr"] = found.made
-            elif found.own:
+            elif found.own and found.follows:
                 group["lr"] = found.follows.ours
             optimizer.add_param_group(group | world.tensors(group))
         return optimizer, clock, None if world.schedulers is None else self.by_torch(optimizer)
@@ -86,7 +86,7 @@ class Copies(Groups):
             torchs = world.shadowed(world.theirs)
             torchs.load_state_dict(state["o"])
             state["o"] = filed(torchs.state_dict())
-        if other and world.schedulers is None:
+        if other and world.schedulers is None and world.dtype != torch.bfloat16:
             world.dtype = torch.float64 if world.dtype == torch.float32 else torch.float32
             self.shadow_anew()
         params = self.relaid(layout, world.dtype)
@@ -99,6 +99,7 @@ class Copies(Groups):
         if scheduler is not None:
             scheduler.load_state_dict(saved)
         self.goes_on(params, optimizer, clock, scheduler)
+        world.purpose = world.purpose or (kind.clock and "c" in order.split())
         self.built()
 
     def shadow_anew(self) -> None:

@@ -113,6 +113,17 @@ class Groups(Schedulers):
                 world.optimizer.state[ours]["mine"] = torch.ones_like(ours) if key == "mine" else 3
                 world.shadow.state[theirs]["mine"] = torch.ones_like(theirs) if key == "mine" else 3
 
+    @operation(joinable, which=GROUPS, factor=st.sampled_from([0.5, 2.0]))
+    def rescale(self, which: int, factor: float) -> None:
+        """Another multiplier for a group: the next update uses it, though the group does not show it yet."""
+        world, which = self.world, which % len(self.world.groups)
+        if world.clock is None:
+            return  # TODO
+        for group in (world.groups[which], world.shadow.param_groups[which]):
+            group[world.config.multiplier] = factor
+        world.oracle.groups[which].scale, world.oracle.changed = factor, True
+        world.stale.add(which)
+
     @operation(lambda self: self.world.clock is None)
     def make_the_state(self) -> None:
         self.world.optimizer.init_state()

@@ -94,6 +94,7 @@ class Updates(RuleBasedStateMachine):
         world.updated |= {place for place, grad in enumerate(grads) if grad is not None}
         world.purpose = False
         world.joined.clear()
+        world.stale.clear()
 
     # operations
 

@@ -33,7 +33,7 @@ class World(Checked):
         self.shadow = self.shadowed(self.theirs)
         self.schedulers: tuple[Any, Any] | None = None
         self.dtype = config.dtype
-        self.joined, self.updated = set(), set()
+        self.joined, self.updated, self.stale, self.before = set(), set(), set(), {}
         self.replaced: dict[str, Any] = {}  # other numbers for every group, since it was built
         self.moved = False  # some were replaced at all
         self.purpose = False  # schedules were set on purpose since the last update
@@ -107,7 +107,7 @@ class World(Checked):
         own = index == 1 and self.config.second == "number"
         return group.follows is shared or (group.follows is None and group.made == shared and not own)
 
-    def attached(self, optimizer: torch.optim.Optimizer) -> Clock:
+    def attached(self, optimizer: torch.optim.Optimizer, step: int | None = None) -> Clock:
         oracle, others = self.oracle, {name: curve.ours for name, curve in self.oracle.groups[0].others.items()}
         every = self.config.second == "number"  # one schedule for bases that differ is refused
         own = {
@@ -116,7 +116,7 @@ class World(Checked):
             if group.follows and (every or not self.shares(index))
         }
         shared = {"lr": oracle.shared.ours} if isinstance(oracle.shared, Curve) else {}
-        return attach(optimizer, **shared, groups=own, **others, **self.config.multiplies)
+        return attach(optimizer, **shared, groups=own, step=step, **others, **self.config.multiplies)
 
     def tensors(self, group: dict[str, Any]) -> dict[str, Any]:
         """Under a clock each group has a rate of its own, where it is a tensor."""
