@@ -1,20 +1,30 @@
 # Two commands do everything on a fresh machine: `make study` and `make test`. PYTHON chooses the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := -m pytest --numprocesses 2 --dist loadfile
 JAX_PYTHON ?= $(BIN)/python
 
-.PHONY: study test lint bench device nightly claims clean
+.PHONY: study test lint floor newest bench device nightly claims clients clean
 
 study: .venv/installed
 	$(BIN)/tapered study bmi
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python $(PYTEST) --cov --cov-report=term
 
 lint: .venv/developed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# the suite on the lowest versions of everything that pyproject.toml allows, and on the newest
+floor: .venv-floor/installed
+	.venv-floor/bin/python $(PYTEST)
+
+newest: .venv-newest/bin/python
+	$(PYTHON) tests/versions.py any > .venv-newest/required.txt
+	.venv-newest/bin/pip install --quiet --upgrade --upgrade-strategy eager --requirement .venv-newest/required.txt --editable .
+	.venv-newest/bin/python $(PYTEST)
 
 # optax is compared where JAX_PYTHON has it: make bench JAX_PYTHON=path, or pip install '.[bench]' before
 bench: .venv/developed
@@ -37,19 +47,17 @@ claims: .venv/developed
 	$(BIN)/python benchmarks/claims_page.py
 
 # training frameworks, in an environment of their own: with --no-deps, since some of them would bring another torch
-.PHONY: clients
 clients: .venv-clients/installed
 	.venv-clients/bin/python benchmarks/clients.py
 	.venv-clients/bin/python benchmarks/trainers/documents.py
 
-.venv-clients/installed: pyproject.toml constraints.txt benchmarks/trainers/requirements.txt
-	$(PYTHON) -m venv .venv-clients
+.venv-clients/installed: .venv-clients/bin/python pyproject.toml constraints.txt benchmarks/trainers/requirements.txt
 	.venv-clients/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	.venv-clients/bin/pip install --quiet --no-deps --requirement benchmarks/trainers/requirements.txt
 	touch $@
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+%/bin/python:
+	$(PYTHON) -m venv $*
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
@@ -59,5 +67,10 @@ clients: .venv-clients/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ .venv/installed
 
+.venv-floor/installed: .venv-floor/bin/python pyproject.toml tests/versions.py
+	$(PYTHON) tests/versions.py lowest > .venv-floor/required.txt
+	.venv-floor/bin/pip install --quiet --requirement .venv-floor/required.txt --editable .
+	touch $@
+
 clean:
-	rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -3,8 +3,8 @@
     python benchmarks/device.py [--sample 40] [--json]
 
 Each kernel is tried against the rule (`tapered.fused.right`). Some runs of every template of torch_suite.py are
-compared with torch's optimizers on the GPU. A step with its schedule is timed against torch's fused Adam with ExponentialLR, in
-turn, in one process, with the device waited for.
+compared with torch's optimizers on the GPU. A step with its schedule is timed against torch's fused Adam with
+ExponentialLR, in turn, in one process, with the device waited for.
 """
 
 import argparse

@@ -269,6 +269,8 @@ def test_what_transformers_passes_over_is_said():
     both = from_transformers("warmup_stable_decay", lr=0.1, num_warmup_steps=2, num_training_steps=90, **stable)
     assert both.schedule.horizon == 12
     assert "passes over num_training_steps where num_stable_steps is given" in both.notes[0]
+    scaled = from_transformers("inverse_sqrt", lr=0.1, num_warmup_steps=2, timescale=30)
+    assert "transformers before 5.4 passes over the timescale of inverse_sqrt" in scaled.notes[0]
     for wrong in ("num_cycles=2", 3, [("num_cycles", 2)]):
         with pytest.raises(TypeError, match="must be a dict"):
             from_transformers(

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import versions
 
 import tapered
 
@@ -94,6 +95,14 @@ def test_import_is_light() -> None:
     heavy = ["optuna", "scipy", "plotly", "ray", "pydantic", "jinja2", "matplotlib", "plotext", "cyclopts", "rich"]
     code = f"import sys, tapered; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_everything_required_has_a_lowest_version_for_make_floor() -> None:
+    assert [r for r in versions.required() if not re.fullmatch(r"[a-z0-9-]+(\[\w+\])?>=\d+(\.\d+)*", r)] == []
+    pins = dict(re.split(r"(?:\[\w+\])?==", versions.lowest(requirement)) for requirement in versions.required())
+    assert pins["torch"] == "2.10"
+    assert pins.keys() >= {"scipy", "psycopg", "ray", "jax", "scikit-learn", "pytest"}  # also the extras'
+    assert len(pins) == len(versions.required())  # nothing has two floors
 
 
 def test_no_assert_guards_a_users_input() -> None:

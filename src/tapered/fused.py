@@ -110,7 +110,7 @@ def right(rule: Rule, dtype: torch.dtype, device: str) -> bool:
 
 def slack(dtype: torch.dtype) -> float:
     """How far a right kernel may be off, weights being about 1; one that is wrong is off by a tenth and more."""
-    return (16 if dtype.itemsize == 2 else 256) * torch.finfo(dtype).eps  # noqa: PLR2004 - bytes
+    return (16 if dtype.itemsize == 2 else 256) * torch.finfo(dtype).eps
 
 
 def _wrapped(

@@ -214,8 +214,8 @@ def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, 
     Raises:
         StudyFileError: If it is no arm, naming the field.
 
-    >>> arm_of("Adam", "1e-3", {}, {}).path(10, None).hypers["lr"][0]
-    np.float64(0.001)
+    >>> arm_of("Adam", "1e-3", {}, {}).path(10, None).hypers["lr"].tolist()[0]
+    0.001
     """
     rate = f"constant({lr})" if NUMBER.fullmatch(lr.strip()) else lr
     fields = {"name": rule, "rule": rule, "lr": rate, "options": options, "hypers": hypers, "fixed": True}

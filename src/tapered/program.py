@@ -16,6 +16,8 @@ from tapered.rules import State
 Tensors = Mapping[str, Tensor]
 Step = Callable[[Tensors, Tensors, Mapping[str, State], Tensor, Tensor, Tensor, Tensors], Tensor]
 THIN = 8  # columns of a product from which on the library's batched kernel fills its vector registers
+# torch before 2.12 joins a kernel that writes an input with one that has yet to read it: BatchNorm's gradient was wrong
+ALONE = {"max_fusion_size": 1} if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 12) else {}
 bmm, transpose = torch.ops.aten.bmm.default, torch.ops.aten.transpose.int
 
 
@@ -47,7 +49,7 @@ def _compiled(graph: GraphModule, given: list[Tensor]) -> Callable[..., Any]:
     fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     shapes: list[Any] = [fake.from_tensor(tensor, static_shapes=True) for tensor in given]
     # shapes cannot change here, and looking at each of them takes a fortieth of a small step
-    return torch._inductor.compile(graph, shapes, options={"size_asserts": False})  # type: ignore[no-any-return]  # noqa: SLF001
+    return torch._inductor.compile(graph, shapes, options={"size_asserts": False, **ALONE})  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 def tensors(

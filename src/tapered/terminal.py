@@ -74,7 +74,9 @@ def progress(console: Console) -> Progress:
         TextColumn("steps"),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    shown = console.is_terminal
+    # before version 14 a bar that is not shown ends with an empty line
+    return Progress(*columns, console=console if shown else Console(quiet=True), transient=True, disable=not shown)
 
 
 def retype(*words: str, **options: Any) -> str:

@@ -82,7 +82,10 @@ def _unread(name: str, asked: Mapping[str, Any], specific: Mapping[str, Any]) ->
         unread.append("num_warmup_steps, which constant_with_warmup reads")
     if name == "warmup_stable_decay" and "num_training_steps" in asked and "num_stable_steps" in specific:
         unread.append("num_training_steps where num_stable_steps is given")
-    return [f"transformers' {name} passes over {what}; kept: that" for what in unread]
+    notes = [f"transformers' {name} passes over {what}; kept: that" for what in unread]
+    if name == "inverse_sqrt" and specific.get("timescale") is not None:
+        notes.append("transformers before 5.4 passes over the timescale of inverse_sqrt; kept: the timescale as given")
+    return notes
 
 
 def _specific(given: object, more: Mapping[str, Any]) -> dict[str, Any]:

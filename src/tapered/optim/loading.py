@@ -10,9 +10,8 @@ from torch import Tensor
 from tapered.optim.hints import HINTS
 from tapered.optim.hypers import items, names, number
 from tapered.optim.policies import ADVICE, Reload
-from tapered.optim.states import names_of
+from tapered.optim.states import count_of, names_of
 from tapered.rules import Rule
-from tapered.rules.base import scalar_dtype
 from tapered.schedules import Schedule
 from tapered.shards import anywhere, is_shared
 
@@ -214,8 +213,7 @@ def state_of(given: Any, rule: Rule, param: Tensor, where: str, steps: int | Non
         return made  # all of it is others'
     # torch's SGD counts nothing, but a buffer shows that there was a step
     count = float(given.get("step", max(steps or 0, 1)))
-    dtype, device = (torch.float32, param.device) if param.is_cuda else (scalar_dtype(), torch.device("cpu"))
-    return {"step": torch.tensor(count, dtype=dtype, device=device), **made}
+    return {"step": count_of(rule, param, count), **made}
 
 
 def check_tensor(name: str, found: Tensor, wanted: Tensor, where: str) -> None:

@@ -20,6 +20,13 @@ def names_of(rule: Rule) -> tuple[str, ...]:
     return tuple(rule.init(torch.empty((), device="meta")))
 
 
+def count_of(rule: Rule, param: Tensor, steps: float) -> Tensor:
+    """A count, shape=(): on the CPU as in torch, or where torch's kernel for this rule reads it, as float32."""
+    beside = param.is_cuda and isinstance(rule, (rules.Adam, rules.Adagrad, rules.SGD))
+    dtype, device = (torch.float32, param.device) if beside else (scalar_dtype(), torch.device("cpu"))
+    return torch.tensor(steps, dtype=dtype, device=device)
+
+
 def complete(state: Mapping[str, Any], rule: Rule) -> bool:
     """A parameter's state has all that its rule needs, and its count."""
     return "step" in state and all(name in state for name in names_of(rule))
@@ -41,9 +48,7 @@ def create(state: State, rule: Rule, params: Sequence[Tensor], group: Sequence[T
         own = state[param]
         missing = {name: tensor for name, tensor in rule.init(param.detach()).items() if name not in own}
         if "step" not in own:
-            # torch's fused kernels read the count on the parameter's own accelerator, as float32
-            dtype, device = (torch.float32, param.device) if param.is_cuda else (scalar_dtype(), "cpu")
-            own["step"] = torch.zeros((), dtype=dtype, device=device)
+            own["step"] = count_of(rule, param, 0.0)
         elif missing and isinstance(rule, rules.SGD):
             # its momentum sets in: the first buffer is the gradient itself, as at a first step, which is not damped
             own["step"] = torch.zeros_like(own["step"])

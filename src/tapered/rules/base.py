@@ -30,10 +30,15 @@ class Term(NamedTuple):
     @property
     def value(self) -> Tensor:
         """What this term adds to the parameter."""
-        return -(self.rate * self.factor) * self.direction
+        return value(self)
 
 
 Terms = dict[str, Term]
+
+
+def value(term: Term) -> Tensor:
+    """What a term adds to the parameter; a function, as torch 2.10 compiles no property of a tuple."""
+    return -(term.rate * term.factor) * term.direction
 
 
 class Rule(Protocol):
@@ -96,7 +101,7 @@ def update(rule: Rule, param: Tensor, grad: Tensor, state: State, hyper: Hyper, 
 
 def added(terms: Terms, state: State) -> tuple[Tensor, State]:
     """The sum of the terms' values, and the state as it is."""
-    values = [term.value for term in terms.values()]
+    values = [value(term) for term in terms.values()]
     return sum(values[1:], start=values[0]), state
 
 
