@@ -55,6 +55,11 @@ class Joining(Stepping):
         return found
 
     @property
+    def all_followed(self) -> list[Schedule]:
+        """Every schedule that a group follows."""
+        return [slot.live.schedule for slot in self._slots]
+
+    @property
     def last_lr(self) -> tuple[float, ...]:
         """The rate of the last update, one a group; before the first one, the rate that it will use."""
         if self._handles:

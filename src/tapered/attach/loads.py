@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tapered.attach.following import Bases, base_values
-from tapered.attach.places import places, put, read
+from tapered.attach.places import places, put
+from tapered.attach.places import read as shown_at
 from tapered.attach.saved import KEY, checked, counted, same_hypers, taken, whole
+from tapered.optim.late import read
 from tapered.optim.policies import ADVICE, Rates, Reload
 from tapered.schedules import parse
 
@@ -123,9 +125,7 @@ class Loads:
         for index, saved in enumerate(groups):
             texts, here = saved["schedules"], own[index]
             if reload.policy == "resume" and clock.takes(index, saved):  # a late group goes on as it was left
-                followed.append(
-                    {name: here[name] if str(here.get(name)) == t else parse(t) for name, t in texts.items()}
-                )
+                followed.append({name: read(text, clock.all_followed) for name, text in texts.items()})
                 (clock.joined.add if saved.get("joined") else clock.joined.discard)(index)
                 continue
             same_hypers(index, texts, here, reload)
@@ -224,8 +224,8 @@ class Loads:
             for name in clock.followed[index] if index < len(clock.bases) else ():
                 key, _ = known[name]
                 if name in saved:
-                    self._rates[index, name] = float(read(group, saved[name]))
-                    put(group, saved[name], read(own, known[name]))
+                    self._rates[index, name] = float(shown_at(group, saved[name]))
+                    put(group, saved[name], shown_at(own, known[name]))
                 else:
                     group[key] = own[key]
         return {**state, "param_groups": groups}
@@ -298,7 +298,7 @@ class Loads:
         here = [{name: str(schedule) for name, schedule in found.items()} for found in clock.followed]
         for index, (theirs, ours) in enumerate(zip(saved, here, strict=False)):
             if clock.takes(index, carried[index]):
-                kept = {name: parse(text) for name, text in theirs.items()}
+                kept = {name: read(text, clock.all_followed) for name, text in theirs.items()}
                 clock.rejoin(index, kept, joined=bool(carried[index].get("joined")))
                 continue
             for name in sorted({*theirs, *ours}):

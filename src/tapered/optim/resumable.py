@@ -10,11 +10,12 @@ from torch import Tensor
 
 from tapered.optim.changes import lengthened, replaced, used
 from tapered.optim.hypers import NAMES, RANGES, Live, Range, first, items, names, number
+from tapered.optim.late import read
 from tapered.optim.loading import resumed
 from tapered.optim.multipliers import factor
 from tapered.optim.policies import Counted, Policy, Rates, Reload
 from tapered.rules import Rule
-from tapered.schedules import Schedule, parse
+from tapered.schedules import Schedule
 from tapered.schedules.changes import How
 
 REFUSED = (
@@ -150,8 +151,7 @@ class Resumable(torch.optim.Optimizer):
         Raises:
             ValueError: a text that cannot be read back.
         """
-        here = {str(schedule): schedule for found in self._running.follows for schedule in found.values()}
-        return here[text] if text in here else parse(text)
+        return read(text, (schedule for found in self._running.follows for schedule in found.values()))
 
     def split(self, group: dict[str, Any], follows: dict[str, Schedule], key: str, index: int) -> None:
         """Take a group key apart into the numbers in force, kept under the key, and schedules, put into `follows`."""
