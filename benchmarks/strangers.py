@@ -2,9 +2,10 @@
 
     python benchmarks/strangers.py [--json] [--only NAME ...]
 
-torch's own, and whatever of pytorch_optimizer, bitsandbytes, torchao and schedulefree is installed beside tapered. The
-oracle is the same optimizer without a clock, its rate assigned by hand from the closed form before every step, its
-state loaded by hand. Per optimizer: 12 updates; the base rate; its state through a file after 7, in each order that a
+torch's own, and whatever of pytorch_optimizer, bitsandbytes, torchao and schedulefree is installed beside tapered, each
+driven in every way that its readme has (step, a closure, first_step and second_step, ...). The oracle is the same
+optimizer without a clock, driven alike, its rate assigned by hand from the closed form at every step, its state loaded
+by hand. Per optimizer: 12 updates, counted; the base rate; its state through a file after 7, in each order that a
 script may load (attach, o: the optimizer's state, c: the clock's); and detach.
 
 right     every rate is the closed form's, all weights are those of the run by hand, bit for bit (kron: to 1e-7, since
@@ -20,6 +21,7 @@ import io
 import json
 import logging
 import pickle
+import random
 import textwrap
 import warnings
 from collections import Counter
@@ -27,13 +29,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from strangers_found import MATRIX, Maker, found
+from strangers_found import MATRIX, Maker, found, missing
 from torch import nn
 
 from tapered import schedules
 from tapered.attach import Clock, attach
 
-RATE = 0.01 * schedules.cosine_decay(decay_steps=30)
+RATE = 0.01 * schedules.linear(0.4, 1.0, steps=6) * schedules.cosine_decay(decay_steps=30)  # rises, then falls
 DONE, NEXT = 7, 5
 ORDERS = [("attach", "o"), ("o", "attach"), ("attach", "o", "c"), ("attach", "c", "o"), ("o", "attach", "c")]
 Weights = list[torch.Tensor]
@@ -52,42 +54,57 @@ class Run:
 
     def __init__(self, maker: Maker) -> None:
         torch.manual_seed(0)
-        self.params = [nn.Parameter(0.1 * torch.randn(shape)) for shape in maker.shapes]
+        self.params = [nn.Parameter((0.1 * torch.randn(shape)).to(maker.dtype)) for shape in maker.shapes]
         self.maker, self.optimizer = maker, maker.make(self.params)
+        self.followed = getattr(self.optimizer, maker.attached) if maker.attached else self.optimizer
         self.clock: Clock | None = None
-        self.bases = [float(group["lr"]) for group in self.optimizer.param_groups if "lr" in group]
+        self.bases = [float(group["lr"]) for group in self.groups if "lr" in group]
         if hasattr(self.optimizer, "train"):  # schedulefree's mode
             self.optimizer.train()
 
+    @property
+    def groups(self) -> list[dict]:
+        return self.followed.param_groups
+
     def attach(self) -> None:
-        self.clock = attach(self.optimizer, lr=RATE)
+        self.clock = attach(self.followed, lr=RATE)
 
     def step(self, k: int) -> None:
         """Update k, from weights and noise of its own; the rate in force is compared."""
-        if self.clock is None:
-            for group in self.optimizer.param_groups:
-                write(group, RATE(k))
+        self.write(RATE(k))
         torch.manual_seed(k)
+        random.seed(k)
         targets = [torch.randn_like(param) for param in self.params]
+
+        def loss() -> torch.Tensor:
+            return sum(((p - t) ** 2).mean() + (p**4).mean() for p, t in zip(self.params, targets, strict=True))
 
         @torch.enable_grad()
         def closure() -> torch.Tensor:
             self.optimizer.zero_grad()
-            loss = sum(((p - t) ** 2).mean() + (p**4).mean() for p, t in zip(self.params, targets, strict=True))
-            loss.backward(create_graph=self.maker.second)
-            return loss
+            found = loss()
+            found.backward(create_graph=self.maker.second)
+            return found
 
-        if self.maker.closure:
-            self.optimizer.step(closure)
-        else:
-            closure()
-            self.optimizer.step()
-        if self.clock is not None and set(self.clock.last_lr) != {RATE(k)}:
-            raise WrongError(f"the rates were {self.clock.last_lr} at step {k}, the closed form's {RATE(k)!r}")
+        self.maker.drive(self.optimizer, closure, loss)
+        if self.clock is not None and (self.clock.step, set(self.clock.last_lr)) != (k + 1, {RATE(k)}):
+            raise WrongError(f"{self.clock} at rates {self.clock.last_lr} after update {k} at {RATE(k)!r}")
         shown = RATE(k if self.clock is None else k + 1)  # the rate that the next update will use
-        for group in self.optimizer.param_groups:
+        for group in self.groups:
             if "lr" in group and float(group["lr"]) not in (shown, float(torch.tensor(shown))):
                 raise WrongError(f"the rate is {float(group['lr'])!r} after step {k}, the closed form's {shown!r}")
+        self.write(RATE(k + 1))  # as torch's schedulers do, and LBFGS keeps a tensor rate among its state
+        if hasattr(self.optimizer, "train") and hasattr(self.optimizer, "eval"):
+            self.optimizer.eval()
+            self.optimizer.train()
+
+    def write(self, rate: float) -> None:
+        """As a careful user does by hand, where there is no clock."""
+        for group in self.groups if self.clock is None else ():
+            if isinstance(group.get("lr"), torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def saved(self) -> bytes:
         """As a file."""
@@ -109,14 +126,6 @@ def loaded(file: bytes) -> dict:
         return torch.load(io.BytesIO(file), weights_only=True)
     except pickle.UnpicklingError:  # the optimizer's own state is not tensors and plain values alone
         return torch.load(io.BytesIO(file), weights_only=False)
-
-
-def write(group: dict, rate: float) -> None:
-    """As a careful user does by hand."""
-    if isinstance(group.get("lr"), torch.Tensor):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
 
 
 def same(run: Run, theirs: Weights, when: str) -> None:
@@ -194,9 +203,7 @@ def through(run: Run, hand: ByHand) -> bytes:
     for k in range(DONE, DONE + NEXT):
         run.step(k)
     same(run, hand.whole, "at the end")
-    if run.clock is None or run.clock.step != DONE + NEXT:
-        raise WrongError(f"{run.clock} counts other than {DONE + NEXT} updates")
-    if [group["initial_lr"] for group in run.optimizer.param_groups] != run.bases:
+    if [group["initial_lr"] for group in run.groups] != run.bases:
         raise WrongError("the base rate is lost")
     return file
 
@@ -224,9 +231,9 @@ def resumed(maker: Maker, order: tuple[str, ...], states: dict, hand: ByHand) ->
 def detached(run: Run) -> None:
     run.clock.detach()
     run.clock = None
-    if [float(group["lr"]) for group in run.optimizer.param_groups] != run.bases:
+    if [float(group["lr"]) for group in run.groups] != run.bases:
         raise WrongError("detach leaves another rate than the base")
-    if any("initial_lr" in group for group in run.optimizer.param_groups):
+    if any("initial_lr" in group for group in run.groups):
         raise WrongError("detach leaves initial_lr")
     run.step(DONE + NEXT)
 
@@ -241,14 +248,16 @@ def main() -> None:
     say: Callable[..., None] = (lambda *_, **_options: None) if chosen.json else print
     counts: dict[str, Counter] = {}
     for maker in found():
-        if chosen.only and not {maker.name, f"{maker.package}.{maker.name}"} & set(chosen.only):
+        if chosen.only and not {maker.name, maker.name.split()[0], f"{maker.package}.{maker.name}"} & set(chosen.only):
             continue
         with contextlib.redirect_stdout(io.StringIO()):  # some talk
             word, said = judge(maker)
         counts.setdefault(maker.package, Counter())[word] += 1
         shown = textwrap.wrap(textwrap.shorten(said, 330, placeholder=" ..."), 110) or [""]
-        say(f"{maker.package + '.' + maker.name:40} {word:8}".rstrip(), *shown[: bool(said)], sep="  ")
+        say(f"{maker.package + '.' + maker.name:56} {word:8}".rstrip(), *shown[: bool(said)], sep="  ")
         say(*(f"{'':12}{more}\n" for more in shown[1:]), sep="", end="")
+    if not chosen.only:
+        say("left out:", ", ".join(missing()) or "none")
     total = sum(counts.values(), Counter())
     words = ("right", "refused", "wrong", "skipped")
     if chosen.json:

@@ -22,11 +22,14 @@ NAMES = {
 }  # fmt: skip
 TORCH = {maker.name: maker for maker in of_torch() if maker.name in NAMES}
 STRANGERS = {
-    "pytorch_optimizer": ["adabelief", "adai", "came", "muon", "prodigy", "ranger21", "soap"],
+    "pytorch_optimizer": [
+        "adabelief", "adai", "came", "muon", "prodigy", "ranger21", "soap", "bsam step(closure)", "ScheduleFreeWrapper",
+        "GSAM set_closure, step()", "LookSAM step(closure)", "WSAM first_step, second_step",
+    ],
     "bitsandbytes.optim": ["Adam", "AdamW8bit", "Lion"],
     "torchao.optim": ["AdamW8bit"],
     "schedulefree": ["AdamWScheduleFree", "SGDScheduleFree"],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TORCH)

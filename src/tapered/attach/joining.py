@@ -123,7 +123,7 @@ class Joining(Stepping):
         joined = (
             set[int]() if self.first_late is None else set(late_with_a_rate(groups, plan, bases, known, self.joined))
         )
-        check_bases(plan, groups, bases, self.joined | joined)
+        check_bases(plan, groups, bases, self.joined | joined, known)
         before, self.joined = self.joined, self.joined | joined
         try:
             slots = [self._slot(i, name, s) for i in late for name, s in self._joining(i, bases).items()]

@@ -43,6 +43,7 @@ class Loads:
         self._said_step = step
         self._doubt = ""  # why the next step is refused
         self._loaded = False  # the clock's own state or schedules were set since the last update
+        self._texts: list[Any] | None = None  # the schedules of the clock's state that was loaded
         self._change: tuple[str, Rates] | None = None  # why there is something to report, and the rates before
         self._found: list[dict[str, Any]] = []
         self._rates: dict[tuple[int, str], float] = {}
@@ -142,6 +143,7 @@ class Loads:
             )
         bases = [{**clock.bases[i], **saved["base"]} for i, saved in enumerate(groups)]
         clock.change(followed, bases, WHY[reload.policy].format(reload), step, self._before(groups, step))
+        self._texts = [saved["schedules"] for saved in groups]
 
     def _before(self, groups: list[dict[str, Any]], step: int) -> Rates:
         """The values of the last update before a state was saved."""
@@ -156,7 +158,7 @@ class Loads:
 
     def resumed(self, why: str, before: Rates) -> None:
         """Schedules or the step were set on purpose: doubts are over, and the next step reports."""
-        self._change, self._doubt, self._loaded = (why, before), "", True
+        self._change, self._doubt, self._loaded, self._texts = (why, before), "", True, None
         self.made = self.made  # settled anew before the next update
 
     def settle(self) -> None:
@@ -274,10 +276,25 @@ class Loads:
                 f"the clock was left at step {self.made}, where the optimizer's state counted {then} updates; it "
                 f"counts {own} now, so it went on without the clock; say where the schedule stands: attach(..., step=n)"
             )
-        if self._loaded:
-            return  # the clock was set on purpose; the next step compares the counts
-        clock.step = self.made
         saved = [found.get("schedules", {}) for found in carried]
+        if self._loaded:  # the clock was set on purpose; the next step compares the counts
+            if self._texts is not None and saved != self._texts:
+                self._doubt = (
+                    f"the optimizer's state followed {saved}, the clock's that was loaded {self._texts}; load both "
+                    "from one checkpoint"
+                )
+            return
+        clock.step = self.made
+        if self._differ(saved, carried):
+            return
+        for base, found in zip(clock.bases, carried, strict=False):
+            base.update(found.get("base", {}))
+        if self.made:  # accelerate loads a new optimizer's own state into it
+            self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
+
+    def _differ(self, saved: list[dict[str, str]], carried: list[dict[str, Any]]) -> bool:
+        """Whether a group was under another schedule, which is a doubt; late groups go on as they were left."""
+        clock = self.clock
         here = [{name: str(schedule) for name, schedule in found.items()} for found in clock.followed]
         for index, (theirs, ours) in enumerate(zip(saved, here, strict=False)):
             if clock.takes(index, carried[index]):
@@ -291,8 +308,5 @@ class Loads:
                         f"up to step {self.made}, this clock {ours.get(name, 'none')}; {ADVICE}: "
                         "clock.load_state_dict(saved_clock, policy=...), or clock.replace(...)"
                     )
-                    return
-        for base, found in zip(clock.bases, carried, strict=False):
-            base.update(found.get("base", {}))
-        if self.made:  # accelerate loads a new optimizer's own state into it
-            self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
+                    return True
+        return False
