@@ -142,6 +142,9 @@ class Checked:
                 known = oracle.groups[index].sure and not (self.clock and oracle.groups[index].follows is None)
                 right = not known or index in self.stale or abs(found - wanted) <= loose * wanted
                 assert right, f"group {index} at step {oracle.step}: last_lr {found}, not {wanted}"
+        self.check_weights()
+
+    def check_weights(self) -> None:
         for place, (ours, theirs) in enumerate(self.pairs()):
             self.same_weights(place, ours, theirs)
             assert whole(ours), f"what lies between the elements of parameter {place} was written"

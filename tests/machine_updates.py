@@ -95,6 +95,7 @@ class Updates(RuleBasedStateMachine):
         world.purpose = False
         world.joined.clear()
         world.stale.clear()
+        world.check_weights()
 
     # operations
 
