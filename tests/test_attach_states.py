@@ -488,7 +488,7 @@ def test_two_states_of_different_schedules() -> None:
     one, two, run = Run().steps(3).saved(), Run(lr=OTHER).steps(3).saved(), Run()
     run.clock.load_state_dict(one["c"])
     run.optimizer.load_state_dict(two["o"])
-    with pytest.raises(ValueError, match="the clock's that was loaded .*; load both from one checkpoint"):
+    with pytest.raises(ValueError, match=r"the clock's that was loaded .*; load both from one checkpoint"):
         run.steps(1)
     run.optimizer.load_state_dict(one["o"])
     assert run.steps(1).rate == RATE(3)
