@@ -32,8 +32,6 @@ class Changes(Skips):
     def replace(self, which: int, given: Curve | float, counted: str | None) -> None:
         world, oracle = self.world, self.world.oracle
         every = which < 0 or which >= len(oracle.groups)
-        if every and world.clock and (any(g.own for g in oracle.groups) or world.config.second == "number"):
-            return  # TODO
         given = always(given) if world.clock and not isinstance(given, Curve) else given
         given = given.again() if isinstance(given, Curve) else given
         hyper = given.ours if isinstance(given, Curve) else given
@@ -127,7 +125,7 @@ class Changes(Skips):
         elif group.moved and world.oracle.rate(which) > 0:
             write(own, value)
             world.oracle.write(which, value)
-        elif not group.moved and not near(own["lr"], value):
+        elif not group.moved and not near(own["lr"], value) and not near(world.oracle.rate(which), value):
             self.refuses(own, value)
 
     def reread(self) -> None:
