@@ -14,7 +14,7 @@ from torch import nn
 
 NUMBERS = st.sampled_from([0.02, 0.3])
 MARKS = ["mine", "max_lr", "swa_lr", "note"]
-LATE = ["same", "number", "own", "scaled", "empty", "frozen"]
+LATE = ["same", "number", "number", "own", "scaled", "empty", "frozen"]
 
 
 class Groups(Schedulers):
@@ -34,12 +34,17 @@ class Groups(Schedulers):
             return  # torch's makes no state for it
         if how == "own" and world.clock is not None and hasattr(world.optimizer, "steps"):
             return  # two would follow it, tapered's optimizer itself and its clock
+        alone = isinstance(oracle.shared, Curve) and not any(group.follows for group in oracle.groups)
+        if how != "own" and world.clock is None and alone:
+            return  # all were given numbers since
+        if how != "own" and world.config.over and oracle.groups[0].alone:
+            return  # over bases, what others follow is not what it would
         if how == "number" and world.clock is not None and oracle.step == 0:
             return  # a clock wants a schedule for it
         params = [] if how == "empty" else [parameter(shapes[shape % len(shapes)], world.dtype, world.source)]
         if how == "frozen":
             params[0].requires_grad_(False)
-        given = {"number": number, "own": curve}.get(how)
+        given = {"number": number, "own": curve.again()}.get(how)
         if how == "number" and isinstance(others, Curve) and oracle.step and others.at(oracle.step) == 0:
             if world.clock is None:
                 self.refuses_to_join(params, number)
