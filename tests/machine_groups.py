@@ -25,7 +25,7 @@ class Groups(Schedulers):
         return self.calm() and self.written() and len(world.groups) < 5
 
     @operation(joinable, how=st.sampled_from(LATE), curve=CURVES, number=NUMBERS, shape=st.integers(0, 8))
-    def add_a_group(self, how: str, curve: Curve, number: float, shape: int) -> None:
+    def add_a_group(self, how: str, curve: Curve, number: float, shape: int) -> None:  # noqa: PLR0911  # a line for what is not tried
         world, oracle = self.world, self.world.oracle
         shapes, others = world.config.kind.shapes, oracle.others()
         if how == "empty" and world.config.named:

@@ -36,7 +36,7 @@ class World(Checked):
         self.dtype = config.dtype
         self.joined, self.updated, self.stale, self.before = set(), set(), set(), {}
         self.replaced: dict[str, Any] = {}  # other numbers for every group, since it was built
-        self.pending = False  # TODO
+        self.pending = False  # something stands in a group that the next step looks at
         self.moved = False  # some were replaced at all
         self.purpose = False  # schedules were set on purpose since the last update
         self.optimizer, self.clock = self.build(self.params)

@@ -171,7 +171,7 @@ def test_q3_and_q4_hold_and_a_counter_of_epochs_would_not(monkeypatch) -> None:
     assert (q03.judge({}).word, q04.judge({}).word) == ("confirmed", "confirmed")
     monkeypatch.setattr(q03.Adam, "steps", property(lambda self: self.param_groups[0]["step"] // 250))
     with pytest.raises(
-        ValueError, match="was set to .* from outside at step 0"
+        ValueError, match=r"was set to .* from outside at step 0"
     ):  # the rates move, the counter does not
         q03.judge({})
 
