@@ -233,7 +233,7 @@ class Loads:
     def _arrived(self, optimizer: torch.optim.Optimizer) -> None:
         """The optimizer has loaded a state: its groups are other dicts now, its tensors copies."""
         self.clock.holder = optimizer
-        self.made = counted(self.clock.maker)
+        self.made = counted(self._counts())
         self.clock.forget()
         self._doubt = ""
         if any(self._found):
@@ -245,6 +245,11 @@ class Loads:
                 f"not what its schedules give; load the clock's state too, or attach(optimizer, ..., step=n) after it"
             )
         self.clock.write()
+
+    def _counts(self) -> torch.optim.Optimizer:
+        """The layer whose state says how many updates there were: SAM's base takes its own after the load."""
+        holder = self.clock.holder
+        return holder if holder.state else self.clock.maker
 
     def unseen(self) -> None:
         """The optimizer loaded a state by a method of its own, without torch's hooks (bitsandbytes')."""
@@ -269,7 +274,7 @@ class Loads:
         if len(steps) != 1:
             self._doubt = f"the groups of the loaded state stand at different steps, {sorted(steps)}; it is damaged"
             return
-        self.made, own = steps.pop(), counted(clock.maker)
+        self.made, own = steps.pop(), counted(self._counts())
         then = next(found.get("counted") for found in carried if found)
         if own != then:
             self._doubt = (
