@@ -144,6 +144,15 @@ def test_steps_that_no_hook_sees_are_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("drive it by optimizer.step(closure)")):
         optimizer.first_step()
     assert clock.step == 1
+
+    def interrupted() -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step(interrupted)
+    with pytest.raises(ValueError, match=re.escape("drive it by optimizer.step(closure)")):
+        optimizer.first_step()
+    assert clock.step == 1
     optimizer.fused_backward = None
     with pytest.raises(ValueError, match=re.escape("write optimizer.fused_backward(loss, lr=schedule(k)) at update k")):
         attach(optimizer, lr=0.1)

@@ -179,7 +179,11 @@ class Stepping:
 
         @functools.wraps(closure)
         def watched() -> Any:
-            loss = closure()
+            try:
+                loss = closure()
+            except BaseException:
+                self._within = False  # the step is left, and torch calls no hook after one that fails
+                raise
             self._applied = moves(self.groups)
             return loss
 
