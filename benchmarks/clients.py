@@ -88,9 +88,7 @@ def table(rows: list[Row]) -> str:
             continue
         figures = f"{row.updates or '-':>7} {number(row.used):>6} {number(row.logged):>6} {number(row.weights):>7}"
         name = f"{row.framework} {row.version}"
-        too = (
-            f" (not the same bits with torch's AdamW either: {number(row.torch_resumed)})" if row.torch_resumed else ""
-        )
+        too = f" (torch's AdamW is resumed {number(row.torch_resumed)} off)" if row.torch_resumed else ""
         lines.append(
             f"{name:24} {row.case:43} {row.optimizer:9} {figures} {number(row.resumed):>7}  {row.verdict}{too}"
         )

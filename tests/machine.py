@@ -3,12 +3,12 @@
 from hypothesis.stateful import initialize
 from machine_config import Config, configs
 from machine_kinds import ATTACHED, OWN
-from machine_refusals import Refusals
+from machine_torchs import Torchs
 from machine_updates import watched
 from machine_world import World
 
 
-class Own(Refusals):
+class Own(Torchs):
     """Of tapered's optimizers."""
 
     @initialize(config=configs(OWN))

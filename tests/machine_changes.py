@@ -32,7 +32,10 @@ class Changes(Skips):
     def replace(self, which: int, given: Curve | float, counted: str | None) -> None:
         world, oracle = self.world, self.world.oracle
         every = which < 0 or which >= len(oracle.groups)
+        if every and world.clock and any(group.own for group in oracle.groups):
+            return  # left out: not tried in histories
         given = always(given) if world.clock and not isinstance(given, Curve) else given
+        given = given.again() if isinstance(given, Curve) else given
         hyper = given.ours if isinstance(given, Curve) else given
 
         def call() -> None:
@@ -108,7 +111,9 @@ class Changes(Skips):
     @operation(calm, which=GROUPS, value=st.sampled_from([0.05, 0.011, 0.2]) | CURVES)
     def write_by_hand(self, which: int, value: float | Curve) -> None:
         """A number is anyone's to write, and what a late group was given; over a schedule it is refused."""
-        world, which = self.world, which % len(self.world.groups)
+        world = self.world
+        late = [index for index, group in enumerate(world.oracle.groups) if group.moved]
+        which = late[-1] if late and which > 2 else which % len(world.groups)
         group, own = world.oracle.groups[which], world.groups[which]
         if which in world.joined:
             return  # it is what the group came with
@@ -124,7 +129,8 @@ class Changes(Skips):
         elif group.moved and world.oracle.rate(which) > 0:
             write(own, value)
             world.oracle.write(which, value)
-        elif not group.moved and not near(own["lr"], value):
+            world.pending = True
+        elif not group.moved and not near(own["lr"], value) and not near(world.oracle.rate(which), value):
             self.refuses(own, value)
 
     def reread(self) -> None:

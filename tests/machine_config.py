@@ -33,6 +33,7 @@ class Config:
     shapes: tuple[str, ...]
     second: str = ""
     own: Curve | float | None = None
+    over: Curve | None = None  # a clock's: each group's own base times this
     other: tuple[str, Curve] | None = None
     multiplier: str = "lr_scale"
     named: bool = False
@@ -52,6 +53,11 @@ class Config:
         return MULTIPLIED if self.second == "scaled" else 1.0
 
     @property
+    def free(self) -> bool:
+        """A clock is given the schedules of single groups, and leaves group 1 alone."""
+        return self.kind.clock and self.second == "number" and self.over is None
+
+    @property
     def multiplies(self) -> dict[str, str]:
         return {} if self.multiplier == "lr_scale" else {"multiplier": self.multiplier}
 
@@ -69,18 +75,20 @@ def configs(draw: st.DrawFn, kinds: tuple[Kind, ...]) -> Config:
     own = draw(CURVES) if second == "own" else draw(NUMBERS) if second == "number" else None
     names = [name for name in kind.others if fits(name, options)]
     name = draw(st.sampled_from(["", "", *names]))
+    over = rate if kind.clock and draw(st.sampled_from([False, False, True])) else None
     return Config(
         kind,
         options,
-        rate,
+        rate if over is None else BASE * over,
         tuple(draw(st.lists(st.sampled_from(kind.shapes), min_size=1, max_size=3))),
         second,
         own,
+        over,
         (name, draw(st.sampled_from(OTHERS[name]))) if name else None,
         draw(st.sampled_from(["lr_scale", "lr_mult"])) if second == "scaled" and takes_multiplier(kind) else "lr_scale",
         draw(st.booleans()) and second != "empty",  # torch takes no names of an empty group
-        draw(st.booleans()) if (not isinstance(rate, Curve) or kind.clock) and not options.get("foreach") else False,
-        draw(st.sampled_from([torch.float32, torch.float32, torch.float64])),
+        draw(st.booleans()) and (kind.clock or not isinstance(rate, Curve)) and not over and not options.get("foreach"),
+        draw(st.sampled_from([torch.float32, torch.float32, torch.float64, torch.bfloat16][: 4 if kind.torchs else 3])),
         draw(st.integers(0, 999)),
     )
 

@@ -14,7 +14,7 @@ from torch import nn
 
 NUMBERS = st.sampled_from([0.02, 0.3])
 MARKS = ["mine", "max_lr", "swa_lr", "note"]
-LATE = ["same", "number", "own", "scaled", "empty", "frozen"]
+LATE = ["same", "number", "number", "own", "scaled", "empty", "frozen"]
 
 
 class Groups(Schedulers):
@@ -25,7 +25,7 @@ class Groups(Schedulers):
         return self.calm() and self.written() and len(world.groups) < 5
 
     @operation(joinable, how=st.sampled_from(LATE), curve=CURVES, number=NUMBERS, shape=st.integers(0, 8))
-    def add_a_group(self, how: str, curve: Curve, number: float, shape: int) -> None:
+    def add_a_group(self, how: str, curve: Curve, number: float, shape: int) -> None:  # noqa: PLR0911  # a line for what is not tried
         world, oracle = self.world, self.world.oracle
         shapes, others = world.config.kind.shapes, oracle.others()
         if how == "empty" and world.config.named:
@@ -34,12 +34,17 @@ class Groups(Schedulers):
             return  # torch's makes no state for it
         if how == "own" and world.clock is not None and hasattr(world.optimizer, "steps"):
             return  # two would follow it, tapered's optimizer itself and its clock
+        alone = isinstance(oracle.shared, Curve) and not any(group.follows for group in oracle.groups)
+        if how != "own" and world.clock is None and alone:
+            return  # all were given numbers since
+        if how != "own" and world.config.over and oracle.groups[0].alone:
+            return  # over bases, what others follow is not what it would
         if how == "number" and world.clock is not None and oracle.step == 0:
             return  # a clock wants a schedule for it
         params = [] if how == "empty" else [parameter(shapes[shape % len(shapes)], world.dtype, world.source)]
         if how == "frozen":
             params[0].requires_grad_(False)
-        given = {"number": number, "own": curve}.get(how)
+        given = {"number": number, "own": curve.again()}.get(how)
         if how == "number" and isinstance(others, Curve) and oracle.step and others.at(oracle.step) == 0:
             if world.clock is None:
                 self.refuses_to_join(params, number)
@@ -112,6 +117,15 @@ class Groups(Schedulers):
             if world.shadow.state.get(theirs) and world.optimizer.state.get(ours):
                 world.optimizer.state[ours]["mine"] = torch.ones_like(ours) if key == "mine" else 3
                 world.shadow.state[theirs]["mine"] = torch.ones_like(theirs) if key == "mine" else 3
+
+    @operation(joinable, which=GROUPS, factor=st.sampled_from([0.5, 2.0]))
+    def rescale(self, which: int, factor: float) -> None:
+        """Another multiplier for a group: the next update uses it, though the group does not show it yet."""
+        world, which = self.world, which % len(self.world.groups)
+        for group in (world.groups[which], world.shadow.param_groups[which]):
+            group[world.config.multiplier] = factor
+        world.oracle.groups[which].scale, world.oracle.changed = factor, True
+        world.stale.add(which)
 
     @operation(lambda self: self.world.clock is None)
     def make_the_state(self) -> None:

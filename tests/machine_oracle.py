@@ -30,6 +30,10 @@ class Curve:
     def __rmul__(self, factor: float) -> "Curve":
         return Curve(factor * self.ours, lambda k: factor * self.at(k), self.end)
 
+    def again(self) -> "Curve":
+        """The same, given once more: groups that share one are told from those that were given the like."""
+        return Curve(self.ours, self.at, self.end)
+
     def later(self, steps: int) -> "Curve":
         end = None if self.end is None else self.end + steps
         return Curve(self.ours.delayed(steps), lambda k: self.at(max(k - steps, 0)), end)

@@ -71,7 +71,9 @@ class Refusals(Copies):
             world.oracle.copied()
         else:
             follows = [g.number if g.follows is None else g.follows.ours for g in world.oracle.groups]
-            groups = {index: {"lr": rate} for index, rate in enumerate(follows)}
+            own = world.clock is None  # a clock lets groups be that follow nothing
+            known = zip(follows, world.oracle.groups, strict=True)
+            groups = {i: {"lr": rate} for i, (rate, group) in enumerate(known) if own or group.follows is not None}
             self.verbs.replace(groups=groups, counted="start")
             for group, theirs in zip(world.oracle.groups, world.shadow.param_groups, strict=True):
                 theirs["lr"] = theirs["lr"] if group.follows else group.number

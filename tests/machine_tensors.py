@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+torch.sparse.check_sparse_tensor_invariants.disable()  # else torch warns once that it does not check
 SIZES: dict[str, tuple[int, ...]] = {
     "plain": (3,), "flat": (40,), "dot": (), "table": (4, 5), "turned": (4, 5), "block": (2, 3, 2, 2),
     "channels last": (2, 3, 2, 2), "sliced": (3, 4), "nothing": (0,),

@@ -92,8 +92,10 @@ class Updates(RuleBasedStateMachine):
         world.shadow.step()
         world.oracle.applied()
         world.updated |= {place for place, grad in enumerate(grads) if grad is not None}
-        world.purpose = False
+        world.purpose = world.pending = False
         world.joined.clear()
+        world.stale.clear()
+        world.check_weights()
 
     # operations
 

@@ -11,7 +11,7 @@ from machine_tensors import parameter
 from torch import nn
 
 from tapered import tensorflow1
-from tapered.attach import Clock, attach
+from tapered.attach import Clock, attach, of_base
 
 
 class World(Checked):
@@ -21,9 +21,10 @@ class World(Checked):
         self.config, self.source = config, torch.Generator().manual_seed(config.seed)
         second = [] if config.second in ("", "empty") else [config.kind.shapes[0], config.kind.shapes[-1]]
         # a clock that is given schedules of single groups leaves the others alone
-        shared = BASE if config.kind.clock and config.second == "number" else config.rate
+        shared = BASE if config.free else config.rate
         self.oracle = Oracle(shared, [self.group(0), self.group(1)][: 1 + bool(config.second)], clock=config.kind.clock)
         self.made = len(self.oracle.groups)
+        self.first = [group.follows for group in self.oracle.groups]
         shapes = [list(config.shapes), second][: self.made]
         self.params = [[parameter(name, config.dtype, self.source) for name in names] for names in shapes]
         if config.second == "frozen":
@@ -33,8 +34,9 @@ class World(Checked):
         self.shadow = self.shadowed(self.theirs)
         self.schedulers: tuple[Any, Any] | None = None
         self.dtype = config.dtype
-        self.joined, self.updated = set(), set()
+        self.joined, self.updated, self.stale, self.before = set(), set(), set(), {}
         self.replaced: dict[str, Any] = {}  # other numbers for every group, since it was built
+        self.pending = False  # something stands in a group that the next step looks at
         self.moved = False  # some were replaced at all
         self.purpose = False  # schedules were set on purpose since the last update
         self.optimizer, self.clock = self.build(self.params)
@@ -47,9 +49,13 @@ class World(Checked):
     def group(self, index: int) -> Group:
         config = self.config
         given = config.rate if index == 0 or config.own is None else config.own
+        if index and config.over is not None and config.second == "number":
+            given = config.own * config.over
+        if index and config.second == "own":
+            given = given.again()
         others = dict([config.other] if config.other else [])
         scale = config.scale if index else 1.0
-        alone = bool(index and config.own is not None) or (config.kind.clock and config.second == "number")
+        alone = bool(index and config.second == "own") or config.free
         return Group(*apart(given), scale, others=others, alone=alone)
 
     def dicts(self, params: list[list[nn.Parameter]], first: int, stop: int) -> list[dict[str, Any]]:
@@ -88,7 +94,8 @@ class World(Checked):
         own = {i: g.follows or g.made for i, g in enumerate(oracle.groups[: self.made]) if not self.shares(i)}
         if config.kind.clock:
             for index, group in enumerate(groups):  # a tensor cannot follow two schedules
-                group["lr"] = self.rate(BASE if isinstance(own.get(index, config.rate), Curve) else own[index])
+                base = config.own if index and config.second == "number" and config.over else BASE
+                group["lr"] = self.rate(base if isinstance(own.get(index, config.rate), Curve) else own[index])
             optimizer = config.kind.make(groups, lr=BASE, **config.options)
             return optimizer, self.attached(optimizer) if clock else None
         for index, rate in own.items():
@@ -104,11 +111,15 @@ class World(Checked):
     def shares(self, index: int) -> bool:
         """A group was given nothing of its own."""
         group, shared = self.oracle.groups[index], self.oracle.shared
-        own = index == 1 and self.config.second == "number"
+        own = index == 1 and self.config.second == "number"  # also where it is the same number
         return group.follows is shared or (group.follows is None and group.made == shared and not own)
 
-    def attached(self, optimizer: torch.optim.Optimizer) -> Clock:
+    def attached(self, optimizer: torch.optim.Optimizer, step: int | None = None) -> Clock:
         oracle, others = self.oracle, {name: curve.ours for name, curve in self.oracle.groups[0].others.items()}
+        if self.config.over and [group.follows for group in oracle.groups[: self.made]] == self.first:
+            own = {1: {"lr": self.config.own.ours}} if self.config.second == "own" else {}
+            shape = of_base(self.config.over.ours)
+            return attach(optimizer, lr=shape, groups=own, step=step, **others, **self.config.multiplies)
         every = self.config.second == "number"  # one schedule for bases that differ is refused
         own = {
             index: {"lr": group.follows.ours}
@@ -116,7 +127,7 @@ class World(Checked):
             if group.follows and (every or not self.shares(index))
         }
         shared = {"lr": oracle.shared.ours} if isinstance(oracle.shared, Curve) else {}
-        return attach(optimizer, **shared, groups=own, **others, **self.config.multiplies)
+        return attach(optimizer, **shared, groups=own, step=step, **others, **self.config.multiplies)
 
     def tensors(self, group: dict[str, Any]) -> dict[str, Any]:
         """Under a clock each group has a rate of its own, where it is a tensor."""

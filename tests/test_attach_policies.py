@@ -373,3 +373,20 @@ def test_a_late_group_with_a_schedule(kind) -> None:
 
     with pytest.raises(ValueError, match="`lr` in group 1 differs"):
         resumed()
+
+
+@BOTH
+def test_a_late_group_beside_a_function_goes_on(kind) -> None:
+    """No text carries a function; the group that follows it in proportion finds it in the others."""
+
+    def rate(step: int) -> float:
+        return 0.1 / (1 + step)
+
+    run, again = (kind(lr=schedules.from_function(rate)) for _ in range(2))
+    run.steps(3)
+    for one in (run, again):
+        one.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": 0.01})
+    run.steps(1)
+    again.optimizer.load_state_dict(plain(run.optimizer.state_dict()))
+    assert again.steps(1).verbs.last_lr == run.steps(1).verbs.last_lr
+    assert run.verbs.last_lr == (rate(4), pytest.approx(0.01 * rate(4) / rate(3), rel=1e-14))

@@ -481,3 +481,14 @@ def test_the_clock_is_found_again() -> None:
     assert isinstance(clock_of(run.optimizer), Clock)
     run.clock.detach()
     assert clock_of(run.optimizer) is None
+
+
+def test_two_states_of_different_schedules() -> None:
+    """The optimizer's and the clock's, each right by itself."""
+    one, two, run = Run().steps(3).saved(), Run(lr=OTHER).steps(3).saved(), Run()
+    run.clock.load_state_dict(one["c"])
+    run.optimizer.load_state_dict(two["o"])
+    with pytest.raises(ValueError, match=r"the clock's that was loaded .*; load both from one checkpoint"):
+        run.steps(1)
+    run.optimizer.load_state_dict(one["o"])
+    assert run.steps(1).rate == RATE(3)

@@ -382,3 +382,18 @@ def test_the_schedule_in_force_written_into_a_group_is_taken_for_its_number(make
     follower.replace(lr=other, counted="now")
     step(optimizer)
     assert follower.last_lr == (other(0),)
+
+
+@BOTH
+def test_a_multiplier_that_changed_is_no_rate_from_outside(make) -> None:
+    for act in (
+        lambda o, _: copy.deepcopy(o),
+        lambda o, f: (f.extend(30, how="stretch"), o)[1],
+        lambda o, f: (f.replace(weight_decay=0.1), o)[1],
+    ):
+        optimizer, follower = make([{"params": weights(), "lr_scale": 1.0}])
+        step(optimizer)
+        optimizer.param_groups[0]["lr_scale"] = 0.5
+        changed = act(optimizer, follower)
+        step(changed)
+        assert changed.param_groups[0]["lr"] < 0.06

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +166,15 @@ def test_what_is_not_on_the_list_fails() -> None:
         tally = torch_suite.Tally()
         tally.add(run, verdict)
         assert tally.unlisted == [(run, verdict)]
-    tally = torch_suite.Tally()
-    tally.add(run, Verdict("different", "0.1 apart of 1", nearer=True))  # no further from float64 than torch
-    assert tally.unlisted == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "near", "listed"), [("bfloat16", True, 1), ("bfloat16", False, 0), ("float32", True, 0)]
+)
+def test_sixteen_bits_may_be_as_far_off_as_torchs(dtype, near, listed) -> None:
+    run, tally = replace(NET, dtype=getattr(torch, dtype)), torch_suite.Tally()
+    tally.add(run, Verdict("different", "0.1 apart of 1", nearer=near))
+    assert len(tally.unlisted) == 1 - listed
 
 
 def test_the_list_is_of_what_happens() -> None:

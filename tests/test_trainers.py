@@ -254,20 +254,17 @@ def test_the_schedule_in_force_written_again_is_no_change(kind) -> None:
 
 def rows(*words: str) -> list[dict]:
     command = [sys.executable, str(BENCHMARKS / "clients.py"), "--json", *words]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=100).stdout)
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=300).stdout)
 
 
-@pytest.mark.parametrize(("framework", "case"), [("script", "LinearLR"), ("accelerate", "schedule, 2")])
-def test_the_benchmark_of_frameworks(framework, case) -> None:
-    """Killed, resumed, compared: of those that the tests may rely on, a few cases."""
-    found = rows("--only", framework, "--case", case)
-    assert len(found) > 1
-    assert {row["verdict"] for row in found} == {"right"}
-    assert all(
-        row["used"] < 1e-15 and row["logged"] < 1e-15 and row["resumed"] == 0
-        for row in found
-        if row["used"] is not None
-    )
+def test_the_benchmark_kills_resumes_and_compares() -> None:
+    """Of no framework, since the tests rely on none; `make clients` runs those."""
+    found = rows("--only", "script", "--case", "LinearLR")
+    assert [(row["case"], row["verdict"]) for row in found] == [
+        ("LinearLR", "right"),
+        ("LinearLR, tapered.checkpoint", "right"),
+    ]
+    assert all(row["used"] == row["logged"] == row["resumed"] == 0 and row["updates"] == 36 for row in found)
 
 
 def test_the_benchmark_says_what_is_not_installed(monkeypatch) -> None:

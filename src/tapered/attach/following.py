@@ -134,8 +134,12 @@ def base_values(group: Mapping[str, Any], hypers: Iterable[str]) -> Bases:
     return {name: float(value.item() if isinstance(value, Tensor) else value) for name, value in found.items()}
 
 
-def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], joined: Collection[int] = ()) -> None:
+def check_bases(
+    plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], joined: Collection[int] = (), known: int = 0
+) -> None:
     """One schedule for every group means one base value for every group, but for rates of groups that joined late.
+
+    The first `known` groups were checked before, or were given the schedule on purpose.
 
     Raises:
         ValueError: groups were made with values of their own, which the schedule would overrule in silence.
@@ -146,7 +150,7 @@ def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], jo
             if isinstance(asked, of_base) or (name == "lr" and index in joined):
                 continue
             at, value = first.setdefault(name, (index, bases[index][name]))
-            if bases[index][name] != value:
+            if bases[index][name] != value and index >= known:
                 raise ValueError(
                     f"got one schedule of `{name}` for every group, but group {at} was made with {value!r} and group "
                     f"{index} with {bases[index][name]!r}; try {name}=of_base(shape) (each group's own value times a "

@@ -55,6 +55,11 @@ class Joining(Stepping):
         return found
 
     @property
+    def all_followed(self) -> list[Schedule]:
+        """Every schedule that a group follows."""
+        return [slot.live.schedule for slot in self._slots]
+
+    @property
     def last_lr(self) -> tuple[float, ...]:
         """The rate of the last update, one a group; before the first one, the rate that it will use."""
         if self._handles:
@@ -123,7 +128,7 @@ class Joining(Stepping):
         joined = (
             set[int]() if self.first_late is None else set(late_with_a_rate(groups, plan, bases, known, self.joined))
         )
-        check_bases(plan, groups, bases, self.joined | joined)
+        check_bases(plan, groups, bases, self.joined | joined, known)
         before, self.joined = self.joined, self.joined | joined
         try:
             slots = [self._slot(i, name, s) for i in late for name, s in self._joining(i, bases).items()]

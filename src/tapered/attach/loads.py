@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tapered.attach.following import Bases, base_values
-from tapered.attach.places import places, put, read
+from tapered.attach.places import places, put
+from tapered.attach.places import read as shown_at
 from tapered.attach.saved import KEY, checked, counted, same_hypers, taken, whole
+from tapered.optim.late import read
 from tapered.optim.policies import ADVICE, Rates, Reload
 from tapered.schedules import parse
 
@@ -43,6 +45,7 @@ class Loads:
         self._said_step = step
         self._doubt = ""  # why the next step is refused
         self._loaded = False  # the clock's own state or schedules were set since the last update
+        self._texts: list[Any] | None = None  # the schedules of the clock's state that was loaded
         self._change: tuple[str, Rates] | None = None  # why there is something to report, and the rates before
         self._found: list[dict[str, Any]] = []
         self._rates: dict[tuple[int, str], float] = {}
@@ -122,9 +125,7 @@ class Loads:
         for index, saved in enumerate(groups):
             texts, here = saved["schedules"], own[index]
             if reload.policy == "resume" and clock.takes(index, saved):  # a late group goes on as it was left
-                followed.append(
-                    {name: here[name] if str(here.get(name)) == t else parse(t) for name, t in texts.items()}
-                )
+                followed.append({name: read(text, clock.all_followed) for name, text in texts.items()})
                 (clock.joined.add if saved.get("joined") else clock.joined.discard)(index)
                 continue
             same_hypers(index, texts, here, reload)
@@ -142,6 +143,7 @@ class Loads:
             )
         bases = [{**clock.bases[i], **saved["base"]} for i, saved in enumerate(groups)]
         clock.change(followed, bases, WHY[reload.policy].format(reload), step, self._before(groups, step))
+        self._texts = [saved["schedules"] for saved in groups]
 
     def _before(self, groups: list[dict[str, Any]], step: int) -> Rates:
         """The values of the last update before a state was saved."""
@@ -156,7 +158,7 @@ class Loads:
 
     def resumed(self, why: str, before: Rates) -> None:
         """Schedules or the step were set on purpose: doubts are over, and the next step reports."""
-        self._change, self._doubt, self._loaded = (why, before), "", True
+        self._change, self._doubt, self._loaded, self._texts = (why, before), "", True, None
         self.made = self.made  # settled anew before the next update
 
     def settle(self) -> None:
@@ -222,8 +224,8 @@ class Loads:
             for name in clock.followed[index] if index < len(clock.bases) else ():
                 key, _ = known[name]
                 if name in saved:
-                    self._rates[index, name] = float(read(group, saved[name]))
-                    put(group, saved[name], read(own, known[name]))
+                    self._rates[index, name] = float(shown_at(group, saved[name]))
+                    put(group, saved[name], shown_at(own, known[name]))
                 else:
                     group[key] = own[key]
         return {**state, "param_groups": groups}
@@ -274,14 +276,29 @@ class Loads:
                 f"the clock was left at step {self.made}, where the optimizer's state counted {then} updates; it "
                 f"counts {own} now, so it went on without the clock; say where the schedule stands: attach(..., step=n)"
             )
-        if self._loaded:
-            return  # the clock was set on purpose; the next step compares the counts
-        clock.step = self.made
         saved = [found.get("schedules", {}) for found in carried]
+        if self._loaded:  # the clock was set on purpose; the next step compares the counts
+            if self._texts is not None and saved != self._texts:
+                self._doubt = (
+                    f"the optimizer's state followed {saved}, the clock's that was loaded {self._texts}; load both "
+                    "from one checkpoint"
+                )
+            return
+        clock.step = self.made
+        if self._differ(saved, carried):
+            return
+        for base, found in zip(clock.bases, carried, strict=False):
+            base.update(found.get("base", {}))
+        if self.made:  # accelerate loads a new optimizer's own state into it
+            self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
+
+    def _differ(self, saved: list[dict[str, str]], carried: list[dict[str, Any]]) -> bool:
+        """Whether a group was under another schedule, which is a doubt; late groups go on as they were left."""
+        clock = self.clock
         here = [{name: str(schedule) for name, schedule in found.items()} for found in clock.followed]
         for index, (theirs, ours) in enumerate(zip(saved, here, strict=False)):
             if clock.takes(index, carried[index]):
-                kept = {name: parse(text) for name, text in theirs.items()}
+                kept = {name: read(text, clock.all_followed) for name, text in theirs.items()}
                 clock.rejoin(index, kept, joined=bool(carried[index].get("joined")))
                 continue
             for name in sorted({*theirs, *ours}):
@@ -291,8 +308,5 @@ class Loads:
                         f"up to step {self.made}, this clock {ours.get(name, 'none')}; {ADVICE}: "
                         "clock.load_state_dict(saved_clock, policy=...), or clock.replace(...)"
                     )
-                    return
-        for base, found in zip(clock.bases, carried, strict=False):
-            base.update(found.get("base", {}))
-        if self.made:  # accelerate loads a new optimizer's own state into it
-            self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
+                    return True
+        return False

@@ -5,12 +5,12 @@ with a number r       r * schedule(j) / schedule(k) at step j: it falls as the o
 with a schedule       that one
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tapered.optim.hypers import items, names
 from tapered.optim.multipliers import factor
-from tapered.schedules import Schedule
+from tapered.schedules import Schedule, parse
 from tapered.schedules.operators import scaled
 
 Follows = Mapping[str, Schedule]
@@ -46,6 +46,22 @@ def anchored(group: dict[str, Any], follows: dict[str, Schedule], others: Sequen
     times = factor(group, group["multiplier"], index) or 1.0
     follows["lr"] = reanchored(others[0]["lr"], float(group["lr"]), step, index, times)
     group["lr"] = follows["lr"](step) * times
+
+
+def read(text: str, known: Iterable[Schedule]) -> Schedule:
+    """The schedule that a text stands for; a user's function, which no text carries, where it is known here.
+
+    Raises:
+        ValueError: a text that cannot be read back.
+    """
+    factor_, _, rest = text.partition(" * ")
+    for schedule in known:
+        shape = schedule.schedule if isinstance(schedule, scaled) else schedule
+        if str(schedule) == text:
+            return schedule
+        if rest and not shape.serialisable and text == f"{factor_} * {shape}":  # a late group in proportion to it
+            return scaled(float(factor_), shape)
+    return parse(text)
 
 
 def reanchored(schedule: Schedule, rate: float, step: int, index: int, times: float = 1.0) -> Schedule:

@@ -1,7 +1,7 @@
 """What an optimizer is saved as, how it goes on from that, and how its schedules are changed on the way."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
@@ -10,11 +10,12 @@ from torch import Tensor
 
 from tapered.optim.changes import lengthened, replaced, used
 from tapered.optim.hypers import NAMES, RANGES, Live, Range, first, items, names, number
+from tapered.optim.late import read
 from tapered.optim.loading import resumed
 from tapered.optim.multipliers import factor
 from tapered.optim.policies import Counted, Policy, Rates, Reload
 from tapered.rules import Rule
-from tapered.schedules import Schedule, parse
+from tapered.schedules import Schedule
 from tapered.schedules.changes import How
 
 REFUSED = (
@@ -59,10 +60,9 @@ class Running:
         follows = [dict(found) for found in self.follows]
         return replace(self, given=dict(self.given), follows=follows, scales=dict(self.scales), prepared={})
 
-    def forget(self, groups: Sequence[Mapping[str, Any]]) -> None:
-        """Nothing is prepared: groups, schedules or tensors are others now, and their rates were just written."""
-        self.prepared.clear()
-        self.scales = {i: factor(group, group.get("multiplier"), i) for i, group in enumerate(groups)}
+    def wrote(self, groups: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+        """The rates of these groups were written, with their multipliers of now."""
+        self.scales |= {i: factor(group, group.get("multiplier"), i) for i, group in groups}
 
 
 class Resumable(torch.optim.Optimizer):
@@ -151,8 +151,7 @@ class Resumable(torch.optim.Optimizer):
         Raises:
             ValueError: a text that cannot be read back.
         """
-        here = {str(schedule): schedule for found in self._running.follows for schedule in found.values()}
-        return here[text] if text in here else parse(text)
+        return read(text, (schedule for found in self._running.follows for schedule in found.values()))
 
     def split(self, group: dict[str, Any], follows: dict[str, Schedule], key: str, index: int) -> None:
         """Take a group key apart into the numbers in force, kept under the key, and schedules, put into `follows`."""
@@ -223,6 +222,7 @@ class Resumable(torch.optim.Optimizer):
         before = used(self, saved, groups[0]["step"])
         self._running.follows = follows
         self.__setstate__({"param_groups": groups, "state": defaultdict(dict, state)})
+        self._running.wrote(enumerate(groups))
         self._running.refused, self._running.used = "", None
         # accelerate loads a new optimizer's own state into it
         self._running.change = (f"resumed, policy {policy}", before) if self.steps else None
@@ -257,7 +257,10 @@ class Resumable(torch.optim.Optimizer):
         self._running.given |= hypers
         self.defaults.update({key: first(key, given) for key, given in hypers.items()})
         self._running.refused = ""
-        self._running.forget(self.param_groups)
+        self._running.wrote(
+            (i, g) for i, g in enumerate(self.param_groups) if "lr" in {**hypers, **(groups or {}).get(i, {})}
+        )
+        self._running.prepared.clear()
 
     def extend(self, horizon: int, *, how: How) -> None:
         """A longer run: the schedules that end with it are left here and end at the new horizon.
@@ -277,7 +280,7 @@ class Resumable(torch.optim.Optimizer):
         self._running.follows = found
         for group, follows in zip(self.param_groups, found, strict=True):
             group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
-        self._running.forget(self.param_groups)
+        self._running.prepared.clear()
 
     def _outside_readout(self, call: str) -> None:
         if self._running.evaluates:
@@ -293,4 +296,4 @@ class Resumable(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._running.forget(self.param_groups)
+        self._running.prepared.clear()
