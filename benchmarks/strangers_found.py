@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from strangers_ways import Drive, plain, ways, with_closure
+from torch import distributed
 
 LR = 0.01
 Params = list[torch.nn.Parameter]
@@ -16,6 +17,7 @@ Make = Callable[[Params], Any]
 BOTH, MATRIX = ((64, 64), (64,)), ((64, 64),)
 NOISE = {"kron": 1e-7}  # resumed by hand, without tapered, it differs from itself in some runs by a last bit
 SECOND = {"adahessian", "sophiah"}  # they differentiate gradients
+DISTRIBUTED = {"demo", "distributedmuon"}  # they want a process group
 MOMENTUM = ("SGD", "SGD8bit", "SGD32bit", "LARS", "LARS8bit", "LARS32bit", "PytorchLARS")  # bitsandbytes' need one
 SPECIAL = {  # what one cannot guess
     "ranger21": {"num_iterations": 100},
@@ -104,7 +106,10 @@ def of_pytorch_optimizer(package: str, module: Any) -> Iterator[Maker]:
             make = around(kind)
         else:
             make = with_flags(kind) if "use_muon" in inspect.getsource(kind) else maker(kind, options)
+        make = in_a_group_of_one(make) if name in DISTRIBUTED else make
         yield from driven(package, name, make, second=name in SECOND, noise=NOISE.get(name, 0.0))
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
     for name in WRAPPERS:
         yield from driven(package, name, around(getattr(module, name)))
     for name in SHARP:
@@ -143,6 +148,15 @@ def maker(kind: Callable[..., torch.optim.Optimizer], options: dict[str, Any]) -
 def around(kind: Callable[..., torch.optim.Optimizer]) -> Make:
     """A wrapper of another optimizer."""
     return lambda params: kind(torch.optim.SGD(params, lr=LR, momentum=0.9))
+
+
+def in_a_group_of_one(make: Make) -> Make:
+    def made(params: Params) -> torch.optim.Optimizer:
+        if not distributed.is_initialized():
+            distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+        return make(params)
+
+    return made
 
 
 def sharp(module: Any, kind: Callable[..., torch.optim.Optimizer], **options: Any) -> Make:
