@@ -1,9 +1,13 @@
 """One hypothesis profile for all: the same examples everywhere, no deadline on a shared machine; a core a worker."""
 
 import os
+import tempfile
 
 # two workers with two threads each would wait for each other at every small tensor; programs that tests start too
 os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+# what tests name to `tapered run` is remembered here, and not in the home of who runs them
+_STATE = tempfile.TemporaryDirectory()
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 import hypothesis
 import torch

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "tapered"
 # From the bottom up; a module imports only what stands on a lower line (or in its own package).
 LAYERS = [
-    ["schedules", "rules", "shards", "draws"],
+    ["schedules", "rules", "shards", "draws", "named"],
     ["fused"],
     ["kernels"],
     ["optim"],
@@ -29,6 +29,7 @@ LAYERS = [
     ["workloads", "train"],
     ["modes", "stats", "runs", "arms", "explain", "range_test"],
     ["study_file"],
+    ["own"],
     ["load", "ledger"],
     ["single"],
     ["store", "result"],

@@ -63,7 +63,7 @@ class Ledger:
             self._optuna, self._models = optuna, models
             try:
                 self._storage = optuna.storages.RDBStorage(
-                    f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}
+                    _url(path), engine_kwargs={"connect_args": {"timeout": 60}}
                 )
                 study = optuna.create_study(
                     storage=self._storage, study_name=space.name, direction=space.direction, load_if_exists=True
@@ -178,6 +178,11 @@ def _number(name: str, value: float, model: Any) -> dict[str, Any]:
         kind, stored = "NAN", None
     kinds = model.TrialValueType if name == "value" else model.TrialIntermediateValueType
     return {name: stored, f"{name}_type": kinds[kind]}
+
+
+def _url(path: Path) -> str:
+    """A file's URL, in which no letter of its name has a meaning: `?`, `#`, `%` and braces have one in plain paths."""
+    return f"sqlite:///{path.absolute().as_uri()}?uri=true"
 
 
 def _check_sqlite(path: Path) -> None:

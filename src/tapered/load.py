@@ -1,9 +1,7 @@
 """A study file read, its workload built, everything checked before anything is trained."""
 
-import hashlib
-import importlib.util
 import re
-import sys
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,20 +12,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tapered import own
+from tapered.own import StudyFileError
 from tapered.study_file import Arm, Peaks, Prune, Range, Study, Tune, suggest
 from tapered.workload import Workload
 from tapered.workloads import WORKLOADS
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 Made = tuple[Workload, str]
 # what a [quick] table may replace: all that is not the comparison itself
 QUICK = sorted(set(Study.model_fields) - {"name", "workload", "metric", "direction", "baseline", "arms", "alpha"})
 PARTS: Mapping[Any, type[Any]] = {"arms": Arm, "peaks": Peaks, "prune": Prune, "tune": Tune, "space": Range}
 BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in (resources.files("tapered") / "studies").iterdir()))
-
-
-class StudyFileError(ValueError):
-    """A study file that cannot be read as a study; the message names the field, the value and the fix."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,7 @@ def load(
     tune: Mapping[str, Any] | None = None,
     whole: bool = False,
     quick: bool = False,
+    workload: str | None = None,
 ) -> Loaded:
     """Read a study file, or a built-in study by its name, and build its workload.
 
@@ -67,6 +64,7 @@ def load(
         tune: Fields of the file's `tune` to replace; those that are None stay.
         whole: Train every run to its end, also where the file prunes.
         quick: Read the smaller study that the file's `[quick]` table states, another study under another name.
+        workload: "FILE:NAME" that the study's workload is known to be, which allows one outside of the study's folder.
 
     Raises:
         StudyFileError: If the file or its workload cannot be read as stated, or `quick` is asked of one without it.
@@ -79,6 +77,8 @@ def load(
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyFileError(f"{path} is no TOML: {error}") from error
+    except RecursionError:
+        raise StudyFileError(f"{path} is nested too deeply; expected tables and lists a few levels deep") from None
     fields = _quick(fields, path, asked=quick)
     if seeds is not None:
         fields["seeds"] = seeds
@@ -93,7 +93,7 @@ def load(
         raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
     if whole and study.prune is None:
         raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
-    return _resolve(study, folder, whole=whole)
+    return _resolve(study, folder, path, whole=whole, named=workload)
 
 
 def _quick(fields: dict[str, Any], path: str, *, asked: bool) -> dict[str, Any]:
@@ -113,8 +113,10 @@ def _quick(fields: dict[str, Any], path: str, *, asked: bool) -> dict[str, Any]:
     return kept | small | {"name": f"{fields.get('name', '')} quick".strip()}
 
 
-def _resolve(study: Study, folder: Path, *, whole: bool) -> Loaded:
-    workload, source = _workload(study, folder)
+def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str | None) -> Loaded:
+    if ":" in study.workload and study.workload not in WORKLOADS:
+        _allow(own.find(study.workload, folder), folder, path, named)
+    workload, source = workload_of(study.workload, study.workload_options, folder)
     if study.metric != "loss" and study.metric not in workload.metrics:
         names = ["loss", *workload.metrics]
         hint = suggest(study.metric, names)
@@ -150,56 +152,57 @@ def _read(path: str) -> tuple[str, Path]:
         raise StudyFileError(f"{path} cannot be read: {error}") from error
 
 
-def _workload(study: Study, folder: Path) -> tuple[Workload, str]:
-    return workload_of(study.workload, study.workload_options, folder)
+def _allow(source: own.Source, folder: Path, path: str, named: str | None) -> None:
+    """Let a study's code run where it lies beside the study file, or in a folder there, or was named by the user.
+
+    Raises:
+        StudyFileError: It lies elsewhere, or another was named.
+    """
+    if named is not None:
+        other = own.find(named)
+        if not other.path.samefile(source.path) or other.name != source.name:
+            raise StudyFileError(
+                f"got --workload {named}; {path} names {source.text!r}, which is {source.path.resolve()}:{source.name}"
+            )
+        return
+    file = source.text.rpartition(":")[0]
+    if Path(file).is_absolute() or not source.path.resolve().is_relative_to(folder.resolve()):
+        raise StudyFileError(
+            f"{path} names the workload {source.text!r}, code outside of the study's folder ({source.path.resolve()}); "
+            f"if you trust it, add --workload {shlex.quote(f'{source.path.resolve()}:{source.name}')}"
+        )
 
 
-def workload_of(text: str, options: Mapping[str, Any] = MappingProxyType({}), folder: Path = Path()) -> Made:
+def workload_of(
+    text: str,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    folder: Path = Path(),
+    *,
+    expected: str | None = None,
+) -> Made:
     """A workload by its name, or by the file and name of one's own; and the hash of that file, or "built in".
 
     Args:
         text: "bmi", or "file.py:name".
         options: What the function that makes it is called with.
         folder: Where paths start.
+        expected: The hash that the file is to have, compared before it runs.
 
     Raises:
         StudyFileError: If there is none, or it is no workload.
+        CheckpointError: If it has another hash.
 
     >>> workload_of("bmi", {"batch_size": 16})[0].batch_size
     16
     """
     if text in WORKLOADS:
-        return _call(WORKLOADS[text], text, options), "built in"
-    file, colon, name = text.rpartition(":")
-    if not colon:
+        return own.called(WORKLOADS[text], text, options), own.BUILT_IN
+    if ":" not in text:
         raise StudyFileError(f'workload={text!r} is unknown; {suggest(text, WORKLOADS)}, or "file.py:name" of your own')
-    path = folder / file
-    if not path.is_file():
-        raise StudyFileError(f"workload={text!r}: there is no file {path}; paths start at the study's folder")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise StudyFileError(f"workload={text!r}: {path} is no Python file; expected one that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    if (beside := str(path.parent.resolve())) not in sys.path:
-        sys.path.insert(0, beside)  # what lies beside it can be imported, as under `python file.py`
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise StudyFileError(f"workload={text!r}: {path} raised {type(error).__name__}: {error}") from error
-    if not hasattr(module, name):
-        raise StudyFileError(f"workload={text!r}: {path} defines no {name!r}; {suggest(name, vars(module))}")
-    return _call(getattr(module, name), text, options), hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _call(found: Any, text: str, options: Mapping[str, Any]) -> Workload:
-    try:
-        workload = found if isinstance(found, Workload) else found(**options)
-    except (TypeError, ValueError) as error:
-        raise StudyFileError(f"workload={text!r} with {dict(options)}: {error}") from error
-    if not isinstance(workload, Workload):
-        kind = type(workload).__name__
-        raise StudyFileError(f"workload={text!r} is {kind}; expected a Workload, or a function of one")
-    return workload
+    source = own.find(text, folder)
+    if expected is not None:
+        source.check(expected)
+    return source.make(options), source.hash
 
 
 def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any]) -> Arm:

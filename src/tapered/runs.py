@@ -173,7 +173,8 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all, whenever the power goes."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # a link there is not followed, nor a file that has another name written to
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

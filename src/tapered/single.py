@@ -5,6 +5,7 @@
 Everything random in it is a function of seed and step, so a checkpoint needs no generator's state.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from tapered import checkpoint, schedules
+from tapered import checkpoint, own, schedules
 from tapered.checkpoint import CheckpointError, Resumed
 from tapered.checkpoint.reading import find
 from tapered.load import arm_of, workload_of
@@ -22,6 +23,7 @@ from tapered.schedules import Schedule
 from tapered.train import advance, evaluate
 
 KEEP = 3
+KINDS = {"workload": str, "rule": str, "lr": str, "seed": int, "steps": int, "source": str, "options": dict}
 
 
 class RunError(Exception):
@@ -76,6 +78,7 @@ def setting_of(
         raise ValueError(f"got seed={seed}; expected a whole number of at least 0; try --seed 0")
     arm = arm_of(rule, lr, {}, {})
     arm.path(steps, None)
+    own.remember(workload, options or {}, source)
     return Setting(workload, rule, str(arm.schedule(steps, None)), seed, steps, source, dict(options or {}))
 
 
@@ -84,19 +87,15 @@ class Single:
 
     Args:
         setting: What is trained, and how.
+        workload: Where its workload is, where that is not as the setting says.
 
     Raises:
         CheckpointError: the workload's file is not the one that the setting is of.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, workload: str | None = None) -> None:
         self.setting = setting
-        self.workload, source = workload_of(setting.workload, setting.options)
-        if source != setting.source:
-            raise CheckpointError(
-                f"the workload's file {setting.workload} has changed since the run began, and its numbers with it; "
-                f"restore the file, or begin another run"
-            )
+        self.workload, _ = workload_of(workload or setting.workload, setting.options, expected=setting.source)
         self.arm = arm_of(setting.rule, setting.lr, {}, {})
         self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
 
@@ -199,18 +198,32 @@ def setting_in(folder: Path) -> tuple[Setting, Resumed]:
             f"{folder} holds the run of a script, which only the script can go on with: call tapered.checkpoint's "
             f"resume or fork there"
         )
+    wrong = [name for name, kind in KINDS.items() if type(fields[name]) is not kind]
+    if wrong:
+        raise CheckpointError(
+            f"{found.folder} has {wrong[0]}={fields[wrong[0]]!r:.80} in its setting, which tapered did not write; "
+            f"begin another run"
+        )
     return Setting(**fields), found
 
 
-def resume(folder: Path, steps: int | None = None) -> tuple[Single, Resumed]:
+def resume(
+    folder: Path, steps: int | None = None, *, workload: str | None = None, command: str | None = None
+) -> tuple[Single, Resumed]:
     """Go on with the run in a folder, as far as its setting says or to `steps`.
 
+    Args:
+        folder: The run's.
+        steps: Where it is to end.
+        workload: What the user says that its workload is; None where it is what the user ran here before.
+        command: What the user typed, for refusals.
+
     Raises:
-        CheckpointError: as `checkpoint.resume`.
+        CheckpointError: as `checkpoint.resume`, or its workload is nothing that the user has named.
         ValueError: it is past `steps` already.
     """
     setting, found = setting_in(folder)
-    run = Single(setting)
+    run = Single(setting, _allowed(setting, workload, command or f"tapered resume {shlex.quote(str(folder))}"))
     found = checkpoint.resume(folder, run=run, generators=False)
     run.setting = replace(setting, steps=later(run, steps))
     return run, found
@@ -224,15 +237,19 @@ def fork(
     steps: int | None = None,
     keep_moments: bool = True,
     counted: Literal["now", "start"] | None = None,
+    workload: str | None = None,
+    command: str | None = None,
 ) -> Single:
     """Begin a child of the run in a folder at another rate, and save its first checkpoint with its lineage.
 
     Raises:
-        CheckpointError: `into` holds a run.
+        CheckpointError: `into` holds a run, or the workload is nothing that the user has named (see `resume`).
         ValueError: a schedule without `counted`, or nothing left to train.
     """
     setting, _ = setting_in(folder)
-    parent = Single(setting)
+    typed = command or f"tapered fork {shlex.quote(str(folder))} --lr {shlex.quote(lr)}"
+    place = _allowed(setting, workload, typed)
+    parent = Single(setting, place)
     found = checkpoint.resume(folder, partial=True, run=parent)
     last = later(parent, steps)
     if last == parent.step:
@@ -240,7 +257,7 @@ def fork(
     rate = arm_of(setting.rule, lr, {}, {}).schedule(last, None)
     change = checkpoint.Change({"lr": rate}, keep_moments, counted, parent.step)
     placed = str(checkpoint.placed(rate, change))
-    child = Single(replace(setting, lr=placed, steps=last))
+    child = Single(replace(setting, lr=placed, steps=last), place)
     child.rows = parent.rows
     if not keep_moments:
         child.reset_moments()
@@ -248,6 +265,10 @@ def fork(
     checkpoint.begin(folder, into, found, change)
     save(child, into)
     return child
+
+
+def _allowed(setting: Setting, given: str | None, command: str) -> str:
+    return own.allowed(setting.workload, setting.options, setting.source, given=given, command=command)
 
 
 def later(run: Single, steps: int | None) -> int:

@@ -16,6 +16,8 @@ them.
 import hashlib
 import json
 import os
+import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -40,6 +42,11 @@ from tapered.runs import (
 )
 from tapered.stats import counted
 from tapered.train import Mode, Rows
+
+NAME = "[0-9a-f]{20}"  # as `run_key` makes it
+BUNDLE, STATE = re.compile(rf"{NAME}\.json"), re.compile(rf"{NAME}-[0-9a-f]{{12}}\.safetensors")
+LEFT = re.compile(rf"(?:{BUNDLE.pattern}|{STATE.pattern})\.tmp")
+OURS = ("study.toml", "frozen.json", "modes.json", "lock", "owner", "ledger.db", "ledger.db-journal", "ledger.db-wal")
 
 
 class Store:
@@ -84,7 +91,8 @@ class Store:
     def _read(self) -> dict[str, Bundle]:
         """What the folder holds; what a kill left behind, such as one half of a bundle being halved, is dropped."""
         runs = self.folder / "runs"
-        found = [self._parse(path) for path in sorted(runs.glob("*.json"))]
+        listed = sorted(path for path in runs.iterdir() if _plain(path))
+        found = [self._parse(path) for path in listed if BUNDLE.fullmatch(path.name)]
         kept: dict[str, Bundle] = {}
         taken: set[str] = set()
         for bundle, _, _ in sorted(found, key=lambda parsed: -len(parsed[0].keys)):
@@ -94,14 +102,18 @@ class Store:
             else:
                 self._remove(bundle.name)
         states = {state for _, state, _ in found}
-        for path in (*runs.glob("*.tmp"), *(path for path in runs.glob("*.safetensors") if path.name not in states)):
-            path.unlink()
+        for path in listed:  # what has no name of ours is somebody else's, and stays
+            if LEFT.fullmatch(path.name) or (STATE.fullmatch(path.name) and path.name not in states):
+                path.unlink(missing_ok=True)
         return kept
 
     def _parse(self, path: Path) -> tuple[Bundle, str | None, str]:
         try:
-            return bundle_from_text(path.read_text(), path.stem)
-        except ValueError as error:
+            found = bundle_from_text(path.read_text(), path.stem)
+            if found[1] is not None and not (STATE.fullmatch(found[1]) and found[1].startswith(path.stem)):
+                raise ValueError(f"state={found[1]!r:.80} is no file of its rows")
+            return found
+        except (ValueError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}); delete it and its runs are trained again") from error
 
     def bundles(self) -> list[Bundle]:
@@ -151,7 +163,7 @@ class Store:
         if state is not None:
             write_whole(runs / state, data)
         write_whole(runs / f"{bundle.name}.json", bundle_to_text(bundle, state, digest).encode())
-        for old in runs.glob(f"{bundle.name}-*.safetensors"):
+        for old in self._states(bundle.name):
             if old.name != state:
                 old.unlink()
 
@@ -165,8 +177,12 @@ class Store:
     def _remove(self, name: str) -> None:
         runs = self.folder / "runs"
         (runs / f"{name}.json").unlink(missing_ok=True)
-        for state in runs.glob(f"{name}-*.safetensors"):
+        for state in self._states(name):
             state.unlink()
+
+    def _states(self, name: str) -> list[Path]:
+        """The files of a bundle's rows."""
+        return [path for path in (self.folder / "runs").glob(f"{name}-*.safetensors") if STATE.fullmatch(path.name)]
 
     def rows(self, bundle: Bundle, rule: Rule) -> Rows:
         """The rows of a bundle's live branches, as they were kept.
@@ -177,7 +193,7 @@ class Store:
         path = self.folder / "runs" / f"{bundle.name}.json"
         known, name, digest = self._parse(path)
         state = path.parent / (name or "")
-        data = state.read_bytes() if state.is_file() else b""
+        data = state.read_bytes() if name is not None and _plain(state) else b""
         if hashlib.sha256(data).hexdigest() != digest:
             raise StoreError(f"{state} is not the file that was written; delete {path} and its runs are trained again")
         return rows_from_tensors(load_tensors(data), known.live, rule)
@@ -194,13 +210,35 @@ def _read_modes(path: Path) -> dict[str, Mode]:
     try:
         fields = json.loads(path.read_text()) if path.exists() else {}
         return {rule: Mode(**mode) for rule, mode in fields.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{path} is damaged ({error}); try another --store DIR") from error
+
+
+def _plain(path: Path) -> bool:
+    """Whether there is a file, and no link, folder, pipe or device."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _check_plain(folder: Path) -> None:
+    """Refuse a folder in which a name of ours is a link, a pipe or a device: reading hangs, writing goes elsewhere."""
+    strange = [folder / name for name in OURS if os.path.lexists(folder / name) and not _plain(folder / name)]
+    runs = folder / "runs"
+    if os.path.lexists(runs) and (runs.is_symlink() or not runs.is_dir()):
+        strange.append(runs)
+    if strange:
+        what = "a link" if strange[0].is_symlink() else "nothing that tapered writes"
+        raise StoreError(
+            f"{strange[0]} is {what}, and a study writes into its own folder only; remove it, or try another --store DIR"
+        )
 
 
 def _claim(folder: Path) -> FileLock:
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file; expected a folder for the study; try --store {folder}.d")
+    _check_plain(folder)
     known = (folder / "frozen.json").exists() or (folder / "lock").exists()
     if folder.exists() and not known and any(folder.iterdir()):
         raise StoreError(f"{folder} holds files but no study; try --store {folder / 'study'}")
@@ -227,8 +265,8 @@ def _freeze(folder: Path, study_toml: str, frozen: Mapping[str, str]) -> None:
         write_whole(path, json.dumps(frozen, indent=1, sort_keys=True).encode())
         return
     try:
-        known: dict[str, str] = json.loads(path.read_text())
-    except ValueError as error:
+        known: dict[str, str] = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} is damaged ({error}); try another --store DIR") from error
     differing = sorted(k for k in {*known, *frozen} if known.get(k) != frozen.get(k))
     if differing:

@@ -89,6 +89,14 @@ def _write_file(path: Path, data: bytes) -> None:
         os.close(handle)
 
 
+def replace(path: Path, data: bytes) -> None:
+    """Write a small file in the place of one, through no link that stands there."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.unlink(missing_ok=True)
+    _write_file(temporary, data)
+    os.rename(temporary, path)  # noqa: PTH104 - as above
+
+
 def sync(folder: Path) -> None:
     """Flush a folder's names to the disk."""
     if os.name != "posix":
@@ -102,6 +110,9 @@ def sync(folder: Path) -> None:
 
 def remove(path: Path) -> None:
     """Delete a checkpoint; under another name first, so that no kill leaves half of one."""
+    if path.is_symlink():  # what it points to is not ours
+        path.unlink()
+        return
     old = path.with_name(f".old-{path.name}")
     os.rename(path, old)  # noqa: PTH104 - as above
     shutil.rmtree(old, ignore_errors=True)
@@ -128,7 +139,7 @@ def manifest(path: Path) -> dict[str, Any]:
         DamagedError: it is not the one that was written, or stands under another name.
         CheckpointError: another format than this library's.
     """
-    data = _read_file(path / MANIFEST, MANIFEST_LIMIT)
+    data = read_file(path / MANIFEST, MANIFEST_LIMIT)
     try:
         fields = json.loads(data)
         fields.pop("digest")
@@ -159,7 +170,7 @@ def read(path: Path, fields: dict[str, Any], file: str) -> bytes:
         DamagedError: it is not the one that was written.
     """
     entry = fields["files"][file]
-    data = _read_file(path / file, int(entry["bytes"]))
+    data = read_file(path / file, int(entry["bytes"]))
     if len(data) != entry["bytes"]:
         raise DamagedError(f"{file} has {len(data):,} bytes where {entry['bytes']:,} were written")
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
@@ -179,7 +190,12 @@ def verify(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _read_file(path: Path, limit: int) -> bytes:
+def read_file(path: Path, limit: int) -> bytes:
+    """A plain file of so many bytes at most.
+
+    Raises:
+        DamagedError: it is none, larger, or cannot be read.
+    """
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
@@ -191,6 +207,8 @@ def _read_file(path: Path, limit: int) -> bytes:
         raise DamagedError(f"{path.name} is missing") from error
     except OSError as error:
         raise DamagedError(f"{path.name} cannot be read ({error.strerror})") from error
+    except MemoryError as error:
+        raise DamagedError(f"{path.name} does not fit into memory") from error
 
 
 @cache

@@ -5,6 +5,7 @@ Held with the system's lock, which a killed process gives back; `owner` beside i
 
 import os
 import socket
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,9 +47,10 @@ def claim(folder: Path) -> Held:
         if held is not None and held.pid == os.getpid():
             return held
         _create(path)
+        _check_plain(path / "lock")
         lock = FileLock(path / "lock", is_singleton=False)
         lock.acquire(blocking=False)
-        (path / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        files.replace(path / "owner", f"process {os.getpid()} on {socket.gethostname()}".encode())
     except Timeout:
         raise CheckpointError(
             f"{shown(folder)} is in use by {_owner(path)}; one process writes to a folder: stop that one, or give "
@@ -76,10 +78,26 @@ def _create(path: Path) -> None:
         files.sync(path.parent)
 
 
+def _check_plain(path: Path) -> None:
+    """Refuse a lock that locking would write to elsewhere: a link, or a file with content, which ours never has.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_size:
+        raise CheckpointError(
+            f"{shown(path)} is a link, or no lock of tapered's, and a run writes into its own folder only; remove it"
+        )
+
+
 def _owner(path: Path) -> str:
     try:
-        return (path / "owner").read_text()[:200]
-    except OSError:
+        return files.read_file(path / "owner", 4096).decode(errors="replace")[:200]
+    except CheckpointError:
         return "another process"
 
 

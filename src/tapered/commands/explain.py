@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from tapered.commands.run import options_of
-from tapered.terminal import DONE, Flag, Json, console, print_json, table
+from tapered.terminal import DONE, Flag, Json, console, print_json, retype, table
 
 Words = Annotated[tuple[str, ...], Parameter(negative="")]
 LINES = 12  # of a table that a person reads; --json has every step
@@ -28,6 +28,7 @@ def explain(
     hyper: Words = (),
     choice: Words = (),
     option: Words = (),
+    trusted: Annotated[str | None, Parameter(name="--workload")] = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -46,6 +47,7 @@ def explain(
         hyper: Another hyper, as weight_decay=0.1; a number or a schedule's text; may be given again.
         choice: A choice of the rule, as decay=decoupled or amsgrad=true; may be given again.
         option: An argument of the workload, as name=value; may be given again.
+        trusted: FILE:NAME (or NAME) of a folder's workload, where its own word is not enough.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
@@ -57,7 +59,7 @@ def explain(
             raise ValueError(f"got --{name}={value}; expected a whole number of at least 1")
     given = {"rule": rule, "lr": lr, "seed": seed, "hyper": hyper, "choice": choice, "option": option}
     if Path(workload).is_dir():
-        asked, made, row, path = _kept(Path(workload), steps, given)
+        asked, made, row, path = _kept(Path(workload), steps, given, trusted)
     else:
         asked, made, row, path = _asked(workload, 1000 if steps is None else steps, given)
     first = row.steps[0]
@@ -89,14 +91,16 @@ def _asked(workload: str, steps: int, given: dict[str, Any]) -> tuple[dict[str, 
     return asked, made, start(made, path.rule, [seed]), path
 
 
-def _kept(folder: Path, steps: int | None, given: dict[str, Any]) -> tuple[dict[str, Any], Any, Any, Any]:
+def _kept(
+    folder: Path, steps: int | None, given: dict[str, Any], trusted: str | None
+) -> tuple[dict[str, Any], Any, Any, Any]:
     """The same, of a run that tapered saved, from its newest checkpoint on."""
     from tapered import single  # noqa: PLC0415 - as above
 
     extra = [f"--{name}" for name, value in given.items() if value not in (None, ())]
     if extra:
         raise ValueError(f"got {', '.join(extra)} for the run in {folder}, which has its own; leave it out")
-    run, _ = single.resume(folder)
+    run, _ = single.resume(folder, workload=trusted, command=retype("explain", str(folder), steps=steps))
     setting, count = run.setting, 1 if steps is None else steps
     asked = {"folder": str(folder), "workload": setting.workload, "rule": str(run.rows.rule), "lr": setting.lr}
     path = run.arm.path(run.step + count, None)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from tapered.commands.run import said, train
-from tapered.terminal import Flag, Json, console
+from tapered.terminal import Flag, Json, console, retype
 
 
 def fork(
@@ -17,6 +17,7 @@ def fork(
     counted: Literal["now", "start"] | None = None,
     reset_moments: Flag = False,
     save_every: int | None = None,
+    workload: str | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -30,6 +31,7 @@ def fork(
         counted: What a schedule's step 0 is: "now", the fork, or the "start" of the parent's run.
         reset_moments: Begin with fresh rule state; Adam's bias correction then starts again.
         save_every: Updates between two checkpoints; by default a tenth of the run.
+        workload: FILE:NAME (or NAME) of the run's workload, where the folder's own word is not enough.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
@@ -39,7 +41,16 @@ def fork(
     with single.one_thread():
         errors = console(stderr=True)
         with said(errors):
-            trained = single.fork(folder, child, lr, steps=steps, keep_moments=not reset_moments, counted=counted)
+            trained = single.fork(
+                folder,
+                child,
+                lr,
+                steps=steps,
+                keep_moments=not reset_moments,
+                counted=counted,
+                workload=workload,
+                command=retype("fork", str(folder), lr=lr, into=into, steps=steps, counted=counted),
+            )
         rate, moments = trained.setting.schedule(trained.step), "reset" if reset_moments else "kept"
         errors.print(f"Forked at step {trained.step} into {child}: rate {rate:.6g}, moments {moments}.", soft_wrap=True)
         return train(trained, child, save_every, as_json=as_json)

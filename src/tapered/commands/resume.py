@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tapered.commands.run import said, train
-from tapered.terminal import Flag, Json, console
+from tapered.terminal import Flag, Json, console, retype
 
 
 def resume(
@@ -12,6 +12,7 @@ def resume(
     *,
     steps: int | None = None,
     save_every: int | None = None,
+    workload: str | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -21,6 +22,7 @@ def resume(
         folder: The run's folder.
         steps: The step to end at; by default the one that it was to reach.
         save_every: Updates between two checkpoints; by default a tenth of the run.
+        workload: FILE:NAME (or NAME) of the run's workload, where the folder's own word is not enough.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
@@ -29,7 +31,9 @@ def resume(
     with single.one_thread():
         errors = console(stderr=True)
         with said(errors):
-            trained, found = single.resume(folder, steps)
+            trained, found = single.resume(
+                folder, steps, workload=workload, command=retype("resume", str(folder), steps=steps)
+            )
         rate = trained.setting.schedule(found.step)
         errors.print(f"Resumed at step {found.step} of {trained.setting.steps}; rate {rate:.6g}.", soft_wrap=True)
         ended = trained.setting.schedule.horizon

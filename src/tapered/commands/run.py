@@ -64,7 +64,7 @@ def run(
         if begun:
             single.check_same(folder, setting)
             with said(console(stderr=True)):
-                trained = single.resume(folder, setting.steps)[0]
+                trained = single.resume(folder, setting.steps, workload=workload)[0]
         else:
             trained = single.Single(setting)
             single.save(trained, folder)

@@ -33,6 +33,7 @@ def study(
     verify: Flag = False,
     no_prune: Flag = False,
     quick: Flag = False,
+    workload: str | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -47,14 +48,15 @@ def study(
         verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
         no_prune: Train every run to its end, and say whether pruning would have chosen the same.
         quick: Run the smaller study that the file's [quick] table states.
+        workload: FILE:NAME of the workload, where the file names one outside of its own folder.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
     from tapered.load import load  # noqa: PLC0415 - torch takes a second that --help need not wait
 
-    loaded = load(file, seeds=seeds, steps=steps, whole=no_prune, quick=quick)
+    loaded = load(file, seeds=seeds, steps=steps, whole=no_prune, quick=quick, workload=workload)
     flags = [flag for flag, given in (("--no-prune", no_prune), ("--quick", quick)) if given]
-    command = retype("study", file, *flags, seeds=seeds, steps=steps, store=store)
+    command = retype("study", file, *flags, seeds=seeds, steps=steps, store=store, workload=workload)
     return run(loaded, command, store, plan=plan, verify=verify, as_json=as_json)
 
 

@@ -20,6 +20,7 @@ def tune(
     store: Path | None = None,
     plan: Flag = False,
     verify: Flag = False,
+    workload: str | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -36,12 +37,13 @@ def tune(
         store: Folder for the results; by default studies/NAME-HASH.
         plan: Run nothing; print what the first batch takes.
         verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
+        workload: FILE:NAME of the workload, where the file names one outside of its own folder.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
     from tapered.load import load  # noqa: PLC0415 - torch takes a second that --help need not wait
 
     given = {"trials": trials, "batch": batch, "sampler": sampler, "seed": seed}
-    loaded = load(file, seeds=seeds, steps=steps, tune=given)
-    command = retype("tune", file, **given, seeds=seeds, steps=steps, store=store)
+    loaded = load(file, seeds=seeds, steps=steps, tune=given, workload=workload)
+    command = retype("tune", file, **given, seeds=seeds, steps=steps, store=store, workload=workload)
     return run(loaded, command, store, plan=plan, verify=verify, as_json=as_json)
