@@ -107,10 +107,23 @@ def test_what_a_kill_left_behind_is_cleared_away(folder):
     with opened(folder) as store:
         store.put(*trained())
         kept = sorted((folder / "runs").iterdir())
-    for name in ("0123-45.safetensors", "0123-67.safetensors.tmp", "0123.json.tmp"):
+    half, other = "0123456789abcdef0123", "0123456789ab"
+    for name in (f"{half}-{other}.safetensors", f"{half}-{other}.safetensors.tmp", f"{half}.json.tmp"):
         (folder / "runs" / name).write_bytes(b"half")
     with opened(folder):
         assert sorted((folder / "runs").iterdir()) == kept
+
+
+def test_what_no_study_made_stays(folder):
+    """A user's own models, whatever lies beside them."""
+    with opened(folder) as store:
+        store.put(*trained())
+    mine = [folder / "runs" / name for name in ("best.safetensors", "model-00001-of-00002.safetensors", "notes.tmp")]
+    for path in mine:
+        path.write_bytes(b"mine")
+    with opened(folder) as store:
+        store.put(*trained(step=20))
+    assert all(path.read_bytes() == b"mine" for path in mine)
 
 
 @pytest.mark.parametrize("killed", [None, 0, 1, 2, 3])

@@ -92,7 +92,7 @@ class Store:
         """What the folder holds; what a kill left behind, such as one half of a bundle being halved, is dropped."""
         runs = self.folder / "runs"
         listed = sorted(path for path in runs.iterdir() if _plain(path))
-        found = [self._parse(path) for path in listed if BUNDLE.fullmatch(path.name)]
+        found = [self._parse(path) for path in listed if path.suffix == ".json"]
         kept: dict[str, Bundle] = {}
         taken: set[str] = set()
         for bundle, _, _ in sorted(found, key=lambda parsed: -len(parsed[0].keys)):

@@ -26,6 +26,7 @@ SCALED = (
 )
 # What every class takes beside its own: none of it moves the rate but the noise.
 COMMON = ("t_in_epochs", "noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed", "initialize")
+DRAWS = 10_000  # of noise, after which none fits
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,11 @@ class Noise:
         generator = torch.Generator().manual_seed(self.seed + step)
         if self.uniform:
             return 1.0 + 2 * (torch.rand(1, generator=generator).item() - 0.5) * self.pct
-        while True:
+        for _ in range(DRAWS):
             drawn = torch.randn(1, generator=generator).item() * self.std
             if abs(drawn) < self.pct:
                 return 1.0 + drawn
+        raise ValueError(f"noise_pct={self.pct:g} is so small that timm's noise is drawn for ever; try noise_pct=0.67")
 
 
 def from_timm(

@@ -8,7 +8,7 @@ from fractions import Fraction
 from tapered.convert.result import affine
 from tapered.schedules import Schedule, cooldown, exponential_decay, piecewise_constant, polynomial_decay
 from tapered.schedules.checks import LARGEST_STEP
-from tapered.schedules.curves import cycle_starts
+from tapered.schedules.curves import SUMMED, cycle_starts
 
 POWERS = {0.5: "1-sqrt", 1.0: "linear", 2.0: "square"}
 
@@ -47,14 +47,14 @@ def falling_by(decay_fn: object, steps: int, power: float, ratio: float) -> Sche
 
 
 def missed_restarts(first: float, cycle_mul: float, limit: int) -> list[int]:
-    """The steps at which timm's formula is not in the cycle that begins, or ends, there."""
+    """The steps at which timm's formula is not in the cycle that begins, or ends, there; of the first SUMMED cycles."""
     if cycle_mul <= 1.0:
         return []
     return list(_missed(first, cycle_mul, limit))
 
 
 def _missed(first: float, t: float, limit: int) -> Iterator[int]:
-    for cycle, (start, _) in itertools.islice(enumerate(cycle_starts(first, t)), 1, limit + 1):
+    for cycle, (start, _) in itertools.islice(enumerate(cycle_starts(first, t)), 1, min(limit, SUMMED) + 1):
         at = math.ceil(start)
         if at > LARGEST_STEP:
             return

@@ -8,6 +8,8 @@ from torch.optim import lr_scheduler
 
 from tapered.convert.torch_tree import Node, constructed
 
+REPLAYED = 10_000_000  # steps that torch makes in some minutes
+
 
 @dataclass(frozen=True, repr=False, eq=False)  # equal to itself alone, as any function
 class Replay:
@@ -20,6 +22,8 @@ class Replay:
 
     def __call__(self, step: int) -> float:
         """The rate at a step, from the table of those that were asked for before."""
+        if step > REPLAYED:
+            raise ValueError(f"{self!r} is replayed step by step, up to step {REPLAYED:,}; got step {step}")
         while len(self.rates) <= step:
             try:
                 with warnings.catch_warnings():

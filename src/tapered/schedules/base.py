@@ -17,6 +17,7 @@ from tapered.schedules import checks
 from tapered.schedules.curves import Floats
 
 BLOCK = 8192  # steps evaluated at once: arrays that stay in the cache make a long table 1.5 to 4 times as fast
+LOOKED_AT = 10_000  # boundaries, as a schedule may have any number of them within a step
 CooldownShape = Literal["linear", "cosine", "1-sqrt", "square", "mirror cosine", "exponential", "rex"]
 
 
@@ -117,12 +118,14 @@ class Schedule:
     def marks(self, limit: int = 32) -> tuple[tuple[int, str], ...]:
         """The first `limit` steps where pieces meet, with a word on what happens there.
 
+        At most LOOKED_AT boundaries are looked at: of pieces far shorter than a step, or than a staircase's, no more.
+
         Example:
             >>> from tapered.schedules import cooldown, hold, warmup
             >>> warmup(200).then(hold(1600)).then(cooldown(400)).marks()
             ((200, 'warmup ends, hold begins'), (1800, 'hold ends, cooldown begins'), (2200, 'cooldown ends'))
         """
-        grouped = itertools.groupby(self._marks(), key=lambda mark: mark[0])
+        grouped = itertools.groupby(itertools.islice(self._marks(), LOOKED_AT), key=lambda mark: mark[0])
         first = itertools.islice(grouped, limit)
         return tuple((at, ", ".join(dict.fromkeys(note for _, note in marks))) for at, marks in first)
 

@@ -191,7 +191,14 @@ def argument(owner: str, example: str, field: str, kind: Any, value: object) -> 
 
 def refusal(owner: str, example: str, field: str, expected: str, value: object) -> str:
     """The sentence in which an argument is refused."""
-    return f"{owner}: {field} must be {expected}, got {value!r:.80}; write for example {example}"
+    return f"{owner}: {field} must be {expected}, got {shown(value)}; write for example {example}"
+
+
+def shown(value: object) -> str:
+    """A value as it is refused, cut short."""
+    if type(value) is int and value.bit_length() > 256:  # which Python takes long to write out, or refuses to
+        return f"a whole number of {value.bit_length():,} bits"
+    return f"{value!r:.80}"
 
 
 def step(value: object, what: str = "step") -> int:
@@ -216,5 +223,5 @@ def step(value: object, what: str = "step") -> int:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """'; did you mean X?' where a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word[:80], list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -3,6 +3,7 @@
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,7 +12,7 @@ import numpy as np
 
 from tapered.schedules import curves
 from tapered.schedules.base import Schedule
-from tapered.schedules.checks import REQUIRED, MaybeNumber, MaybeSteps, Number, Positive, Span, Unit
+from tapered.schedules.checks import LARGEST_STEP, REQUIRED, MaybeNumber, MaybeSteps, Number, Positive, Span, Unit
 from tapered.schedules.curves import Floats
 
 
@@ -24,6 +25,13 @@ def _check_floor(schedule: "cosine_decay | cosine_decay_restarts") -> None:
         schedule._refuse("alpha", f"left out where end={schedule.end} is given, since both are the floor")
     if schedule.end is not None and schedule.end > schedule.initial:
         schedule._refuse("end", f"at most initial, {schedule.initial}")
+
+
+def _power(t: float, i: int) -> float:
+    try:
+        return t**i
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,8 +145,9 @@ class cosine_decay_restarts(Schedule):
     def _tf_place(self, way: Floats) -> tuple[Floats, Floats]:
         # Element by element with Python's logarithm: numpy's may differ from it by the one bit that this is about.
         t = self.t_mul
-        index = np.array([math.floor(math.log(1.0 - c * (1.0 - t)) / math.log(t)) for c in way.tolist()])
-        lengths = np.array([t**i for i in index.tolist()])
+        passed = [min(1.0 - c * (1.0 - t), sys.float_info.max) for c in way.tolist()]
+        index = np.array([math.floor(math.log(of) / math.log(t)) for of in passed])
+        lengths = np.array([_power(t, i) for i in index.tolist()])
         return index.astype(np.float64), (way - (1.0 - lengths) / (1.0 - t)) / lengths
 
     def _values(self, steps: Floats) -> Floats:
@@ -153,14 +162,12 @@ class cosine_decay_restarts(Schedule):
     @property
     def horizon(self) -> int | None:
         """The end of the last cycle; none where `cycles` is not given."""
-        return None if self.cycles is None else math.ceil(self._start(self.cycles))
-
-    def _start(self, cycle: int) -> float:
-        starts = curves.cycle_starts(self.first_decay_steps, self.t_mul)
-        return next(itertools.islice(starts, cycle, None))[0]
+        if self.cycles is None:
+            return None
+        return curves.cycle_start(self.cycles, self.first_decay_steps, self.t_mul)
 
     def _marks(self) -> Iterator[tuple[int, str]]:
-        starts = curves.cycle_starts(self.first_decay_steps, self.t_mul)
+        starts = curves.cycles_within(self.first_decay_steps, self.t_mul, LARGEST_STEP)
         for start, _ in itertools.islice(starts, 1, self.cycles):
             yield math.ceil(start), "restart"
         yield from super()._marks()

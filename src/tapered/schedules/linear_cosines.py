@@ -83,9 +83,10 @@ def _decayed(of: linear_cosine_decay | noisy_linear_cosine_decay, at: Floats, no
 
 def _normal(seed: int, steps: Floats) -> Floats:
     """A standard normal number for each whole step: Box and Muller's, of Philox's block number `step`."""
-    first, last = int(steps.min()), int(steps.max())
-    blocks = np.random.Philox(key=seed, counter=first).random_raw(4 * (last - first + 1)).reshape(-1, 4)
-    drawn = (blocks[:, :2] >> np.uint64(11)) * 2.0**-53
-    u, v = np.ascontiguousarray(drawn[(steps - first).astype(np.int64)].T)
+    known, place = np.unique(steps.astype(np.int64), return_inverse=True)
+    stretches = np.split(known, np.flatnonzero(np.diff(known) != 1) + 1)  # steps that follow one another
+    raw = [np.random.Philox(key=seed, counter=int(part[0])).random_raw(4 * len(part)) for part in stretches]
+    drawn = (np.concatenate(raw).reshape(-1, 4)[:, :2] >> np.uint64(11)) * 2.0**-53
+    u, v = np.ascontiguousarray(drawn[place].T)
     normal: Floats = np.sqrt(-2.0 * np.log1p(-u)) * np.cos(2.0 * math.pi * v)
     return normal

@@ -11,7 +11,7 @@ import numpy as np
 
 from tapered.schedules import curves
 from tapered.schedules.base import CooldownShape, Part, Schedule
-from tapered.schedules.checks import REQUIRED, Index, MaybeNumber, Positive, Steps, Unit
+from tapered.schedules.checks import LARGEST_STEP, REQUIRED, Index, MaybeNumber, Positive, Steps, Unit
 from tapered.schedules.curves import Floats
 from tapered.schedules.operators import bracketed
 
@@ -233,11 +233,11 @@ class repeat(_Method):
     @property
     def horizon(self) -> int:
         """The end of the last repetition."""
-        starts = curves.cycle_starts(self._period, self.t_mul)
-        return math.ceil(next(itertools.islice(starts, self.cycles, None))[0])
+        return curves.cycle_start(self.cycles, self._period, self.t_mul)
 
     def _marks(self) -> Iterator[tuple[int, str]]:
-        cycles = itertools.islice(curves.cycle_starts(self._period, self.t_mul), self.cycles)
+        starts = curves.cycles_within(self._period, self.t_mul, LARGEST_STEP)
+        cycles = itertools.islice(starts, self.cycles)
         for number, (start, length) in enumerate(cycles):
             if number:
                 yield math.ceil(start), "restart"

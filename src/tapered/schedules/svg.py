@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 
 from tapered.schedules.base import Schedule
+from tapered.schedules.checks import LARGEST_STEP
 
 WIDTH, HEIGHT, TOP, BOTTOM, SIDE = 440, 170, 28, 146, 8
 POINTS = 400
@@ -13,7 +14,7 @@ POINTS = 400
 def extent(schedule: Schedule) -> int:
     """A number of steps worth showing: a little past the horizon, or until a tenth of the first value."""
     if schedule.horizon is not None:
-        return schedule.horizon + max(schedule.horizon // 20, 1)
+        return min(schedule.horizon + max(schedule.horizon // 20, 1), LARGEST_STEP)
     marks = schedule.marks(limit=4)
     stop = max([1000, *(at + at // 20 for at, _ in marks)])
     while not marks and stop < 2**20 and abs(schedule(stop)) > 0.1 * abs(schedule(0)) and schedule(stop) != schedule(0):

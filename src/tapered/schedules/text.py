@@ -63,6 +63,7 @@ RECIPES: dict[str, Callable[..., Schedule]] = {
         recipes.untuned_exponential_warmup,
     )
 }
+DEEPEST = 250  # of pieces within pieces: their values are found by as many calls within calls
 FUNCTIONS = {"from_function", "cumulative_product"}
 _DICT = 'write for example {"name": "warmup", "steps": 200}'
 METHODS = (
@@ -126,13 +127,29 @@ class _Reader:
     """Walks a syntax tree; `text` is quoted in refusals."""
 
     def __init__(self, text: str) -> None:
-        self.text = text.strip()
+        self.text, self.depth = text.strip(), 0
 
     def refusal(self, node: ast.AST, reason: str) -> ValueError:
-        piece = ast.get_source_segment(self.text, node) or self.text
-        return ValueError(f'cannot read "{piece:.200}": {reason}')
+        return ValueError(f'cannot read "{self.piece(node)}": {reason}')
+
+    def piece(self, node: ast.AST) -> str:
+        """The beginning of what a node was written as; ast's own way takes seconds for long lines."""
+        line, start, end = (getattr(node, name, None) for name in ("lineno", "col_offset", "end_col_offset"))
+        if line is None or start is None or end is None or line != getattr(node, "end_lineno", line):
+            return self.text[:200]
+        written = self.text.encode(errors="replace").split(b"\n")[line - 1][start : min(end, start + 800)]
+        return written.decode(errors="ignore")[:200]
 
     def read(self, node: ast.expr) -> Any:
+        """What a piece of the tree stands for; `RecursionError` where it lies deeper than schedules can be used."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise RecursionError
+        found = self.value(node)
+        self.depth -= 1
+        return found
+
+    def value(self, node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None):
                 return node.value
@@ -187,9 +204,7 @@ class _Reader:
             return function(*arguments, **named)
         except (TypeError, ValueError, OverflowError) as error:
             unknown = _unknown_argument(function, named)
-            raise ValueError(
-                f'cannot read "{ast.get_source_segment(self.text, node):.200}": {unknown or error}'
-            ) from None
+            raise self.refusal(node, unknown or str(error)) from None
 
 
 def _unknown_argument(function: Callable[..., Any], named: Mapping[str, Any]) -> str:
@@ -213,6 +228,13 @@ def from_dict(values: Mapping[str, Any]) -> Schedule:
         >>> from_dict({"name": "warmup", "steps": 200})
         warmup(200)
     """
+    try:
+        return _from_dict(values)
+    except RecursionError:
+        raise ValueError(f"cannot read a schedule that is so deeply nested; {_DICT}") from None
+
+
+def _from_dict(values: Mapping[str, Any]) -> Schedule:
     if not isinstance(values, Mapping):
         raise TypeError(f"from_dict takes a mapping, got {values!r:.80}; {_DICT}")
     name, known = str(values.get("name")), KINDS | OPERATORS
@@ -232,4 +254,4 @@ def from_dict(values: Mapping[str, Any]) -> Schedule:
 def _value(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(_value(item) for item in value)
-    return from_dict(value) if isinstance(value, Mapping) else value
+    return _from_dict(value) if isinstance(value, Mapping) else value

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from tapered.schedules.checks import LARGEST_STEP, REQUIRED, Within
-from tapered.schedules.curves import Floats
+from tapered.schedules.curves import FAR, Floats
 from tapered.schedules.methods import _Method
 
 Count = Annotated[int, Within("a whole number from 1 up", least=1, most=LARGEST_STEP, whole="always")]
@@ -49,7 +49,7 @@ class in_epochs(_Method):
     def horizon(self) -> int | None:
         """The first step of the epoch at which the schedule ends."""
         end = self.schedule.horizon
-        return None if end is None else end * self.steps_per_epoch
+        return None if end is None else min(end * self.steps_per_epoch, FAR)
 
     def _marks(self) -> Iterator[tuple[int, str]]:
         return ((at * self.steps_per_epoch, note) for at, note in self.schedule._marks())
