@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from cyclopts import App, CycloptsError
+from rich.console import Console
 
-from tapered.terminal import DONE, FAILED, INTERRUPTED, REFUSED, USAGE
+from tapered.terminal import DONE, FAILED, INTERRUPTED, REFUSED, USAGE, complain, results, results_alone
 
 # each is a function in a file of its own, imported when it is asked for
 VERBS = {
@@ -48,12 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(given, exit_on_error=False, result_action="return_value")
+        with results_alone():
+            code = app(given, console=Console(file=results()), exit_on_error=False, result_action="return_value")
     except CycloptsError:
         return USAGE  # printed already, with what was expected
     except KeyboardInterrupt:
-        print("Stopped at once; what was finished is kept.", file=sys.stderr)
+        complain("Stopped at once; what was finished is kept.")
         return INTERRUPTED
+    except SystemExit as error:
+        complain(f"tapered: the workload's code called sys.exit({error.code!r}) while it ran; let it raise an error")
+        return FAILED
     except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
         return _failed(error, debug="--debug" in given)
     return code if isinstance(code, int) else DONE
@@ -61,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(error: Exception, *, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
-    print(f"tapered: {error}", file=sys.stderr)
+        complain("".join(traceback.format_exception(error)))
+    complain(f"tapered: {error}")
     # by name, so that a wrong word on the command line does not wait for torch
     match type(error).__name__:
         case "StoreError" | "CheckpointError":
@@ -72,5 +77,5 @@ def _failed(error: Exception, *, debug: bool) -> int:
         case "StudyFileError" | "ValueError" | "TypeError":
             return USAGE
     if not debug:
-        print(f"({type(error).__name__}; --debug shows where)", file=sys.stderr)
+        complain(f"({type(error).__name__}; --debug shows where)")
     return FAILED

@@ -62,9 +62,7 @@ class Ledger:
 
             self._optuna, self._models = optuna, models
             try:
-                self._storage = optuna.storages.RDBStorage(
-                    _url(path), engine_kwargs={"connect_args": {"timeout": 60}}
-                )
+                self._storage = optuna.storages.RDBStorage(_url(path), engine_kwargs={"connect_args": {"timeout": 60}})
                 study = optuna.create_study(
                     storage=self._storage, study_name=space.name, direction=space.direction, load_if_exists=True
                 )

@@ -1,4 +1,4 @@
-"""What this user has asked for on a command line: which code may run when a folder, which anybody can write, asks for it.
+"""What this user has asked for on a command line: what may run when a folder, which anybody can write, asks.
 
     tapered run mine.py:problem      remembers (file, name, hash, arguments)
     tapered resume runs/x            the folder asks for the same four: it may run

@@ -27,7 +27,6 @@ from tapered.checkpoint import CheckpointError
 from tapered.study_file import suggest
 from tapered.workload import Workload
 
-
 BUILT_IN = "built in"
 
 

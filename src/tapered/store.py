@@ -109,10 +109,7 @@ class Store:
 
     def _parse(self, path: Path) -> tuple[Bundle, str | None, str]:
         try:
-            found = bundle_from_text(path.read_text(), path.stem)
-            if found[1] is not None and not (STATE.fullmatch(found[1]) and found[1].startswith(path.stem)):
-                raise ValueError(f"state={found[1]!r:.80} is no file of its rows")
-            return found
+            return _own_state(path.stem, bundle_from_text(path.read_text(), path.stem))
         except (ValueError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}); delete it and its runs are trained again") from error
 
@@ -214,6 +211,14 @@ def _read_modes(path: Path) -> dict[str, Mode]:
         raise StoreError(f"{path} is damaged ({error}); try another --store DIR") from error
 
 
+def _own_state(name: str, found: tuple[Bundle, str | None, str]) -> tuple[Bundle, str | None, str]:
+    """A bundle whose file of rows is one of this folder's."""
+    state = found[1]
+    if state is not None and not (STATE.fullmatch(state) and state.startswith(name)):
+        raise ValueError(f"state={state!r:.80} is no file of its rows")
+    return found
+
+
 def _plain(path: Path) -> bool:
     """Whether there is a file, and no link, folder, pipe or device."""
     try:
@@ -231,7 +236,7 @@ def _check_plain(folder: Path) -> None:
     if strange:
         what = "a link" if strange[0].is_symlink() else "nothing that tapered writes"
         raise StoreError(
-            f"{strange[0]} is {what}, and a study writes into its own folder only; remove it, or try another --store DIR"
+            f"{strange[0]} is {what}, and a study writes into its own folder only; remove it, or try --store DIR"
         )
 
 

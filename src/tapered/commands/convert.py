@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.text import Text
 
-from tapered.terminal import DONE, Flag, Json, console, print_json
+from tapered.terminal import DONE, Flag, Json, console, print_json, write
 
 if TYPE_CHECKING:
     from tapered.convert import Conversion
@@ -67,9 +67,9 @@ def convert(
         print_json(fields)
         return DONE
     for line in IMPORTS.get(to, ()):
-        print(line)
+        write(line)
     for item in converted:
-        print(item if isinstance(item, str) else _json(item))
+        write(item if isinstance(item, str) else _json(item))
     screen = console(stderr=True)
     for note in found.notes:
         screen.print(Text(f"note: {note}"))

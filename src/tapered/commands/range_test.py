@@ -7,7 +7,19 @@ from rich.text import Text
 
 from tapered.commands.explain import Words, choices
 from tapered.commands.run import options_of
-from tapered.terminal import DONE, INTERRUPTED, WIDTH, Flag, Interrupt, Json, console, print_json, progress, table
+from tapered.terminal import (
+    DONE,
+    INTERRUPTED,
+    WIDTH,
+    Flag,
+    Interrupt,
+    Json,
+    console,
+    print_json,
+    progress,
+    table,
+    write,
+)
 
 LINES, POINTS, RAMP_POINTS = 12, 64, 128
 
@@ -104,7 +116,7 @@ def _show(curve: Any, mode: str) -> None:
     from tapered import range_test as testing  # noqa: PLC0415 - as above
 
     out = console(stderr=False)
-    print(testing.terminal(curve, min(out.width, WIDTH), 15))
+    write(testing.terminal(curve, min(out.width, WIDTH), 15))
     places = sorted({round(i * (len(curve.rates) - 1) / (LINES - 1)) for i in range(LINES)})
     rows = [(f"{curve.rates[i]:.3g}", f"{curve.losses[i]:.5g}", f"{curve.smoothed[i]:.5g}") for i in places]
     averaged = curve.kind == "ramp"

@@ -103,7 +103,8 @@ def said(errors: Console) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        errors.print(str(warning.message), soft_wrap=True)
+        for line in str(warning.message).splitlines():
+            errors.print(line, soft_wrap=True)
 
 
 def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from tapered.terminal import DONE, WIDTH, Flag, console, table
+from tapered.terminal import DONE, WIDTH, Flag, console, table, write
 
 
 def schedule(
@@ -31,7 +31,7 @@ def schedule(
     screen = console(stderr=False)
     rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in plot.boundary_rows(parsed, shown)]
     screen.print(table([("step", "value", ""), *rows]))
-    print(plot.terminal(parsed, shown, min(screen.width, WIDTH), 16))
+    write(plot.terminal(parsed, shown, min(screen.width, WIDTH), 16))
     if out is not None:
         plot.save(parsed, shown, out)
         screen.print(Text(f"Drawn: {out}"), soft_wrap=True)

@@ -74,7 +74,7 @@ def _later(steps: Floats, start: float, length: float, t_mul: float) -> tuple[Fl
 
 
 def _start(index: Floats, start: float, length: float, t_mul: float) -> Floats:
-    """start + length * (t_mul^index - 1) / (t_mul - 1)"""
+    """start + length * (t_mul^index - 1) / (t_mul - 1)."""
     return start + length * (np.expm1(index * math.log(t_mul)) / (t_mul - 1.0))
 
 

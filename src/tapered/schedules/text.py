@@ -137,7 +137,7 @@ class _Reader:
         line, start, end = (getattr(node, name, None) for name in ("lineno", "col_offset", "end_col_offset"))
         if line is None or start is None or end is None or line != getattr(node, "end_lineno", line):
             return self.text[:200]
-        written = self.text.encode(errors="replace").split(b"\n")[line - 1][start : min(end, start + 800)]
+        written: bytes = self.text.encode(errors="replace").split(b"\n")[line - 1][start : min(end, start + 800)]
         return written.decode(errors="ignore")[:200]
 
     def read(self, node: ast.expr) -> Any:
