@@ -180,7 +180,10 @@ def _number(name: str, value: float, model: Any) -> dict[str, Any]:
 
 def _url(path: Path) -> str:
     """A file's URL, in which no letter of its name has a meaning: `?`, `#`, `%` and braces have one in plain paths."""
-    return f"sqlite:///{path.absolute().as_uri()}?uri=true"
+    from sqlalchemy import URL  # noqa: PLC0415 - optuna brings it
+
+    # rendered by SQLAlchemy, whose releases differ in what of it they quote
+    return URL.create("sqlite", database=path.absolute().as_uri(), query={"uri": "true"}).render_as_string()
 
 
 def _check_sqlite(path: Path) -> None:

@@ -140,7 +140,7 @@ def find(text: str, folder: Path = Path()) -> Source:
 def called(found: Any, text: str, options: Mapping[str, Any]) -> Workload:
     """A workload as it is, or what a function of one makes of its options."""
     try:
-        workload = found if isinstance(found, Workload) else found(**options)
+        workload = found(**options) if callable(found) and not isinstance(found, Workload) else found
     except (TypeError, ValueError) as error:
         raise StudyFileError(f"workload={text!r} with {dict(options)}: {error}") from error
     if not isinstance(workload, Workload):

@@ -23,6 +23,7 @@ LOSSES_KEPT = 128
 OnStep = Callable[[int], bool | None]
 Losses = tuple[tuple[int, float], ...]
 Tensors = Mapping[str, Tensor]
+MOST_STEPS = 2**27  # a gigabyte for each hyper
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,14 @@ def tabulate(rule: Rule, steps: int, **hypers: float | Schedule) -> Path:
     """The path of a rule over `steps` steps; each hyper a number or a schedule, defaults where left out.
 
     Raises:
-        ValueError: If `rule` has no such hyper, `lr` is missing, or a value is not finite.
+        ValueError: If `rule` has no such hyper, `lr` is missing, a value is not finite, or there are too many steps.
 
     >>> from tapered import rules
     >>> tabulate(rules.SGD(), 3, lr=0.5).hypers["lr"]
     array([0.5, 0.5, 0.5])
     """
+    if steps > MOST_STEPS:
+        raise ValueError(f"got steps={steps:,}; a table of every step is kept, so expected at most {MOST_STEPS:,}")
     values: dict[str, float | Schedule] = {**rule.hypers, **hypers}
     return Path(rule, {name: _table(value, steps) for name, value in values.items()})
 

@@ -17,6 +17,7 @@ import torch
 from tapered import checkpoint, own, schedules
 from tapered.checkpoint import CheckpointError, Resumed
 from tapered.checkpoint.reading import find
+from tapered.checkpoint.tree import leaves
 from tapered.load import arm_of, workload_of
 from tapered.rows import Rows, start
 from tapered.schedules import Schedule
@@ -136,10 +137,28 @@ class Single:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a tree that `state_dict` returned."""
+        """Go on from a tree that `state_dict` returned.
+
+        Raises:
+            CheckpointError: it is of another model or rule.
+        """
+        mine, theirs = ({path: _sort(leaf) for path, leaf in leaves(of)} for of in (self.state_dict(), state))
+        differing = sorted(
+            path for path in {*mine, *theirs} if mine.get(path) != theirs.get(path) and "losses" not in path
+        )
+        if differing or type(state["step"]) is not int or state["step"] < 0:
+            at = (differing or ["step"])[0]
+            raise CheckpointError(
+                f"the run's {at} is {theirs.get(at)} where its workload has {mine.get(at)}; begin another run"
+            )
         tensors = {name: state[name] for name in ("params", "buffers", "state", "counts")}
         losses = tuple((int(step), float(loss)) for step, loss in state["losses"])
         self.rows = replace(self.rows, steps=(state["step"],), losses=(losses,), diverged=(None,), **tensors)
+
+
+def _sort(leaf: Any) -> str:
+    """What a leaf of a run's state is."""
+    return f"{leaf.dtype} {tuple(leaf.shape)}" if isinstance(leaf, torch.Tensor) else type(leaf).__name__
 
 
 @contextmanager

@@ -34,6 +34,7 @@ WIDTH = 80
 Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
+LONG = 8000  # letters of a message
 ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's classes of what a terminal does rather than shows
 JOINERS = "\u200c\u200d"  # which scripts and emoji are written with
 
@@ -111,7 +112,8 @@ def write(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """What went wrong, on stderr."""
+    """What went wrong, on stderr; the middle of a message that a file made endless is left out."""
+    text = text if len(text) <= LONG else f"{text[: LONG // 2]} ... {text[-LONG // 4 :]}"
     print(visible(text, lines=True), file=sys.stderr)
 
 

@@ -1,0 +1,87 @@
+"""Folders that a stranger forged: none runs code, writes or deletes outside of itself, or hangs; each is told in words."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import hostile
+import pytest
+
+from tapered import checkpoint
+from tapered.cli import main
+
+SECONDS = 10
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's folder, beside things that must stay; no command may take long."""
+    here = tmp_path / "home"
+    (here / "models").mkdir(parents=True)
+    for file in ("precious.txt", "models/best.safetensors"):
+        (here / file).write_text("precious")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"no answer in {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    yield here
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+    for held in list(checkpoint.lock._held):
+        checkpoint.release(held)
+
+
+def unharmed(home: Path) -> None:
+    assert not (home / "pwned").exists() and not (home.parent / "pwned").exists()
+    for file in ("precious.txt", "models/best.safetensors"):
+        assert (home / file).read_text() == "precious"
+    assert sorted(path.name for path in (home / "models").iterdir()) == ["best.safetensors"]
+
+
+def told(capsys: pytest.CaptureFixture[str], code: int) -> None:
+    """In a sentence, without a traceback, and with nothing that a terminal acts on."""
+    out, err = capsys.readouterr()
+    assert not any(letter in out + err for letter in "\x1b\x07\u202e")
+    assert "Traceback" not in err
+    assert "--debug shows where" not in err, err[-300:]
+    if code:
+        assert (out + err).strip()
+        assert len(err) < 10_000
+
+
+@pytest.mark.parametrize("name", hostile.RUNS)
+def test_a_forged_run(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("stranger")
+    hostile.RUNS[name](folder)
+    for words in (
+        ["check"],
+        ["explain"],
+        ["fork", "--lr", "1e-4", "--into", "child", "--steps", "3"],
+        ["resume", "--steps", "3"],
+    ):
+        code = main([words[0], str(folder), *words[1:]])
+        assert code in (0, 1, 2, 3), words
+        told(capsys, code)
+        unharmed(home)
+
+
+@pytest.mark.parametrize("name", hostile.STUDIES)
+def test_a_forged_study(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, file = Path("studies"), Path("forged.toml")
+    words = ["study", str(file), "--store", str(folder)]
+
+    def filled() -> int:
+        file.write_text(hostile.TOML)
+        assert main(words) == 0
+        return 0
+
+    file.write_text(hostile.STUDIES[name](folder, filled))
+    capsys.readouterr()
+    code = main(words)
+    assert code in (0, 1, 2, 3)
+    told(capsys, code)
+    unharmed(home)
