@@ -187,7 +187,7 @@ class _Reader:
         if not isinstance(receiver, Schedule):
             raise self.refusal(node.value, "only a schedule has methods")
         if node.attr not in METHODS:
-            raise self.refusal(node, f"a schedule has no method {node.attr}{checks.suggestion(node.attr, METHODS)}")
+            raise self.refusal(node, f"a schedule has no method {node.attr:.80}{checks.suggestion(node.attr, METHODS)}")
         return getattr(receiver, node.attr)  # type: ignore[no-any-return]  # one of the methods
 
     def named(self, node: ast.Name) -> Callable[..., Schedule]:
@@ -214,7 +214,7 @@ def _unknown_argument(function: Callable[..., Any], named: Mapping[str, Any]) ->
     wrong = [name for name in named if name not in known]
     if not wrong:
         return ""
-    return f"it has no argument {wrong[0]}{checks.suggestion(wrong[0], known)} (it takes {', '.join(known)})"
+    return f"it has no argument {wrong[0]:.80}{checks.suggestion(wrong[0], known)} (it takes {', '.join(known)})"
 
 
 def from_dict(values: Mapping[str, Any]) -> Schedule:
