@@ -6,8 +6,7 @@ import tempfile
 # two workers with two threads each would wait for each other at every small tensor; programs that tests start too
 os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 # what tests name to `tapered run` is remembered here, and not in the home of who runs them
-_STATE = tempfile.TemporaryDirectory()
-os.environ["XDG_STATE_HOME"] = _STATE.name
+os.environ["XDG_STATE_HOME"] = tempfile.gettempdir() + "/tapered-tests"
 
 import hypothesis
 import torch

@@ -1,5 +1,6 @@
 """Forged folders of runs and studies: what a stranger could send. Each is made of files, under names told to a victim."""
 
+# ruff: noqa: E501  # texts of forged files, in one line each
 import hashlib
 import json
 import os
