@@ -27,7 +27,7 @@ LAYERS = [
     ["rows", "checkpoint", "program", "items"],
     ["loop", "stack", "guards"],
     ["workloads", "train"],
-    ["modes", "stats", "runs", "arms", "explain", "range_test"],
+    ["modes", "steady", "stats", "runs", "arms", "explain", "range_test"],
     ["study_file"],
     ["load", "ledger"],
     ["single"],

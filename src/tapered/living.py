@@ -12,7 +12,8 @@ import random
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -26,9 +27,15 @@ Members = Iterator[tuple[str, Any]]
 DEPTH = 8  # of objects within objects
 MOST = 20_000  # values, so that no walk takes long
 LONG = 256  # members from which on a container is looked at by its length and its ends
+GENERATOR = "generator "
+OWN = (
+    "a generator of its own, which follows no seed of the run and is lost at every save; draw from torch's, numpy.random's "
+    "or Python's shared generator, which follow seed and step, or make one of them where it is used: "
+    "np.random.default_rng(np.random.randint(2**31))"
+)
 TORCHS = frozenset(vars(nn.Module())) - {"training"}
 PLAIN = (types.NoneType, bool, int, float, complex, str, bytes, torch.dtype, torch.device, itertools.count)
-CONTAINERS = (Mapping, list, tuple, deque, Set)
+CONTAINERS = (dict, types.MappingProxyType, list, tuple, deque, set, frozenset)  # no others: a Mapping may read a file
 # whose code and constants are not looked into
 OTHERS = frozenset({"torch", "numpy", "tapered", "builtins", *sys.stdlib_module_names}) - {"__main__"}
 
@@ -74,6 +81,29 @@ def differing(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
     return sorted((name for name in {**a, **b} if a.get(name) != b.get(name)), key=lambda name: (len(name), name))
 
 
+class UnsteadyError(ValueError):
+    """Numbers that would depend on more than seed and step; the message names what they depend on, and the fix."""
+
+
+@contextmanager
+def steadily(workload: Any, *things: Any) -> Iterator[None]:
+    """Run a block in which no generator that these keep for themselves may draw, since none of tapered's seeds it.
+
+    Raises:
+        UnsteadyError: If one has.
+    """
+    before = [_generators(thing) for thing in things]
+    yield
+    for thing, was in zip(things, before, strict=True):
+        if moved := differing(was, _generators(thing)):
+            kind = getattr(thing, "__qualname__", type(thing).__qualname__)
+            raise UnsteadyError(f"workload {workload.name!r}: {kind} drew from {moved[0]!r}, {OWN}")
+
+
+def _generators(thing: Any) -> Marks:
+    return {place: digest for place, digest in marks(thing, whole=False).items() if digest.startswith(GENERATOR)}
+
+
 def _below(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
 
@@ -85,12 +115,19 @@ def _digest(value: Any, *, whole: bool) -> str | None:
     if isinstance(value, Tensor | np.ndarray):
         return _array(value) if whole else f"{id(value)} {tuple(value.shape)} {getattr(value, '_version', 0)}"
     if isinstance(value, np.random.Generator | np.random.RandomState):
-        return _hashed(repr(value.bit_generator.state if isinstance(value, np.random.Generator) else value.get_state()))
+        state = value.bit_generator.state if isinstance(value, np.random.Generator) else value.get_state(legacy=False)
+        return GENERATOR + _hashed(repr(sorted(_flat(state).items())))
     if isinstance(value, torch.Generator):
-        return _hashed(value.get_state().numpy().tobytes())
+        return GENERATOR + _hashed(value.get_state().numpy().tobytes())
     if isinstance(value, random.Random):
-        return _hashed(repr(value.getstate()))
+        return GENERATOR + _hashed(repr(value.getstate()))
     return None
+
+
+def _flat(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A numpy generator's state, whose arrays would print shortened, as plain values."""
+    inner = {name: _flat(part) if isinstance(part, Mapping) else part for name, part in state.items()}
+    return {name: part.tolist() if isinstance(part, np.ndarray) else part for name, part in inner.items()}
 
 
 def _array(value: Tensor | np.ndarray[Any, Any]) -> str:
@@ -143,9 +180,9 @@ def _of_class(kind: type) -> Members:
 
 
 def _of_container(value: Any) -> Members:
-    if isinstance(value, Set):
+    if isinstance(value, set | frozenset):
         parts: list[Any] = sorted(map(repr, value))
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict | types.MappingProxyType):
         items = list(value.items())
         pairs = [*items[:8], *items[-8:]] if len(items) > LONG else items
         return iter([(str(key), part) for key, part in pairs])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tapered import items
 from tapered.draws import kept, reseed
 from tapered.kernels import prepare
-from tapered.living import Marks, differing, marks
+from tapered.living import Marks, UnsteadyError, differing, marks
 from tapered.rows import OnStep, Path, Rows, keep
 from tapered.rules import State
 from tapered.workload import Workload, gather
@@ -78,7 +78,7 @@ def _check_shapes(workload: Workload, before: Rows, after: Rows) -> None:
         for name in {**mine, **theirs}:
             was, now = (_describe(part[name][0]) if name in part else "none" for part in (mine, theirs))
             if was != now:
-                raise ValueError(
+                raise UnsteadyError(
                     f"workload {workload.name!r}: {kind} {name!r} became {now} in training and was {was}, so that a "
                     f"model built anew, as after every save, has no place for it; give it its shape in __init__"
                 )
@@ -99,7 +99,7 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
             ends.append((marks([loss, *(p.grad for p in one.parameters())]), marks(one)))
     if ends[0] != ends[1]:
         names = differing(ends[0][1], ends[1][1]) or differing(held, now)
-        raise ValueError(lost(workload, f"the {type(model).__name__} of workload", names))
+        raise UnsteadyError(lost(workload, f"the {type(model).__name__} of workload", names))
 
 
 def lost(workload: Workload, whose: str, names: list[str]) -> str:

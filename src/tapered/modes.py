@@ -12,6 +12,7 @@ import torch
 
 from tapered import stack
 from tapered.draws import DrawError
+from tapered.living import UnsteadyError
 from tapered.rows import Rows, start, tabulate
 from tapered.rules import SGD, Rule
 from tapered.train import LOOP, Mode, advance
@@ -196,7 +197,7 @@ def _tensors(rows: Rows) -> list[torch.Tensor]:
 def _explained(error: Exception) -> str:
     """What of a model does not go under vmap, in words."""
     text = str(error)
-    if "remembers" in text:
+    if isinstance(error, UnsteadyError):
         return text.partition(";")[0]
     if isinstance(error, DrawError):
         return "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"

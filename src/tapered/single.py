@@ -19,6 +19,7 @@ from tapered.checkpoint.reading import find
 from tapered.load import arm_of, workload_of
 from tapered.rows import Rows, start
 from tapered.schedules import Schedule
+from tapered.steady import check
 from tapered.train import advance, evaluate
 
 KEEP = 3
@@ -87,6 +88,7 @@ class Single:
 
     Raises:
         CheckpointError: the workload's file is not the one that the setting is of.
+        UnsteadyError: its numbers depend on more than seed and step.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -97,6 +99,7 @@ class Single:
                 f"the workload's file {setting.workload} has changed since the run began, and its numbers with it; "
                 f"restore the file, or begin another run"
             )
+        check(self.workload)
         self.arm = arm_of(setting.rule, setting.lr, {}, {})
         self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
 

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tapered import items, program, rules
 from tapered.draws import kept, reseed, undrawn
-from tapered.living import Marks, differing, marks
+from tapered.living import Marks, UnsteadyError, differing, marks
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
@@ -192,7 +192,7 @@ def _check_unchanged(workload: Workload) -> None:
     model, held = _built(workload)
     now = marks(model)
     if now != held:
-        raise ValueError(
+        raise UnsteadyError(
             f"the model remembers {differing(held, now)[0]!r}, which is no parameter and no buffer, and rows that are "
             f'trained together would share it; train one row after another: mode = "loop"'
         )
