@@ -1,7 +1,7 @@
 """Every random draw as a function of (seed, purpose, step): no generator is carried along, and none can be lost.
 
-Three generators are shared by whoever draws: Python's `random`, numpy's and torch's. They are seeded together, so that a
-dataset that augments with numpy, or weights drawn by it, follow the run's seed as dropout does.
+Three generators are shared by whoever draws: Python's `random`, numpy's and torch's. They are seeded together, so that
+a dataset that augments with numpy, or weights drawn by it, follow the run's seed as dropout does.
 """
 
 import hashlib

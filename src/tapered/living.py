@@ -28,10 +28,9 @@ DEPTH = 8  # of objects within objects
 MOST = 20_000  # values, so that no walk takes long
 LONG = 256  # members from which on a container is looked at by its length and its ends
 GENERATOR = "generator "
-OWN = (
-    "a generator of its own, which follows no seed of the run and is lost at every save; draw from torch's, numpy.random's "
-    "or Python's shared generator, which follow seed and step, or make one of them where it is used: "
-    "np.random.default_rng(np.random.randint(2**31))"
+SHARED = (
+    "draw from torch's, numpy.random's or Python's shared generator, which follow seed and step, or make one from them "
+    "where it is used: np.random.default_rng(np.random.randint(2**31))"
 )
 TORCHS = frozenset(vars(nn.Module())) - {"training"}
 PLAIN = (types.NoneType, bool, int, float, complex, str, bytes, torch.dtype, torch.device, itertools.count)
@@ -97,7 +96,10 @@ def steadily(workload: Any, *things: Any) -> Iterator[None]:
     for thing, was in zip(things, before, strict=True):
         if moved := differing(was, _generators(thing)):
             kind = getattr(thing, "__qualname__", type(thing).__qualname__)
-            raise UnsteadyError(f"workload {workload.name!r}: {kind} drew from {moved[0]!r}, {OWN}")
+            raise UnsteadyError(
+                f"workload {workload.name!r}: {kind} drew from {moved[0]!r}, a generator of its own, "
+                f"which follows no seed of the run and is lost at every save; {SHARED}"
+            )
 
 
 def _generators(thing: Any) -> Marks:

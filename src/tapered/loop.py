@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from tapered import items
 from tapered.draws import kept, reseed
+from tapered.extras import pack, unpack
 from tapered.kernels import prepare
-from tapered.living import Marks, UnsteadyError, differing, marks
+from tapered.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
 from tapered.rows import OnStep, Path, Rows, keep
 from tapered.rules import State
 from tapered.workload import Workload, gather
@@ -65,6 +66,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
         counts={name: count.clone()[None] for name, count in counts.items()},
         losses=(tuple(losses),),
         diverged=(diverged,),
+        extra=(pack(model),),
     )
     _check_shapes(workload, row, trained)
     if diverged is None and step > row.steps[0] and marks(model) != held:
@@ -98,19 +100,14 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             ends.append((marks([loss, *(p.grad for p in one.parameters())]), marks(one)))
     if ends[0] != ends[1]:
-        names = differing(ends[0][1], ends[1][1]) or differing(held, now)
-        raise UnsteadyError(lost(workload, f"the {type(model).__name__} of workload", names))
-
-
-def lost(workload: Workload, whose: str, names: list[str]) -> str:
-    """The sentence about what is remembered and would be lost."""
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return (
-        f"{whose} {workload.name!r} remembers {names[0] or 'something'!r}{more} from one step to the next, which is no "
-        f"parameter and no buffer, so that every save, fork and evaluation would lose it; keep it as a tensor by "
-        f"register_buffer({re.split('[.:]', names[0])[-1]!r}, ...) and change it in place, or make it a function of the "
-        f"inputs"
-    )
+        place = (differing(ends[0][1], ends[1][1]) or differing(held, now))[0]
+        name = [part for part in re.split("[.:]", place) if not part.isdecimal()][-1:]
+        fix = f"keep it as a tensor by register_buffer({', '.join(map(repr, name))}, ...) or give the module "
+        raise UnsteadyError(
+            f"the {type(model).__name__} of workload {workload.name!r} remembers {place!r} from one step to the next, "
+            f"which is no parameter and no buffer, so that every save, fork and evaluation would lose it; "
+            + (SHARED if now.get(place, "").startswith(GENERATOR) else f"{fix}get_extra_state and set_extra_state")
+        )
 
 
 def _loss(workload: Workload, model: nn.Module, seed: int, step: int) -> Tensor:
@@ -164,6 +161,7 @@ def _load(workload: Workload, seed: int, row: Rows) -> nn.Module:
             p.copy_(row.params[name][0])
         for name, b in model.named_buffers():
             b.copy_(row.buffers[name][0])
+    unpack(model, row.extra[0])
     return model
 
 

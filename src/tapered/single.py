@@ -137,13 +137,17 @@ class Single:
             "state": {name: dict(part) for name, part in rows.state.items()},
             "counts": dict(rows.counts),
             "losses": [list(point) for point in rows.losses[0]],
+            **({"extra": torch.frombuffer(bytearray(rows.extra[0]), dtype=torch.uint8)} if rows.extra[0] else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a tree that `state_dict` returned."""
         tensors = {name: state[name] for name in ("params", "buffers", "state", "counts")}
         losses = tuple((int(step), float(loss)) for step, loss in state["losses"])
-        self.rows = replace(self.rows, steps=(state["step"],), losses=(losses,), diverged=(None,), **tensors)
+        extra = state["extra"].numpy().tobytes() if "extra" in state else b""
+        self.rows = replace(
+            self.rows, steps=(state["step"],), losses=(losses,), diverged=(None,), extra=(extra,), **tensors
+        )
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tapered import items, program, rules
 from tapered.draws import kept, reseed, undrawn
+from tapered.extras import keepers
 from tapered.living import Marks, UnsteadyError, differing, marks
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
@@ -185,6 +186,11 @@ class _Batches:
 def _built(workload: Workload) -> tuple[nn.Module, Marks]:
     """The one model that all rows go through, and what it remembers from the start."""
     model = workload.build(0).train()
+    if kept_apart := [name or type(model).__name__ for name in keepers(model)]:
+        raise UnsteadyError(
+            f"the model keeps a state of its own ({kept_apart[0]}.get_extra_state), and rows that are trained together "
+            f'would share it; train one row after another: mode = "loop"'
+        )
     return model, marks(model)
 
 
@@ -202,11 +208,13 @@ def _check_unchanged(workload: Workload) -> None:
 def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
     model, _ = _built(workload)
+    reading = _Reading(model)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
-        buffers = {name: tensor.clone() for name, tensor in others.items()}
-        return workload.loss(functional_call(model, {**params, **buffers}, (inputs,)), targets), buffers
+        given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
+        outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
+        return workload.loss(outputs, targets), written
 
     def one(param: Tensor, grad: Tensor, state: State, scalars: Tensors) -> tuple[Tensor, State]:
         return rules.added(*rule.terms(param, grad, state, scalars))
@@ -236,6 +244,18 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
 
     stacked = _as_rows(step)
     return stacked if how == "plain" else program.replayed(stacked, compiled=how == "compiled")
+
+
+class _Reading(nn.Module):
+    """A model that also returns its buffers as they are after its forward, those assigned anew as well."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Any) -> tuple[Any, dict[str, Tensor]]:
+        """The model's output, and its buffers by name."""
+        return self.model(inputs), dict(self.model.named_buffers())
 
 
 def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,18 +13,13 @@ from torch.utils.data import Subset
 
 from tapered import rules
 from tapered.draws import seeded
-from tapered.items import minibatches
-from tapered.living import GENERATOR, OWN, UnsteadyError, differing, marks
+from tapered.living import GENERATOR, SHARED, UnsteadyError, differing, marks
 from tapered.train import advance, deterministic, evaluate, start, tabulate
 from tapered.workload import SPLITS, Workload, gather, is_whole
 
 ITEMS = 8  # of a split, evenly spaced
 STEPS = 2
 ELSE = "a generator of its own, the clock, a thread, or what came before"
-SHARED = (
-    "draw from torch's, numpy.random's or Python's shared generator alone, which tapered seeds by seed and step, or make "
-    "a generator from them where it is used: np.random.default_rng(np.random.randint(2**31))"
-)
 
 
 def check(workload: Workload) -> None:
@@ -109,14 +104,14 @@ def _training(workload: Workload) -> None:
     (mine, here), (theirs, there) = once(), once()
     if mine != theirs:
         raise UnsteadyError(
-            f"workload {workload.name!r}: a training step made twice from one state, with one seed, gives other numbers "
+            f"workload {workload.name!r}: a training step made twice from one state and seed gives other numbers "
             f"({_which(workload)} differs), which depend on {ELSE}; {SHARED}"
         )
     if repr(here) != repr(there):
         names = [name for name in here or {} if repr(here[name]) != repr((there or {}).get(name))]
         raise UnsteadyError(
-            f"workload {workload.name!r}: {names[0] if names else 'evaluation'} on the valid split, computed twice from "
-            f"one state with one seed, differs, so that it depends on {ELSE}; {SHARED}"
+            f"workload {workload.name!r}: {names[0] if names else 'evaluation'} on the valid split, computed twice "
+            f"from one state and seed, differs, so that it depends on {ELSE}; {SHARED}"
         )
 
 
@@ -156,6 +151,6 @@ def _remembered(workload: Workload) -> None:
     for name in functions:
         if moved := differing(mine[name], theirs[name]):
             raise UnsteadyError(
-                f"workload {workload.name!r}: {name} remembers {moved[0]!r} from call to call, which every run shares and "
-                f"every save loses; make it a function of outputs and targets, or keep it in the model by register_buffer"
+                f"workload {workload.name!r}: {name} remembers {moved[0]!r} from call to call, which every run shares "
+                f"and every save loses; make it a function of outputs and targets, or a buffer of the model"
             )
