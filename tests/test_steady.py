@@ -1,4 +1,4 @@
-"""What numbers would depend on beside seed and step is found and named; what a model keeps rightly goes with its run."""
+"""What numbers would depend on beside seed and step is named; what a model keeps rightly goes with its run."""
 
 import itertools
 import os
@@ -26,9 +26,9 @@ RULE = rules.Adam()
 ROWS = Mode("rows", 8, "")
 
 
-def workload(model=lambda: Net(), loss=nn.functional.mse_loss, train=None, **fields):
+def workload(model=None, loss=nn.functional.mse_loss, train=None, **fields):
     fields.setdefault("valid", TensorDataset(X, Y))
-    return Workload("mine", model, loss, train or TensorDataset(X, Y), batch_size=8, **fields)
+    return Workload("mine", model or Net, loss, train or TensorDataset(X, Y), batch_size=8, **fields)
 
 
 class Net(nn.Module):
@@ -151,7 +151,7 @@ class Late(Net):
 
 
 LOST = {
-    Counter: r"the Counter of workload 'mine' remembers 'calls' .* register_buffer\('calls', \.\.\.\) or .*get_extra_state",
+    Counter: r"Counter of workload 'mine' remembers 'calls' .* register_buffer\('calls', \.\.\.\) or .*get_extra_state",
     Inside: r"'inner\.1\.calls' .* register_buffer\('calls'",
     OnClass: r"'\(OnClass\)\.calls'",
     Global: r"scale\.test_steady:TOTAL'",
@@ -179,7 +179,7 @@ def test_what_a_model_remembers_is_refused_where_it_would_be_lost(model):
 def test_rows_refuse_what_a_model_remembers(model):
     problem = workload(model)
     paths = [tabulate(RULE, 4, lr=0.1)] * 8
-    with pytest.raises(UnsteadyError, match='the model remembers .* mode = "loop"'):
+    with pytest.raises(UnsteadyError, match=r'the model remembers .* mode = "loop"'):
         advance(problem, start(problem, RULE, range(8)), paths, 4, mode=ROWS)
     assert _Probe(problem, RULE).fault().startswith("the model remembers '")
 
@@ -214,8 +214,11 @@ class Extra(Counter):
 class Masked(Net):
     mask = None
 
+    def begin(self):
+        self.layer = nn.Sequential(nn.Linear(2, 1, bias=False), nn.BatchNorm1d(1))
+
     def scale(self):
-        self.last = self.layer.weight.sum()  # of this minibatch alone
+        self.last = self.layer[0].weight.sum()  # of this minibatch alone
         self.mask = torch.ones(1) if self.mask is None else self.mask
         return self.mask
 
@@ -258,8 +261,8 @@ def test_a_run_in_parts_is_the_model_that_lived(model):
         rows = advance(problem, rows, path, stop)
         evaluate(problem, rows, "valid")
     alive = by_hand(problem, 30)
-    for name, p in alive.named_parameters():
-        torch.testing.assert_close(rows.params[name][0], p.detach(), rtol=0, atol=1e-6)
+    for name, p in (*alive.named_parameters(), *alive.named_buffers()):
+        torch.testing.assert_close({**rows.params, **rows.buffers}[name][0], p.detach(), rtol=0, atol=1e-6)
     with torch.no_grad():
         wanted = problem.loss(alive.eval()(X), Y).item()
     assert evaluate(problem, rows, "valid")[0]["loss"] == pytest.approx(wanted, rel=1e-5)
@@ -412,12 +415,12 @@ def test_a_generator_of_ones_own_that_draws_later_is_refused_then(mode):
     problem = workload(train=Later(None))
     steady.check(problem)  # none of the items that it looks at
     paths = [tabulate(RULE, 6, lr=0.1)] * 8
-    with pytest.raises(UnsteadyError, match="Later drew from .*rng', a generator of its own"):
+    with pytest.raises(UnsteadyError, match=r"Later drew from .*rng', a generator of its own"):
         advance(problem, start(problem, RULE, range(8)), paths, 6, mode=mode)
 
 
 def test_what_raises_is_left_to_training():
-    def loss(outputs, targets):
+    def loss(*_):
         raise KeyError("mine")
 
     steady.check(workload(loss=loss))

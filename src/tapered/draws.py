@@ -18,8 +18,8 @@ from torch import Tensor
 
 Order = Literal["shuffled", "drawn", "given"]
 UNDRAWN = (
-    "the model or its loss draws random numbers ({}), and rows that are trained together would share them, where each "
-    'is to follow its own seed and step; train one row after another: mode = "loop"'
+    "the model or its loss draws from {}, and rows that are trained together would share its randomness, where each is "
+    'to follow its own seed and step; train one row after another: mode = "loop"'
 )
 
 

@@ -61,7 +61,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
         row,
         steps=(step,),
         params={name: p.detach()[None] for name, p in model.named_parameters()},
-        buffers={name: b.detach()[None] for name, b in model.named_buffers()},
+        buffers={name: b.detach().clone()[None] for name, b in model.named_buffers()},
         state={name: {key: value[None] for key, value in part.items()} for name, part in state.items()},
         counts={name: count.clone()[None] for name, count in counts.items()},
         losses=(tuple(losses),),
@@ -91,7 +91,6 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
 
     So both make that step. Where loss, gradients and all that they remember agree, they go on alike for good.
     """
-    row = replace(row, buffers={name: b.clone() for name, b in row.buffers.items()})  # they are the model's own
     now = marks(model)
     ends = []
     with kept():
