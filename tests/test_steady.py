@@ -268,7 +268,23 @@ def test_a_run_in_parts_is_the_model_that_lived(model):
     assert evaluate(problem, rows, "valid")[0]["loss"] == pytest.approx(wanted, rel=1e-5)
 
 
-@pytest.mark.parametrize("model", [Net, Annealed, Assigned, Tied], ids=lambda model: model.__name__)
+class Recurrent(Net):
+    def begin(self):
+        self.layer = nn.Sequential(nn.Linear(2, 4), nn.GRU(4, 4))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.head(self.layer(x[None])[0][0])
+
+
+class Viewed(Masked):
+    """Keeps a mask, and a tensor of its minibatch, as auxiliary losses are."""
+
+    def begin(self):
+        self.layer = nn.Sequential(nn.Linear(2, 1))
+
+
+@pytest.mark.parametrize("model", [Net, Annealed, Assigned, Tied, Recurrent, Viewed], ids=lambda model: model.__name__)
 def test_buffers_follow_in_rows_too(model):
     problem = workload(model)
     paths = [tabulate(RULE, 30, lr=0.1)] * 8

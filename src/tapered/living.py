@@ -27,7 +27,7 @@ Members = Iterator[tuple[str, Any]]
 DEPTH = 8  # of objects within objects
 MOST = 20_000  # values, so that no walk takes long
 LONG = 256  # members from which on a container is looked at by its length and its ends
-GENERATOR = "generator "
+GENERATOR, TENSOR = "generator ", "tensor "  # how the digests of these begin
 SHARED = (
     "draw from torch's, numpy.random's or Python's shared generator, which follow seed and step, or make one from them "
     "where it is used: np.random.default_rng(np.random.randint(2**31))"
@@ -135,9 +135,9 @@ def _flat(state: Mapping[str, Any]) -> dict[str, Any]:
 def _array(value: Tensor | np.ndarray[Any, Any]) -> str:
     try:
         flat = torch.as_tensor(value).detach().cpu().contiguous().view(-1)
-        return f"{value.dtype} {tuple(value.shape)} {_hashed(flat.view(torch.uint8).numpy().tobytes())}"
+        return f"{TENSOR}{value.dtype} {tuple(value.shape)} {_hashed(flat.view(torch.uint8).numpy().tobytes())}"
     except (RuntimeError, TypeError, ValueError):  # of objects, or left over from torch.func
-        return f"{type(value).__name__} that cannot be read"
+        return f"{TENSOR}that cannot be read"
 
 
 def _hashed(content: str | bytes) -> str:
@@ -199,7 +199,10 @@ def _of_object(value: Any) -> Members:
         yield from value._modules.items()  # noqa: SLF001 - children by name, once each, those that are None too
         yield from ((name, hook) for hooks in _hooks(value) for name, hook in hooks)
     hidden = TORCHS if isinstance(value, nn.Module) else frozenset()
-    yield from ((name, part) for name, part in list(getattr(value, "__dict__", {}).items()) if name not in hidden)
+    torchs = isinstance(value, nn.Module) and type(value).__module__.startswith("torch.")  # whose own it is: views
+    for name, part in list(getattr(value, "__dict__", {}).items()):
+        if name not in hidden and not (torchs and name.startswith("_")):
+            yield name, part
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())
         for name in [slots] if isinstance(slots, str) else slots:

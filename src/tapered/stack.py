@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tapered import items, program, rules
 from tapered.draws import kept, reseed, undrawn
 from tapered.extras import keepers
-from tapered.living import Marks, UnsteadyError, differing, marks
+from tapered.living import TENSOR, UnsteadyError, differing, marks
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
@@ -80,7 +80,7 @@ def _advance(
     long = to_step - part.steps[0] > TRACED
     how: How = "compiled" if compiled else "traced" if long else "plain"
     update = make(workload, rows.rule, 0 if how == "plain" else width, how)
-    stopped = False
+    shared, stopped = _built(workload), False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
         scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last)
@@ -92,9 +92,11 @@ def _advance(
             at = {name: values[k] for name, values in scalars.items()}
             with undrawn() if how == "plain" else nullcontext():  # of a graph no code of the model's is left
                 losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
+            if not shared.called:
+                shared.check()
             stopped = on_step is not None and bool(on_step(len(chunk)))
         part = _after(part, torch.stack(losses).cpu().numpy())
-    _check_unchanged(workload)
+    shared.check()
     return part.take(range(len(chunk))), stopped
 
 
@@ -183,31 +185,49 @@ class _Batches:
 
 
 @lru_cache(maxsize=8)
-def _built(workload: Workload) -> tuple[nn.Module, Marks]:
-    """The one model that all rows go through, and what it remembers from the start."""
+def _built(workload: Workload) -> "_Shared":
+    """The one model that all rows go through."""
     model = workload.build(0).train()
     if kept_apart := [name or type(model).__name__ for name in keepers(model)]:
         raise UnsteadyError(
             f"the model keeps a state of its own ({kept_apart[0]}.get_extra_state), and rows that are trained together "
             f'would share it; train one row after another: mode = "loop"'
         )
-    return model, marks(model)
+    return _Shared(model)
 
 
-def _check_unchanged(workload: Workload) -> None:
-    model, held = _built(workload)
-    now = marks(model)
-    if now != held:
-        raise UnsteadyError(
-            f"the model remembers {differing(held, now)[0]!r}, which is no parameter and no buffer, and rows that are "
-            f'trained together would share it; train one row after another: mode = "loop"'
-        )
+class _Shared:
+    """A model that all rows go through, and what it remembers, which must not change.
+
+    Tensors of the first call are let through, as a mask that is kept or what a later layer looks at: another call makes
+    the same, or, where it is of the rows, one that nothing can read afterwards.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.held, self.called = model, marks(model), False
+
+    def check(self) -> None:
+        """Refuse what has changed.
+
+        Raises:
+            UnsteadyError: With its place.
+        """
+        now = marks(self.model)
+        moved = [
+            place for place in differing(self.held, now) if self.called or not now.get(place, "").startswith(TENSOR)
+        ]
+        if moved:
+            raise UnsteadyError(
+                f"the model remembers {moved[0]!r}, which is no parameter and no buffer, and rows that are trained "
+                f'together would share it; train one row after another: mode = "loop"'
+            )
+        self.held, self.called = now, True
 
 
 @lru_cache(maxsize=8)
 def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
-    model, _ = _built(workload)
+    model = _built(workload).model
     reading = _Reading(model)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
 
