@@ -26,7 +26,7 @@ from tapered.stats.intervals import Ends, scaled
 Floats = NDArray[np.float64]
 EXACT_UP_TO = 20
 PATTERNS = 100_000  # above, of 2^(n-1)
-AT_ONCE = 2**20  # signs drawn together
+AT_ONCE = 2**16  # signs drawn together
 
 
 def sign_flips(d: Floats, alpha: float) -> tuple[float, Ends | None]:
@@ -55,30 +55,37 @@ def _signed_ranks(d: Floats) -> Floats:
 
 def _sides(d: Floats) -> tuple[Floats, Floats]:
     """Sum and number of the gains on each of the two sides of every pattern, the first of which flips nothing."""
-    parts = np.stack([d, np.abs(d), np.ones(len(d))])
-    sides = _every(parts) if len(d) <= EXACT_UP_TO else np.concatenate(list(_drawn(parts)), axis=-1)
-    sums, sizes, counts = sides[:, 0], sides[:, 1], sides[:, 2]
+    found = _every(d) if len(d) <= EXACT_UP_TO else np.concatenate(list(_drawn(d)), axis=1)
+    sums, sizes, count = found[:2], found[2], found[3]
     # sums that are 0 on paper differ from it by rounding
-    return np.where(np.abs(sums) <= 1e-12 * sizes, 0.0, sums), counts
+    sums[0, np.abs(sums[0]) <= 1e-12 * sizes] = 0.0
+    sums[1, np.abs(sums[1]) <= 1e-12 * (np.abs(d).sum() - sizes)] = 0.0
+    return sums, np.stack([count, len(d) - count])
 
 
-def _every(parts: Floats) -> Floats:
-    """Both sides of each pattern that keeps the first gain."""
-    sides = np.stack([parts[:, :1], np.zeros_like(parts[:, :1])])
-    for column in parts.T[1:]:
-        added = column[None, :, None] * np.eye(2)[:, :, None, None]
-        sides = np.concatenate([sides + added[0], sides + added[1]], axis=-1)
-    return sides
+def _every(d: Floats) -> Floats:
+    """Of each pattern that keeps the first gain: sum kept, sum flipped, sum of the sizes kept, number kept."""
+    found = np.zeros((4, 2 ** (len(d) - 1)))
+    found[:, 0] = d[0], 0.0, abs(d[0]), 1.0
+    for i, gain in enumerate(d[1:]):
+        half = 2**i
+        found[:, half : 2 * half] = found[:, :half]
+        found[1, half : 2 * half] += gain
+        found[::2, :half] += [[gain], [abs(gain)]]
+        found[3, :half] += 1.0
+    return found
 
 
-def _drawn(parts: Floats) -> Iterator[Floats]:
-    """Both sides of the pattern that flips nothing and of others drawn at random, some at a time."""
-    rng, n = np.random.default_rng(0), parts.shape[1]
-    yield np.stack([parts.sum(1, keepdims=True), np.zeros((len(parts), 1))])
-    rows = max(1, AT_ONCE // n)
+def _drawn(d: Floats) -> Iterator[Floats]:
+    """The same of the pattern that flips nothing and of others drawn at random, some at a time."""
+    rng, parts = np.random.default_rng(0), np.stack([d, np.abs(d), np.ones(len(d))])
+    yield np.array([[d.sum()], [0.0], [np.abs(d).sum()], [len(d)]])
+    rows = max(8, AT_ONCE // len(d) // 8 * 8)
     for begin in range(1, PATTERNS, rows):
-        kept = (rng.random((n, min(rows, PATTERNS - begin))) < 0.5).astype(np.float64)
-        yield np.stack([parts @ kept, parts @ (1 - kept)])
+        bits = np.unpackbits(np.frombuffer(rng.bytes(rows // 8 * len(d)), np.uint8)).reshape(len(d), rows)
+        kept = bits[:, : PATTERNS - begin].astype(np.float64)
+        total, sizes, count = parts @ kept
+        yield np.stack([total, d @ (1.0 - kept), sizes, count])
 
 
 def _share(sums: Floats, total: float) -> float:
