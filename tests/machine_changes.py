@@ -33,7 +33,7 @@ class Changes(Skips):
         world, oracle = self.world, self.world.oracle
         every = which < 0 or which >= len(oracle.groups)
         if every and world.clock and any(group.own for group in oracle.groups):
-            return  # left out: not tried in histories
+            return  # groups made with other rates: refused unless of_base says what is meant
         given = always(given) if world.clock and not isinstance(given, Curve) else given
         given = given.again() if isinstance(given, Curve) else given
         hyper = given.ours if isinstance(given, Curve) else given
