@@ -96,7 +96,7 @@ def _comparison_row(comparison: Comparison) -> tuple[str, ...]:
     found = comparison.paired
     p = "-" if comparison.p is None else f"{comparison.p:.2g}"
     better = f"{found.wins} of {found.n}"
-    return (comparison.arm, number(found.mean), between(found.low, found.high), better, p, comparison.verdict.text)
+    return (comparison.arm, number(found.mean), between(found.low, found.high), better, p, comparison.verdict.word)
 
 
 def cost_lines(cost: Cost) -> list[str]:
