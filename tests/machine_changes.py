@@ -49,7 +49,9 @@ class Changes(Skips):
             world.refused("replace without saying from when", call)
             return
         call()
-        world.doubt, world.purpose, world.moved = False, True, world.moved or world.config.tensor
+        world.doubt, world.purpose = False, True
+        # a script that is built anew lets a late number follow what the others follow now
+        world.moved = world.moved or world.config.tensor or any(group.moved for group in oracle.groups)
         world.joined.clear()
         for index in range(len(oracle.groups)) if every else [which]:
             oracle.replace(index, given, counted or "start", alone=not every)
