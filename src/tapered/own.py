@@ -24,6 +24,7 @@ import torch
 
 from tapered import named
 from tapered.checkpoint import CheckpointError
+from tapered.draws import seeded
 from tapered.study_file import suggest
 from tapered.workload import Workload
 
@@ -140,7 +141,8 @@ def find(text: str, folder: Path = Path()) -> Source:
 def called(found: Any, text: str, options: Mapping[str, Any]) -> Workload:
     """A workload as it is, or what a function of one makes of its options."""
     try:
-        workload = found(**options) if callable(found) and not isinstance(found, Workload) else found
+        with seeded(0, "workload"):
+            workload = found(**options) if callable(found) and not isinstance(found, Workload) else found
     except (TypeError, ValueError) as error:
         raise StudyFileError(f"workload={text!r} with {dict(options)}: {error}") from error
     if not isinstance(workload, Workload):
@@ -154,7 +156,7 @@ def contained(what: str) -> Iterator[None]:
     """Somebody's code runs: it ends no process, and leaves the folder and the threads of this one as they are."""
     threads = torch.get_num_threads()
     try:
-        with chdir(Path.cwd()):
+        with seeded(0, "workload"), chdir(Path.cwd()):  # data that it draws is the same in every process
             yield
     except SystemExit as error:
         raise StudyFileError(

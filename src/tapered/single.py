@@ -21,6 +21,7 @@ from tapered.checkpoint.tree import leaves
 from tapered.load import arm_of, workload_of
 from tapered.rows import Rows, start
 from tapered.schedules import Schedule
+from tapered.steady import check
 from tapered.train import advance, evaluate
 
 KEEP = 3
@@ -92,11 +93,13 @@ class Single:
 
     Raises:
         CheckpointError: the workload's file is not the one that the setting is of.
+        UnsteadyError: its numbers depend on more than seed and step.
     """
 
     def __init__(self, setting: Setting, workload: str | None = None) -> None:
         self.setting = setting
         self.workload, _ = workload_of(workload or setting.workload, setting.options, expected=setting.source)
+        check(self.workload)
         self.arm = arm_of(setting.rule, setting.lr, {}, {})
         self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
 
@@ -134,6 +137,7 @@ class Single:
             "state": {name: dict(part) for name, part in rows.state.items()},
             "counts": dict(rows.counts),
             "losses": [list(point) for point in rows.losses[0]],
+            **({"extra": torch.frombuffer(bytearray(rows.extra[0]), dtype=torch.uint8)} if rows.extra[0] else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -143,9 +147,8 @@ class Single:
             CheckpointError: it is of another model or rule.
         """
         mine, theirs = ({path: _sort(leaf) for path, leaf in leaves(of)} for of in (self.state_dict(), state))
-        differing = sorted(
-            path for path in {*mine, *theirs} if mine.get(path) != theirs.get(path) and "losses" not in path
-        )
+        both = {path for path in {*mine, *theirs} if path != "extra" and "losses" not in path}
+        differing = sorted(path for path in both if mine.get(path) != theirs.get(path))
         if differing or type(state["step"]) is not int or state["step"] < 0:
             at = (differing or ["step"])[0]
             raise CheckpointError(
@@ -153,7 +156,10 @@ class Single:
             )
         tensors = {name: state[name] for name in ("params", "buffers", "state", "counts")}
         losses = tuple((int(step), float(loss)) for step, loss in state["losses"])
-        self.rows = replace(self.rows, steps=(state["step"],), losses=(losses,), diverged=(None,), **tensors)
+        extra = state["extra"].numpy().tobytes() if "extra" in state else b""
+        self.rows = replace(
+            self.rows, steps=(state["step"],), losses=(losses,), diverged=(None,), extra=(extra,), **tensors
+        )
 
 
 def _sort(leaf: Any) -> str:
