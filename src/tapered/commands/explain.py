@@ -100,7 +100,8 @@ def _kept(
     extra = [f"--{name}" for name, value in given.items() if value not in (None, ())]
     if extra:
         raise ValueError(f"got {', '.join(extra)} for the run in {folder}, which has its own; leave it out")
-    run, _ = single.resume(folder, workload=trusted, command=retype("explain", str(folder), steps=steps))
+    with single.one_thread():
+        run, _ = single.resume(folder, workload=trusted, command=retype("explain", str(folder), steps=steps))
     setting, count = run.setting, 1 if steps is None else steps
     asked = {"folder": str(folder), "workload": setting.workload, "rule": str(run.rows.rule), "lr": setting.lr}
     path = run.arm.path(run.step + count, None)
