@@ -19,12 +19,13 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "tapered"
 # From the bottom up; a module imports only what stands on a lower line (or in its own package).
 LAYERS = [
-    ["schedules", "rules", "shards", "draws"],
+    ["schedules", "rules", "shards", "draws", "trees", "reasons", "memory"],
     ["fused"],
     ["kernels"],
     ["optim"],
     ["tensorflow1", "plot", "workload", "plan", "attach", "convert"],
-    ["rows", "checkpoint", "program"],
+    ["rows", "checkpoint", "program", "measures"],
+    ["evaluation"],
     ["loop", "stack", "guards"],
     ["workloads", "train"],
     ["modes", "stats", "runs", "arms", "explain", "range_test"],

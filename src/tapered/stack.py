@@ -19,15 +19,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import TensorDataset
 
 from tapered import program, rules
+from tapered.evaluation import measured
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
+from tapered.trees import Rebuild, taken_apart
 from tapered.workload import Workload, gather
 
 How = Literal["plain", "traced", "compiled"]
-TRACED = 256  # steps from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
+TRACED = (
+    256  # steps of a run from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
+)
 BLOCK = 128  # steps whose minibatches and scalars are laid out at once
-EVALUATION_BATCH = 2048
 
 
 def advance(
@@ -74,7 +77,7 @@ def _advance(
         width = _eights(len(chunk))
     padded = chunk + [chunk[0]] * (width - len(chunk))
     part = rows.take(padded)
-    long = to_step - part.steps[0] > TRACED
+    long = max(paths[i].steps for i in chunk) > TRACED  # however often the run is stopped, evaluated and gone on with
     how: How = "compiled" if compiled else "traced" if long else "plain"
     update = make(workload, rows.rule, 0 if how == "plain" else width, how)
     stopped = False
@@ -232,27 +235,33 @@ def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def evaluate(workload: Workload, rows: Rows, split: str, width: int) -> list[dict[str, float]]:
-    """The loss and every metric of each row on a split."""
+def evaluate(
+    workload: Workload, rows: Rows, split: str, width: int, places: Tensor | None = None
+) -> list[dict[str, float]]:
+    """The loss and every metric of each row on a split, or on some places of it."""
     found: list[dict[str, float]] = []
     for at in range(0, len(rows), width):
         chunk = list(range(at, min(at + width, len(rows))))
         padded = rows.take(chunk + [at] * (_eights(len(chunk)) - len(chunk)))
-        found += _as_rows(_evaluate)(workload, padded, split)[: len(chunk)]
+        found += _as_rows(_evaluate)(workload, padded, split, len(chunk), places)
     return found
 
 
-def _evaluate(workload: Workload, rows: Rows, split: str) -> list[dict[str, float]]:
-    dataset = workload.split(split)
+def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Tensor | None) -> list[dict[str, float]]:
+    """Of the first so many rows; the others are padding."""
     model = workload.build(0).eval()
     weights = {name: vmap(rows.rule.readout)(p, rows.state[name]) for name, p in rows.params.items()}
-    functions = {"loss": workload.loss, **workload.metrics}
-    sums = [dict.fromkeys(functions, 0.0) for _ in range(len(rows))]
-    size = len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
-    for indices in torch.split(torch.arange(size), EVALUATION_BATCH):
-        inputs, targets = gather(dataset, indices)
-        outputs = vmap(lambda tensors, x=inputs: functional_call(model, tensors, (x,)))({**weights, **rows.buffers})
-        for row, found in enumerate(sums):
-            for name, function in functions.items():
-                found[name] += float(function(outputs[row], targets)) * len(indices)
-    return [{name: total / size for name, total in found.items()} for found in sums]
+    tensors = {**weights, **rows.buffers}
+
+    def forward(inputs: Any) -> list[Any]:
+        rebuilds: list[Rebuild] = []
+
+        def one(mine: dict[str, Tensor]) -> list[Tensor]:
+            parts, rebuild = taken_apart(functional_call(model, mine, (inputs,)))
+            rebuilds.append(rebuild)
+            return parts
+
+        stacked = vmap(one)(tensors)
+        return [rebuilds[0]([tensor[row] for tensor in stacked]) for row in range(count)]
+
+    return measured(workload, split, forward, count, places)
