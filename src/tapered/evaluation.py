@@ -106,7 +106,7 @@ def _whole(
     if lost:
         raise trees.TreeError(
             f"workload {workload.name!r}: {lost[0]!r} is no mean over examples and is computed from all outputs of a "
-            f"split, but uses something of which the model returns one for each batch, as a loss of its own; compute it "
+            f"split, but uses something of which the model returns one for each batch, as its own loss; compute it "
             f"from outputs with a row for each example, or, if it is a weighted mean, give the weight of a batch: "
             f"weight=lambda targets: (targets != -100).sum()"
         )
