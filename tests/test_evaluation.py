@@ -299,9 +299,14 @@ def test_a_loss_inside_the_model(mode: Mode) -> None:
         measured(replace(whole, weight=None), mode)
 
 
+FULL = [
+    torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+]  # fmt: skip
+
+
 @each
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
-                                   RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")])  # fmt: skip
+@pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
 def test_where_memory_runs_out_less_is_evaluated_at_once(mode: Mode, error: Exception) -> None:
     sizes = []
 

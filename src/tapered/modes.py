@@ -12,7 +12,7 @@ from math import inf, isnan
 import torch
 
 from tapered import loop, measures, stack, trees
-from tapered.reasons import unstackable
+from tapered.reasons import uncompiled, unstackable
 from tapered.rows import Rows, start, tabulate
 from tapered.rules import SGD, Rule
 from tapered.train import LOOP, Kind, Mode, advance, deterministic
@@ -195,7 +195,7 @@ class _Probe:
                 return f"in one graph it gives other numbers (relative difference {apart:.0e})"
             return self.seconds(mode, width)
         except Exception as error:  # noqa: BLE001 - the compiler's errors share no class
-            return f"it does not compile here ({_first_line(error)})"
+            return uncompiled(error)
 
     def fault(self) -> str | None:
         """Why rows must not be stacked, None if they may."""
@@ -261,7 +261,3 @@ def _apart(a: Rows, b: Rows) -> float:
 def _tensors(rows: Rows) -> list[torch.Tensor]:
     state = [tensor for part in rows.state.values() for tensor in part.values()]
     return [*rows.params.values(), *rows.buffers.values(), *state]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:160]

@@ -66,6 +66,17 @@ def unstackable(error: BaseException) -> str:
     )
 
 
+def uncompiled(error: BaseException) -> str:
+    """Why there is no one graph, a clause without a full stop.
+
+    >>> uncompiled(RuntimeError("no C++ compiler was found"))
+    'there is no C++ compiler here that torch could use for one graph'
+    """
+    if "compiler" in str(error).lower():
+        return "there is no C++ compiler here that torch could use for one graph"
+    return f"torch's compiler does not take it as one graph (a {type(error).__name__})"
+
+
 def refuse_model(workload: str, model: nn.Module) -> None:
     """Refuse what no rule could train.
 

@@ -23,7 +23,7 @@ from tapered.evaluation import measured
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
-from tapered.trees import Rebuild, taken_apart
+from tapered.trees import Rebuild, TreeError, taken_apart
 from tapered.workload import Workload, gather
 
 How = Literal["plain", "traced", "compiled"]
@@ -177,6 +177,11 @@ class _Batches:
             return inputs, targets, indices[self.place]
         size = indices.shape[1]
         inputs, targets = gather(self.data, indices.flatten())
+        for what, value in (("input", inputs), ("target", targets)):
+            if not isinstance(value, Tensor):
+                raise TreeError(
+                    f"its {what} is a {type(value).__name__}, and rows take one tensor of inputs, one of targets"
+                )
         return inputs, targets, self.place[:, None] * size + torch.arange(size)
 
 
