@@ -12,8 +12,8 @@ from torch.utils.data import TensorDataset
 from tapered import Workload, modes, rules
 from tapered.grow import RunError
 from tapered.load import StudyFileError, load
-from tapered.study import open_store, train_runs
-from tapered.train import Mode
+from tapered.study import open_store, train_runs, verify
+from tapered.train import Mode, evaluate
 
 FILE = """name = "mine"
 workload = "model.py:problem"
@@ -186,3 +186,21 @@ def test_the_probe_times_what_the_run_does(monkeypatch, steps, traced) -> None:
     for mark in (5, 10):
         rows = advance(perceptron(), rows, [path] * 8, mark, mode=Mode("rows", 8, ""))
     assert probed == set(seen) == {"traced" if traced else "plain"}
+
+
+@pytest.mark.parametrize("broken", [None, "rows", "loop"])
+def test_verify_compares_evaluations(tmp_path, monkeypatch, broken) -> None:
+    """With those kept, bit by bit, and with an ordinary loop's."""
+    loaded = study(tmp_path, "problem = problem()", 'mode = "rows"')
+
+    def off(workload, rows, split, *, mode):
+        return [{"loss": p["loss"] + (mode.kind == broken) / 4} for p in evaluate(workload, rows, split, mode=mode)]
+
+    with open_store(loaded, tmp_path / "store") as store:
+        runs = train_runs(loaded, store)
+        monkeypatch.setattr("tapered.verify.evaluate", off)
+        said = verify(loaded, store, runs)
+    assert (said.runs, said.difference) == (4, 0)
+    assert said.evaluations == pytest.approx(0.25 if broken == "rows" else 0, rel=1e-6)
+    assert (said.from_loop > 0.01) is (broken == "loop")
+    assert said.same is (broken is None)
