@@ -19,16 +19,18 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "tapered"
 # From the bottom up; a module imports only what stands on a lower line (or in its own package).
 LAYERS = [
-    ["schedules", "rules", "shards", "draws", "trees", "reasons", "memory"],
+    ["schedules", "rules", "shards", "draws", "living", "trees", "memory"],
+    ["reasons"],
     ["fused"],
     ["kernels"],
     ["optim"],
     ["tensorflow1", "plot", "workload", "plan", "attach", "convert"],
-    ["rows", "checkpoint", "program", "measures"],
-    ["evaluation"],
+    ["checkpoint", "program", "items", "measures"],
+    ["extras", "evaluation"],
+    ["rows"],
     ["loop", "stack", "guards"],
     ["workloads", "train"],
-    ["modes", "stats", "runs", "arms", "explain", "range_test"],
+    ["modes", "steady", "stats", "runs", "arms", "explain", "range_test"],
     ["study_file"],
     ["load", "ledger"],
     ["single"],

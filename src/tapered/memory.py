@@ -1,6 +1,5 @@
 """What is done where memory runs out: less at once."""
 
-import gc
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,8 +16,7 @@ def fitting(size: int, attempt: Callable[[int], T]) -> T:
         except Exception as error:
             if size == 1 or not is_out_of_memory(error):
                 raise
-        gc.collect()  # outside the handler, whose traceback holds what was made
-        size //= 2
+        size //= 2  # outside the handler, whose traceback holds what was made
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from math import inf, isnan
 
 import torch
 
-from tapered import loop, measures, stack, trees
+from tapered import loop, measures, stack
 from tapered.reasons import uncompiled, unstackable
 from tapered.rows import Rows, start, tabulate
 from tapered.rules import SGD, Rule
@@ -202,7 +202,7 @@ class _Probe:
         try:
             return self._differing()
         except Exception as error:  # noqa: BLE001 - whatever a user's model raises under vmap
-            return str(error) if isinstance(error, trees.TreeError) else unstackable(error)
+            return unstackable(error)
 
     def _differing(self) -> str | None:
         """In what rows differ from each other where they must not, or from the loop."""

@@ -3,6 +3,10 @@
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from tapered.draws import DrawError
+from tapered.living import UnsteadyError
+from tapered.trees import TreeError
+
 PADDING = (
     "items of a split have several shapes, and a minibatch is one tensor; pad each to one length where the dataset "
     "makes it, and give the model a mask or the lengths beside it, as a part of its input"
@@ -27,10 +31,11 @@ HINTS = (
     ("must be Tensor, not tuple", INPUTS),
     ("missing 1 required positional argument", INPUTS),
 )  # fmt: skip
+DRAWS = "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"
 AUTOGRAD = "the model takes gradients of its own by autograd, and stacked it would have to by torch.func"
 # what is said where rows are tried -> why they are left; the first that fits
 ALONE = (
-    ("randomness", "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"),
+    ("randomness", DRAWS),
     ("data-dependent", "the model branches on its data, and rows may branch differently"),
     (".item()", "the model branches on its data, and rows may branch differently"),
     ("requires_grad_()", AUTOGRAD),
@@ -59,6 +64,12 @@ def unstackable(error: BaseException) -> str:
     >>> unstackable(RuntimeError("vmap: called random operation while in randomness error mode"))[:38]
     'the model draws random numbers, as dro'
     """
+    if isinstance(error, TreeError):
+        return str(error)
+    if isinstance(error, UnsteadyError):
+        return str(error).partition(";")[0]
+    if isinstance(error, DrawError):
+        return DRAWS
     said = str(error)
     known = next((reason for sign, reason in ALONE if sign.lower() in said.lower()), None)
     return known or (

@@ -7,29 +7,31 @@ neighbours. Compiled, the whole update is one graph.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.data import TensorDataset
 
-from tapered import program, rules
+from tapered import items, program, rules
+from tapered.draws import undrawn
 from tapered.evaluation import measured
+from tapered.extras import keepers
+from tapered.living import TENSOR, UnsteadyError, differing, marks
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
 from tapered.trees import Rebuild, TreeError, taken_apart
-from tapered.workload import Workload, gather
+from tapered.workload import Workload, is_whole
 
 How = Literal["plain", "traced", "compiled"]
-TRACED = (
-    256  # steps of a run from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
-)
+# steps of a run from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
+TRACED = 256
 BLOCK = 128  # steps whose minibatches and scalars are laid out at once
 
 
@@ -80,7 +82,7 @@ def _advance(
     long = max(paths[i].steps for i in chunk) > TRACED  # however often the run is stopped, evaluated and gone on with
     how: How = "compiled" if compiled else "traced" if long else "plain"
     update = make(workload, rows.rule, 0 if how == "plain" else width, how)
-    stopped = False
+    shared, stopped = _built(workload), False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
         scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last)
@@ -90,9 +92,13 @@ def _advance(
             k = len(losses)
             inputs, targets, indices = batches(k)
             at = {name: values[k] for name, values in scalars.items()}
-            losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
+            with undrawn() if how == "plain" else nullcontext():  # of a graph no code of the model's is left
+                losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
+            if not shared.called:
+                shared.check()
             stopped = on_step is not None and bool(on_step(len(chunk)))
         part = _after(part, torch.stack(losses).cpu().numpy())
+    shared.check()
     return part.take(range(len(chunk))), stopped
 
 
@@ -164,19 +170,19 @@ class _Batches:
     """Minibatches of all rows for a block of steps: rows of one seed see the same."""
 
     def __init__(self, workload: Workload, seeds: Sequence[int], first: int, last: int) -> None:
-        self.data = workload.train
-        distinct = list(dict.fromkeys(seeds))
-        self.place = torch.tensor([distinct.index(seed) for seed in seeds])
-        self.indices = torch.stack([workload.batches(seed, first, last) for seed in distinct], dim=1)
+        self.workload, self.first = workload, first
+        self.seeds = list(dict.fromkeys(seeds))
+        self.place = torch.tensor([self.seeds.index(seed) for seed in seeds])
+        self.indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
 
     def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
         """Inputs and targets of the block's step k, and for each row its indices into them."""
         indices = self.indices[k]
-        if isinstance(self.data, TensorDataset):
-            inputs, targets = self.data.tensors
+        if is_whole(self.workload.train):
+            inputs, targets = self.workload.train.tensors
             return inputs, targets, indices[self.place]
         size = indices.shape[1]
-        inputs, targets = gather(self.data, indices.flatten())
+        inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
         for what, value in (("input", inputs), ("target", targets)):
             if not isinstance(value, Tensor):
                 raise TreeError(
@@ -186,14 +192,56 @@ class _Batches:
 
 
 @lru_cache(maxsize=8)
+def _built(workload: Workload) -> "_Shared":
+    """The one model that all rows go through."""
+    model = workload.build(0).train()
+    if kept_apart := [name or type(model).__name__ for name in keepers(model)]:
+        raise UnsteadyError(
+            f"the model keeps a state of its own ({kept_apart[0]}.get_extra_state), and rows that are trained together "
+            f'would share it; train one row after another: mode = "loop"'
+        )
+    return _Shared(model)
+
+
+class _Shared:
+    """A model that all rows go through, and what it remembers, which must not change.
+
+    Tensors of the first call are let through, as a mask that is kept or what a later layer looks at: another call makes
+    the same, or, where it is of the rows, one that nothing can read afterwards.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.held, self.called = model, marks(model), False
+
+    def check(self) -> None:
+        """Refuse what has changed.
+
+        Raises:
+            UnsteadyError: With its place.
+        """
+        now = marks(self.model)
+        moved = [
+            place for place in differing(self.held, now) if self.called or not now.get(place, "").startswith(TENSOR)
+        ]
+        if moved:
+            raise UnsteadyError(
+                f"the model remembers {moved[0]!r}, which is no parameter and no buffer, and rows that are trained "
+                f'together would share it; train one row after another: mode = "loop"'
+            )
+        self.held, self.called = now, True
+
+
+@lru_cache(maxsize=8)
 def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
-    model = workload.build(0).train()
+    model = _built(workload).model
+    reading = _Reading(model)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
-        buffers = {name: tensor.clone() for name, tensor in others.items()}
-        return workload.loss(functional_call(model, {**params, **buffers}, (inputs,)), targets), buffers
+        given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
+        outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
+        return workload.loss(outputs, targets), written
 
     def one(param: Tensor, grad: Tensor, state: State, scalars: Tensors) -> tuple[Tensor, State]:
         return rules.added(*rule.terms(param, grad, state, scalars))
@@ -223,6 +271,18 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
 
     stacked = _as_rows(step)
     return stacked if how == "plain" else program.replayed(stacked, compiled=how == "compiled")
+
+
+class _Reading(nn.Module):
+    """A model that also returns its buffers as they are after its forward, those assigned anew as well."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Any) -> tuple[Any, dict[str, Tensor]]:
+        """The model's output, and its buffers by name."""
+        return self.model(inputs), dict(self.model.named_buffers())
 
 
 def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -258,15 +318,16 @@ def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Te
     weights = {name: vmap(rows.rule.readout)(p, rows.state[name]) for name, p in rows.params.items()}
     tensors = {**weights, **rows.buffers}
 
-    def forward(inputs: Any) -> list[Any]:
+    def forward(inputs: Any, _: Tensor, drawn: bool) -> list[Any]:  # noqa: FBT001 - as `items.evaluated` tells
         rebuilds: list[Rebuild] = []
 
-        def one(mine: dict[str, Tensor]) -> list[Tensor]:
-            parts, rebuild = taken_apart(functional_call(model, mine, (inputs,)))
+        def one(mine: dict[str, Tensor], x: Any) -> list[Tensor]:
+            parts, rebuild = taken_apart(functional_call(model, mine, (x,)))
             rebuilds.append(rebuild)
             return parts
 
-        stacked = vmap(one)(tensors)
+        with undrawn():
+            stacked = vmap(one, in_dims=(0, 0 if drawn else None))(tensors, inputs)
         return [rebuilds[0]([tensor[row] for tensor in stacked]) for row in range(count)]
 
-    return measured(workload, split, forward, count, places)
+    return measured(workload, split, forward, list(zip(rows.seeds, rows.steps, strict=True)), count, places)

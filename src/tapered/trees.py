@@ -117,6 +117,15 @@ def is_whole(trees: Sequence[Any], along: Sequence[int | None]) -> bool:
     return all(axis is not None or _alike(column) for column, axis in zip(columns, along, strict=False))
 
 
+def row(tree: Any, place: int) -> Any:
+    """A row of trees that were stacked.
+
+    >>> row((torch.eye(2), "name"), 1)
+    (tensor([0., 1.]), 'name')
+    """
+    return pytree.tree_map(lambda leaf: leaf[place] if isinstance(leaf, Tensor) else leaf, tree)
+
+
 def size_of(tree: Any) -> int:
     """Bytes of a tree's tensors and arrays; 8 for anything else.
 
