@@ -10,7 +10,7 @@ from study_cases import finished, read
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
-from tapered import Workload, rules, stack
+from tapered import Workload, rules, sharing, stack
 from tapered.draws import DrawError, Standing, generator_seed, seeded
 from tapered.load import workload_of
 from tapered.modes import _Probe
@@ -209,7 +209,7 @@ class Rarely(nn.Module):
 def test_rows_refuse_a_draw_that_comes_after_any_probe(draw, who):
     problem = workload(lambda: Rarely(draw, 9))
     stack.make.cache_clear()
-    stack._built.cache_clear()
+    sharing.shared.cache_clear()
     with pytest.raises(DrawError, match=rf'draws from {who}, and rows .* mode = "loop"$'):
         trained(problem, ROWS, steps=20)
     assert trained(workload(lambda: Rarely(draw, 9)), LOOP, [0], 20).steps == (20,)

@@ -27,7 +27,7 @@ LAYERS = [
     ["tensorflow1", "plot", "workload", "plan", "attach", "convert"],
     ["checkpoint", "program", "items", "measures"],
     ["extras", "evaluation"],
-    ["rows"],
+    ["rows", "sharing"],
     ["loop", "stack", "guards"],
     ["workloads", "train"],
     ["modes", "steady", "stats", "runs", "arms", "explain", "range_test"],

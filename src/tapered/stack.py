@@ -14,18 +14,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tapered import items, program, rules
 from tapered.draws import undrawn
 from tapered.evaluation import measured
-from tapered.extras import keepers
-from tapered.living import TENSOR, UnsteadyError, differing, marks
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
+from tapered.sharing import Reading, shared
 from tapered.trees import Rebuild, TreeError, taken_apart
 from tapered.workload import Workload, is_whole
 
@@ -82,7 +81,7 @@ def _advance(
     long = max(paths[i].steps for i in chunk) > TRACED  # however often the run is stopped, evaluated and gone on with
     how: How = "compiled" if compiled else "traced" if long else "plain"
     update = make(workload, rows.rule, 0 if how == "plain" else width, how)
-    shared, stopped = _built(workload), False
+    memory, stopped = shared(workload), False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
         scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last)
@@ -94,11 +93,11 @@ def _advance(
             at = {name: values[k] for name, values in scalars.items()}
             with undrawn() if how == "plain" else nullcontext():  # of a graph no code of the model's is left
                 losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
-            if not shared.called:
-                shared.check()
+            if not memory.called:
+                memory.check()
             stopped = on_step is not None and bool(on_step(len(chunk)))
         part = _after(part, torch.stack(losses).cpu().numpy())
-    shared.check()
+    memory.check()
     return part.take(range(len(chunk))), stopped
 
 
@@ -192,50 +191,10 @@ class _Batches:
 
 
 @lru_cache(maxsize=8)
-def _built(workload: Workload) -> "_Shared":
-    """The one model that all rows go through."""
-    model = workload.build(0).train()
-    if kept_apart := [name or type(model).__name__ for name in keepers(model)]:
-        raise UnsteadyError(
-            f"the model keeps a state of its own ({kept_apart[0]}.get_extra_state), and rows that are trained together "
-            f'would share it; train one row after another: mode = "loop"'
-        )
-    return _Shared(model)
-
-
-class _Shared:
-    """A model that all rows go through, and what it remembers, which must not change.
-
-    Tensors of the first call are let through, as a mask that is kept or what a later layer looks at: another call makes
-    the same, or, where it is of the rows, one that nothing can read afterwards.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model, self.held, self.called = model, marks(model), False
-
-    def check(self) -> None:
-        """Refuse what has changed.
-
-        Raises:
-            UnsteadyError: With its place.
-        """
-        now = marks(self.model)
-        moved = [
-            place for place in differing(self.held, now) if self.called or not now.get(place, "").startswith(TENSOR)
-        ]
-        if moved:
-            raise UnsteadyError(
-                f"the model remembers {moved[0]!r}, which is no parameter and no buffer, and rows that are trained "
-                f'together would share it; train one row after another: mode = "loop"'
-            )
-        self.held, self.called = now, True
-
-
-@lru_cache(maxsize=8)
 def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
-    model = _built(workload).model
-    reading = _Reading(model)
+    model = shared(workload).model
+    reading = Reading(model)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
@@ -271,18 +230,6 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
 
     stacked = _as_rows(step)
     return stacked if how == "plain" else program.replayed(stacked, compiled=how == "compiled")
-
-
-class _Reading(nn.Module):
-    """A model that also returns its buffers as they are after its forward, those assigned anew as well."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Any) -> tuple[Any, dict[str, Tensor]]:
-        """The model's output, and its buffers by name."""
-        return self.model(inputs), dict(self.model.named_buffers())
 
 
 def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:
