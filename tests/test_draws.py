@@ -10,7 +10,7 @@ from study_cases import finished, read
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
-from tapered import Workload, loop, rules, sharing, stack
+from tapered import Workload, rules, sharing, stack
 from tapered.draws import DrawError, Standing, generator_seed, seeded
 from tapered.load import workload_of
 from tapered.modes import _Probe
@@ -154,10 +154,8 @@ def jitter(outputs, targets):
 
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
 @pytest.mark.parametrize("chunk", [4096, 7])
-def test_items_drawn_in_evaluation_follow_seed_and_step_alone(mode, chunk, monkeypatch):
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", chunk)
-    monkeypatch.setattr(stack, "EVALUATION_BATCH", chunk)
-    problem = workload(valid=Augmenting())
+def test_items_drawn_in_evaluation_follow_seed_and_step_alone(mode, chunk):
+    problem = workload(valid=Augmenting(), eval_batch_size=chunk)
     rows = trained(problem, LOOP)
     found = [m["loss"] for m in evaluate(problem, rows, "valid", mode=mode)]
     for row in (0, 1):

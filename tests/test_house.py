@@ -19,13 +19,14 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "tapered"
 # From the bottom up; a module imports only what stands on a lower line (or in its own package).
 LAYERS = [
-    ["schedules", "rules", "shards", "draws", "living", "named"],
+    ["schedules", "rules", "shards", "draws", "living", "trees", "memory", "named"],
+    ["reasons"],
     ["fused"],
     ["kernels"],
     ["optim"],
     ["tensorflow1", "plot", "workload", "plan", "attach", "convert"],
-    ["checkpoint", "program", "items"],
-    ["extras"],
+    ["checkpoint", "program", "items", "measures"],
+    ["extras", "evaluation"],
     ["rows", "sharing"],
     ["loop", "stack", "guards"],
     ["workloads", "train"],

@@ -143,3 +143,15 @@ def test_a_graph_is_compiled_once_for_all_processes_and_its_constants_are_its_ow
             assert torch.equal(given[0]["w"], torch.full((8, 5), factor))
             counted = torch._dynamo.utils.counters["inductor"]
             assert (counted["fxgraph_cache_miss"], counted["fxgraph_cache_hit"]) == (1 - turn, turn)
+
+
+def test_a_turned_product_may_be_flattened() -> None:
+    """A gradient of a single layer of four outputs is turned, and its view taken."""
+    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(x, x.sin())
+    workload = Workload("small", lambda: nn.Linear(4, 4), nn.functional.mse_loss, data, data, batch_size=8)
+    path, ends = [tabulate(RULE, 4, lr=0.01)] * WIDTH, []
+    for kind in ("rows", "rows compiled"):
+        rows = advance(workload, start(workload, RULE, range(WIDTH)), path, 4, mode=Mode(kind, WIDTH, ""))
+        ends.append(rows.params["weight"])
+    torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-6)

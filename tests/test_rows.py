@@ -227,4 +227,4 @@ def test_without_a_compiler_rows_run_uncompiled_and_say_so(monkeypatch: pytest.M
     stack.make.cache_clear()
     mode = modes.choose(perceptron(), RULE, rows=10**6, steps=10**6)
     assert mode.kind != "rows compiled"
-    assert mode.reason.endswith("it does not compile here (no C++ compiler was found)")
+    assert mode.reason.endswith("there is no C++ compiler here that torch could use for one graph")

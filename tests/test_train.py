@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -165,12 +167,11 @@ def test_evaluation_uses_the_readout_and_evaluation_mode():
     assert evaluate(problem, row, "valid")[0]["loss"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_evaluation_in_parts_is_the_mean_over_examples(monkeypatch):
+def test_evaluation_in_parts_is_the_mean_over_examples():
     problem, rule = bmi(), rules.Adam()
     row = start(problem, rule, [0])
     [whole] = evaluate(problem, row, "valid")
-    monkeypatch.setattr("tapered.loop.EVALUATION_BATCH", 300)  # 300, 300, 300, 100
-    [parts] = evaluate(problem, row, "valid")
+    [parts] = evaluate(replace(problem, eval_batch_size=300), row, "valid")  # 300, 300, 300, 100
     assert parts == pytest.approx(whole, rel=1e-5)
 
 

@@ -235,5 +235,5 @@ def read_schedule(text: str, steps: int, field: str) -> Schedule:
 def suggest(name: str, known: Any) -> str:
     """What to write instead: the nearest of the known names, or all of them."""
     names = [str(k) for k in known if not str(k).startswith("_")]
-    near = difflib.get_close_matches(name[:80], names, 1, 0.5)
+    near = difflib.get_close_matches(name[:80], names, 1, 0.6)
     return f'try "{near[0]}"' if near else "expected one of " + ", ".join(names)

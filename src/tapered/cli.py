@@ -74,7 +74,7 @@ def _failed(error: Exception, *, debug: bool) -> int:
             return REFUSED
         case "RunError":
             return FAILED
-        case "StudyFileError" | "UnsteadyError" | "ValueError" | "TypeError":
+        case "StudyFileError" | "ModeError" | "UnsteadyError" | "ValueError" | "TypeError":
             return USAGE
     if not debug:
         complain(f"({type(error).__name__}; --debug shows where)")

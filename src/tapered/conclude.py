@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from tapered.forest import Forest
 from tapered.load import Loaded
+from tapered.measures import told
 from tapered.prune import pruning_of
 from tapered.result import Cost, StudyResult, analyse
 from tapered.rounds import Round, best_of, finished_rounds
@@ -31,7 +32,8 @@ def conclude(loaded: Loaded, store: Store, runs: Sequence[Run]) -> StudyResult:
     best = [best_of(realised, arm, choosing) for arm in realised.study.arms]
     tested = [run for peak in best if peak is not None for run in peak.runs]
     test = _test(rounds, store, tested) if loaded.workload.test is not None else {}
-    return analyse(realised, choosing, test, environment(), _cost(rounds, store), fresh=fresh, stated=loaded)
+    found = analyse(realised, choosing, test, environment(), _cost(rounds, store), fresh=fresh, stated=loaded)
+    return replace(found, caveats=(*found.caveats, *told(loaded.workload)))
 
 
 def _cost(rounds: Sequence[Round], store: Store) -> Cost:

@@ -10,6 +10,7 @@ A bundle is a set of whole trees of one rule, whose rows advance together from e
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 from tapered.ledger import StoreError
 from tapered.plan import Plan, share
@@ -39,12 +40,14 @@ class Forest:
         tasks: The runs, all of as many steps.
         marks: The steps at which they are evaluated, ascending.
         shared: False plans every run by itself.
+        mode: How rows are to be trained; "auto" leaves it to a probe.
     """
 
     workload: Workload
     tasks: tuple[Task, ...]
     marks: tuple[int, ...]
     shared: bool = True
+    mode: Literal["auto", "loop", "rows", "rows compiled"] = "auto"
 
     @cached_property
     def plan(self) -> Plan:

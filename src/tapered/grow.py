@@ -12,6 +12,8 @@ import torch
 from tapered.draws import seeded
 from tapered.forest import Forest
 from tapered.ledger import StoreError
+from tapered.memory import is_out_of_memory
+from tapered.reasons import advised
 from tapered.rules import Rule
 from tapered.runs import Branch, Bundle
 from tapered.stats import counted
@@ -165,15 +167,8 @@ def _raised(bundle: Bundle, rows: Rows, error: Exception) -> str:
     beside = f", trained together with {counted(others, 'other run')}," if others else ""
     return (
         f"arm {run.arm!r}{peak}, seed {run.seed}{beside} raised {type(error).__name__} after step {min(rows.steps)}: "
-        f"{error}"
+        f"{error}{advised(error)}"
     )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation failed, of Python's, torch's on the CPU or torch's on a device."""
-    said = str(error).lower()
-    failed = "allocate memory" in said or "not enough memory" in said or "out of memory" in said
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and failed)
 
 
 def row_bytes(workload: Workload, rule: Rule) -> int:

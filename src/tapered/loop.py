@@ -4,20 +4,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tapered import items
 from tapered.draws import kept, reseed
+from tapered.evaluation import measured
 from tapered.extras import pack, unpack
+from tapered.items import purpose
 from tapered.kernels import prepare
 from tapered.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
 from tapered.rows import OnStep, Path, Rows, keep
 from tapered.rules import State
 from tapered.workload import Workload, gather
-
-EVALUATION_BATCH = 4096
 
 
 def advance(workload: Workload, rows: Rows, paths: Sequence[Path], to_step: int, on_step: OnStep | None) -> Rows:
@@ -31,9 +31,9 @@ def advance(workload: Workload, rows: Rows, paths: Sequence[Path], to_step: int,
     return Rows.joined(done)
 
 
-def evaluate(workload: Workload, rows: Rows, split: str) -> list[dict[str, float]]:
-    """The loss and every metric of each row on a split."""
-    return [_evaluate(workload, rows.take([place]), split) for place in range(len(rows))]
+def evaluate(workload: Workload, rows: Rows, split: str, places: Tensor | None = None) -> list[dict[str, float]]:
+    """The loss and every metric of each row on a split, or on some places of it."""
+    return [_evaluate(workload, rows.take([place]), split, places) for place in range(len(rows))]
 
 
 def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnStep | None) -> tuple[Rows, bool]:
@@ -164,23 +164,18 @@ def _load(workload: Workload, seed: int, row: Rows) -> nn.Module:
     return model
 
 
-def _evaluate(workload: Workload, row: Rows, split: str) -> dict[str, float]:
+def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) -> dict[str, float]:
     seed, step = row.seeds[0], row.steps[0]
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     weights = {name: row.rule.readout(p[0], state[name])[None] for name, p in row.params.items()}
     model = _load(workload, row.seeds[0], replace(row, params=weights)).eval()
-    functions = {"loss": workload.loss, **workload.metrics}
-    sums = dict.fromkeys(functions, 0.0)
-    size = len(workload.split(split))  # type: ignore[arg-type]  # torch's Dataset declares no __len__
+
+    def forward(inputs: Any, indices: Tensor, _: object) -> list[Any]:
+        reseed(seed, purpose("", indices), step)
+        return [model(inputs)]
+
     with torch.no_grad(), kept():
-        for indices in torch.split(torch.arange(size), EVALUATION_BATCH):
-            (inputs, targets), _ = items.evaluated(workload, split, indices, [(seed, step)])
-            reseed(seed, items.purpose("", indices), step)
-            outputs = model(inputs)
-            for name, function in functions.items():
-                reseed(seed, items.purpose(name, indices), step)
-                sums[name] += float(function(outputs, targets)) * len(indices)
-    return {name: total / size for name, total in sums.items()}
+        return measured(workload, split, forward, [(seed, step)], 1, places)[0]
 
 
 def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:

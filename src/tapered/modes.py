@@ -1,32 +1,35 @@
 """How rows are best trained: alone, stacked, or stacked and compiled; found by trying, with the reason.
 
-Stacking is taken only where it is right: a few steps must give the loop's numbers within a tolerance, and a row's bits
-must depend on neither the width of the program nor the row's place and neighbours.
+Stacking is taken only where it is right: a few steps and an evaluation must give the loop's numbers within a tolerance,
+and a row's bits must depend on neither the width of the program nor the row's place and neighbours.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isnan
 
 import torch
 
-from tapered import stack
-from tapered.draws import DrawError
-from tapered.living import UnsteadyError
+from tapered import loop, measures, stack
+from tapered.reasons import uncompiled, unstackable
 from tapered.rows import Rows, start, tabulate
 from tapered.rules import SGD, Rule
-from tapered.train import LOOP, Mode, advance
+from tapered.train import LOOP, Kind, Mode, advance, deterministic
 from tapered.workload import Workload
 
+PROBED = 64  # steps that are timed, at most
 PROBE = 4  # steps whose numbers are compared
 RATE = 1e-3
 TOLERANCE = 1e-3  # relative difference of losses to the loop's over PROBE steps; float32 rounding gives about 1e-6
+ALONE = [2, 5]  # of the probe's rows, those that are evaluated as the loop does it as well
 WIDTHS = (8, 32, 128, 256)  # of stacked rows, tried
 NARROW, WIDE = 64, 256  # of one graph: between them the time of a row hardly changes
 CALL = 24  # rows whose time the call of a graph itself takes, about
 ENOUGH = 0.5  # seconds of training that say how long a step takes
 GAINS = 1.1  # how much slower a wider program may look, since times vary, and wider ones are tried all the same
 SHORT = 10.0  # seconds of stacked training that no compilation shortens by much; tracing takes one or two
+ASKED = "asked for"
 COMPILING = 0.03  # seconds that a compilation takes for each operation of a step, about; it must save more
 
 
@@ -39,6 +42,10 @@ class Timed:
 
     mode: Mode
     seconds: float
+
+
+class ModeError(ValueError):
+    """A mode that was asked for and cannot be taken; the message says why."""
 
 
 def choose(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd = ()) -> Mode:
@@ -64,17 +71,14 @@ def choose(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd =
 
 def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd = ()) -> Timed:
     """As `choose`, with the seconds a step of a row takes."""
-    probe = _Probe(workload, rule)
+    probe = _Probe(workload, rule, steps)
     alone = probe.seconds(LOOP, 1)
     if rows < 2:
         return Timed(Mode("loop", 1, "a single row gains nothing from being stacked"), alone)
     fault = probe.fault()
     if fault:
         return Timed(Mode("loop", 1, fault), alone)
-    widths = [width for width in WIDTHS if width < 2 * rows] or [WIDTHS[0]]
-    times = probe.narrowing(widths)
-    width = min(times, key=lambda w: times[w])
-    stacked = times[width]
+    width, stacked = probe.best_width(rows)
     whole = stacked * rows * steps
     if whole > SHORT and whole > 2 * COMPILING * probe.operations():
         graph = least_padded(rows, crowd or ((rows, steps),))
@@ -88,6 +92,36 @@ def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd
     if stacked < alone:
         return Timed(Mode("rows", width, f"{_us(stacked)} a step of a row stacked, {_us(alone)} alone; {why}"), stacked)
     return Timed(Mode("loop", 1, f"{_us(alone)} a step of a row alone, {_us(stacked)} stacked; {why}"), alone)
+
+
+def fixed(workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, crowd: Crowd = ()) -> Timed:
+    """The mode that was asked for, with the seconds a step of a row takes; arguments as of `choose`.
+
+    Raises:
+        ModeError: If it would not give right numbers here, or does not compile.
+
+    >>> from tapered import rules
+    >>> from tapered.workload import quadratic
+    >>> fixed(quadratic(), rules.SGD(), "loop", rows=20, steps=10).mode
+    Mode(kind='loop', width=1, reason='asked for')
+    """
+    probe = _Probe(workload, rule, steps)
+    if kind == "loop":
+        return Timed(Mode("loop", 1, ASKED), probe.seconds(LOOP, 1))
+    if fault := probe.fault():
+        raise ModeError(_refused(kind, fault))
+    if kind == "rows":
+        width, seconds = probe.best_width(rows)
+        return Timed(Mode("rows", width, ASKED), seconds)
+    mode = Mode("rows compiled", least_padded(rows, crowd or ((rows, steps),)), ASKED)
+    compiled = probe.compiled(mode.width)
+    if isinstance(compiled, str):
+        raise ModeError(_refused(kind, compiled))
+    return Timed(mode, compiled)
+
+
+def _refused(kind: Kind, why: str) -> str:
+    return f'mode = "{kind}" cannot be taken, since {why}; try mode = "loop", or "auto"'
 
 
 def least_padded(rows: int, crowd: Crowd) -> int:
@@ -106,11 +140,11 @@ def _us(seconds: float) -> str:
 
 
 class _Probe:
-    """A few steps of a few rows."""
+    """A few steps of a few rows of a run of so many steps: traced where the run is."""
 
-    def __init__(self, workload: Workload, rule: Rule) -> None:
+    def __init__(self, workload: Workload, rule: Rule, steps: int = stack.TRACED + 1) -> None:
         self.workload, self.rule = workload, rule
-        self.path = tabulate(rule, 64, lr=RATE)
+        self.path = tabulate(rule, min(max(steps, PROBED), max(PROBED, stack.TRACED + 1)), lr=RATE)
 
     def rows(self, seeds: Sequence[int], steps: int, mode: Mode) -> Rows:
         paths = [self.path] * len(seeds)
@@ -128,9 +162,14 @@ class _Probe:
 
         taken(1)
         one = taken(1)
-        most = 64 if mode.kind == "rows compiled" else min(64, max(8, 128 // rows))
+        most = PROBED if mode.kind == "rows compiled" else min(PROBED, max(8, 128 // rows))
         steps = max(1, min(most, int(ENOUGH / one)))
         return min([one] if one > ENOUGH else (taken(steps) for _ in range(3))) / (steps * rows)
+
+    def best_width(self, rows: int) -> tuple[int, float]:
+        """The fastest width for so many stacked rows, and the seconds a step of a row takes at it."""
+        times = self.narrowing([width for width in WIDTHS if width < 2 * rows] or [WIDTHS[0]])
+        return min(times.items(), key=lambda pair: pair[1])
 
     def narrowing(self, widths: Sequence[int]) -> dict[int, float]:
         """Seconds of stacked rows at each width, from the narrowest on, as far as wider ones are faster."""
@@ -149,26 +188,56 @@ class _Probe:
     def compiled(self, width: int) -> float | str:
         """Seconds of a step of a row in one graph, or why there is none."""
         try:
-            return self.seconds(Mode("rows compiled", width, ""), width)
+            mode = Mode("rows compiled", width, "")
+            seeds = list(range(8))
+            apart = _apart(*(self.rows(seeds, PROBE, each) for each in (Mode("rows", 8, ""), mode)))
+            if not apart <= TOLERANCE:
+                return f"in one graph it gives other numbers (relative difference {apart:.0e})"
+            return self.seconds(mode, width)
         except Exception as error:  # noqa: BLE001 - the compiler's errors share no class
-            return f"it does not compile here ({_first_line(error)})"
+            return uncompiled(error)
 
     def fault(self) -> str | None:
         """Why rows must not be stacked, None if they may."""
         try:
-            seeds = list(range(8))
-            plain = _Probe(self.workload, SGD())
-            stacked = self.rows(seeds, PROBE, Mode("rows", 8, ""))
-            moved = self.rows([5, 2, *range(20, 30)], PROBE, Mode("rows", 16, ""))
+            return self._differing()
         except Exception as error:  # noqa: BLE001 - whatever a user's model raises under vmap
-            return _explained(error)
+            return unstackable(error)
+
+    def _differing(self) -> str | None:
+        """In what rows differ from each other where they must not, or from the loop."""
+        seeds = list(range(8))
+        plain = _Probe(self.workload, SGD())
+        stacked = self.rows(seeds, PROBE, Mode("rows", 8, ""))
+        moved = self.rows([5, 2, *range(20, 30)], PROBE, Mode("rows", 16, ""))
         for here, there in ((5, 0), (2, 1)):
             if _difference(stacked.take([here]), moved.take([there])) != 0:
                 return "the bits of a row would depend on its neighbours; layers of even sizes avoid most of it"
-        off = _apart(*(plain.rows(seeds, PROBE, mode) for mode in (LOOP, Mode("rows", 8, ""))))
-        return (
-            None if off <= TOLERANCE else f"stacked it gives other numbers than alone (relative difference {off:.0e})"
-        )
+        apart = _apart(*(plain.rows(seeds, PROBE, mode) for mode in (LOOP, Mode("rows", 8, ""))))
+        if not apart <= TOLERANCE:
+            return f"stacked it gives other numbers than alone (relative difference {apart:.0e})"
+        name, apart = self._evaluated_apart(stacked)
+        return None if apart <= TOLERANCE else f"stacked, {name} is another than alone (by {apart:.0e})"
+
+    def _evaluated_apart(self, rows: Rows) -> tuple[str, float]:
+        """The name in which two rows' evaluations differ most from the loop's, and by how much of its size."""
+        places = measures.sample(self.workload)
+        with deterministic():
+            theirs = loop.evaluate(self.workload, rows.take(ALONE), "valid", places)
+            mine = stack.evaluate(self.workload, rows, "valid", 8, places)
+        found = {
+            name: max(off(mine[row][name], values[name]) for row, values in zip(ALONE, theirs, strict=True))
+            for name in theirs[0]
+        }
+        return max(found.items(), key=lambda pair: pair[1])
+
+
+def off(a: float, b: float) -> float:
+    """By how much of its size a number differs from another; 0 where both are none."""
+    if a == b or (isnan(a) and isnan(b)):
+        return 0.0
+    found = abs(a - b) / max(abs(b), 1e-12)
+    return inf if isnan(found) else found
 
 
 def _difference(a: Rows, b: Rows) -> float:
@@ -186,25 +255,9 @@ def _apart(a: Rows, b: Rows) -> float:
     mine, theirs = ([loss for row in rows.losses for _, loss in row] for rows in (a, b))
     if len(mine) != len(theirs):
         return float("inf")
-    return max(abs(x - y) / max(abs(x), 1e-12) for x, y in zip(mine, theirs, strict=True))
+    return max(off(x, y) for x, y in zip(mine, theirs, strict=True))
 
 
 def _tensors(rows: Rows) -> list[torch.Tensor]:
     state = [tensor for part in rows.state.values() for tensor in part.values()]
     return [*rows.params.values(), *rows.buffers.values(), *state]
-
-
-def _explained(error: Exception) -> str:
-    """What of a model does not go under vmap, in words."""
-    text = str(error)
-    if isinstance(error, UnsteadyError):
-        return text.partition(";")[0]
-    if isinstance(error, DrawError):
-        return "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"
-    if "data-dependent" in text or ".item()" in text:
-        return "the model branches on its data, and rows may branch differently"
-    return f"the model cannot be stacked ({type(error).__name__}: {_first_line(error)})"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:160]

@@ -20,6 +20,7 @@ THIN = 8  # columns of a product from which on the library's batched kernel fill
 # torch before 2.12 joins a kernel that writes an input with one that has yet to read it: BatchNorm's gradient was wrong
 ALONE = {"max_fusion_size": 1} if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 12) else {}
 bmm, transpose = torch.ops.aten.bmm.default, torch.ops.aten.transpose.int
+view, reshape = torch.ops.aten.view.default, torch.ops.aten.reshape.default
 
 
 def replayed(step: Step, *, compiled: bool) -> Step:
@@ -88,6 +89,9 @@ def arranged(graph: GraphModule) -> GraphModule:
         _, rows, columns = node.meta["tensor_meta"].shape
         if columns < THIN and rows > columns:
             _turned(graph, node)
+    for node in graph.graph.nodes:
+        if node.target is view:  # what was turned lies otherwise in memory
+            node.target = reshape
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph

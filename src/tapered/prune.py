@@ -120,7 +120,7 @@ def probes_of(loaded: Loaded, alive: Forest, rung: int) -> Forest:
             paths[cell] = Path(path.rule, {name: values[:end] for name, values in path.hypers.items()})
         run = replace(task.run, key=probe_key(loaded, task.run, rung), steps=end, probe=True)
         tasks.append(Task(run, task.rule, paths[cell]))
-    return Forest(alive.workload, tuple(tasks), (end,), alive.shared)
+    return Forest(alive.workload, tuple(tasks), (end,), alive.shared, alive.mode)
 
 
 def begin(loaded: Loaded, alive: Forest, rung: int, store: Store) -> Forest:

@@ -19,17 +19,19 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tapered import items, program, rules
-from tapered.draws import kept, reseed, undrawn
+from tapered.draws import undrawn
+from tapered.evaluation import measured
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
 from tapered.sharing import Reading, shared
+from tapered.trees import Rebuild, TreeError, taken_apart
 from tapered.workload import Workload, is_whole
 
 How = Literal["plain", "traced", "compiled"]
-TRACED = 256  # steps from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
+# steps of a run from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
+TRACED = 256
 BLOCK = 128  # steps whose minibatches and scalars are laid out at once
-EVALUATION_BATCH = 2048
 
 
 def advance(
@@ -76,7 +78,7 @@ def _advance(
         width = _eights(len(chunk))
     padded = chunk + [chunk[0]] * (width - len(chunk))
     part = rows.take(padded)
-    long = to_step - part.steps[0] > TRACED
+    long = max(paths[i].steps for i in chunk) > TRACED  # however often the run is stopped, evaluated and gone on with
     how: How = "compiled" if compiled else "traced" if long else "plain"
     update = make(workload, rows.rule, 0 if how == "plain" else width, how)
     memory, stopped = shared(workload), False
@@ -180,6 +182,11 @@ class _Batches:
             return inputs, targets, indices[self.place]
         size = indices.shape[1]
         inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
+        for what, value in (("input", inputs), ("target", targets)):
+            if not isinstance(value, Tensor):
+                raise TreeError(
+                    f"its {what} is a {type(value).__name__}, and rows take one tensor of inputs, one of targets"
+                )
         return inputs, targets, self.place[:, None] * size + torch.arange(size)
 
 
@@ -240,33 +247,34 @@ def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def evaluate(workload: Workload, rows: Rows, split: str, width: int) -> list[dict[str, float]]:
-    """The loss and every metric of each row on a split."""
+def evaluate(
+    workload: Workload, rows: Rows, split: str, width: int, places: Tensor | None = None
+) -> list[dict[str, float]]:
+    """The loss and every metric of each row on a split, or on some places of it."""
     found: list[dict[str, float]] = []
     for at in range(0, len(rows), width):
         chunk = list(range(at, min(at + width, len(rows))))
         padded = rows.take(chunk + [at] * (_eights(len(chunk)) - len(chunk)))
-        found += _as_rows(_evaluate)(workload, padded, split)[: len(chunk)]
+        found += _as_rows(_evaluate)(workload, padded, split, len(chunk), places)
     return found
 
 
-def _evaluate(workload: Workload, rows: Rows, split: str) -> list[dict[str, float]]:
+def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Tensor | None) -> list[dict[str, float]]:
+    """Of the first so many rows; the others are padding."""
     model = workload.build(0).eval()
     weights = {name: vmap(rows.rule.readout)(p, rows.state[name]) for name, p in rows.params.items()}
-    functions = {"loss": workload.loss, **workload.metrics}
-    sums = [dict.fromkeys(functions, 0.0) for _ in range(len(rows))]
-    size = len(workload.split(split))  # type: ignore[arg-type]  # torch's Dataset declares no __len__
-    runs = list(zip(rows.seeds, rows.steps, strict=True))
-    call = vmap(lambda tensors, x: functional_call(model, tensors, (x,)), in_dims=(0, None))
-    drawing = vmap(lambda tensors, x: functional_call(model, tensors, (x,)))
-    for indices in torch.split(torch.arange(size), EVALUATION_BATCH):
-        (inputs, targets), drawn = items.evaluated(workload, split, indices, runs)
+    tensors = {**weights, **rows.buffers}
+
+    def forward(inputs: Any, _: Tensor, drawn: bool) -> list[Any]:  # noqa: FBT001 - as `items.evaluated` tells
+        rebuilds: list[Rebuild] = []
+
+        def one(mine: dict[str, Tensor], x: Any) -> list[Tensor]:
+            parts, rebuild = taken_apart(functional_call(model, mine, (x,)))
+            rebuilds.append(rebuild)
+            return parts
+
         with undrawn():
-            outputs = (drawing if drawn else call)({**weights, **rows.buffers}, inputs)
-        with kept():
-            for row, found in enumerate(sums):
-                for name, function in functions.items():
-                    reseed(rows.seeds[row], items.purpose(name, indices), rows.steps[row])
-                    value = function(outputs[row], targets[row] if drawn else targets)
-                    found[name] += float(value) * len(indices)
-    return [{name: total / size for name, total in found.items()} for found in sums]
+            stacked = vmap(one, in_dims=(0, 0 if drawn else None))(tensors, inputs)
+        return [rebuilds[0]([tensor[row] for tensor in stacked]) for row in range(count)]
+
+    return measured(workload, split, forward, list(zip(rows.seeds, rows.steps, strict=True)), count, places)

@@ -12,16 +12,17 @@ from pathlib import Path
 from tapered import modes, prune, steady
 from tapered.conclude import conclude, cost_of
 from tapered.forest import Forest
-from tapered.grow import Grower, is_out_of_memory, most_rows
+from tapered.grow import Grower, most_rows
 from tapered.ledger import Space
 from tapered.load import Loaded
+from tapered.memory import is_out_of_memory
 from tapered.rounds import Round, finished_rounds, rounds
 from tapered.rules import Rule
 from tapered.runs import Run
 from tapered.store import Store
 from tapered.study_file import to_toml
 from tapered.tasks import default_folder, environment, evaluation_steps, forest_of, frozen_facts, threads
-from tapered.train import LOOP, Mode, advance, start, tabulate
+from tapered.train import LOOP, Mode, advance, evaluate, start, tabulate
 from tapered.verify import Verified, verify
 
 __all__ = [
@@ -158,25 +159,36 @@ def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
     """How the rows of a rule are trained, and the seconds of a step of a row.
 
     A model that raises in an ordinary loop too is left to the loop, which raises again and names the run.
+
+    Raises:
+        ModeError: If the study's file asks for a mode that cannot be taken.
     """
-    trees = forest.trees(rule)
+    trees, workload, steps = forest.trees(rule), forest.workload, forest.marks[-1]
     try:
-        most = most_rows(forest.workload, rule)
+        most = most_rows(workload, rule)
         rows = min(most, sum(forest.plan.width(tree) for tree in trees))
         crowd = [(min(most, many), steps) for many, steps in forest.plan.crowd([i for tree in trees for i in tree])]
-        return modes.forecast(forest.workload, rule, rows, forest.marks[-1], crowd)
+        if forest.mode == "auto":
+            return modes.forecast(workload, rule, rows, steps, crowd)
+        return modes.fixed(workload, rule, forest.mode, rows, steps, crowd)
+    except modes.ModeError:
+        raise
     except Exception as error:
-        if not (is_out_of_memory(error) or _raises_alone(forest, rule)):
+        if is_out_of_memory(error):
+            reason = "memory ran out when a few steps were tried"
+        elif _raises_alone(forest, rule):
+            reason = "the model, its loss or its data raise an error, in an ordinary loop too"
+        else:
             raise  # it is ours
-        reason = f"timing the model raised {type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
         return modes.Timed(Mode("loop", 1, reason), float("nan"))
 
 
 def _raises_alone(forest: Forest, rule: Rule) -> bool:
-    """Whether a few steps of a row as ordinary PyTorch raise."""
+    """Whether a few steps of a row as ordinary PyTorch raise, or its evaluation."""
     try:
         begun = start(forest.workload, rule, [0])
         advance(forest.workload, begun, [tabulate(rule, 64, lr=modes.RATE)], 64, mode=LOOP)
+        evaluate(forest.workload, begun, "valid")
     except Exception:  # noqa: BLE001 - the model's own
         return True
     return False

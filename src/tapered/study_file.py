@@ -75,7 +75,8 @@ class Study(Strict):
 
     ``steps`` or ``epochs`` says how long each run trains, ``seeds`` how many there are from ``first_seed`` on,
     ``evaluations`` at how many evenly spaced steps beside 0 each is evaluated, ``threads`` what torch computes with
-    (other counts may change the last bits), ``delta`` the smallest difference in the metric that matters.
+    (other counts may change the last bits), ``mode`` how rows are trained, where "auto" times what is fastest here
+    (another mode may change the last bits, too), ``delta`` the smallest difference in the metric that matters.
 
     ``extend`` is how many peaks the grid may be extended by, beyond its edges and for all tuned arms, until every
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
@@ -96,6 +97,7 @@ class Study(Strict):
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     delta: Positive | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    mode: Literal["auto", "loop", "rows", "rows compiled"] = "auto"
     extend: Annotated[int, Field(ge=0, le=100)] | None = None
     fresh: Annotated[int, Field(ge=0, le=100_000)] | None = None
     prune: Prune | None = None

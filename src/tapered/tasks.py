@@ -94,7 +94,7 @@ def forest_of(
     seeds = loaded.study.seed_values if seeds is None else seeds
     cells = cells_of(loaded) if cells is None else cells
     tasks = [task for arm, peak in cells for task in _tasks(facts, loaded, arm, peak, seeds)]
-    return Forest(loaded.workload, tuple(tasks), tuple(evaluation_steps(loaded)), shared)
+    return Forest(loaded.workload, tuple(tasks), tuple(evaluation_steps(loaded)), shared, loaded.study.mode)
 
 
 def _tasks(

@@ -8,22 +8,28 @@ So a run carries no generator and no loader position: step k of seed s is the sa
 mask in every arm, however often the run was stopped on the way.
 """
 
+import dataclasses
+import difflib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, TypeGuard, get_args
+from typing import Any, Self, TypeGuard, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_collate
 
+from tapered import trees
 from tapered.draws import Order, epoch_order, generator_seed, seeded
+from tapered.reasons import refuse_model
 
 Loss = Callable[[Any, Any], Tensor]
-Metric = Callable[[Any, Any], Tensor | float]
+Metric = Callable[[Any, Any], Tensor | float] | Any  # or an object with update and compute
 SPLITS = ("train", "valid", "test")
+MOST_AT_ONCE = 2048  # examples that are evaluated at once
+SMALL = 2**16  # bytes of examples so small that 4 minibatches of them are no measure of what memory holds
 
 
 def gather(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Any]:
@@ -48,21 +54,30 @@ def is_whole(dataset: Dataset[Any]) -> TypeGuard[TensorDataset]:
 class Workload:
     """A training problem that every arm of a study shares.
 
-    The loss of a minibatch is ``loss(model(inputs), targets)``, a scalar tensor that is a mean over the minibatch.
+    The loss of a minibatch is ``loss(model(inputs), targets)``, a scalar tensor. What the model returns may be a tensor
+    or a tuple, list or dict of them.
 
     Args:
         name: How tables and verdicts call it.
         model: Builds a fresh ``torch.nn.Module``; called without arguments, under a seed.
-        loss: ``loss(outputs, targets)`` -> scalar tensor, a mean over examples.
+        loss: ``loss(outputs, targets)`` -> scalar tensor, as a rule a mean over examples.
         train: A map-style dataset whose items are pairs (input, target). Any torch ``Dataset`` with a length works.
         valid: The split on which peaks are chosen and arms compared.
         test: The split that is looked at once, at the end; None if there is none.
         batch_size: Examples a step. A fresh permutation orders each epoch, and its last partial minibatch is
             dropped, so that every step sees exactly ``batch_size`` examples.
-        metrics: Name -> ``metric(outputs, targets)``, a mean over examples, evaluated beside ``"loss"``.
+        metrics: Name -> what is evaluated beside ``"loss"``, of the whole split: ``metric(outputs, targets)`` that
+            returns a value for each example, shape (batch,), of which the mean is taken; one that returns a number,
+            which is called once on all outputs and targets of the split (F1, correlation); or an object with
+            ``update(outputs, targets)`` and ``compute()``, as torchmetrics', a fresh copy for each evaluation.
         order: How an epoch is ordered: "shuffled"; "drawn" takes each example at random with replacement, so that
             minibatches are independent; "given" goes through the data as it stands, the same for every seed.
         facts: What is known of the data, to be kept with a result: where from, hash, version.
+        weight: ``weight(targets)``, what a batch weighs in the loss of a split, the weighted mean over batches: the
+            count of tokens that are not padding, the sum of the examples' weights. None counts examples. A loss that
+            is found to be no such mean (Dice, contrastive ones) is computed from all outputs of the split at once.
+        eval_batch_size: Examples that are evaluated at once, in every mode; None takes 4 minibatches, and up to 2,048
+            examples where they are small. It is halved where memory runs out.
 
     Raises:
         TypeError: If a field is not of the kind above.
@@ -85,6 +100,15 @@ class Workload:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     order: Order = "shuffled"
     facts: Mapping[str, str] = field(default_factory=dict)
+    weight: Callable[[Any], Tensor | float] | None = None
+    eval_batch_size: int | None = None
+
+    def __new__(cls, *_: Any, **fields: Any) -> Self:
+        """Refuse fields that there are not, by name."""
+        known = [each.name for each in dataclasses.fields(cls)]
+        for name in fields.keys() - set(known):
+            raise TypeError(f"{name!r} is no field of a Workload; {_near(name, known)}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuse what could not be trained, before anything is built."""
@@ -92,11 +116,12 @@ class Workload:
         for split in SPLITS:
             if split != "test" or self.test is not None:
                 _check_split(self.name, split, getattr(self, split))
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise ValueError(
-                f"workload {self.name!r} got batch_size={self.batch_size!r}; expected a whole number of at least 1; "
-                f"try batch_size=32"
-            )
+        for field_, size in (("batch_size", self.batch_size), ("eval_batch_size", self.eval_batch_size)):
+            if (size is not None or field_ == "batch_size") and (not isinstance(size, int) or size is True or size < 1):
+                raise ValueError(
+                    f"workload {self.name!r} got {field_}={size!r}; expected a whole number of at least 1; "
+                    f"try {field_}=32"
+                )
         if self.steps_per_epoch == 0:
             examples = _length(self.train)
             raise ValueError(
@@ -115,6 +140,19 @@ class Workload:
     def steps_per_epoch(self) -> int:
         """Whole minibatches in one pass over the training split."""
         return _length(self.train) // self.batch_size
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Examples that are evaluated at once where memory allows, the same in every mode.
+
+        >>> quadratic().evaluation_batch, quadratic(batch_size=64, samples=64, dimensions=4096).evaluation_batch
+        (2048, 256)
+        """
+        if self.eval_batch_size is not None:
+            return self.eval_batch_size
+        with seeded(0, "check"):
+            small = SMALL // max(1, trees.size_of(self.valid[0]))
+        return max(self.batch_size, min(MOST_AT_ONCE, max(4 * self.batch_size, small)))
 
     def epochs_to_steps(self, epochs: float) -> int:
         """Steps in ``epochs`` passes over the training split, rounded to the nearest step and at least 1.
@@ -155,6 +193,7 @@ class Workload:
             raise TypeError(
                 f"workload {self.name!r}: model() returned {type(model).__name__}; expected a torch.nn.Module"
             )
+        refuse_model(self.name, model)
         if not any(p.requires_grad for p in model.parameters()):
             raise TypeError(f"workload {self.name!r}: model() returned a {type(model).__name__} with nothing to train")
         return model
@@ -186,6 +225,16 @@ class Workload:
         return digest.hexdigest()
 
 
+def is_object(metric: Any) -> bool:
+    """Whether a metric is taken as torchmetrics' are, by `update` and `compute`."""
+    return hasattr(metric, "update") and hasattr(metric, "compute")
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"try {near[0]}" if near else f"expected one of {', '.join(known)}"
+
+
 def _length(dataset: Dataset[Any]) -> int:
     return len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
 
@@ -204,11 +253,17 @@ def _check_callables(workload: Workload) -> None:
             f"workload {workload.name!r} got a built {type(workload.model).__name__} as model; expected a function "
             f"that builds a fresh one for each seed; try model=lambda: {type(workload.model).__name__}(...)"
         )
+    if workload.weight is not None and not callable(workload.weight):
+        raise TypeError(
+            f"workload {workload.name!r} got weight={workload.weight!r}; expected a function of a batch's targets; try "
+            f"weight=lambda targets: (targets != -100).sum()"
+        )
     for name, metric in workload.metrics.items():
-        if name == "loss" or not callable(metric):
+        if name == "loss" or not (callable(metric) or is_object(metric)):
             raise TypeError(
-                f"workload {workload.name!r} got metrics[{name!r}]={metric!r}; expected a function under another name "
-                f'than "loss", which is always there; try metrics={{"accuracy": accuracy}}'
+                f"workload {workload.name!r} got metrics[{name!r}]={metric!r}; expected a function, or an object "
+                f'with update and compute, under another name than "loss", which is always there; try '
+                f'metrics={{"accuracy": accuracy}}'
             )
 
 
@@ -295,5 +350,5 @@ def quadratic(
         train=TensorDataset(x - x.mean(0), torch.zeros(samples)),
         valid=TensorDataset(torch.zeros(1, dimensions), torch.zeros(1)),
         batch_size=batch_size,
-        metrics={"distance": lambda outputs, _: outputs.norm(dim=-1).mean()},
+        metrics={"distance": lambda outputs, _: outputs.norm(dim=-1)},
     )

@@ -87,7 +87,7 @@ def run(loaded: Any, command: str, store: Path | None, *, plan: bool, verify: bo
         print_json(facts | ({} if verified is None else {"verified": summary.verified_fields(verified)}))
     else:
         _show(concluded, page, verified)
-    return DONE if verified is None or verified.difference == 0 else FAILED
+    return DONE if verified is None or verified.same else FAILED
 
 
 def finish(loaded: Any, command: str, folder: Path, *, verify: bool = False) -> tuple[Any, Any] | None:

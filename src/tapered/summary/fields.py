@@ -33,7 +33,13 @@ def forecast_fields(found: Forecast) -> dict[str, Any]:
 
 def verified_fields(found: Verified) -> dict[str, Any]:
     """What a verification found, as JSON takes it; the difference is null where a run diverged at another step."""
-    return {"runs": found.runs, "of": found.of, "max_difference": finite(found.difference)}
+    return {
+        "runs": found.runs,
+        "of": found.of,
+        "max_difference": finite(found.difference),
+        "max_difference_of_evaluations": finite(found.evaluations),
+        "relative_difference_from_loop": finite(found.from_loop),
+    }
 
 
 def rate_path(result: StudyResult, arm: ArmResult) -> list[tuple[int, float]]:

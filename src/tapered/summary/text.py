@@ -168,5 +168,6 @@ def verified_line(found: Verified) -> str:
     """What a verification found, as a sentence."""
     return (
         f"Verified: {found.runs} of {found.of} runs trained again from scratch, max |difference| = "
-        f"{found.difference:g} over parameters, buffers and rule state."
+        f"{found.difference:g} over parameters, buffers and rule state, {found.evaluations:g} over evaluations; the "
+        f"last ones are an ordinary loop's within {found.from_loop:.1g} of their size."
     )

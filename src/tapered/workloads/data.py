@@ -117,5 +117,5 @@ def standardised(sets: Sequence[TensorDataset]) -> tuple[TensorDataset, ...]:
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The share of examples whose largest output is the label's."""
-    return (outputs.argmax(-1) == targets).double().mean()
+    """For each example whether its largest output is the label's: bool, shape (batch,)."""
+    return outputs.argmax(-1) == targets

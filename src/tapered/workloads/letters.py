@@ -89,7 +89,8 @@ def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _bits(outputs: Tensor, targets: Tensor) -> Tensor:
-    return _loss(outputs, targets).double() / math.log(2)
+    lines = functional.cross_entropy(outputs.movedim(-1, 1), targets, reduction="none").double()
+    return lines.mean(-1) / math.log(2)
 
 
 def _set(letters: Tensor, starts: Tensor) -> TensorDataset:

@@ -1,0 +1,135 @@
+"""What a model returns, as a tree of tensors: one, or tuples, lists and dicts of them, or what is registered as such.
+
+    tree ─► taken_apart ─► tensors, rebuild ─► tree        trees of chunks, the axis of each leaf ─► joined ─► tree
+
+Registered are named tuples, the outputs of Transformers, and any dataclass after
+``torch.export.register_dataclass(Output)``.
+"""
+
+from collections.abc import Callable, Sequence
+from types import NoneType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree  # it has no public name, and others register their outputs there
+
+PLAIN = (NoneType, bool, int, float, complex, str, bytes)  # leaves that are no tensors and stay as they are
+Rebuild = Callable[[Sequence[Tensor]], Any]
+
+
+class TreeError(TypeError):
+    """A value that is no tree of tensors; the message says what it is and what to return."""
+
+
+def taken_apart(tree: Any) -> tuple[list[Tensor], Rebuild]:
+    """The tensors of a tree, and what puts others in their places; numbers, texts and None stay as they are.
+
+    Raises:
+        TreeError: If something in it is neither.
+
+    >>> tensors, rebuild = taken_apart({"scores": torch.ones(2), "name": "two"})
+    >>> len(tensors), rebuild([torch.zeros(1)])
+    (1, {'scores': tensor([0.]), 'name': 'two'})
+    """
+    leaves, shape = pytree.tree_flatten(tree)
+    strange = next((leaf for leaf in leaves if not isinstance(leaf, (Tensor, *PLAIN))), None)
+    if strange is not None:
+        raise _no_tree(strange)
+
+    def rebuild(tensors: Sequence[Tensor]) -> Any:
+        left = iter(tensors)
+        return pytree.tree_unflatten([next(left) if isinstance(leaf, Tensor) else leaf for leaf in leaves], shape)
+
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)], rebuild
+
+
+def _no_tree(leaf: Any) -> TreeError:
+    kind = type(leaf).__name__
+    return TreeError(
+        f"the model returns a {kind}, which cannot be taken apart into tensors; return a tensor, a tuple or a dict of "
+        f"them, or, where it is a dataclass, register it: torch.export.register_dataclass({kind})"
+    )
+
+
+def axes(tree: Any, size: int, other: Any, other_size: int) -> tuple[int | None, ...]:
+    """Along which axis the examples lie in each leaf, from the trees of two batches of different sizes.
+
+    None for a leaf that has no such axis, as one number a batch, or several, as a table of pairs.
+
+    >>> axes((torch.ones(7, 5), torch.ones(())), 5, (torch.ones(7, 3), torch.ones(())), 3)
+    (1, None)
+    """
+    pairs = zip(pytree.tree_leaves(tree), pytree.tree_leaves(other), strict=False)
+    return tuple(_axis(a, size, b, other_size) for a, b in pairs)
+
+
+def _axis(a: Any, size: int, b: Any, other_size: int) -> int | None:
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.dim() == b.dim()):
+        return None
+    found = [axis for axis, pair in enumerate(zip(a.shape, b.shape, strict=True)) if pair[0] != pair[1]]
+    return found[0] if [(a.shape[axis], b.shape[axis]) for axis in found] == [(size, other_size)] else None
+
+
+def joined(trees: Sequence[Any], along: Sequence[int | None]) -> Any:
+    """The trees of chunks as the tree of all.
+
+    A leaf without an axis of examples stays where it is the same in every chunk; else NaN stands in its place.
+
+    Raises:
+        TreeError: If they are no trees at all.
+
+    >>> joined([(torch.ones(2), 1), (torch.zeros(1), 1)], (0, None))
+    (tensor([1., 1., 0.]), 1)
+    """
+    if len(trees) == 1:
+        return trees[0]
+    leaves, shape = pytree.tree_flatten(trees[0])
+    if len(leaves) == 1 and leaves[0] is trees[0] and not isinstance(leaves[0], Tensor):
+        raise _no_tree(leaves[0])
+    rest = [pytree.tree_flatten(tree) for tree in trees[1:]]
+    if any(theirs != shape for _, theirs in rest) or len(along) != len(leaves):
+        raise TreeError("the model returns trees of tensors that differ from one batch to the next; expected one form")
+    columns = zip(leaves, *(theirs for theirs, _ in rest), strict=True)
+    return pytree.tree_unflatten([_joined(column, axis) for column, axis in zip(columns, along, strict=True)], shape)
+
+
+def _joined(column: Sequence[Any], axis: int | None) -> Any:
+    if axis is not None:
+        return torch.cat(list(column), axis)
+    return column[0] if _alike(column) else torch.full((), float("nan"))
+
+
+def _alike(column: Sequence[Any]) -> bool:
+    first = column[0]
+    if isinstance(first, Tensor):
+        return all(torch.equal(leaf, first) for leaf in column)
+    return isinstance(first, PLAIN) and all(leaf == first for leaf in column)
+
+
+def is_whole(trees: Sequence[Any], along: Sequence[int | None]) -> bool:
+    """Whether `joined` finds a place for every leaf.
+
+    >>> is_whole([(torch.ones(2), 3), (torch.zeros(1), 4)], (0, None))
+    False
+    """
+    columns = zip(*map(pytree.tree_leaves, trees), strict=False)
+    return all(axis is not None or _alike(column) for column, axis in zip(columns, along, strict=False))
+
+
+def row(tree: Any, place: int) -> Any:
+    """A row of trees that were stacked.
+
+    >>> row((torch.eye(2), "name"), 1)
+    (tensor([0., 1.]), 'name')
+    """
+    return pytree.tree_map(lambda leaf: leaf[place] if isinstance(leaf, Tensor) else leaf, tree)
+
+
+def size_of(tree: Any) -> int:
+    """Bytes of a tree's tensors and arrays; 8 for anything else.
+
+    >>> size_of((torch.ones(3), 1))
+    20
+    """
+    return sum(getattr(leaf, "nbytes", 8) for leaf in pytree.tree_leaves(tree))
