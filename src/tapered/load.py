@@ -176,10 +176,12 @@ def workload_of(text: str, options: Mapping[str, Any] = MappingProxyType({}), fo
     path = folder / file
     if not path.is_file():
         raise StudyFileError(f"workload={text!r}: there is no file {path}; paths start at the study's folder")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_{digest[:12]}", path)
     if spec is None or spec.loader is None:
         raise StudyFileError(f"workload={text!r}: {path} is no Python file; expected one that ends in .py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there for annotations; nothing is imported by such a name
     if (beside := str(path.parent.resolve())) not in sys.path:
         sys.path.insert(0, beside)  # what lies beside it can be imported, as under `python file.py`
     try:
@@ -188,7 +190,7 @@ def workload_of(text: str, options: Mapping[str, Any] = MappingProxyType({}), fo
         raise StudyFileError(f"workload={text!r}: {path} raised {type(error).__name__}: {error}") from error
     if not hasattr(module, name):
         raise StudyFileError(f"workload={text!r}: {path} defines no {name!r}; {suggest(name, vars(module))}")
-    return _call(getattr(module, name), text, options), hashlib.sha256(path.read_bytes()).hexdigest()
+    return _call(getattr(module, name), text, options), digest
 
 
 def _call(found: Any, text: str, options: Mapping[str, Any]) -> Workload:
