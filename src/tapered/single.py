@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from tapered import checkpoint, schedules
-from tapered.checkpoint import CheckpointError, Resumed
+from tapered.checkpoint import CheckpointError, Resumed, files
 from tapered.checkpoint.reading import find
 from tapered.load import arm_of, workload_of
 from tapered.rows import Rows, start
@@ -184,6 +184,11 @@ def train(
         if run.step % save_every and run.step < run.setting.steps:
             break
     return found or run.evaluate()
+
+
+def begun(folder: Path) -> bool:
+    """Whether a folder holds a run; what a kill in its first save left is none."""
+    return bool(files.listed(folder))
 
 
 def setting_in(folder: Path) -> tuple[Setting, Resumed]:
