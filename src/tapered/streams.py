@@ -1,4 +1,4 @@
-"""What a command prints, whatever stands behind stdout and stderr: a closed pipe, no stream at all, an ASCII terminal."""
+"""What a command prints, whatever is behind stdout and stderr: a closed pipe, no stream at all, an ASCII terminal."""
 
 import io
 import os
@@ -13,7 +13,7 @@ FAILED = 1
 
 
 class Steady(io.TextIOBase):
-    """A stream whose reader may go away, and whose encoding may lack letters: those are written as `\\u00b1`.
+    r"""A stream whose reader may go away, and whose encoding may lack letters: those are written as `\xb1`.
 
     Args:
         stream: Where text goes; None where the process was started without one.
@@ -21,11 +21,12 @@ class Steady(io.TextIOBase):
     >>> raw = io.BytesIO()
     >>> stream = Steady(io.TextIOWrapper(raw, encoding="ascii"))
     >>> stream.write("0.1 ± 0.2"), stream.flush(), raw.getvalue()
-    (9, None, b'0.1 \\\\xb1 0.2')
+    (9, None, b'0.1 \\xb1 0.2')
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self.lost: OSError | None = None  # why something was not taken; a reader who left asked for no more
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # TextIOBase has it as an attribute
@@ -37,8 +38,8 @@ class Steady(io.TextIOBase):
         if self._stream is not None:
             try:
                 self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
-            except BrokenPipeError:
-                self._drop()
+            except OSError as error:
+                self._drop(error)
         return len(text)
 
     def flush(self) -> None:
@@ -46,8 +47,8 @@ class Steady(io.TextIOBase):
         if self._stream is not None:
             try:
                 self._stream.flush()
-            except BrokenPipeError:
-                self._drop()
+            except OSError as error:
+                self._drop(error)
 
     def fileno(self) -> int:
         """The stream's."""
@@ -62,8 +63,9 @@ class Steady(io.TextIOBase):
     def close(self) -> None:
         """Nothing: the stream is the process's."""
 
-    def _drop(self) -> None:
-        """Nobody reads on: the rest, and what Python flushes at its end, goes nowhere."""
+    def _drop(self, error: OSError) -> None:
+        """Nobody reads on, or nothing is taken: the rest, and what Python flushes at its end, goes nowhere."""
+        self.lost = None if isinstance(error, BrokenPipeError) else error
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
@@ -77,14 +79,14 @@ def steady(main: Main) -> Main:
     @wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
         before = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = (Steady(stream) for stream in before)
+        sys.stdout, sys.stderr = out, err = (Steady(before[0]), Steady(before[1]))
         try:
             code = main(arguments)
-            try:
-                sys.stdout.flush()
-            except OSError as error:
-                print(f"tapered: stdout did not take the result ({error.strerror}); make room", file=sys.stderr)
+            out.flush()
+            if out.lost is not None:
+                err.write(f"tapered: stdout did not take the result ({out.lost.strerror}); make room\n")
                 code = code or FAILED
+            err.flush()
             return code
         finally:
             sys.stdout, sys.stderr = before

@@ -68,7 +68,7 @@ class Encoder:
         finally:
             self._depth -= 1
 
-    def _nested(self, value: Any, path: str) -> Any:  # noqa: PLR0911 - one a kind
+    def _nested(self, value: Any, path: str) -> Any:
         if type(value) is list:
             return [self.encode(item, f"{path}/{i}") for i, item in enumerate(value)]
         if type(value) in TAGS:
