@@ -1,4 +1,4 @@
-"""kill -9 at every system call of a command's beginning, by strace: does the same command finish, with the same results?
+"""kill -9 at every system call of a command's beginning, by strace: does the same command then finish, the same?
 
     python benchmarks/kills_calls.py [--every 1] [--only run study tune claims] [--json]
 

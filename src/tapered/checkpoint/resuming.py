@@ -42,8 +42,8 @@ def resume(
     """Go on with a run: the same numbers as if it had never stopped, or a refusal that says what differs.
 
     Everything is read, compared with its SHA-256 and checked against the parts before any part changes; if a part then
-    fails to take its state, all are put back; one that cannot be is named. Where the newest checkpoint is damaged, the one before it is used, and a
-    `CheckpointWarning` and `skipped` say so.
+    fails to take its state, all are put back, and one that cannot be is named. Where the newest checkpoint is damaged,
+    the one before it is used, and a `CheckpointWarning` and `skipped` say so.
 
     Args:
         folder: The run's folder.

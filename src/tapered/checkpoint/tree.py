@@ -26,7 +26,7 @@ NATIVE = {
 }  # fmt: skip
 SEQUENCES: Mapping[str, type] = {"~tuple": tuple, "~set": set, "~frozenset": frozenset}
 DEPTH = 100  # of trees; deeper ones could be written, and not be read by Python, whose stack is short
-DIGITS = 4300  # of an int; Python reads no longer one
+BITS = 14_280  # of an int: 4,299 digits; Python reads no longer one
 TAGS: dict[type, str] = {tuple: "~tuple", torch.Size: "~tuple", set: "~set", frozenset: "~frozenset"}
 
 
@@ -45,9 +45,9 @@ class Encoder:
         Raises:
             CheckpointError: with the path and type of what is neither a tensor nor a plain value.
         """
-        if type(value) is int and abs(value) >= 10**DIGITS:
+        if type(value) is int and value.bit_length() > BITS:
             raise CheckpointError(
-                f"`{path:.200}` is a number of more than {DIGITS} digits; give it as text or a tensor"
+                f"`{path:.200}` is a number of more than {BITS} bits; give it as text or a tensor"
             )
         if value is None or type(value) in (bool, str, int):
             return value
