@@ -29,7 +29,8 @@ LAYERS = [
     ["workloads", "train"],
     ["modes", "stats", "runs", "arms", "explain", "range_test"],
     ["study_file"],
-    ["load", "ledger"],
+    ["load", "ledger_file"],
+    ["ledger"],
     ["single"],
     ["store", "result"],
     ["forest"],
@@ -44,6 +45,7 @@ LAYERS = [
     ["claims"],
     ["terminal"],
     ["commands"],
+    ["streams"],
     ["cli"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
