@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tapered.extras import pack
 from tapered.rules import Rule, State
 from tapered.schedules import Schedule
 from tapered.workload import Workload
@@ -42,6 +43,7 @@ class Rows:
             spaced points.
         diverged: For each row the step whose loss was not finite; None if there was none. A diverged row is a result
             and is trained no further; its tensors mean nothing.
+        extra: For each row what its model keeps by `get_extra_state`, packed; empty where no module does.
     """
 
     rule: Rule
@@ -53,6 +55,7 @@ class Rows:
     counts: Tensors
     losses: tuple[Losses, ...]
     diverged: tuple[int | None, ...]
+    extra: tuple[bytes, ...]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -75,6 +78,7 @@ class Rows:
             steps=tuple(self.steps[i] for i in places),
             losses=tuple(self.losses[i] for i in places),
             diverged=tuple(self.diverged[i] for i in places),
+            extra=tuple(self.extra[i] for i in places),
             **mapped(self, pick),
         )
 
@@ -104,6 +108,7 @@ class Rows:
             counts={n: cat([part.counts[n] for part in parts]) for n in first.counts},
             losses=sum((part.losses for part in parts), ()),
             diverged=sum((part.diverged for part in parts), ()),
+            extra=sum((part.extra for part in parts), ()),
         )
 
 
@@ -198,6 +203,7 @@ def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
         counts={name: torch.zeros(1) for name in params},
         losses=((),),
         diverged=(None,),
+        extra=(pack(model),),
     )
 
 

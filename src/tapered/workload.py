@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +32,16 @@ def gather(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Any]:
     A ``TensorDataset`` is indexed in one go; the items of any other dataset are fetched one by one and collated by
     torch's ``default_collate``.
     """
-    if isinstance(dataset, TensorDataset):
+    if is_whole(dataset):
         inputs, targets = dataset.tensors
         return inputs[indices], targets[indices]
     inputs, targets = default_collate([dataset[i] for i in indices.tolist()])
     return inputs, targets
+
+
+def is_whole(dataset: Dataset[Any]) -> TypeGuard[TensorDataset]:
+    """Whether a dataset's items are those of its tensors and nothing else, which can be indexed in one go."""
+    return isinstance(dataset, TensorDataset) and type(dataset).__getitem__ is TensorDataset.__getitem__
 
 
 @dataclass(frozen=True, eq=False)  # a workload equals itself only: functions and data have no equality
@@ -227,7 +232,7 @@ def _check_split(workload: str, split: str, dataset: Any) -> None:
 def _hash_split(digest: Any, split: str, dataset: Dataset[Any]) -> None:
     size = _length(dataset)
     digest.update(f"{split}/{size}".encode())
-    if isinstance(dataset, TensorDataset):
+    if is_whole(dataset):
         _hash_value(digest, list(dataset.tensors))
         return
     for i in range(0, size, max(1, size // 64)):

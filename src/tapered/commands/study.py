@@ -102,8 +102,12 @@ def finish(loaded: Any, command: str, folder: Path, *, verify: bool = False) -> 
         it was interrupted, and the folder has what was finished.
     """
     from tapered import study as studies  # noqa: PLC0415
+    from tapered.stats import seeds_needed  # noqa: PLC0415
 
-    with said(console(stderr=True)):
+    errors = console(stderr=True)
+    if loaded.study.lacks and (loaded.study.fresh_seeds or loaded.study.seeds >= seeds_needed()):
+        errors.print(Text(loaded.study.lacks))  # a few seeds alone are a try, and meant
+    with said(errors):
         store = studies.open_store(loaded, folder)
     with store as opened:
         runs = _train(loaded, opened, command)
@@ -160,13 +164,15 @@ def _plan(loaded: Any, *, as_json: bool) -> int:
 
     found, later = forecast(loaded), may_add(loaded.study)
     if as_json:
-        print_json(summary.forecast_fields(found) | {"may_add": later})
+        study = loaded.study
+        seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}
+        print_json(summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
         return DONE
     out = console(stderr=False)
     out.print(table(summary.forecast_rows(found), header=False))
     for line in summary.cost_lines(found.cost):
         out.print(Text(f"- {line}"))
-    for line in later:
+    for line in (*later, *([loaded.study.lacks] if loaded.study.lacks else [])):
         out.print(Text(f"- {line}"))
     return DONE
 
