@@ -46,9 +46,7 @@ class Encoder:
             CheckpointError: with the path and type of what is neither a tensor nor a plain value.
         """
         if type(value) is int and value.bit_length() > BITS:
-            raise CheckpointError(
-                f"`{path:.200}` is a number of more than {BITS} bits; give it as text or a tensor"
-            )
+            raise CheckpointError(f"`{path:.200}` is a number of more than {BITS} bits; give it as text or a tensor")
         if value is None or type(value) in (bool, str, int):
             return value
         if type(value) is float:
