@@ -33,7 +33,8 @@ LAYERS = [
     ["modes", "steady", "stats", "runs", "arms", "explain", "range_test"],
     ["study_file"],
     ["own"],
-    ["load", "ledger"],
+    ["load", "ledger_file"],
+    ["ledger"],
     ["single"],
     ["store", "result"],
     ["forest"],
@@ -48,6 +49,7 @@ LAYERS = [
     ["claims"],
     ["terminal"],
     ["commands"],
+    ["streams"],
     ["cli"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,13 +1,15 @@
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from math import nan
 
 import optuna
 import pytest
 import torch
 
-from tapered import rules, runs
+from tapered import ledger, rules, runs
 from tapered.ledger import Space, StoreError
 from tapered.runs import Branch, Bundle, Run, run_key
 from tapered.store import Store
@@ -233,17 +235,88 @@ def test_folders_that_are_none_are_refused(tmp_path):
     assert sorted(p.name for p in (tmp_path / "photos").iterdir()) == ["cat.jpg"]
 
 
-@pytest.mark.parametrize("damage", [lambda _: b"garbage" * 200, lambda b: b[: len(b) // 2], lambda b: b[:3000]])
-def test_a_damaged_ledger_is_refused_and_can_be_moved_away(folder, damage):
+def test_a_ledger_that_is_no_database_is_refused_and_can_be_moved_away(folder):
     with opened(folder) as store:
         store.put(*trained())
     ledger = folder / "ledger.db"
-    ledger.write_bytes(damage(ledger.read_bytes()))
+    ledger.write_bytes(b"garbage" * 200)
     with pytest.raises(StoreError, match=r"ledger\.db is not a ledger of this study .* mv "):
         opened(folder)
     ledger.unlink()
     with opened(folder) as store:
         assert len(store.runs()) == 1
+
+
+def sql(*statements):
+    def change(path):
+        with closing(sqlite3.connect(path)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), ""),
+        (lambda path: path.write_bytes(path.read_bytes()[:3000]), ""),
+        (sql("drop index ix_studies_study_name"), "it lacks ix_studies_study_name"),
+        (sql("drop table trial_values"), "it lacks trial_values"),
+        (sql("drop table alembic_version"), "it lacks alembic_version"),
+    ],
+)
+def test_a_broken_ledger_is_set_aside_and_made_anew(folder, damage, why):
+    with opened(folder) as store:
+        store.put(*trained())
+    for aside in ("ledger.db.bad", "ledger.db.bad1"):
+        damage(folder / "ledger.db")
+        before = (folder / "ledger.db").read_bytes()
+        with pytest.warns(UserWarning, match=rf"ledger\.db is broken \(.*{why}\); it is .*{aside} now"), opened(folder):
+            pass
+        assert (folder / aside).read_bytes() == before
+        study = optuna.load_study(study_name="q <script>", storage=f"sqlite:///{folder}/ledger.db")
+        assert [trial.params["seed"] for trial in study.trials] == [0]
+        study._storage.remove_session()
+        study._storage._backend.engine.dispose()
+
+
+@pytest.mark.parametrize("when", ["opened", "used"])
+def test_a_locked_ledger_is_said_in_a_sentence(folder, monkeypatch, when):
+    monkeypatch.setattr(ledger, "LOCK_SECONDS", 0.1)
+    with opened(folder):
+        pass
+    with closing(sqlite3.connect(folder / "ledger.db")) as other:
+        if when == "opened":
+            other.execute("begin exclusive")
+            with pytest.raises(StoreError, match=r"ledger\.db is locked by another process.* same command goes on"):
+                opened(folder)
+        else:
+            with opened(folder) as store:
+                other.execute("begin exclusive")
+                with pytest.raises(StoreError, match=r"ledger\.db is locked by another process.* same command goes on"):
+                    store.put(*trained())
+        other.rollback()
+    with opened(folder) as store:
+        assert len(store.runs()) == (0 if when == "opened" else 1)
+
+
+@pytest.mark.parametrize("left", [[], ["runs"], ["runs", "lock"], ["runs", "lock", "owner", "study.toml"]])
+def test_a_study_killed_before_its_facts_are_frozen_goes_on(folder, left):
+    folder.mkdir()
+    for name in left:
+        (folder / name).mkdir() if name == "runs" else (folder / name).write_text("")
+    with opened(folder) as store:
+        store.put(*trained())
+
+
+def test_results_whose_facts_are_gone_are_refused(folder):
+    with opened(folder) as store:
+        store.put(*trained())
+    (folder / "frozen.json").unlink()
+    with pytest.raises(StoreError, match=r"frozen\.json is missing, which says what the results in runs/ depend on"):
+        opened(folder)
 
 
 def test_somebody_elses_database_is_refused(folder):

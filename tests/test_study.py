@@ -1,3 +1,4 @@
+import json
 import sys
 import tomllib
 from dataclasses import replace
@@ -406,6 +407,22 @@ def test_the_raising_run_is_named_and_the_rest_is_kept(tmp_path, together):
             train_runs(found, store)
         assert sum(run.finished for run in store.runs()) == 2
         assert len(train_runs(found, store)) == 8
+
+
+def test_a_workloads_file_may_hold_dataclasses_with_postponed_annotations(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "json.py").write_text(  # and bear the name of a module that is imported already
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass, replace\n"
+        "from tapered.workload import quadratic\n"
+        "@dataclass\n"
+        "class Config:\n"
+        "    noise: float = 0.25\n"
+        "problem = replace(quadratic(noise=Config().noise), name='mine')\n"
+    )
+    assert loaded(tmp_path, TINY.replace('"quadratic"', '"json.py:problem"')).workload.name == "mine"
+    assert json.dumps(1) == "1"
+    assert sys.modules["json"] is json
 
 
 def test_a_changed_workload_file_is_another_study(tmp_path):

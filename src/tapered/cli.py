@@ -12,6 +12,7 @@ from importlib import metadata
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
+from tapered.streams import steady
 from tapered.terminal import DONE, FAILED, INTERRUPTED, REFUSED, USAGE, complain, results, results_alone
 
 # each is a function in a file of its own, imported when it is asked for
@@ -41,6 +42,7 @@ for verb, line in VERBS.items():
     app.command(f"tapered.commands.{function}:{function}", name=verb, help=line)
 
 
+@steady
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 

@@ -8,16 +8,18 @@ import json
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite, isinf
 from pathlib import Path
 from typing import Any
 
+from tapered.ledger_file import examine, is_locked, set_aside
 from tapered.runs import Run
 from tapered.stats import Direction
 
+LOCK_SECONDS = 60.0  # that another process may hold the ledger
 Values = list[dict[str, Any]]
 
 
@@ -50,26 +52,26 @@ class Ledger:
     """The Optuna study at ``path``, created where there is none.
 
     Raises:
-        StoreError: If the file is damaged or belongs to something else.
+        StoreError: If the file belongs to something else, or is locked. A broken one is set aside, with a warning.
     """
 
     def __init__(self, path: Path, space: Space) -> None:
-        _check_sqlite(path)
-        self._space = space
+        self._path, self._space = path, space
         with _quiet():
             import optuna  # noqa: PLC0415 - takes half a second, and nothing else needs it
             from optuna.storages._rdb import models  # noqa: PLC0415 - as above
 
             self._optuna, self._models = optuna, models
-            try:
-                self._storage = optuna.storages.RDBStorage(_url(path), engine_kwargs={"connect_args": {"timeout": 60}})
-                study = optuna.create_study(
-                    storage=self._storage, study_name=space.name, direction=space.direction, load_if_exists=True
-                )
-                self._study = study._study_id  # noqa: SLF001 - what rows of its tables refer to
-                self._known = self._keys()
-            except Exception as error:  # SQLAlchemy's, alembic's and Optuna's own share no class
-                raise StoreError(_bad_ledger(path, error)) from error
+        _check(path, models)
+        with _quiet(), _told(path):
+            self._storage = optuna.storages.RDBStorage(
+                _url(path), engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}}
+            )
+            study = optuna.create_study(
+                storage=self._storage, study_name=space.name, direction=space.direction, load_if_exists=True
+            )
+            self._study = study._study_id  # noqa: SLF001 - what rows of its tables refer to
+            self._known = self._keys()
 
     def add(self, runs: Sequence[Run]) -> None:
         """Enter finished runs that are not in it yet, in one transaction.
@@ -78,7 +80,7 @@ class Ledger:
         """
         new = {run.key: run for run in runs if run.key not in self._known}
         if new:
-            with self._storage.engine.begin() as connection:
+            with _told(self._path), self._storage.engine.begin() as connection:
                 for table, values in self._rows(list(new.values()), *self._next(connection)):
                     if values:
                         connection.execute(table.insert(), values)
@@ -186,17 +188,38 @@ def _url(path: Path) -> str:
     return URL.create("sqlite", database=path.absolute().as_uri(), query={"uri": "true"}).render_as_string()
 
 
-def _check_sqlite(path: Path) -> None:
-    """Refuse a damaged file; an empty one is what a kill leaves before the first commit."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
+def _check(path: Path, models: Any) -> None:
+    """Set a broken ledger aside, as all that is in it is in runs/ too; refuse what is none."""
+    tables = models.BaseModel.metadata.tables
+    columns = {name: {column.name for column in table.columns} for name, table in tables.items()}
+    indexes = {index.name for table in tables.values() for index in table.indexes}
+    found = examine(path, columns, indexes, LOCK_SECONDS)
+    if found.word == "locked":
+        raise StoreError(_locked(path))
+    if found.word == "other":
+        raise StoreError(_bad_ledger(path, found.why))
+    if found.word == "broken":
+        aside = set_aside(path)
+        warnings.warn(f"{path} is broken ({found.why}); it is {aside} now, and made anew from runs/", stacklevel=2)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What SQLite refuses, as a sentence; SQLAlchemy's, alembic's and Optuna's own errors share no class."""
     try:
-        with closing(sqlite3.connect(path)) as connection:
-            [result] = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise StoreError(_bad_ledger(path, error)) from error
-    if result != "ok":
-        raise StoreError(_bad_ledger(path, result))
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, sqlite3.Error):
+            cause = getattr(cause, "orig", None) or cause.__cause__ or cause.__context__
+        raise StoreError(_locked(path) if is_locked(cause) else _bad_ledger(path, cause or error)) from error
+
+
+def _locked(path: Path) -> str:
+    return (
+        f"{path} is locked by another process, for more than {LOCK_SECONDS:g} seconds; end what holds it, and the same "
+        f"command goes on; results in runs/ stand"
+    )
 
 
 def _bad_ledger(path: Path, why: object) -> str:

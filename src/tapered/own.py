@@ -79,8 +79,9 @@ class Source:
             return called(found, self.text, options)
 
     def _module(self) -> ModuleType:
-        module = ModuleType(self.path.stem)
+        module = ModuleType(f"{self.path.stem}_{self.hash[:12]}")
         module.__file__ = str(self.path)
+        sys.modules[module.__name__] = module  # dataclasses look there for annotations; none is imported by such a name
         if (beside := str(self.path.parent.resolve())) not in sys.path:
             sys.path.insert(0, beside)  # what lies beside it can be imported, as under `python file.py`
         with contained(f"workload={self.text!r}: {self.path}"):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from tapered import checkpoint, own, schedules
-from tapered.checkpoint import CheckpointError, Resumed
+from tapered.checkpoint import CheckpointError, Resumed, files
 from tapered.checkpoint.reading import find
 from tapered.checkpoint.tree import leaves
 from tapered.load import arm_of, workload_of
@@ -208,6 +208,11 @@ def train(
         if run.step % save_every and run.step < run.setting.steps:
             break
     return found or run.evaluate()
+
+
+def begun(folder: Path) -> bool:
+    """Whether a folder holds a run; what a kill in its first save left is none."""
+    return bool(files.listed(folder))
 
 
 def setting_in(folder: Path) -> tuple[Setting, Resumed]:

@@ -66,7 +66,8 @@ class Store:
         self.folder, self._metric = folder, space.metric
         self._lock = _claim(folder)
         try:
-            _freeze(folder, study_toml, frozen)
+            with self._taking("the study's facts"):
+                _freeze(folder, study_toml, frozen)
             self._bundles = self._read()
             self.modes = _read_modes(folder / "modes.json")
             self._ledger = Ledger(folder / "ledger.db", space)
@@ -245,12 +246,13 @@ def _claim(folder: Path) -> FileLock:
         raise StoreError(f"{folder} is a file; expected a folder for the study; try --store {folder}.d")
     _check_plain(folder)
     known = (folder / "frozen.json").exists() or (folder / "lock").exists()
-    if folder.exists() and not known and any(folder.iterdir()):
+    if folder.exists() and not known and not _just_made(folder):
         raise StoreError(f"{folder} holds files but no study; try --store {folder / 'study'}")
     try:
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
         lock.acquire(blocking=False)
+        write_whole(folder / "owner", f"process {os.getpid()}".encode())
     except Timeout:
         with suppress(OSError):
             owner = (folder / "owner").read_text()
@@ -258,13 +260,19 @@ def _claim(folder: Path) -> FileLock:
         raise StoreError(f"{folder} is in use by another process; wait for it, or try another --store DIR") from None
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR") from error
-    write_whole(folder / "owner", f"process {os.getpid()}".encode())
     return lock
+
+
+def _just_made(folder: Path) -> bool:
+    """Whether a folder holds nothing yet but what a study makes before its lock, where it may have been killed."""
+    return [path.name for path in folder.iterdir()] in ([], ["runs"]) and not any((folder / "runs").glob("*"))
 
 
 def _freeze(folder: Path, study_toml: str, frozen: Mapping[str, str]) -> None:
     """Write down what the numbers depend on, or refuse a folder where that was something else."""
     path = folder / "frozen.json"
+    if not path.exists() and any((folder / "runs").glob("*.json")):
+        raise StoreError(f"{path} is missing, which says what the results in runs/ depend on; try another --store DIR")
     if not path.exists():
         write_whole(folder / "study.toml", study_toml.encode())
         write_whole(path, json.dumps(frozen, indent=1, sort_keys=True).encode())

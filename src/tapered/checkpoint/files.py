@@ -25,7 +25,7 @@ from tapered.checkpoint.errors import CheckpointError, DamagedError
 
 FORMAT = 1
 MANIFEST, STATE = "manifest.json", "state.json"
-FOLDER_NAME = re.compile(r"(\d{6,18})-step(\d{1,18})")
+FOLDER_NAME = re.compile(r"([0-9]{6,})-step([0-9]+)")  # as long as a name may be, so that none is written unseen
 FILE_NAME = re.compile(r"state\.json|tensors-\d{1,6}\.safetensors")
 MANIFEST_LIMIT, PIECE = 64 << 20, 64 << 20
 

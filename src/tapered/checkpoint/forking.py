@@ -14,7 +14,7 @@ from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.lock import shown
 from tapered.checkpoint.parts import kind_of, unwrapped
 from tapered.checkpoint.reading import Resumed, find, read
-from tapered.checkpoint.resuming import apply_all, everywhere, prepared, tell
+from tapered.checkpoint.resuming import Call, apply_all, everywhere, prepared, tell
 from tapered.checkpoint.saving import save
 from tapered.schedules import Schedule
 
@@ -84,7 +84,7 @@ def fork(
         begin(parent, child, found.resumed(), change)
         written.append(save(child, found.fields["step"], generators=generators, **parts, **values))
 
-    apply_all([*calls, (first, lambda: lock.release(child))])
+    apply_all([*calls, Call("the first checkpoint", first, lambda: lock.release(child))])
     tell(found)
     result = read(written[0]).resumed()
     return Resumed(result.step, written[0], result.run, result.lineage, values, None, found.skipped)

@@ -5,7 +5,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -21,6 +21,14 @@ from tapered.checkpoint.tree import copied
 from tapered.optim import Optimizer
 
 
+class Call(NamedTuple):
+    """Loads a part, or puts it back to where it was."""
+
+    name: str
+    load: Apply
+    back: Apply
+
+
 def resume(
     folder: str | os.PathLike[str],
     *,
@@ -34,8 +42,8 @@ def resume(
     """Go on with a run: the same numbers as if it had never stopped, or a refusal that says what differs.
 
     Everything is read, compared with its SHA-256 and checked against the parts before any part changes; if a part then
-    fails to take its state, all are put back. Where the newest checkpoint is damaged, the one before it is used, and a
-    `CheckpointWarning` and `skipped` say so.
+    fails to take its state, all are put back, and one that cannot be is named. Where the newest checkpoint is damaged,
+    the one before it is used, and a `CheckpointWarning` and `skipped` say so.
 
     Args:
         folder: The run's folder.
@@ -97,7 +105,7 @@ def _writable(folder: Path) -> bool:
 
 def prepared(
     found: Read, parts: Mapping[str, Any], change: Change, *, partial: bool = False, optional: Sequence[str] = ()
-) -> list[tuple[Apply, Apply]]:
+) -> list[Call]:
     """For each part a call that loads it and one that puts it back; everything is checked.
 
     Raises:
@@ -119,14 +127,15 @@ def prepared(
         raise CheckpointError(
             f"{shown(found.path)} cannot be loaded into these parts ({type(error).__name__}: {error})"
         ) from error
-    return [(load, undo(given[name])) for name, load in zip(names, loads, strict=True)]
+    return [Call(name, load, undo(given[name])) for name, load in zip(names, loads, strict=True)]
 
 
-def everywhere(found: Read) -> tuple[Apply, Apply]:
+def everywhere(found: Read) -> Call:
     """The shared generators, to set and to put back."""
     if found.generators is None:
-        return (lambda: None), (lambda: None)
-    return generators.prepare_everywhere(found.generators), generators.prepare_everywhere(generators.everywhere())
+        return Call("generators", lambda: None, lambda: None)
+    here = generators.prepare_everywhere(generators.everywhere())
+    return Call("generators", generators.prepare_everywhere(found.generators), here)
 
 
 def undo(part: Any) -> Apply:
@@ -143,9 +152,11 @@ def undo(part: Any) -> Apply:
         after = None if clock is None else undo(clock)
 
         def back() -> None:
-            part.__setstate__(kept)
-            if after is not None:
-                after()
+            try:
+                part.__setstate__(kept)
+            finally:
+                if after is not None:
+                    after()
 
         return back
     if kind == "tensor":
@@ -159,21 +170,40 @@ def undo(part: Any) -> Apply:
     return lambda: part.load_state_dict(state, **how)
 
 
-def apply_all(calls: list[tuple[Apply, Apply]]) -> None:
+def apply_all(calls: Sequence[Call]) -> None:
     """Load every part, or none.
 
     Raises:
-        CheckpointError: a part did not take its state; all are as they were.
+        CheckpointError: a part did not take its state; all are as they were, except those that it names.
     """
-    for done, (load, _) in enumerate(calls):
+    for done, call in enumerate(calls):
         try:
-            load()
+            call.load()
         except BaseException as error:
-            for _, back in reversed(calls[: done + 1]):
-                back()
-            if isinstance(error, Exception) and not isinstance(error, CheckpointError):
-                raise CheckpointError(f"a part did not take its state ({type(error).__name__}: {error})") from error
-            raise
+            lost = _put_back(calls[: done + 1])
+            if not isinstance(error, Exception) or (isinstance(error, CheckpointError) and not lost):
+                for text in lost:
+                    error.add_note(f"could not be put back: {text}")
+                raise
+            said = str(error) if isinstance(error, CheckpointError) else _untaken(call.name, error)
+            if lost:
+                said += f"; could not be put back: {', '.join(lost)}; all else is as it was; build what is named anew"
+            raise CheckpointError(said) from error
+
+
+def _untaken(name: str, error: Exception) -> str:
+    return f"`{name}` did not take its state ({type(error).__name__}: {error})"
+
+
+def _put_back(calls: Sequence[Call]) -> list[str]:
+    """Put every part back, the last first; those that would not, and why."""
+    lost = []
+    for call in reversed(calls):
+        try:
+            call.back()
+        except BaseException as error:  # noqa: BLE001 - the others are put back too, and the first error is raised
+            lost.append(f"`{call.name}` ({type(error).__name__}: {error})")
+    return lost
 
 
 def tell(found: Read, *, partial: bool = False) -> None:

@@ -24,6 +24,7 @@ from tapered.checkpoint.parts import state_of, unwrapped
 from tapered.checkpoint.tree import NATIVE, Encoder, plain
 
 FILE_BYTES = 1 << 30
+LAST_STEP = 2**63 - 1
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 Best = Literal["min", "max"]
 
@@ -46,7 +47,7 @@ def save(
     Args:
         folder: The run's folder, created where it does not exist. One process writes to it, until it ends: of a
             distributed run, the one of rank 0.
-        step: Completed updates.
+        step: Completed updates, at most 2**63 - 1.
         keep: So many of the newest checkpoints stay, beside the best by `metric` and the last one whose parameters are
             all finite; None keeps all.
         metric: What tells the best one; NaN is never best.
@@ -110,6 +111,8 @@ def save(
 def _checked(step: int, keep: int | None, metric: float | None, best: str) -> int:
     if isinstance(step, bool) or not hasattr(step, "__index__"):
         raise TypeError(f"got {step!r} for `step`; expected completed updates, a whole number; try step=100")
+    if operator.index(step) > LAST_STEP:
+        raise ValueError(f"got a `step` above {LAST_STEP}; expected completed updates; try step=100")
     if operator.index(step) < 0:
         raise ValueError(f"got {step!r} for `step`; expected completed updates, at least 0")
     if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):

@@ -10,6 +10,7 @@ places that hold the same view of the same memory name one tensor.
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ NATIVE = {
     torch.uint8, torch.bool,
 }  # fmt: skip
 SEQUENCES: Mapping[str, type] = {"~tuple": tuple, "~set": set, "~frozenset": frozenset}
+DEPTH = 100  # of trees; deeper ones could be written, and not be read by Python, whose stack is short
+BITS = 14_280  # of an int: 4,299 digits; Python reads no longer one
 TAGS: dict[type, str] = {tuple: "~tuple", torch.Size: "~tuple", set: "~set", frozenset: "~frozenset"}
 
 
@@ -33,18 +36,37 @@ class Encoder:
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
         self._known: dict[tuple[Any, ...], str] = {}
+        self._depth = 0
         self._alive: list[Tensor] = []  # memory that is freed meanwhile could be another tensor's next
 
-    def encode(self, value: Any, path: str) -> Any:  # noqa: PLR0911 - one a kind
+    def encode(self, value: Any, path: str) -> Any:
         """The JSON of a tree.
 
         Raises:
             CheckpointError: with the path and type of what is neither a tensor nor a plain value.
         """
+        if type(value) is int and value.bit_length() > BITS:
+            raise CheckpointError(f"`{path:.200}` is a number of more than {BITS} bits; give it as text or a tensor")
         if value is None or type(value) in (bool, str, int):
             return value
         if type(value) is float:
             return value if math.isfinite(value) else {"~float": repr(value)}
+        with self._deeper(path):
+            return self._nested(value, path)
+
+    @contextmanager
+    def _deeper(self, path: str) -> Iterator[None]:
+        if self._depth >= DEPTH:
+            raise CheckpointError(
+                f"`{path:.200}` is nested more than {DEPTH} levels deep, or holds itself; give a flatter tree"
+            )
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def _nested(self, value: Any, path: str) -> Any:
         if type(value) is list:
             return [self.encode(item, f"{path}/{i}") for i, item in enumerate(value)]
         if type(value) in TAGS:
@@ -53,7 +75,7 @@ class Encoder:
             return self._mapping(value, path)
         if isinstance(value, Tensor):
             return self._tensor(value, path)
-        if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
+        if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc" and in_torch(value.dtype):
             array = np.asarray(value)
             return {"~array": self._tensor(torch.from_numpy(np.array(array, array.dtype.newbyteorder("="))), path)}
         if type(value) is complex:
@@ -80,7 +102,8 @@ class Encoder:
         key = (value.device, value.data_ptr(), tuple(value.shape), value.stride(), value.dtype)
         name = self._known.get(key) if value.numel() else None
         if name is None:
-            name = path
+            # as safetensors takes it: text that UTF-8 has, and not its own key
+            name = path if path.isprintable() and path != "__metadata__" else ascii(path)
             while name in self.tensors:
                 name += "~"
             self.tensors[name] = value
@@ -92,6 +115,15 @@ class Encoder:
         if permuted(value):
             found["stride"] = list(value.stride())
         return found
+
+
+def in_torch(dtype: np.dtype[Any]) -> bool:
+    """Whether torch has it; numpy's long double it has not."""
+    try:
+        torch.from_numpy(np.empty(0, dtype.newbyteorder("=")))
+    except TypeError:
+        return False
+    return True
 
 
 def permuted(value: Tensor) -> bool:

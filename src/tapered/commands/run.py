@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,8 +61,7 @@ def run(
     with single.one_thread():
         setting = single.setting_of(workload, rule, lr, steps, seed, options_of(option))
         folder = store or default_folder(setting)
-        begun = folder.is_dir() and any(folder.glob("*-step*"))
-        if begun:
+        if single.begun(folder):
             single.check_same(folder, setting)
             with said(console(stderr=True)):
                 trained = single.resume(folder, setting.steps, workload=workload)[0]
@@ -112,7 +112,8 @@ def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) 
     setting = trained.setting
     rate = setting.schedule(max(trained.step - 1, 0))
     if as_json:
-        print_json({"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": found})
+        valid = {name: value if isfinite(value) else None for name, value in found.items()}
+        print_json({"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": valid})
         return
     out = console(stderr=False)
     rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]

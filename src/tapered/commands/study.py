@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
+from tapered.commands.run import said
 from tapered.terminal import (
     DONE,
     FAILED,
@@ -80,18 +81,17 @@ def run(loaded: Any, command: str, store: Path | None, *, plan: bool, verify: bo
     finished = finish(loaded, command, folder, verify=verify)
     if finished is None:
         return INTERRUPTED
-    concluded, verified = finished
-    page = folder / PAGE
+    concluded, verified, page = finished
     if as_json:
-        facts = summary.summary(concluded) | {"folder": str(folder), "page": str(page)}
+        facts = summary.summary(concluded) | {"folder": str(folder), "page": page and str(page)}
         print_json(facts | ({} if verified is None else {"verified": summary.verified_fields(verified)}))
     else:
         _show(concluded, page, verified)
     return DONE if verified is None or verified.same else FAILED
 
 
-def finish(loaded: Any, command: str, folder: Path, *, verify: bool = False) -> tuple[Any, Any] | None:
-    """Train what a study lacks, conclude, write the page: the result and what a verification found.
+def finish(loaded: Any, command: str, folder: Path, *, verify: bool = False) -> tuple[Any, Any, Path | None] | None:
+    """Train what a study lacks, conclude, write the page: and say where that was not possible.
 
     Args:
         loaded: The study.
@@ -100,22 +100,36 @@ def finish(loaded: Any, command: str, folder: Path, *, verify: bool = False) -> 
         verify: Also train a sample again from scratch.
 
     Returns:
-        None where it was interrupted; the folder has what was finished.
+        The result, what a verification found, and the page, None where the disk did not take it; None altogether where
+        it was interrupted, and the folder has what was finished.
     """
-    from tapered import report  # noqa: PLC0415 - as above
     from tapered import study as studies  # noqa: PLC0415
     from tapered.stats import seeds_needed  # noqa: PLC0415
 
+    errors = console(stderr=True)
     if loaded.study.lacks and (loaded.study.fresh_seeds or loaded.study.seeds >= seeds_needed()):
-        console(stderr=True).print(Text(loaded.study.lacks))  # a few seeds alone are a try, and meant
-    with studies.open_store(loaded, folder) as opened:
+        errors.print(Text(loaded.study.lacks))  # a few seeds alone are a try, and meant
+    with said(errors):
+        store = studies.open_store(loaded, folder)
+    with store as opened:
         runs = _train(loaded, opened, command)
         if runs is None:
             return None
         concluded = studies.conclude(loaded, opened, runs)
         verified = studies.verify(loaded, opened, runs) if verify else None
-    report.write(concluded, folder / PAGE, command)
-    return concluded, verified
+    return concluded, verified, _page(concluded, folder / PAGE, command)
+
+
+def _page(concluded: Any, page: Path, command: str) -> Path | None:
+    from tapered import report  # noqa: PLC0415 - as above
+
+    try:
+        report.write(concluded, page, command)
+    except OSError as error:
+        why = f"{page} could not be written ({error.strerror}); make room, and the same command writes it"
+        console(stderr=True).print(why, soft_wrap=True)
+        return None
+    return page
 
 
 def _train(loaded: Any, store: Any, command: str) -> Any:
@@ -165,7 +179,7 @@ def _plan(loaded: Any, *, as_json: bool) -> int:
     return DONE
 
 
-def _show(concluded: Any, page: Path, verified: Any) -> None:
+def _show(concluded: Any, page: Path | None, verified: Any) -> None:
     """The verdict, what it rests on, the arms, what to bear in mind, where the page is."""
     from tapered.summary import arm_rows, comparison_rows, cost_lines, headline, verified_line  # noqa: PLC0415 - as above
 
@@ -183,4 +197,5 @@ def _show(concluded: Any, page: Path, verified: Any) -> None:
         out.print(Text(f"- {line}"))
     if verified is not None:
         out.print(Text(f"- {verified_line(verified)}"))
-    out.print(Text(f"Page: {page}"), soft_wrap=True)
+    if page is not None:
+        out.print(Text(f"Page: {page}"), soft_wrap=True)

@@ -1,0 +1,110 @@
+"""The command line whatever stands behind stdout: one sentence or the result, JSON or nothing, the documented code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tapered import report
+from tapered.cli import main
+from tapered.streams import steady
+
+MAIN = "import sys; from tapered.cli import main; sys.exit(main(sys.argv[1:]))"
+STUDY = """
+name = "small"
+workload = "quadratic"
+steps = 5
+seeds = 2
+baseline = "a ± b"
+peaks = { low = 0.01, high = 0.1, count = 2 }
+[[arms]]
+name = "a ± b"
+rule = "SGD"
+lr = "constant(1.0)"
+"""
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("s.toml").write_text(STUDY)
+
+
+@pytest.mark.usefixtures("file")
+def test_every_stream():
+    """One process, forked after its imports, for each: shell words -> what comes of them."""
+    code = """
+import os, sys
+from tapered import report
+from tapered.cli import main
+report.write = lambda *_: None
+words = ["study", "s.toml", "--store", "s"]
+main(words)
+def told(fd, arguments):
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        if fd is None:
+            sys.stdout = None
+        else:
+            os.dup2(fd, 1)
+            sys.stdout = open(1, "w", encoding="ascii", closefd=False)
+        os._exit(main(arguments))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+read, write = os.pipe()
+os.close(read)
+full = os.open("/dev/full", os.O_WRONLY)
+found = [told(fd, [*words, *json]) for fd, json in ((None, []), (write, []), (full, []), (full, ["--json"]))]
+kept = os.open("kept", os.O_WRONLY | os.O_CREAT)
+print(found, told(kept, words), told(os.open("json", os.O_WRONLY | os.O_CREAT), [*words, "--json"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout.splitlines()[-1] == b"[0, 0, 1, 1] 0 0"
+    assert done.stderr.decode() == "tapered: stdout did not take the result (No space left on device); make room\n" * 2
+    assert b"a \\xb1 b" in Path("kept").read_bytes()
+    assert json.loads(Path("json").read_text())["study"] == "small"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_pipe_that_closes_changes_no_exit_code(stream, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as pipe:  # noqa: PTH123 - a file descriptor
+        monkeypatch.setattr(sys, stream, pipe)
+        assert steady(lambda _: (getattr(sys, stream).write("x" * 100_000), 3)[1])([]) == 3
+        pipe.flush()  # what Python does at its end raises nothing
+    assert getattr(sys, stream) is pipe
+
+
+@pytest.mark.usefixtures("file")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_verdict_is_printed_without_its_page(capsys, monkeypatch, as_json):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "write", full)
+    assert main(["study", "s.toml", "--store", "s", *(["--json"] if as_json else [])]) == 0
+    out, err = capsys.readouterr()
+    assert (
+        err
+        == "s/report.html could not be written (No space left on device); make room, and the same command writes it\n"
+    )
+    if as_json:
+        assert json.loads(out)["page"] is None
+    else:
+        assert "Page:" not in out
+        assert out
+
+
+@pytest.mark.usefixtures("file")
+def test_a_metric_that_is_no_number_is_null_in_json(capsys):
+    Path("mine.py").write_text(
+        "from dataclasses import replace\n"
+        "from tapered.workload import quadratic\n"
+        "problem = replace(quadratic(), name='mine', metrics={'odd': lambda o, t: float('nan')})\n"
+    )
+    assert main(["run", "mine.py:problem", "--lr", "0.01", "--steps", "3", "--store", "r", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["valid"]["odd"] is None
