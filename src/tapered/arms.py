@@ -40,7 +40,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 PLACEHOLDER = re.compile(r"\{\s*(1\s*-\s*)?([A-Za-z_]\w*)\s*\}")
-STEPS = re.compile(r"(?:(\d+(?:\.\d+)?|\.\d+)\s*\*\s*)?\bsteps\b(?!\s*=)")
 
 
 class Strict(BaseModel):
@@ -214,20 +213,23 @@ def _filled(text: str, values: Mapping[str, float]) -> str:
 
     def number(found: re.Match[str]) -> str:
         value = 1 - values[found[2]] if found[1] else values[found[2]]
-        # without an exponent, which 0.5*steps has not
+        # as a person would write it
         return np.format_float_positional(float(f"{value:.6g}"), trim="-")
 
     return PLACEHOLDER.sub(number, text)
 
 
 def read_schedule(text: str, steps: int, field: str) -> Schedule:
-    """The schedule that ``text`` writes, with ``steps`` and ``share*steps`` replaced by numbers.
+    """The schedule that ``text`` writes, in which the word ``steps`` stands for a number that may be computed with.
 
     Raises:
         ValueError: If it is no schedule; the message names the field.
+
+    >>> read_schedule("hold(1e-1*steps).then(cooldown(steps - 200, floor=1/steps))", 2000, "lr")
+    hold(200).then(cooldown(1800, floor=0.0005))
     """
     try:
-        return schedules.parse(STEPS.sub(lambda found: str(round(float(found[1] or 1) * steps)), text))
+        return schedules.parse(text, {"steps": steps})
     except ValueError as error:
         raise ValueError(f"{field} = {text!r}: {error}") from error
 
