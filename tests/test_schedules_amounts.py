@@ -31,7 +31,7 @@ def joined(parts):
 
 
 def leaf(text):
-    return text, (lambda steps: Fraction(steps)) if text == "steps" else (lambda _: written(text)), text == "steps"
+    return text, Fraction if text == "steps" else (lambda _: written(text)), text == "steps"
 
 
 LEAVES = st.sampled_from(["steps", "steps", *LITERALS]).map(leaf)

@@ -55,7 +55,7 @@ def open_store(loaded: Loaded, folder: Path) -> Store:
     arms = [arm.name for arm in study.arms]
     seeds = [*study.seed_values, *study.fresh_seeds]
     space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
-    return Store(folder, to_toml(study), frozen_facts(loaded), space)
+    return Store(folder, to_toml(study), frozen_facts(loaded), space, study.kinds)
 
 
 def train_runs(
@@ -83,6 +83,7 @@ def train_runs(
     Raises:
         RunError: If a model, loss or dataset raises. What was kept before stays.
     """
+    store.check_modes()
     trainer = _Trainer(store, progress, stop)
     done: list[Round] = []
     with threads(loaded):

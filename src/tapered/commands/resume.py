@@ -1,6 +1,7 @@
 """`tapered resume`: go on with a run that `tapered run` or `tapered fork` began."""
 
 from pathlib import Path
+from typing import Literal
 
 from tapered.commands.run import said, train
 from tapered.terminal import Flag, Json, console
@@ -12,6 +13,7 @@ def resume(
     *,
     steps: int | None = None,
     save_every: int | None = None,
+    kinds: Literal["same", "any"] = "same",
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -21,6 +23,7 @@ def resume(
         folder: The run's folder.
         steps: The step to end at; by default the one that it was to reach.
         save_every: Updates between two checkpoints; by default a tenth of the run.
+        kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
@@ -29,7 +32,7 @@ def resume(
     with single.one_thread():
         errors = console(stderr=True)
         with said(errors):
-            trained, found = single.resume(folder, steps)
+            trained, found = single.resume(folder, steps, kinds=kinds)
         rate = trained.setting.schedule(found.step)
         errors.print(f"Resumed at step {found.step} of {trained.setting.steps}; rate {rate:.6g}.", soft_wrap=True)
         ended = trained.setting.schedule.horizon

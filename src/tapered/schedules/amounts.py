@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from tapered.schedules import checks
-from tapered.schedules.base import Schedule
 
 BITS = 4096  # of a numerator or denominator; float64 takes 1,075
 COUNTS = {"half_life", "milestones"}  # whose annotations do not say that they count steps
@@ -88,12 +87,10 @@ def counting(function: Callable[..., Any]) -> frozenset[str]:
     (['decay_steps', 'half_life'], ['total_steps'])
     """
     names = {name for name in inspect.signature(function).parameters if name in COUNTS}
-    if isinstance(function, type) and issubclass(function, Schedule):
+    if isinstance(function, type):  # a schedule's
         return frozenset(names | {name for name, kind in checks.converters(function).items() if _counts(kind)})
-    found = inspect.signature(function).parameters.items()
-    return frozenset(
-        names | {name for name, part in found if part.annotation is int or int in get_args(part.annotation)}
-    )
+    hints = {name: part.annotation for name, part in inspect.signature(function).parameters.items()}
+    return frozenset(names | {name for name, hint in hints.items() if hint is int or int in get_args(hint)})
 
 
 def _counts(kind: Any) -> bool:

@@ -156,19 +156,29 @@ class _Reader:
                 return -number if isinstance(node.op, ast.USub) else number
             case ast.Tuple() | ast.List():
                 return tuple(self.read(item) for item in node.elts)
-            case ast.Name() if node.id in self.words:
-                return amounts.Amount(Fraction(self.words[node.id]), follows=True)
-            case ast.UnaryOp(op=ast.USub() | ast.UAdd()) if self.words:
-                return self.computed(node, ast.Sub if isinstance(node.op, ast.USub) else ast.Add, 0, node.operand)
             case ast.BinOp(op=ast.Mult() | ast.Add()):
                 return self.combine(node)
-            case ast.BinOp(op=ast.Sub() | ast.Div() | ast.FloorDiv()) if self.words:
-                return self.computed(node, type(node.op), self.read(node.left), node.right)
             case ast.Call():
                 return self.call(node)
+            case _ if self.words:
+                return self.worded(node)
             case _:
-                signs = f"numbers, {', '.join(self.words)}, + - * / //" if self.words else "numbers, *, +"
-                raise self.refusal(node, f"a schedule is written with names, {signs} and methods only")
+                raise self.refusal(node, "a schedule is written with names, numbers, *, + and methods only")
+
+    def worded(self, node: ast.expr) -> amounts.Amount:
+        """What stands beside schedules only where words do."""
+        match node:
+            case ast.Name() if node.id in self.words:
+                return amounts.Amount(Fraction(self.words[node.id]), follows=True)
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+                return self.computed(node, ast.Sub if isinstance(node.op, ast.USub) else ast.Add, 0, node.operand)
+            case ast.BinOp(op=ast.Sub() | ast.Div() | ast.FloorDiv()):
+                return self.computed(node, type(node.op), node.left, node.right)
+            case _:
+                known = ", ".join(self.words)
+                raise self.refusal(
+                    node, f"a schedule is written with names, numbers, {known}, + - * / // and methods only"
+                )
 
     def combine(self, node: ast.BinOp) -> Any:
         left, right = self.read(node.left), self.read(node.right)
