@@ -54,7 +54,7 @@ def _deterministic() -> str:
 
 def flushes() -> bool:
     """Whether numbers too small for the exponent become 0 (`torch.set_flush_denormal`)."""
-    return bool((torch.full((16,), 1e-39) * 0.5 == 0).all())
+    return bool((torch.full((16,), 1e-39, dtype=torch.float32) * 0.5 == 0).all())
 
 
 def _cuda() -> dict[str, str]:
