@@ -10,7 +10,7 @@ from helper import loss
 from tapered import Workload
 
 values = [i / 100 for i in range(100)]
-values[33] = float(pathlib.Path("{folder}/data.txt").read_text())
+values[33] = float((pathlib.Path(__file__).parent / "data.txt").read_text())
 
 
 class Data(torch.utils.data.Dataset):
@@ -52,7 +52,7 @@ lr = "hold(0.5*steps).then(cooldown(0.5*steps))"
 def write(folder: Path) -> None:
     """The workload in three files, its data, and a study of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "w.py").write_text(WORKLOAD.format(folder=folder))
+    (folder / "w.py").write_text(WORKLOAD)
     (folder / "helper.py").write_text(HELPER)
     (folder / "lazily.py").write_text("WIDTH = 8\n")
     (folder / "data.txt").write_text("0.33")

@@ -136,7 +136,6 @@ def test_the_code_may_move_with_its_folder(folder):
     moved.mkdir()
     for name in (*CHANGES, "s.toml", "s"):
         (folder / name).rename(moved / name)
-    (folder / "data.txt").write_text("0.33")
     os.chdir(moved)
     assert study(moved)[0] == whole
 
