@@ -1,4 +1,4 @@
-"""Some histories of folders; thousands: `python benchmarks/histories.py 2000 --only folders --steps 8`."""
+"""Some histories of folders; thousands: `python benchmarks/histories_folders.py 2000`."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test

@@ -419,8 +419,8 @@ def test_a_changed_workload_file_is_another_study(tmp_path):
     differing = {k for k, v in frozen_facts(first).items() if frozen_facts(second)[k] != v}
     assert differing == {"workload.file"}
     assert (
-        frozen_facts(loaded(tmp_path, text.replace("0.5", "0.6")))["workload.data"]
-        != frozen_facts(first)["workload.data"]
+        frozen_facts(loaded(tmp_path, text.replace("0.5", "0.6")))["workload.train"]
+        != frozen_facts(first)["workload.train"]
     )
 
 

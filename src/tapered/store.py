@@ -251,18 +251,21 @@ def _claim(folder: Path) -> FileLock:
     known = (folder / "frozen.json").exists() or (folder / "lock").exists()
     if folder.exists() and not known and any(folder.iterdir()):
         raise StoreError(f"{folder} holds files but no study; try --store {folder / 'study'}")
+    lock = None
     try:
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
         lock.acquire(blocking=False)
+        write_whole(folder / "owner", f"process {os.getpid()}".encode())
     except Timeout:
         with suppress(OSError):
             owner = (folder / "owner").read_text()
             raise StoreError(f"{folder} is in use by {owner}; wait for it, or try another --store DIR") from None
         raise StoreError(f"{folder} is in use by another process; wait for it, or try another --store DIR") from None
     except OSError as error:
+        if lock is not None:
+            lock.release()
         raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR") from error
-    write_whole(folder / "owner", f"process {os.getpid()}".encode())
     return lock
 
 
@@ -275,8 +278,13 @@ def _freeze(folder: Path, study_toml: str, frozen: Mapping[str, str], kinds: Kin
                 f"{path} is missing, which says what the runs beside it depend on; put it back, or delete "
                 f"{folder / 'runs'} and they are trained again"
             )
-        write_whole(folder / "study.toml", study_toml.encode())
-        write_whole(path, sealed(dict(sorted(frozen.items())), indent=1).encode())
+        try:
+            write_whole(folder / "study.toml", study_toml.encode())
+            write_whole(path, sealed(dict(sorted(frozen.items())), indent=1).encode())
+        except OSError as error:
+            raise StoreError(
+                f"{folder} cannot be written ({error.strerror}); make room, or try another --store"
+            ) from error
         return
     try:
         known: dict[str, str] = unsealed(path.read_text())
