@@ -1,6 +1,9 @@
 """Controls of the verdicts: the same schedule twice, a decay that must help, and one that cannot.
 
-    A/A       the same schedule at other seeds: the rate of false "helps" and "hurts", and how often intervals hold 0
+    A/A       the same schedule at other seeds, 1, 6 and 14 arms against one baseline: in how many studies at least one
+              arm is called "helps" or "hurts", with as many seeds as that takes
+    invented  the same on gains that are drawn, heavy-tailed and skewed ones too, and how often each interval that is
+              printed holds the true value
     positive  a noisy quadratic, Adam: a constant rate leaves a floor in proportion to it, a decaying one goes below
     negative  the same without noise, gradient descent, few steps, peaks up to 1/L: decay loses progress
 
@@ -20,12 +23,13 @@ constant even here. The last control shows it.
 """
 
 import sys
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from common import options, seconds, show
+from drawn_gains import DRAWS, SYMMETRIC, coverage, false_rates
+from drawn_gains import SEEDS as SEED_COUNTS
 from scipy.linalg import solve_discrete_lyapunov
 
 from tapered import Workload, modes, rules
@@ -33,13 +37,13 @@ from tapered.load import Loaded
 from tapered.result import Cost, StudyResult, analyse
 from tapered.rows import start
 from tapered.runs import Run
-from tapered.stats import gains, paired
+from tapered.stats import seeds_needed
 from tapered.stats.intervals import share_interval
 from tapered.study_file import Study
 from tapered.train import advance, evaluate, tabulate
 from tapered.workloads.quadratics import adam_floor, curvatures, noisy_quadratic
 
-SEEDS = 8
+ARMS = (1, 6, 14)
 RATES = (0.01, 0.03, 0.1)
 SHAPE = {"dimensions": 32, "condition": 10.0}
 AT_ONCE = 2048
@@ -49,7 +53,7 @@ COST = Cost(0, 0, "rows of many studies are trained together", ())
 
 @dataclass(frozen=True)
 class Design:
-    """Many studies of two arms: a schedule against a constant rate, or against itself at other seeds."""
+    """Many studies: a schedule against a constant rate, or so many times against itself at other seeds."""
 
     workload: Workload
     rule: str
@@ -58,19 +62,23 @@ class Design:
     high: float
     count: int
     steps: int
-    against_itself: bool = False
+    against_itself: int = 0
+
+    @property
+    def seeds(self) -> int:
+        return seeds_needed(comparisons=max(1, self.against_itself))
 
     def study(self) -> Study:
         baseline = self.schedule if self.against_itself else "constant(1.0)"
-        arms = [
-            {"name": name, "rule": self.rule, "lr": lr} for name, lr in (("baseline", baseline), ("arm", self.schedule))
-        ]
+        lrs = [baseline, *[self.schedule] * max(1, self.against_itself)]
+        names = ["baseline", *(f"arm {i}" for i in range(1, len(lrs)))]
+        arms = [{"name": name, "rule": self.rule, "lr": lr} for name, lr in zip(names, lrs, strict=True)]
         return Study.model_validate(
             {
                 "name": "control",
                 "workload": self.workload.name,
                 "steps": self.steps,
-                "seeds": SEEDS,
+                "seeds": self.seeds,
                 "baseline": "baseline",
                 "peaks": {"low": self.low, "high": self.high, "count": self.count},
                 "arms": arms,
@@ -79,14 +87,15 @@ class Design:
 
 
 def trained(design: Design, studies: int) -> list[list[Run]]:
-    """The runs of each study: each arm, peak and seed, 8 seeds to choose by and 8 fresh ones. All are rows together."""
+    """The runs of each study: each arm, peak and seed, those to choose by and as many fresh. All are rows together."""
     study, rule = design.study(), getattr(rules, design.rule)()
+    names = [arm.name for arm in study.arms]
     cells = [
         (i, arm, peak, seed)
         for i in range(studies)
         for arm in study.arms
         for peak in study.peaks_of(arm)
-        for seed in range(2 * SEEDS)
+        for seed in range(2 * design.seeds)
     ]
     paths = {(arm.name, peak): arm.path(design.steps, peak) for arm in study.arms for peak in study.peaks_of(arm)}
     mode = modes.choose(design.workload, rule, min(AT_ONCE, len(cells)), design.steps)
@@ -94,7 +103,8 @@ def trained(design: Design, studies: int) -> list[list[Run]]:
     for begin in range(0, len(cells), AT_ONCE):
         part = cells[begin : begin + AT_ONCE]
         seeds = [
-            2 * SEEDS * i + seed + OTHER * (design.against_itself and arm.name == "arm") for i, arm, _, seed in part
+            2 * design.seeds * i + seed + OTHER * names.index(arm.name) * bool(design.against_itself)
+            for i, arm, _, seed in part
         ]
         rows = start(design.workload, rule, seeds)
         first = evaluate(design.workload, rows, "valid", mode=mode)
@@ -111,27 +121,14 @@ def trained(design: Design, studies: int) -> list[list[Run]]:
 
 def concluded(design: Design, runs: list[Run], *, fresh: bool) -> StudyResult:
     loaded = Loaded(design.study(), design.workload, design.steps, "built in")
-    again = [run for run in runs if run.seed >= SEEDS]
-    return analyse(loaded, [run for run in runs if run.seed < SEEDS], {}, {}, COST, again if fresh else ())
+    again = [run for run in runs if run.seed >= design.seeds]
+    return analyse(loaded, [run for run in runs if run.seed < design.seeds], {}, {}, COST, again if fresh else ())
 
 
-def words(design: Design, found: list[list[Run]], *, fresh: bool) -> Counter:
+def said(design: Design, found: list[list[Run]], *, fresh: bool) -> list[set[str]]:
+    """The words of each study."""
     results = [concluded(design, runs, fresh=fresh) for runs in found]
-    return Counter(result.comparisons[0].verdict.word for result in results)
-
-
-def held(design: Design, found: list[list[Run]]) -> dict[str, float]:
-    """The share of intervals of 8 gains at one peak, chosen beforehand, that hold the true difference, 0."""
-    peak = design.study().peaks.values[design.count // 2]
-    inside = {"t": [], "bca": []}
-    for runs in found:
-        for first in (0, SEEDS):
-            at = {(r.arm, r.seed): r.value for r in runs if r.peak == peak and first <= r.seed < first + SEEDS}
-            arm, baseline = ([at[name, s] for s in range(first, first + SEEDS)] for name in ("arm", "baseline"))
-            result = paired(gains(arm, baseline))
-            inside["t"].append(result.low <= 0 <= result.high)
-            inside["bca"].append(result.bca[0] <= 0 <= result.bca[1])
-    return {name: float(np.mean(values)) for name, values in inside.items()} | {"of": len(inside["t"])}
+    return [{comparison.verdict.word for comparison in result.comparisons} for result in results]
 
 
 def floor(rate: float, *, sigma: float = 1.0, beta1: float = 0.9, **shape: float) -> float:
@@ -162,15 +159,14 @@ def measured_floor(rate: float, rows: int, **shape: float) -> tuple[float, float
 
 
 def same_twice(studies: int) -> dict[str, float]:
-    workload = noisy_quadratic(**SHAPE)
-    design = Design(workload, "Adam", "linear(steps=steps)", 0.01, 0.1, 3, 100, against_itself=True)
-    found = trained(design, studies)
     facts: dict[str, float] = {"aa_studies": studies}
-    for name, fresh in (("aa_false_rate", False), ("aa_false_rate_fresh", True)):
-        said = words(design, found, fresh=fresh)
-        facts[name] = (said["helps"] + said["hurts"]) / studies
-    cover = held(design, found)
-    return facts | {"aa_t_coverage": cover["t"], "aa_bca_coverage": cover["bca"], "aa_intervals": cover["of"]}
+    for arms in ARMS:
+        design = Design(noisy_quadratic(**SHAPE), "Adam", "linear(steps=steps)", 0.01, 0.1, 3, 100, against_itself=arms)
+        found = trained(design, studies)
+        for name, fresh in (("aa_false_rate", False), ("aa_false_rate_fresh", True)):
+            wrong = [bool(words & {"helps", "hurts"}) for words in said(design, found, fresh=fresh)]
+            facts[f"{name}_{arms}"] = sum(wrong) / studies
+    return facts
 
 
 def must_help(studies: int) -> dict[str, float]:
@@ -180,7 +176,7 @@ def must_help(studies: int) -> dict[str, float]:
     found = trained(design, studies)
     facts: dict[str, float] = {"positive_studies": studies}
     for name, fresh in (("positive_found", False), ("positive_found_fresh", True)):
-        facts[name] = words(design, found, fresh=fresh)["helps"]
+        facts[name] = said(design, found, fresh=fresh).count({"helps"})
     for rate in RATES:
         first_order = adam_floor(rate, **SHAPE)
         facts |= {f"floor_{rate}_first_order": first_order, f"floor_{rate}_exact": floor(rate, **SHAPE)}
@@ -194,24 +190,41 @@ def must_not_help(studies: int) -> dict[str, float]:
     facts: dict[str, float] = {"negative_studies": studies}
     for name, high in (("negative", 0.1), ("beyond", 0.8)):  # L = 10
         design = Design(workload, "SGD", "linear(steps=steps)", 0.00625, high, 5 if high == 0.1 else 8, 20)
-        said = words(design, trained(design, studies), fresh=True)
-        facts |= {f"{name}_helps": said["helps"], f"{name}_hurts": said["hurts"]}
+        words = said(design, trained(design, studies), fresh=True)
+        facts |= {f"{name}_{word}": words.count({word}) for word in ("helps", "hurts")}
     return facts
+
+
+def drawn(studies: int) -> dict[str, float]:
+    return coverage(studies) | false_rates(studies // 4, ARMS)
 
 
 def failures(facts: dict[str, float], alpha: float = 0.05) -> list[str]:
     """What a binomial error, or four standard errors of a floor, do not explain."""
-    n, intervals = int(facts["aa_studies"]), int(facts["aa_intervals"])
 
-    def lowest(rate: str) -> float:
-        return share_interval(round(facts[rate] * n), n, 0.01)[0]
+    def above(name: str, of: str) -> bool:
+        n = int(facts[of])
+        return share_interval(round(facts[name] * n), n, 0.01)[0] > alpha
 
-    most = share_interval(round(facts["aa_t_coverage"] * intervals), intervals, 0.01)[1]
+    def below(name: str, of: str) -> bool:
+        n = int(facts[of])
+        return share_interval(round(facts[name] * n), n, 0.01)[1] < 1 - alpha
+
+    cases = [(kind, name, n) for kind in ("t", "flips", "win_rate") for name in DRAWS for n in SEED_COUNTS]
+    nominal = [case for case in cases if case[1] in SYMMETRIC or case[0] == "win_rate"]
+    rates = [f"aa_false_rate{kind}_{arms}" for kind in ("", "_fresh") for arms in ARMS]
+    invented = [f"drawn_false_{name}_{arms}" for name in ("normal", "heavy", "skewed") for arms in ARMS]
     apart = [abs(facts[f"floor_{r}_measured"] - facts[f"floor_{r}_exact"]) / facts[f"floor_{r}_error"] for r in RATES]
     checks = {
-        "false claims are above alpha": lowest("aa_false_rate") > alpha,
-        "false claims on fresh seeds are above alpha": lowest("aa_false_rate_fresh") > alpha,
-        "t intervals hold the truth too rarely": most < 1 - alpha,
+        **{f"{rate} is above alpha": above(rate, "aa_studies") for rate in rates},
+        **{f"{rate} is above alpha": above(rate, "drawn_studies") for rate in invented},
+        **{
+            f"{kind} of {n} {name} gains holds the truth too rarely": below(
+                f"{kind}_{name}_{n}", f"intervals_{name}_{n}"
+            )
+            for kind, name, n in nominal
+            if f"{kind}_{name}_{n}" in facts
+        },
         "the positive control was missed": facts["positive_found"] < facts["positive_studies"],
         "the positive control was missed on fresh seeds": facts["positive_found_fresh"] < facts["positive_studies"],
         "the negative control was called helps": facts["negative_helps"] > 0,
@@ -221,9 +234,10 @@ def failures(facts: dict[str, float], alpha: float = 0.05) -> list[str]:
 
 
 def main() -> int:
-    given = options(__doc__, studies=200, controls=50, threads=1)
+    given = options(__doc__, studies=200, controls=50, draws=4000, threads=1)
     facts: dict[str, float] = {}
-    for part, many in ((same_twice, given.studies), (must_help, given.controls), (must_not_help, given.controls)):
+    parts = ((same_twice, given.studies), (must_help, given.controls), (must_not_help, given.controls))
+    for part, many in (*parts, (drawn, given.draws)):
         taken = seconds(lambda: facts.update(part(many)))  # noqa: B023 - called at once
         facts[f"{part.__name__}_seconds"] = taken
     wrong = failures(facts)

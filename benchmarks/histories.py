@@ -67,6 +67,7 @@ def main() -> None:
         count = min(CHUNK, asked.histories - TALLY.histories)
         if found := failure(name, count, asked.steps, 1000 * asked.seed + chunk):
             failures.append(found)
+            print(found, file=sys.stderr)
             TALLY.histories += 1
         chunk += 1
         print(f"{TALLY.histories:,} histories, {len(failures)} failures", file=sys.stderr)

@@ -33,7 +33,7 @@ class Changes(Skips):
         world, oracle = self.world, self.world.oracle
         every = which < 0 or which >= len(oracle.groups)
         if every and world.clock and any(group.own for group in oracle.groups):
-            return  # left out: not tried in histories
+            return  # groups made with other rates: refused unless of_base says what is meant
         given = always(given) if world.clock and not isinstance(given, Curve) else given
         given = given.again() if isinstance(given, Curve) else given
         hyper = given.ours if isinstance(given, Curve) else given
@@ -49,7 +49,9 @@ class Changes(Skips):
             world.refused("replace without saying from when", call)
             return
         call()
-        world.doubt, world.purpose, world.moved = False, True, world.moved or world.config.tensor
+        world.doubt, world.purpose = False, True
+        # a script that is built anew lets a late number follow what the others follow now
+        world.moved = world.moved or world.config.tensor or any(group.moved for group in oracle.groups)
         world.joined.clear()
         for index in range(len(oracle.groups)) if every else [which]:
             oracle.replace(index, given, counted or "start", alone=not every)

@@ -43,8 +43,6 @@ class Copies(Groups):
     @operation(pickled=st.booleans())
     def copy_all(self, pickled: bool) -> None:  # noqa: FBT001  # drawn
         world = self.world
-        if world.pending and world.clock:
-            return  # left out: not tried in histories
         every = world.params, world.optimizer, world.schedulers and world.schedulers[0]
         params, optimizer, scheduler = pickle.loads(pickle.dumps(every)) if pickled else copy.deepcopy(every)
         self.goes_on(params, optimizer, clock_of(optimizer), scheduler)
@@ -79,8 +77,6 @@ class Copies(Groups):
     def resume(self, order: str, layout: str, other: bool, between: bool) -> None:  # noqa: FBT001  # drawn
         """Saved to a file; loaded into one that is built as the first was, perhaps of another layout or dtype."""
         world, kind = self.world, self.world.config.kind
-        if world.pending:
-            return  # left out: not tried in histories
         late = world.oracle.groups[world.made :]
         if any(group.follows and not group.moved and group.follows is not world.oracle.shared for group in late):
             order = order.replace("o attach", "attach o")  # attach, said of all, would overrule it, and refuses
@@ -119,8 +115,6 @@ class Copies(Groups):
     def checkpoint(self) -> None:
         """As `resume`, by tapered's own files."""
         world = self.world
-        if world.pending:
-            return  # left out: not tried in histories
         params = self.relaid("as it was", world.dtype)
         optimizer, clock, scheduler = self.rebuilt(params)
         ours, theirs = (

@@ -2,6 +2,7 @@
 
 A refusal names something that is not as it was at the beginning; put back, the next go ends as the undisturbed one.
 """
+# ruff: noqa: FBT001, PT017 - rules are called by hypothesis; a refusal is looked at where it is caught
 
 import os
 import re
@@ -39,7 +40,7 @@ EDITS = {
 }
 
 
-class Stopped(BaseException):  # noqa: N818 - as KeyboardInterrupt, it is nobody's error
+class Stopped(BaseException):
     """The process ended there."""
 
 
@@ -69,15 +70,15 @@ class World:
     def under(self, stack: ExitStack) -> None:
         """As a new process would begin."""
         folder_cases.forget(self.place)
-        stack.callback(os.chdir, os.getcwd())
+        stack.callback(os.chdir, Path.cwd())
         os.chdir(self.place)
         stack.callback(setattr, sys, "dont_write_bytecode", sys.dont_write_bytecode)
         sys.dont_write_bytecode = True
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(self.threads)
-        stack.enter_context(mock.patch.object(modes, "forecast", lambda *_: modes.Timed(self.mode, 1e-5)))
+        stack.enter_context(mock.patch.object(modes, "forecast", return_value=modes.Timed(self.mode, 1e-5)))
         here = kind.here() | ({} if self.kind is None else {"vectors": self.kind})
-        stack.enter_context(mock.patch.object(kind, "here", lambda **_: dict(here)))
+        stack.enter_context(mock.patch.object(kind, "here", return_value=here))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
 
@@ -266,4 +267,3 @@ class Folders(RuleBasedStateMachine):
                 assert os.strerror(code) in str(error) or self.world.touched, error
             else:
                 assert said == undisturbed(self.target)
-

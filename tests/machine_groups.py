@@ -122,6 +122,8 @@ class Groups(Schedulers):
     def rescale(self, which: int, factor: float) -> None:
         """Another multiplier for a group: the next update uses it, though the group does not show it yet."""
         world, which = self.world, which % len(self.world.groups)
+        if world.clock and which in world.joined:
+            return  # a clock that has not looked since takes it as the one that the group came with
         for group in (world.groups[which], world.shadow.param_groups[which]):
             group[world.config.multiplier] = factor
         world.oracle.groups[which].scale, world.oracle.changed = factor, True

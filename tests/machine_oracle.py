@@ -144,11 +144,14 @@ class Oracle:
     def others(self, before: int | None = None) -> Curve | float:
         """What a late group follows that says nothing of its own: as those before it.
 
-        A clock knows which of them were given something of their own, and asks those last.
+        A clock knows which of them were given something of their own, and which came late with a number and follow the
+        others themselves; those are asked last.
         """
         found = [group for group in self.groups[:before] if group.follows is not None]
         if self.clock:
-            found = sorted(found, key=lambda group: group.alone) if isinstance(self.shared, Curve) else []
+            found = (
+                sorted(found, key=lambda group: (group.moved, group.alone)) if isinstance(self.shared, Curve) else []
+            )
         return found[0].follows if found else self.shared
 
     def join(self, given: Curve | float | None, scale: float, others: dict[str, Curve]) -> None:

@@ -24,7 +24,10 @@ class Refusals(Copies):
     @operation(lambda self: self.calm(), bad=st.sampled_from(["schedule", "schedule", "groups", "shape", "garbage"]))
     def load_what_does_not_fit(self, bad: str) -> None:
         world = self.world
-        followed = [i for i, group in enumerate(world.oracle.groups) if group.follows is not None]
+        if world.pending:
+            return  # a clock does not know any more what a late group's last rate was
+        made = world.oracle.groups[: world.made]  # a late group goes on as it was left, whatever that is
+        followed = [i for i, group in enumerate(made) if group.follows is not None]
         if (bad == "schedule" and not followed) or (world.clock is not None and (bad != "schedule" or world.purpose)):
             return  # schedules of a clock that were set on purpose since the last update hold
         state = self.spoilt(copy.deepcopy(world.optimizer.state_dict()), bad, followed)
@@ -75,6 +78,7 @@ class Refusals(Copies):
             known = zip(follows, world.oracle.groups, strict=True)
             groups = {i: {"lr": rate} for i, (rate, group) in enumerate(known) if own or group.follows is not None}
             self.verbs.replace(groups=groups, counted="start")
+            world.moved = world.moved or world.config.tensor
             for group, theirs in zip(world.oracle.groups, world.shadow.param_groups, strict=True):
                 theirs["lr"] = theirs["lr"] if group.follows else group.number
         world.doubt = False

@@ -126,6 +126,8 @@ class World(Checked):
             for index, group in enumerate(oracle.groups[: self.made])
             if group.follows and (every or not self.shares(index))
         }
+        for index in own:  # a script that is run anew says no more of how it came to that
+            oracle.groups[index].alone = True
         shared = {"lr": oracle.shared.ours} if isinstance(oracle.shared, Curve) else {}
         return attach(optimizer, **shared, groups=own, step=step, **others, **self.config.multiplies)
 

@@ -544,3 +544,23 @@ def test_once_warm_a_value_out_of_range_is_refused_at_its_step() -> None:
     with pytest.raises(ValueError, match=r"got -0\.0\d+ for `lr` in group 0 from its schedule .* at step 6"):
         optimizer.step()
     assert clock.step == 6
+
+
+def test_a_rate_written_into_a_late_group_is_saved_whatever_was_read_before() -> None:
+    rate = schedules.linear(1.0, steps=4)
+    params = [torch.nn.Parameter(torch.ones(2)) for _ in range(3)]
+    optimizer = torch.optim.SGD(params[:1], lr=1.0)
+    clock = attach(optimizer, lr=rate)
+    params[0].grad = torch.ones(2)
+    optimizer.step()
+    optimizer.add_param_group({"params": params[1:2], "lr": 0.02})
+    assert clock.last_lr == (1.0, 0.02)  # a look: the group is known from now on
+    optimizer.param_groups[1]["lr"] = 0.375
+    saved = optimizer.state_dict()["param_groups"][1]
+    assert saved["clock"]["schedules"] == {"lr": "0.5 * linear(steps=4)"}
+    optimizer.add_param_group({"params": params[2:]})
+    assert clock.schedules == ({"lr": rate}, {"lr": 0.5 * rate}, {"lr": rate})
+    clock.replace(groups={1: {"lr": rate}}, counted="start")
+    optimizer.param_groups[1]["lr"] = 0.05
+    with pytest.raises(ValueError, match=r"`lr` in group 1 was set to 0\.05 from outside at step 1"):
+        optimizer.step()

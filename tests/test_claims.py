@@ -39,6 +39,18 @@ def test_every_claim_is_there_and_its_studies_too() -> None:
 # quick studies
 
 
+@pytest.mark.parametrize("quick", [False, True], ids=["full", "quick"])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_study_can_give_a_verdict(name, quick) -> None:
+    """The seeds that decide could show each of its comparisons: 2 / 2^n times their number is below alpha."""
+    study = load(name, quick=quick).study
+    seeds = len(study.fresh_seeds) or study.seeds
+    compared = sum(not arm.fixed for arm in study.arms) - 1
+    assert seeds >= 8
+    assert 2 / 2**seeds * compared < study.alpha
+    assert study.lacks is None
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_study_has_a_quick_form(name) -> None:
     text = (resources.files("tapered") / "studies" / f"{name}.toml").read_text()

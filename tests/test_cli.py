@@ -73,7 +73,8 @@ def test_a_study_prints_its_verdict_and_writes_its_page(file, tmp_path, capsys, 
     assert main(["study", file, "--store", "s"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out.startswith("Not enough seeds to judge decay for SGD on quadratic (4 seeds, and a claim")
+    assert "1 comparison at alpha = 0.05 takes 8 seeds; try seeds = 8." in " ".join(out.split())
+    assert out.startswith("Not enough seeds (8 for 1 comparison) to judge decay for SGD on quadratic:")
     assert "0 of 8" in out
     assert out.rstrip().endswith("Page: s/report.html")
     assert max(len(line) for line in out.splitlines()) <= 80
@@ -270,6 +271,28 @@ def test_a_plan_is_printed_and_nothing_is_run(file, tmp_path, capsys, kind):
     assert f"trained as {kind}" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     assert not (tmp_path / "studies").exists()
+
+
+def test_a_plan_says_how_many_seeds_its_comparisons_take(file, tmp_path, capsys, kind):
+    assert kind
+    more = "".join(f'[[arms]]\nname = "{i}"\nrule = "SGD"\nlr = "cosine_decay(decay_steps=steps)"\n' for i in range(6))
+    why = "7 comparisons at alpha = 0.05 take 9 seeds; try fresh = 9."
+    note = f'With fresh = 8 no verdict can be "helps" or "hurts": {why}'
+    for fresh, said in ((8, True), (9, False)):
+        (tmp_path / file).write_text(TOML.replace("seeds = 4", f"seeds = 8\nfresh = {fresh}") + more)
+        assert main(["study", file, "--plan"]) == 0
+        assert (note in " ".join(capsys.readouterr().out.split())) == said
+        assert main(["study", file, "--plan", "--json"]) == 0
+        fields = json.loads(capsys.readouterr().out)
+        assert (fields["comparisons"], fields["seeds_needed"], fields["fresh"]) == (7, 9, fresh)
+        assert fields["lacks"] == (note if said else None)
+    (tmp_path / file).write_text(
+        TOML.replace("seeds = 4", "seeds = 1\nfresh = 8").replace("steps = 40", "steps = 2") + more
+    )
+    assert main(["study", file, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert note in " ".join(err.split())  # at the start
+    assert note in json.loads(out)["caveats"]
 
 
 def test_a_plan_says_why_nothing_is_shared(file, tmp_path, capsys, kind):

@@ -19,15 +19,17 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "tapered"
 # From the bottom up; a module imports only what stands on a lower line (or in its own package).
 LAYERS = [
-    ["schedules", "rules", "shards", "draws"],
+    ["schedules", "rules", "shards", "draws", "living"],
     ["fused", "fingerprint", "kind", "sealed", "sources"],
     ["kernels"],
     ["optim"],
     ["tensorflow1", "plot", "workload", "plan", "attach", "convert"],
-    ["rows", "checkpoint", "program"],
+    ["checkpoint", "program", "items"],
+    ["extras"],
+    ["rows", "sharing"],
     ["loop", "stack", "guards"],
     ["workloads", "train"],
-    ["modes", "stats", "runs", "arms", "explain", "range_test"],
+    ["modes", "steady", "stats", "runs", "arms", "explain", "range_test"],
     ["study_file"],
     ["load", "ledger"],
     ["single"],

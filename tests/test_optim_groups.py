@@ -397,3 +397,21 @@ def test_a_multiplier_that_changed_is_no_rate_from_outside(make) -> None:
         changed = act(optimizer, follower)
         step(changed)
         assert changed.param_groups[0]["lr"] < 0.06
+
+
+def test_a_rate_written_into_a_late_group_is_saved_and_copied() -> None:
+    """It is the group's rate at this step, as one that it came with; not so once it was given a schedule."""
+    rate = schedules.linear(1.0, steps=4)
+    first, late = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimizer = tapered.SGD([first], lr=rate)
+    first.grad = torch.ones(2)
+    optimizer.step()
+    optimizer.add_param_group({"params": [late], "lr": 0.02})
+    optimizer.param_groups[1]["lr"] = 0.375
+    again = copy.deepcopy(optimizer)
+    assert optimizer.schedules[1]["lr"] == 0.5 * rate == again.schedules[1]["lr"]
+    assert optimizer.state_dict()["param_groups"][1]["schedules"] == {"lr": "0.5 * linear(steps=4)"}
+    optimizer.replace(groups={1: {"lr": rate}}, counted="start")
+    optimizer.param_groups[1]["lr"] = 0.05
+    with pytest.raises(ValueError, match=r"`lr` in group 1 was set to 0\.05 from outside at step 1"):
+        optimizer.step()

@@ -1,11 +1,14 @@
 import html.parser
+import itertools
 import json
 import re
 from dataclasses import replace
 from math import exp, inf, nan, sqrt
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats as scipy_stats
 
 from tapered import report, terminal
 from tapered.load import load
@@ -15,6 +18,7 @@ from tapered.study import forest_of
 from tapered.summary import arm_rows, comparison_rows, cost_lines, headline, number, summary
 from tapered.train import Mode
 
+COST = Cost(10, 10, "a test says so", ())
 NASTY = "<script>alert(1)</script> & </title>"
 TOML = """
 name = "NAME"
@@ -323,12 +327,56 @@ def test_the_summary_is_json(result):
     assert found["arms"][0]["default_rate"] is None
 
 
+def test_statistics_are_those_of_scipy_on_the_values_in_json(tmp_path):
+    """From every run's value to interval, p and word, by scipy and by hand; 8 seeds, 2 comparisons."""
+    path = tmp_path / "my.toml"
+    path.write_text(TOML.replace("NAME", "a").replace("seeds = 3", "seeds = 8\nfresh = 8").replace("fixed = true", ""))
+    found, rng = load(str(path)), np.random.default_rng(3)
+    runs = [
+        replace(task.run, step=10, value=rng.lognormal(task.run.arm == "a", 0.3)) for task in forest_of(found).tasks
+    ]
+    fresh = [
+        replace(runs[0], arm=arm, peak=peak, seed=seed, key=f"{arm}{peak}{seed}", value=rng.lognormal(arm == "a", 0.3))
+        for arm, peak in itertools.product(("constant", "a", "as written"), (0.1, 1.0, 10.0))
+        for seed in range(8, 16)
+    ]
+    said = json.loads(json.dumps(summary(analyse(found, runs, {}, {}, COST, fresh))))
+    best = {arm["name"]: arm["best_peak"] for arm in said["arms"]}
+    value = {(r["arm"], r["seed"]): r["value"] for r in said["every_run"] if r["peak"] == best[r["arm"]]}
+    for kind, seeds in (("chosen", range(8)), ("fresh", range(8, 16))):
+        raw = []
+        for comparison in said["comparisons"]:
+            part = comparison[kind]
+            d = np.array([value["constant", s] - value[comparison["arm"], s] for s in seeds])
+            t = scipy_stats.ttest_1samp(d, 0).confidence_interval(0.95)
+            exact = scipy_stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf)
+            means = sorted(np.mean(c) for k in range(1, 9) for c in itertools.combinations(d, k))
+            assert part["gains"] == pytest.approx(d)
+            assert (part["low"], part["high"]) == pytest.approx((t.low, t.high))
+            assert part["flips"] == pytest.approx((means[5], means[-6]))
+            assert part["p_uncorrected"] == pytest.approx(exact.pvalue)
+            raw.append(exact.pvalue)
+        highest = max(min(1.0, 2 * min(raw)), *raw)
+        corrected = [min(1.0, 2 * p) if p == min(raw) else highest for p in raw]
+        assert [c[kind]["p"] for c in said["comparisons"]] == pytest.approx(corrected)
+    assert {c["verdict"] for c in said["comparisons"]} == {"hurts", "no evidence"}
+
+
+def test_the_page_says_how_many_seeds_an_interval_takes(result, confirmed):
+    few, enough = (render(found, "tapered study my.toml") for found in (result, confirmed))
+    assert "<td>needs 6 seeds</td>" in few
+    assert "needs 6 seeds" not in enough
+    assert "<td>0.5 to 0.5</td><td>0.5 to 0.5</td>" in enough
+    assert "not enough seeds (8 for 1 comparison)" in few
+
+
 def test_the_summary_holds_what_repeats_the_study(confirmed, tmp_path):
     found = json.loads(json.dumps(summary(confirmed), allow_nan=False))
     [said] = found["comparisons"]
     assert (said["confirmed"], said["verdict"]) == (True, said["fresh"]["verdict"])
     assert said["fresh"]["gains"][-1] is None
-    assert said["chosen"]["bca"] is None  # every gain is 0.5
+    assert (said["chosen"]["flips"], said["fresh"]["flips"]) == ([0.5, 0.5], None)  # equal gains; one is infinite
+    assert (said["seeds_needed"], said["comparisons"], said["chosen"]["comparisons"]) == (8, 1, 1)
     assert said["seeds"] == list(range(8, 16))
     assert found["pruning"] == {
         "of": 500,

@@ -138,6 +138,64 @@ def test_several_comparisons_are_corrected():
     assert len(result.sentence.splitlines()) == 2
 
 
+def many(count, seeds=8):
+    """So many arms, each better at each of so many seeds, and the baseline."""
+    base = [1.0 + 0.1 * i for i in range(seeds)]
+    arms = {f"arm {i}": {0.3: [value - 0.5 - 0.01 * i for value in base]} for i in range(count)}
+    for arm in arms.values():
+        arm[0.3][0] -= 0.01  # so that differences differ
+    return {"constant": {0.3: base}} | arms
+
+
+@pytest.mark.parametrize(
+    ("count", "seeds", "takes"), [(6, 8, ""), (7, 8, "9"), (7, 9, ""), (14, 9, "10"), (14, 10, "")]
+)
+def test_where_evidence_is_impossible_there_are_not_enough_seeds(count, seeds, takes):
+    result = fake(many(count, seeds), seeds=seeds)
+    word = f"not enough seeds ({takes} for {count} comparisons)" if takes else "helps"
+    assert {c.verdict.text for c in result.comparisons} == {word}
+    assert {c.p for c in result.comparisons} == {count / 2 ** (seeds - 1)}
+    note = (
+        f'With seeds = {seeds} no verdict can be "helps" or "hurts": {count} comparisons at alpha = 0.05 take {takes} '
+        f"seeds; try seeds = {takes}."
+    )
+    assert (note in result.caveats) == bool(takes)
+    if takes:
+        assert result.sentence.startswith(f"N{word[1:]} to judge arm 0 for Adam on toy: validation loss lower by")
+        assert "o evidence" not in result.sentence
+
+
+def test_the_seeds_that_chose_may_be_too_few_where_fresh_ones_are_not():
+    result = fake(many(7), fresh=many(7, 9))
+    assert {(c.verdict.word, c.chosen.verdict.word, c.confirmed) for c in result.comparisons} == {
+        ("helps", "not enough seeds", None)
+    }
+    first = result.sentence.splitlines()[0]
+    assert first.startswith("Arm 0 helps Adam on toy: on 9 fresh seeds validation loss lower by 0.501")
+    assert first.endswith("; the 8 seeds that chose the peaks were too few to say (mean gain 0.501).")
+
+
+def test_an_arm_that_was_pruned_whole_is_not_corrected_for():
+    """Seven arms, six of which are left: eight seeds are enough for those."""
+    values = many(7)
+    cut = [replace(run, step=4, value=nan, pruned=4) for run in made("arm 6", values.pop("arm 6"))]
+    runs = [run for name, peaks in values.items() for run in made(name, peaks)]
+    result = analyse(loaded([*values, "arm 6"], [0.3]), [*runs, *cut], {}, {}, COST)
+    assert [c.verdict.word for c in result.comparisons] == ["helps"] * 6 + ["not enough seeds"]
+    assert {c.chosen.comparisons for c in result.comparisons} == {6}
+    assert result.comparisons[-1].sentence == "No verdict on arm 6 for Adam on toy: every peak of arm 6 was pruned."
+
+
+def test_seeds_at_which_both_diverged_say_nothing():
+    lost = [nan] * 3
+    result = fake({"constant": {0.3: [*lost, *EIGHT[3:]]}, "cosine": {0.3: [*lost, *less(0.5)[3:]]}})
+    [found] = result.comparisons
+    assert found.verdict.text == "not enough seeds (6 that differ for 1 comparison)"
+    assert (
+        found.verdict.reason == "the two differ at 5 of 8 seeds, and a claim at alpha = 0.05 needs at least 6 that do"
+    )
+
+
 def test_fresh_seeds_confirm():
     result = fake(
         {"constant": BASE, "cosine": better(0.5)}, fresh={"constant": {0.3: EIGHT}, "cosine": {0.3: less(0.2)}}
@@ -166,7 +224,10 @@ def test_few_fresh_seeds_claim_nothing():
         {"constant": BASE, "cosine": better(0.5)}, fresh={"constant": {0.3: EIGHT[:3]}, "cosine": {0.3: less(0.2)[:3]}}
     )
     assert result.comparisons[0].verdict.word == "not enough seeds"
-    assert "(3 seeds, and a claim" in result.sentence
+    assert result.sentence.startswith(
+        "Not enough seeds (8 for 1 comparison) to judge cosine for Adam on toy: on 3 fresh"
+    )
+    assert result.comparisons[0].verdict.reason == "3 seeds, and a claim at alpha = 0.05 needs at least 8"
     assert 'said "helps"' in result.sentence
     assert "confirmed" not in result.sentence
 
@@ -209,14 +270,14 @@ def test_when_everything_diverged_nothing_is_claimed():
 def test_one_seed_is_not_enough():
     result = fake({"constant": {0.3: [1.0]}, "cosine": {0.3: [0.5]}}, test=True)
     assert result.sentence == (
-        "Not enough seeds to judge cosine for Adam on toy (1 seed, and a claim at alpha = 0.05 needs at least 8): "
+        "Not enough seeds (8 for 1 comparison) to judge cosine for Adam on toy: "
         "validation loss lower by 0.5, 1 of 1 seeds better, p = 1; best peaks 0.3 (cosine) and 0.3 (constant)."
     )
 
 
 def test_no_runs_are_no_verdict():
     result = fake({"constant": {0.3: []}, "cosine": {0.3: []}})
-    assert result.sentence.startswith("Not enough seeds to judge cosine for Adam on toy (0 seeds")
+    assert result.sentence == "Not enough seeds (8 for 1 comparison) to judge cosine for Adam on toy."
     assert result.arms[0].best.runs == ()
 
 

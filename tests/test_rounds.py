@@ -1,10 +1,12 @@
 import json
+import re
 import tomllib
 from dataclasses import replace
 
 import optuna
 import pytest
 import torch
+from pydantic import ValidationError
 from study_cases import finished, read, stopped_again_and_again
 
 from tapered import conclude as concluding
@@ -12,9 +14,8 @@ from tapered import modes, rounds
 from tapered import study as studies
 from tapered.load import StudyFileError
 from tapered.rounds import finished_rounds
-from tapered.stats.verdicts import SEEDS_FOR_A_CLAIM
 from tapered.study import open_store, train_runs, updates_made, verify
-from tapered.study_file import CLAIM_SEEDS, Study, to_toml
+from tapered.study_file import Study, to_toml
 from tapered.summary import summary
 from tapered.train import Mode
 
@@ -133,12 +134,53 @@ def test_what_is_not_said_follows_the_seeds():
         whole = {"name": "n", "workload": "w", "steps": 1, "baseline": "a", "peaks": grid, "arms": [arm]}
         return Study.model_validate(whole | fields)
 
-    assert CLAIM_SEEDS == SEEDS_FOR_A_CLAIM
     assert (study(seeds=8).most_added, study(seeds=7).most_added) == (4, 0)
     assert study(seeds=10, first_seed=5).fresh_seeds == range(15, 25)
     assert (len(study(seeds=7).fresh_seeds), len(study(seeds=7, fresh=3).fresh_seeds)) == (0, 3)
+    # as many as its comparisons take, at its alpha
+    arms = [{"name": name, "rule": "SGD", "lr": "constant(1.0)"} for name in "abcdefgh"]
+    fixed = [{"name": "z", "rule": "SGD", "lr": "constant(1.0)", "fixed": True}]
+    for fields, count in (
+        ({"arms": arms[:7]}, 8),
+        ({"arms": arms[:7] + fixed}, 8),
+        ({"arms": arms}, 9),
+        ({"arms": arms, "seeds": 16}, 16),
+        ({"arms": arms, "alpha": 0.01}, 11),
+        ({"arms": arms, "seeds": 7}, 0),
+        ({"arms": arms, "fresh": 8}, 8),
+    ):
+        assert len(study(**fields).fresh_seeds) == count
     alone = {"low": 1, "high": 1, "count": 1}
     assert (study(peaks=alone).most_added, len(study(peaks=alone).fresh_seeds)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        (
+            {"fresh": 8},
+            "With fresh = 8 no verdict can be .*: 7 comparisons at alpha = 0.05 take 9 seeds; try fresh = 9.",
+        ),
+        ({"fresh": 0}, "With seeds = 8 no verdict can be .* take 9 seeds; try seeds = 9."),
+        ({"seeds": 3}, "With seeds = 3 .*; try seeds = 9."),
+        ({"fresh": 8, "alpha": 0.01}, "With fresh = 8 .* at alpha = 0.01 take 11 seeds; try fresh = 11."),
+        (
+            {"fresh": 8, "prune": {"rungs": [0.5], "probe": 0.1}},
+            ".*; try fresh = 9, unless pruning is to leave fewer arms.",
+        ),
+        ({}, None),
+        ({"fresh": 9}, None),
+    ],
+)
+def test_a_study_that_cannot_say_helps_says_so(fields, note):
+    arms = [{"name": name, "rule": "SGD", "lr": "constant(1.0)"} for name in "abcdefgh"]
+    grid = {"low": 1, "high": 2, "count": 3}
+    whole = {"name": "n", "workload": "w", "steps": 1, "baseline": "a", "peaks": grid, "arms": arms}
+    said = Study.model_validate(whole | fields).lacks
+    assert said is None if note is None else re.fullmatch(note, said)
+    assert Study.model_validate(whole | {"arms": arms[:1], "fresh": 1}).lacks is None  # compares nothing
+    with pytest.raises(ValidationError, match="alpha=1e-06 for 7 comparisons"):
+        Study.model_validate(whole | {"alpha": 1e-6})
 
 
 def test_stopped_in_any_round_it_goes_on_and_trains_nothing_twice(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from tapered.stats import best_at, gains, holm, paired, seeds_for, seeds_needed, verdict
-from tapered.stats.intervals import bca_interval, share_interval, t_interval
+from tapered.stats.intervals import share_interval, t_interval
 
 
 def brute_force(d):
@@ -72,51 +72,88 @@ def test_false_claims_stay_below_alpha():
     assert sum(claims) > 0  # and the test can fail
 
 
-def bca_by_hand(d, alpha, resamples):
-    """Efron's formulas, from the resampled means to the two quantiles."""
-    n = len(d)
-    means = np.sort(d[np.random.default_rng(7).integers(0, n, (resamples, n))].mean(1))
-    below = ((means < d.mean()).sum() + (means <= d.mean()).sum()) / 2 / resamples
-    bias = scipy_stats.norm.ppf(below)
-    left_out = np.array([np.delete(d, i).mean() for i in range(n)])
-    away = left_out.mean() - left_out
-    acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
-
-    def quantile(q):
-        z = bias + scipy_stats.norm.ppf(q)
-        return np.quantile(means, scipy_stats.norm.cdf(bias + z / (1 - acceleration * z)))
-
-    return quantile(alpha / 2), quantile(1 - alpha / 2)
+def p_at(d, means):
+    """p of the gains less each of some means, every sign pattern one by one."""
+    signs = np.array(list(itertools.product((1, -1), repeat=len(d))))
+    shifted = np.asarray(d)[:, None] - means
+    sums, seen = np.abs(signs @ shifted), np.abs(shifted.sum(0))
+    return (sums >= seen - 1e-9 * np.abs(shifted).sum(0)).mean(0)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.2])
-def test_bca_by_hand(alpha):
-    d = np.random.default_rng(6).lognormal(0, 1, 12)
-    expected = bca_by_hand(d, alpha, 200_000)
-    width = expected[1] - expected[0]
-    assert bca_interval(d, alpha) == pytest.approx(expected, abs=0.03 * width)
-    # it leans to the side of the long tail, where Student's t is symmetric
-    assert d.mean() - expected[0] < expected[1] - d.mean()
+@pytest.mark.parametrize("alpha", [0.04, 0.05, 0.2])
+@pytest.mark.parametrize("n", [6, 7, 8, 10])
+def test_the_sign_flip_interval_inverts_the_test(n, alpha):
+    for d in (np.random.default_rng(n).lognormal(0, 1, n), np.random.default_rng(n).integers(-3, 9, n) / 10):
+        low, high = paired(d, alpha=alpha).flips
+        step = 1e-6 * (high - low)
+        inside = p_at(d, np.linspace(low + step, high - step, 200))
+        outside = p_at(d, np.array([d.min() - 1, low - step, high + step, d.max() + 1]))
+        assert inside.min() >= alpha > outside.max()
 
 
-def test_bca_has_its_limits():
-    assert bca_interval(np.arange(7.0), 0.05) is None  # too few
-    assert bca_interval(np.full(8, 0.3), 0.05) is None
-    assert bca_interval(np.array([0.2 + 2.8e-17, *[0.2] * 7]), 0.05) is None  # equal but for rounding
-    assert bca_interval(np.array([inf, *range(7)]), 0.05) is None
+def test_the_sign_flip_interval_by_hand():
+    # 8 seeds at 5%: 6 of 128 patterns are 4.7%, so the 6th lowest of the means of all subsets is the end
+    d = [0.1, 0.7, 0.3, 1.5, -0.2, 0.9, 0.4, 0.6]
+    subsets = [np.mean(c) for k in range(1, 9) for c in itertools.combinations(d, k)]
+    low, high = sorted(subsets)[5], sorted(subsets)[-6]
+    assert paired(d).flips == pytest.approx((low, high))
+    # as few as show 6 comparisons at once: the range
+    assert paired(d, alpha=0.05 / 6).flips == pytest.approx((min(d), max(d)))
+    assert paired(d, alpha=0.05 / 7).flips is None
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(5, 0.05), (6, 2 / 2**6), (19, 2 / 2**19), (7, 0.01)])
+def test_too_few_seeds_have_no_sign_flip_interval(n, alpha):
+    assert paired(np.arange(1.0, n + 1), alpha=alpha).flips is None
+    assert paired(np.arange(1.0, n + 2), alpha=alpha).flips == (1.0, n + 1.0)
+
+
+@given(st.lists(st.integers(-20, 60), min_size=6, max_size=10), st.sampled_from([0.01, 0.05, 0.2]))
+def test_the_sign_flip_interval_excludes_0_exactly_where_p_is_below_alpha(d, alpha):
+    result = paired([x / 10 for x in d], alpha=alpha)
+    low, high = result.flips or (-inf, inf)
+    assert (low > 0 or high < 0) == (result.p < alpha)
+    assert low <= result.mean + 1e-12
+    assert high >= result.mean - 1e-12
+
+
+@pytest.mark.parametrize("n", [21, 24, 40])
+def test_drawn_patterns_give_the_same_interval_and_agree_with_it(n):
+    d = np.random.default_rng(n).normal(0.4, 1, n)
+    result = paired(d)
+    assert result.flips == paired(d).flips
+    assert result.flips == pytest.approx((result.low, result.high), abs=0.15 * (result.high - result.low))
+    for alpha in (result.p * 0.99, result.p * 1.01):  # on either side of p
+        low, high = paired(d, alpha=alpha).flips
+        assert (low > 0 or high < 0) == (result.p < alpha)
+
+
+def test_the_sign_flip_interval_holds_the_mean_as_often_as_it_says():
+    """Heavy tails and few values; 8 seeds hold it in 122 of 128 cases."""
+    rng = np.random.default_rng(9)
+    for draws in (rng.standard_t(2, (3000, 8)), rng.normal(0, 1, (3000, 8)), rng.laplace(0, 1, (3000, 8))):
+        held = np.mean([low <= 0 <= high for low, high in (paired(d).flips for d in draws)])
+        assert held == pytest.approx(122 / 128, abs=4 * sqrt(0.05 * 0.95 / 3000))
+
+
+def test_the_sign_flip_interval_has_its_limits():
+    assert paired([0.3] * 8).flips == (0.3, 0.3)
+    assert paired([inf, *range(7)]).flips is None
     for scale in (1e-300, 1e300):
         d = np.array([1.0, 2.0, 3.0, 2.5, -0.5, 2.0, 9.0, 1.0])
-        scaled = tuple(end * scale for end in bca_interval(d, 0.05))
-        assert bca_interval(d * scale, 0.05) == pytest.approx(scaled, rel=1e-12)
+        assert paired(d * scale).flips == pytest.approx([end * scale for end in paired(d).flips], rel=1e-12)
+    # a large gain does not round the small ones away
+    for large in range(8):
+        assert paired([1e14 if i == large else 1 for i in range(8)]).p == 2 / 2**8
 
 
 @given(st.lists(st.sampled_from([0.0, 0.0, 1.0, -1.0, 1e-300, 1e300]), min_size=8, max_size=10))
 @settings(max_examples=40, deadline=None)
 def test_ties_and_scales_break_nothing(d):
     result = paired(d)
-    ends = [result.low, result.high, *(result.bca or ())]
+    ends = [result.low, result.high, *(result.flips or ())]
     assert all(np.isfinite(end) for end in ends)
-    assert verdict(result).word in {"helps", "hurts", "no evidence"}
+    assert verdict(result).word in {"helps", "hurts", "no evidence", "not enough seeds"}
     mirrored = paired([-x for x in d])
     assert (mirrored.p, mirrored.wins, mirrored.low) == (result.p, result.losses, pytest.approx(-result.high))
 
@@ -155,7 +192,7 @@ def test_a_diverged_run_is_the_worst():
 def test_diverged_pairs_are_tested_by_signed_ranks():
     d = [inf, inf, 0.3, 0.2, 0.1, 0.4, 0.5, 0.6]
     result = paired([*d[:4], -0.1, *d[5:]])
-    assert (result.mean, result.low, result.bca, result.one_sided) == (None, None, None, 2)
+    assert (result.mean, result.low, result.flips, result.one_sided) == (None, None, None, 2)
     assert result.p == brute_force([7.5, 7.5, 3, 2, -1, 4, 5, 6])
     # p is below alpha, but 7 of 8 leave one half possible
     assert result.p < 0.05
@@ -166,7 +203,7 @@ def test_diverged_pairs_are_tested_by_signed_ranks():
     assert verdict(paired([-x for x in d])).word == "hurts"
     assert verdict(paired(d), p=0.06).word == "no evidence"
     assert verdict(paired([inf, -inf, inf, -inf, 1, -1, 1, -1])).word == "no evidence"
-    assert verdict(paired([inf] + [0.0] * 7)).word == "no evidence"
+    assert verdict(paired([inf] + [0.0] * 7)).text == "not enough seeds (6 that differ for 1 comparison)"
 
 
 def test_no_pairs_and_one_pair():
@@ -186,7 +223,12 @@ def test_no_pairs_and_one_pair():
         ([0.0] * 8, "no evidence", "equal at all 8 seeds"),
         ([0.3] * 8, "no evidence", "all 8 differences are the same"),
         ([0.1, -0.2, 0.3, -0.2, 0.1, -0.2, 0.3, -0.2], "no evidence", "contains 0"),
-        ([0, 0, 0, 0, 0, 0.2, 0.3, 0.1], "no evidence", "contains 0"),
+        (
+            [0, 0, 0, 0, 0, 0.2, 0.3, 0.1],
+            "not enough seeds",
+            "differ at 3 of 8 seeds, and a claim at alpha = 0.05 needs",
+        ),
+        ([0, 0, 0.1, 0.1, 0.1, 0.2, 0.3, 0.1], "helps", "excludes 0"),
     ],
 )
 def test_verdicts(d, word, reason):
@@ -206,11 +248,11 @@ def test_a_claim_needs_both_the_interval_and_the_test():
 
 def test_a_claim_needs_both_intervals():
     result = paired([0.1, 0.2, 0.3, 0.2, 0.1, 0.2, 0.3, 0.2])
-    said = verdict(replace(result, bca=(-0.01, 0.3)))
-    assert (said.word, said.reason) == ("no evidence", "the t interval excludes 0, and the BCa interval contains it")
+    said = verdict(replace(result, flips=(-0.01, 0.3)))
+    why = "the t interval excludes 0, and that of the sign-flip test contains it"
+    assert (said.word, said.reason) == ("no evidence", why)
     assert verdict(replace(result, low=-0.01)).word == "no evidence"
-    assert verdict(replace(result, bca=None)).word == "helps"
-    assert verdict(replace(result, bca=(0.1, 0.5)), delta=0.4).word == "helps"
+    assert verdict(replace(result, flips=(0.1, 0.5)), delta=0.4).word == "helps"
     assert verdict(result, delta=0.4).word == "equivalent"
 
 
@@ -225,6 +267,45 @@ def test_a_difference_too_small_to_matter():
 
 def test_seeds_needed():
     assert [seeds_needed(alpha) for alpha in (0.05, 0.01, 2 / 2**9, 0.001)] == [8, 8, 10, 11]
+    # a table: so many seeds show at most so many comparisons at 5%
+    for n, most in {8: 6, 9: 12, 10: 25, 11: 51, 12: 102}.items():
+        assert (seeds_needed(0.05, most), seeds_needed(0.05, most + 1)) == (n, n + 1)
+
+
+@given(st.sampled_from([0.001, 0.01, 0.03125, 0.05, 0.1]), st.integers(1, 40))
+def test_the_seeds_needed_are_those_that_the_best_case_needs(alpha, comparisons):
+    """Every arm better at every seed: the word is helps from there on, and not enough seeds before."""
+    n = seeds_needed(alpha, comparisons)
+    for seeds in (n, n - 1):
+        result = paired([0.1 + 0.001 * i for i in range(seeds)], alpha=alpha)
+        [p] = set(holm([result.p] * comparisons))
+        said = verdict(result, alpha=alpha, p=p, comparisons=comparisons)
+        assert said.word == ("helps" if seeds == n else "not enough seeds")
+        assert (p < alpha) == (seeds == n) or n == 8  # 6 and 7 seeds could, and are not believed
+
+
+def test_not_enough_seeds_for_several_comparisons():
+    found = paired([0.1, 0.2, 0.3, 0.2, 0.1, 0.2, 0.3, 0.2])
+    said = verdict(found, p=7 * found.p, comparisons=7)
+    assert said.text == "not enough seeds (9 for 7 comparisons)"
+    assert said.reason == "8 seeds, and a claim at alpha = 0.05 needs at least 9 for 7 comparisons"
+    assert verdict(found, p=7 * found.p) == said  # p says as much by itself
+    assert verdict(found, p=6 * found.p, comparisons=6).text == "helps"
+    mixed = paired([0.1, -0.2, 0.3, -0.2, 0.1, -0.2, 0.3, -0.2])
+    assert verdict(mixed, p=1.0, comparisons=7).takes == "9 for 7 comparisons"
+    assert verdict(mixed, p=1.0, comparisons=6).word == "no evidence"
+    assert verdict(mixed, p=1.0, comparisons=7, delta=1.0).word == "equivalent"  # which p has no part in
+
+
+def test_an_alpha_that_no_seeds_could_show_is_refused():
+    with pytest.raises(ValueError, match=r"alpha=1e-09 for 1 comparisons; p is known to 1e-05 each.*try alpha=2e-05"):
+        seeds_needed(1e-9)
+    with pytest.raises(ValueError, match="comparisons=0"):
+        seeds_needed(0.05, 0)
+    assert seeds_needed(1.1e-5) == 18
+    # and what is not refused is shown by as many seeds as there may be
+    for n in (18, 20, 21, 60):
+        assert paired([0.1 + 0.001 * i for i in range(n)]).p < 1.1e-5
 
 
 def test_seeds_for_a_difference_by_simulation():
@@ -234,6 +315,10 @@ def test_seeds_for_a_difference_by_simulation():
     found = scipy_stats.ttest_1samp(rng.normal(0.5, 1, (4000, n)), 0, axis=1).pvalue < 0.05
     assert found.mean() == pytest.approx(0.8, abs=0.025)
     assert seeds_for(1e-300, 1e300) > 10**15
+    assert seeds_for(5.0, 1.0, comparisons=7) == 9
+    several = seeds_for(0.5, 1.0, comparisons=7)
+    corrected = scipy_stats.ttest_1samp(rng.normal(0.5, 1, (4000, several)), 0, axis=1).pvalue < 0.05 / 7
+    assert corrected.mean() == pytest.approx(0.8, abs=0.03)
     with pytest.raises(ValueError, match="delta=0"):
         seeds_for(0, 1.0)
 

@@ -69,7 +69,7 @@ def _failed(error: Exception, *, debug: bool) -> int:
             return REFUSED
         case "RunError":
             return FAILED
-        case "StudyFileError" | "ValueError" | "TypeError":
+        case "StudyFileError" | "UnsteadyError" | "ValueError" | "TypeError":
             return USAGE
     if not debug:
         print(f"({type(error).__name__}; --debug shows where)", file=sys.stderr)

@@ -188,7 +188,8 @@ def workload_of(text: str, options: Mapping[str, Any] = MappingProxyType({}), fo
     if (beside := str(path.parent.resolve())) not in sys.path:
         sys.path.insert(0, beside)  # what lies beside it can be imported, as under `python file.py`
     try:
-        spec.loader.exec_module(module)
+        with seeded(0, "workload"):  # data that a file draws is the same in every process
+            spec.loader.exec_module(module)
     except Exception as error:
         raise StudyFileError(f"workload={text!r}: {path} raised {type(error).__name__}: {error}") from error
     if not hasattr(module, name):
@@ -224,7 +225,8 @@ def rehearse(workload: Workload) -> None:
 
 def _call(found: Any, text: str, options: Mapping[str, Any]) -> Workload:
     try:
-        workload = found if isinstance(found, Workload) else found(**options)
+        with seeded(0, "workload"):
+            workload = found if isinstance(found, Workload) else found(**options)
     except (TypeError, ValueError) as error:
         raise StudyFileError(f"workload={text!r} with {dict(options)}: {error}") from error
     if not isinstance(workload, Workload):

@@ -1,5 +1,6 @@
 """One run after another as ordinary PyTorch: any model, and what rows are measured against."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
@@ -7,8 +8,11 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
-from tapered.draws import generator_seed, seeded
+from tapered import items
+from tapered.draws import kept, reseed
+from tapered.extras import pack, unpack
 from tapered.kernels import prepare
+from tapered.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
 from tapered.rows import OnStep, Path, Rows, keep
 from tapered.rules import State
 from tapered.workload import Workload, gather
@@ -34,13 +38,14 @@ def evaluate(workload: Workload, rows: Rows, split: str) -> list[dict[str, float
 
 def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnStep | None) -> tuple[Rows, bool]:
     model = _load(workload, row.seeds[0], row).train()
+    held = marks(model)
     params = {name: p for name, p in model.named_parameters() if p.requires_grad}
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     # views of one vector, which kernels count up in one operation
     counts = dict(zip(row.counts, torch.cat(list(row.counts.values())).unbind(), strict=True))
     update = _Update(path, slice(row.steps[0], to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
-    with torch.random.fork_rng(devices=[]):
+    with kept():
         while step < to_step and diverged is None and not stopped:
             loss = _loss(workload, model, row.seeds[0], step)
             value = loss.item()
@@ -56,18 +61,56 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
         row,
         steps=(step,),
         params={name: p.detach()[None] for name, p in model.named_parameters()},
-        buffers={name: b[None] for name, b in model.named_buffers()},
+        buffers={name: b.detach().clone()[None] for name, b in model.named_buffers()},
         state={name: {key: value[None] for key, value in part.items()} for name, part in state.items()},
         counts={name: count.clone()[None] for name, count in counts.items()},
         losses=(tuple(losses),),
         diverged=(diverged,),
+        extra=(pack(model),),
     )
+    _check_shapes(workload, row, trained)
+    if diverged is None and step > row.steps[0] and marks(model) != held:
+        _check_nothing_lost(workload, model, trained, held)
     return trained, stopped
 
 
+def _check_shapes(workload: Workload, before: Rows, after: Rows) -> None:
+    """A fresh model must have a place for all that this one has come to hold."""
+    for kind, mine, theirs in (("parameter", before.params, after.params), ("buffer", before.buffers, after.buffers)):
+        for name in {**mine, **theirs}:
+            was, now = (_describe(part[name][0]) if name in part else "none" for part in (mine, theirs))
+            if was != now:
+                raise UnsteadyError(
+                    f"workload {workload.name!r}: {kind} {name!r} became {now} in training and was {was}, so that a "
+                    f"model built anew, as after every save, has no place for it; give it its shape in __init__"
+                )
+
+
+def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: Marks) -> None:
+    """What a model remembers of its minibatch alone is no loss: a fresh one comes to hold the same at the next step.
+
+    So both make that step. Where loss, gradients and all that they remember agree, they go on alike for good.
+    """
+    now = marks(model)
+    ends = []
+    with kept():
+        for one in (model, _load(workload, row.seeds[0], row).train()):
+            loss = _loss(workload, one, row.seeds[0], row.steps[0])
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            ends.append((marks([loss, *(p.grad for p in one.parameters())]), marks(one)))
+    if ends[0] != ends[1]:
+        place = (differing(ends[0][1], ends[1][1]) or differing(held, now))[0]
+        name = [part for part in re.split("[.:]", place) if not part.isdecimal()][-1:]
+        fix = f"keep it as a tensor by register_buffer({', '.join(map(repr, name))}, ...) or give the module "
+        raise UnsteadyError(
+            f"the {type(model).__name__} of workload {workload.name!r} remembers {place!r} from one step to the next, "
+            f"which is no parameter and no buffer, so that every save, fork and evaluation would lose it; "
+            + (SHARED if now.get(place, "").startswith(GENERATOR) else f"{fix}get_extra_state and set_extra_state")
+        )
+
+
 def _loss(workload: Workload, model: nn.Module, seed: int, step: int) -> Tensor:
-    # torch.manual_seed also looks for other devices and takes 100 times as long
-    torch.default_generator.manual_seed(generator_seed(seed, "step", step))
+    reseed(seed, "step", step)
     inputs, targets = gather(workload.train, workload.batch(seed, step))
     loss = workload.loss(model(inputs), targets)
     if not isinstance(loss, Tensor) or loss.numel() != 1:
@@ -117,22 +160,25 @@ def _load(workload: Workload, seed: int, row: Rows) -> nn.Module:
             p.copy_(row.params[name][0])
         for name, b in model.named_buffers():
             b.copy_(row.buffers[name][0])
+    unpack(model, row.extra[0])
     return model
 
 
 def _evaluate(workload: Workload, row: Rows, split: str) -> dict[str, float]:
-    dataset = workload.split(split)
+    seed, step = row.seeds[0], row.steps[0]
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     weights = {name: row.rule.readout(p[0], state[name])[None] for name, p in row.params.items()}
     model = _load(workload, row.seeds[0], replace(row, params=weights)).eval()
     functions = {"loss": workload.loss, **workload.metrics}
     sums = dict.fromkeys(functions, 0.0)
-    size = len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
-    with torch.no_grad(), seeded(row.seeds[0], "evaluate", row.steps[0]):
+    size = len(workload.split(split))  # type: ignore[arg-type]  # torch's Dataset declares no __len__
+    with torch.no_grad(), kept():
         for indices in torch.split(torch.arange(size), EVALUATION_BATCH):
-            inputs, targets = gather(dataset, indices)
+            (inputs, targets), _ = items.evaluated(workload, split, indices, [(seed, step)])
+            reseed(seed, items.purpose("", indices), step)
             outputs = model(inputs)
             for name, function in functions.items():
+                reseed(seed, items.purpose(name, indices), step)
                 sums[name] += float(function(outputs, targets)) * len(indices)
     return {name: total / size for name, total in sums.items()}
 
@@ -140,7 +186,7 @@ def _evaluate(workload: Workload, row: Rows, split: str) -> dict[str, float]:
 def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:
     """The loss of a single row's next minibatch, and its gradients by parameter: what its next update would use."""
     model = _load(workload, row.seeds[0], row).train()
-    with torch.random.fork_rng(devices=[]):
+    with kept():
         loss = _loss(workload, model, row.seeds[0], row.steps[0])
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

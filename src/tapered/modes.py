@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from tapered import stack
+from tapered.draws import DrawError
+from tapered.living import UnsteadyError
 from tapered.rows import Rows, start, tabulate
 from tapered.rules import SGD, Rule
 from tapered.train import LOOP, Mode, advance
@@ -195,7 +197,9 @@ def _tensors(rows: Rows) -> list[torch.Tensor]:
 def _explained(error: Exception) -> str:
     """What of a model does not go under vmap, in words."""
     text = str(error)
-    if "randomness" in text:
+    if isinstance(error, UnsteadyError):
+        return text.partition(";")[0]
+    if isinstance(error, DrawError):
         return "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"
     if "data-dependent" in text or ".item()" in text:
         return "the model branches on its data, and rows may branch differently"

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from tapered.draws import undrawn
 from tapered.rules import State
 
 Tensors = Mapping[str, Tensor]
@@ -34,7 +35,8 @@ def replayed(step: Step, *, compiled: bool) -> Step:
         given = tensors(*parts)
         shape = given[0].shape
         if shape not in ready:
-            graph = traced(step, parts)
+            with undrawn():  # what a graph draws would be drawn once, and be a constant from then on
+                graph = traced(step, parts)
             ready[shape] = _compiled(arranged(graph), given) if compiled else graph
         return ready[shape](*given)  # type: ignore[no-any-return]  # graphs are untyped
 

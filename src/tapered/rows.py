@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tapered.extras import pack
 from tapered.rules import Rule, State
 from tapered.rules.ranges import ranges_of
 from tapered.schedules import Schedule
@@ -44,6 +45,7 @@ class Rows:
             spaced points.
         diverged: For each row the step whose loss was not finite; None if there was none. A diverged row is a result
             and is trained no further; its tensors mean nothing.
+        extra: For each row what its model keeps by `get_extra_state`, packed; empty where no module does.
     """
 
     rule: Rule
@@ -55,6 +57,7 @@ class Rows:
     counts: Tensors
     losses: tuple[Losses, ...]
     diverged: tuple[int | None, ...]
+    extra: tuple[bytes, ...]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -77,6 +80,7 @@ class Rows:
             steps=tuple(self.steps[i] for i in places),
             losses=tuple(self.losses[i] for i in places),
             diverged=tuple(self.diverged[i] for i in places),
+            extra=tuple(self.extra[i] for i in places),
             **mapped(self, pick),
         )
 
@@ -106,6 +110,7 @@ class Rows:
             counts={n: cat([part.counts[n] for part in parts]) for n in first.counts},
             losses=sum((part.losses for part in parts), ()),
             diverged=sum((part.diverged for part in parts), ()),
+            extra=sum((part.extra for part in parts), ()),
         )
 
 
@@ -208,6 +213,7 @@ def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
         counts={name: torch.zeros(1) for name in params},
         losses=((),),
         diverged=(None,),
+        extra=(pack(model),),
     )
 
 

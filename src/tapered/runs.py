@@ -258,11 +258,16 @@ def _branch(fields: Mapping[str, Any]) -> Branch:
 
 
 def rows_to_tensors(rows: Rows) -> dict[str, Tensor]:
-    """Every tensor of rows under a name: "params/NAME", "state/NAME/KEY", ..."""
+    """Every tensor of rows under a name: "params/NAME", "state/NAME/KEY", "extra/ROW", ..."""
     parts: dict[str, Tensor] = {}
     for kind, tensors in (("params", rows.params), ("buffers", rows.buffers), ("counts", rows.counts)):
         parts |= {f"{kind}/{name}": t for name, t in tensors.items()}
     parts |= {f"state/{name}/{key}": t for name, state in rows.state.items() for key, t in state.items()}
+    parts |= {
+        f"extra/{i}": torch.frombuffer(bytearray(packed), dtype=torch.uint8)
+        for i, packed in enumerate(rows.extra)
+        if packed
+    }
     # safetensors refuses tensors that share memory
     return {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in parts.items()}
 
@@ -271,9 +276,12 @@ def rows_from_tensors(tensors: Mapping[str, Tensor], branches: Sequence[Branch],
     """The rows whose tensors ``rows_to_tensors`` named, one for each branch."""
     parts: dict[str, dict[str, Tensor]] = {"params": {}, "buffers": {}, "counts": {}}
     state: dict[str, dict[str, Tensor]] = {}
+    extra = [b""] * len(branches)
     for path, t in tensors.items():
         kind, name = path.split("/", 1)
-        if kind == "state":
+        if kind == "extra":
+            extra[int(name)] = t.numpy().tobytes()
+        elif kind == "state":
             name, key = name.rsplit("/", 1)
             state.setdefault(name, {})[key] = t
         else:
@@ -285,5 +293,6 @@ def rows_from_tensors(tensors: Mapping[str, Tensor], branches: Sequence[Branch],
         state={name: state.get(name, {}) for name in parts["params"]},
         losses=tuple(branch.losses for branch in branches),
         diverged=(None,) * len(branches),
+        extra=tuple(extra),
         **parts,
     )

@@ -20,6 +20,7 @@ from tapered.checkpoint.reading import find
 from tapered.load import arm_of, coded, workload_of
 from tapered.rows import Rows, start
 from tapered.schedules import Schedule
+from tapered.steady import check
 from tapered.train import advance, evaluate
 from tapered.workload import Workload
 
@@ -116,6 +117,7 @@ class Single:
 
     Raises:
         CheckpointError: the workload's file is not the one that the setting is of.
+        UnsteadyError: its numbers depend on more than seed and step.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -128,6 +130,7 @@ class Single:
                 f"the workload's file {setting.workload} has changed since the run began, and its numbers with it; "
                 f"restore the file, or begin another run"
             )
+        check(self.workload)
         now = data_of(self.workload)
         _refuse([f"{name} data" for name in now if now[name] != setting.data.get(name)])
         self.arm = arm_of(setting.rule, setting.lr, {}, {})
@@ -168,13 +171,17 @@ class Single:
             "state": {name: dict(part) for name, part in rows.state.items()},
             "counts": dict(rows.counts),
             "losses": [list(point) for point in rows.losses[0]],
+            **({"extra": torch.frombuffer(bytearray(rows.extra[0]), dtype=torch.uint8)} if rows.extra[0] else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a tree that `state_dict` returned."""
         tensors = {name: state[name] for name in ("params", "buffers", "state", "counts")}
         losses = tuple((int(step), float(loss)) for step, loss in state["losses"])
-        self.rows = replace(self.rows, steps=(state["step"],), losses=(losses,), diverged=(None,), **tensors)
+        extra = state["extra"].numpy().tobytes() if "extra" in state else b""
+        self.rows = replace(
+            self.rows, steps=(state["step"],), losses=(losses,), diverged=(None,), extra=(extra,), **tensors
+        )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ neighbours. Compiled, the whole update is one graph.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -16,13 +17,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.data import TensorDataset
 
-from tapered import program, rules
+from tapered import items, program, rules
+from tapered.draws import kept, reseed, undrawn
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
-from tapered.workload import Workload, gather
+from tapered.sharing import Reading, shared
+from tapered.workload import Workload, is_whole
 
 How = Literal["plain", "traced", "compiled"]
 TRACED = 256  # steps from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
@@ -77,7 +79,7 @@ def _advance(
     long = to_step - part.steps[0] > TRACED
     how: How = "compiled" if compiled else "traced" if long else "plain"
     update = make(workload, rows.rule, 0 if how == "plain" else width, how)
-    stopped = False
+    memory, stopped = shared(workload), False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
         scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last)
@@ -87,9 +89,13 @@ def _advance(
             k = len(losses)
             inputs, targets, indices = batches(k)
             at = {name: values[k] for name, values in scalars.items()}
-            losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
+            with undrawn() if how == "plain" else nullcontext():  # of a graph no code of the model's is left
+                losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
+            if not memory.called:
+                memory.check()
             stopped = on_step is not None and bool(on_step(len(chunk)))
         part = _after(part, torch.stack(losses).cpu().numpy())
+    memory.check()
     return part.take(range(len(chunk))), stopped
 
 
@@ -161,31 +167,33 @@ class _Batches:
     """Minibatches of all rows for a block of steps: rows of one seed see the same."""
 
     def __init__(self, workload: Workload, seeds: Sequence[int], first: int, last: int) -> None:
-        self.data = workload.train
-        distinct = list(dict.fromkeys(seeds))
-        self.place = torch.tensor([distinct.index(seed) for seed in seeds])
-        self.indices = torch.stack([workload.batches(seed, first, last) for seed in distinct], dim=1)
+        self.workload, self.first = workload, first
+        self.seeds = list(dict.fromkeys(seeds))
+        self.place = torch.tensor([self.seeds.index(seed) for seed in seeds])
+        self.indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
 
     def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
         """Inputs and targets of the block's step k, and for each row its indices into them."""
         indices = self.indices[k]
-        if isinstance(self.data, TensorDataset):
-            inputs, targets = self.data.tensors
+        if is_whole(self.workload.train):
+            inputs, targets = self.workload.train.tensors
             return inputs, targets, indices[self.place]
         size = indices.shape[1]
-        inputs, targets = gather(self.data, indices.flatten())
+        inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
         return inputs, targets, self.place[:, None] * size + torch.arange(size)
 
 
 @lru_cache(maxsize=8)
 def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
-    model = workload.build(0).train()
+    model = shared(workload).model
+    reading = Reading(model)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
-        buffers = {name: tensor.clone() for name, tensor in others.items()}
-        return workload.loss(functional_call(model, {**params, **buffers}, (inputs,)), targets), buffers
+        given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
+        outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
+        return workload.loss(outputs, targets), written
 
     def one(param: Tensor, grad: Tensor, state: State, scalars: Tensors) -> tuple[Tensor, State]:
         return rules.added(*rule.terms(param, grad, state, scalars))
@@ -243,16 +251,22 @@ def evaluate(workload: Workload, rows: Rows, split: str, width: int) -> list[dic
 
 
 def _evaluate(workload: Workload, rows: Rows, split: str) -> list[dict[str, float]]:
-    dataset = workload.split(split)
     model = workload.build(0).eval()
     weights = {name: vmap(rows.rule.readout)(p, rows.state[name]) for name, p in rows.params.items()}
     functions = {"loss": workload.loss, **workload.metrics}
     sums = [dict.fromkeys(functions, 0.0) for _ in range(len(rows))]
-    size = len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
+    size = len(workload.split(split))  # type: ignore[arg-type]  # torch's Dataset declares no __len__
+    runs = list(zip(rows.seeds, rows.steps, strict=True))
+    call = vmap(lambda tensors, x: functional_call(model, tensors, (x,)), in_dims=(0, None))
+    drawing = vmap(lambda tensors, x: functional_call(model, tensors, (x,)))
     for indices in torch.split(torch.arange(size), EVALUATION_BATCH):
-        inputs, targets = gather(dataset, indices)
-        outputs = vmap(lambda tensors, x=inputs: functional_call(model, tensors, (x,)))({**weights, **rows.buffers})
-        for row, found in enumerate(sums):
-            for name, function in functions.items():
-                found[name] += float(function(outputs[row], targets)) * len(indices)
+        (inputs, targets), drawn = items.evaluated(workload, split, indices, runs)
+        with undrawn():
+            outputs = (drawing if drawn else call)({**weights, **rows.buffers}, inputs)
+        with kept():
+            for row, found in enumerate(sums):
+                for name, function in functions.items():
+                    reseed(rows.seeds[row], items.purpose(name, indices), rows.steps[row])
+                    value = function(outputs[row], targets[row] if drawn else targets)
+                    found[name] += float(value) * len(indices)
     return [{name: total / size for name, total in found.items()} for found in sums]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tapered import modes, prune
+from tapered import modes, prune, steady
 from tapered.conclude import conclude, cost_of
 from tapered.forest import Forest
 from tapered.grow import Grower, is_out_of_memory, most_rows
@@ -82,12 +82,15 @@ def train_runs(
 
     Raises:
         RunError: If a model, loss or dataset raises. What was kept before stays.
+        UnsteadyError: If the workload's numbers depend on more than seed and step.
     """
     store.check_modes()
     trainer = _Trainer(store, progress, stop)
     done: list[Round] = []
     with threads(loaded):
         for round_ in rounds(loaded, lambda: finished(store), shared=shared):
+            if not done and len(round_.runs(finished(store))) < len(round_.forest.tasks):
+                steady.check(loaded.workload)
             done.append(round_)
             on_round(round_)
             if not trainer.train_round(round_):

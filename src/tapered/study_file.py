@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tapered.arms import Arm, Name, Peaks, Positive, Range, Strict, Whole, suggest
+from tapered.stats import counted, seeds_needed
 
 __all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
-CLAIM_SEEDS = 8  # as `tapered.stats` has it: the fewest pairs that a claim is made of
 EXTEND = 4
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -81,8 +81,8 @@ class Study(Strict):
 
     ``extend`` is how many peaks the grid may be extended by, beyond its edges and for all tuned arms, until every
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
-    best peak. Where they are not given, a study with a grid and seeds for a claim has 4 and as many as it has seeds,
-    another 0.
+    best peak. Where they are not given, a study with a grid and at least 8 seeds has 4, and as many as it has seeds or
+    more where its comparisons take more; another has 0.
     """
 
     name: Name
@@ -128,6 +128,7 @@ class Study(Strict):
             raise ValueError("extend needs the ratio of a grid; try count = 2 or more, or extend = 0")
         self._check_prune()
         self._check_tune()
+        seeds_needed(self.alpha, max(1, self.comparisons))  # an alpha that no number of seeds can show is refused
         return self
 
     def _check_prune(self) -> None:
@@ -182,13 +183,37 @@ class Study(Strict):
         """Peaks that each tuned arm's grid may be extended by."""
         if self.extend is not None:
             return self.extend
-        return EXTEND if self.seeds >= CLAIM_SEEDS and self.peaks.count > 2 and self.tune is None else 0
+        return EXTEND if self.seeds >= seeds_needed() and self.peaks.count > 2 and self.tune is None else 0
+
+    @property
+    def comparisons(self) -> int:
+        """Tuned arms that are compared with the baseline."""
+        return sum(not arm.fixed for arm in self.arms) - 1
+
+    @property
+    def needed(self) -> int:
+        """Seeds below which no verdict can be "helps" or "hurts", at its alpha and for its comparisons."""
+        return seeds_needed(self.alpha, max(1, self.comparisons))
+
+    @property
+    def lacks(self) -> str | None:
+        """Why no verdict can be "helps" or "hurts", and what to write; None where one can."""
+        field, have = ("fresh", len(self.fresh_seeds)) if self.fresh_seeds else ("seeds", self.seeds)
+        if have >= self.needed or not self.comparisons:
+            return None
+        many, fewer = counted(self.comparisons, "comparison"), bool(self.prune and self.prune.probe)
+        return (
+            f'With {field} = {have} no verdict can be "helps" or "hurts": {many} at alpha = {self.alpha:g} '
+            f"{'take' if self.comparisons > 1 else 'takes'} {self.needed} seeds; try {field} = {self.needed}"
+            f"{', unless pruning is to leave fewer arms' if fewer else ''}."
+        )
 
     @property
     def fresh_seeds(self) -> range:
         """The seeds that confirm: those after the ones that choose."""
         chosen = self.peaks.count > 1 or self.tune is not None
-        count = self.fresh if self.fresh is not None else self.seeds if chosen and self.seeds >= CLAIM_SEEDS else 0
+        enough = max(self.seeds, self.needed) if chosen and self.seeds >= seeds_needed() else 0
+        count = enough if self.fresh is None else self.fresh
         return range(self.first_seed + self.seeds, self.first_seed + self.seeds + count)
 
     @property

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 from tapered import loop, stack
+from tapered.living import steadily
 from tapered.rows import OnStep, Path, Rows, start, tabulate
 from tapered.workload import Workload
 
@@ -66,6 +67,9 @@ def advance(
     Raises:
         ValueError: If a path does not fit its row or ends before `to_step`.
         TypeError: If the loss is not a scalar tensor.
+        DrawError: If a model or loss draws where rows are trained together.
+        UnsteadyError: If numbers would depend on more than seed and step: a model remembers what is no parameter and
+            no buffer, or something draws from a generator of its own. The rows given are as they were.
 
     >>> from tapered import rules
     >>> from tapered.workload import quadratic
@@ -75,7 +79,7 @@ def advance(
     ((50,), True)
     """
     _check(rows, paths, to_step)
-    with deterministic():
+    with deterministic(), steadily(workload, workload.train, workload.loss):
         if mode.kind == "loop":
             return loop.advance(workload, rows, paths, to_step, on_step)
         compiled = mode.kind == "rows compiled"
@@ -90,7 +94,8 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
     Raises:
         ValueError: If the workload has no such split.
     """
-    with deterministic():
+    functions = {"loss": workload.loss, **workload.metrics}
+    with deterministic(), steadily(workload, workload.split(split), functions):
         if mode.kind == "loop":
             return loop.evaluate(workload, rows, split)
         return stack.evaluate(workload, rows, split, mode.width)

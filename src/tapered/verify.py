@@ -83,5 +83,7 @@ def _difference(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) -
 def _distance(a: Rows, b: Rows) -> float:
     left, right = rows_to_tensors(a), rows_to_tensors(b)
     pairs = [(left[name], right[name]) for name in left if left[name].numel()]
+    if any(x.shape != y.shape for x, y in pairs):
+        return float("inf")
     gaps = [0.0 if torch.equal(x, y) else (x.double() - y.double()).abs().max().item() for x, y in pairs]
     return max((float("inf") if isnan(gap) else gap for gap in gaps), default=0.0)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +33,16 @@ def gather(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Any]:
     A ``TensorDataset`` is indexed in one go; the items of any other dataset are fetched one by one and collated by
     torch's ``default_collate``.
     """
-    if isinstance(dataset, TensorDataset):
+    if is_whole(dataset):
         inputs, targets = dataset.tensors
         return inputs[indices], targets[indices]
     inputs, targets = default_collate([dataset[i] for i in indices.tolist()])
     return inputs, targets
+
+
+def is_whole(dataset: Dataset[Any]) -> TypeGuard[TensorDataset]:
+    """Whether a dataset's items are those of its tensors and nothing else, which can be indexed in one go."""
+    return isinstance(dataset, TensorDataset) and type(dataset).__getitem__ is TensorDataset.__getitem__
 
 
 @dataclass(frozen=True, eq=False)  # a workload equals itself only: functions and data have no equality

@@ -83,8 +83,7 @@ class Clock(Joining):
         Raises:
             TypeError: another schedule was written into a group.
         """
-        self.heal()
-        self.regroup()
+        self.look()
         loads = {name: value for name, value in vars(self._loads).items() if name != "clock"}
         own = self.plan, self.step, self.multiplier, self.followed, self.bases, self.joined, self.first_late
         return Kept(*own, self._used, self.ready, loads)
@@ -93,7 +92,7 @@ class Clock(Joining):
     def schedules(self) -> tuple[dict[str, Schedule], ...]:
         """What each group follows, by the name of the hyper (betas are beta1, beta2)."""
         if self._handles:
-            self.regroup()
+            self.look()
         return self.followed
 
     @property
@@ -138,8 +137,14 @@ class Clock(Joining):
         plan = Plan(hypers, groups or {})
         self.heal(but=False)
         followed, bases = replaced(self, plan, Reload("replace", counted))
-        self.plan = self.plan.and_then(plan)
-        self.change(followed, bases, f"replaced, counted from {counted or 'any step'}")
+        before = self.plan, self.joined
+        given = {index for index, _ in self.known() if "lr" in plan.names(self.groups, index)}
+        self.plan, self.joined = self.plan.and_then(plan), self.joined - given
+        try:
+            self.change(followed, bases, f"replaced, counted from {counted or 'any step'}")
+        except ValueError:
+            self.plan, self.joined = before
+            raise
 
     def extend(self, horizon: int, *, how: How) -> None:
         """A longer run: those schedules that end with it are left here and end at the new horizon.
@@ -158,8 +163,7 @@ class Clock(Joining):
 
     def state_dict(self) -> dict[str, Any]:
         """The step, and for each group its schedules as text and its base values: plain values only."""
-        self.heal()
-        self.regroup()
+        self.look()
         return {"format": 1, "step": self.step, "groups": [self._loads.carried(i) for i, _ in self.known()]}
 
     def load_state_dict(self, state: Mapping[str, Any], **reload: Any) -> None:

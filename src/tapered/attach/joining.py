@@ -106,6 +106,23 @@ class Joining(Stepping):
             new = tuple(float(group["lr"]) for group in self.groups[len(used or ()) :] if "lr" in group)
             self._used = None if used is None else (*used, *new)
 
+    def look(self) -> None:
+        """Know what others have put into the groups: new ones, schedules, numbers in late ones.
+
+        Raises:
+            TypeError, ValueError: what cannot stand there.
+        """
+        self.heal()
+        self.regroup()
+        late = [slot for slot in self._slots if slot.joined]
+        if late and KEY not in self.groups[0]:  # else a state has been put in that was not looked at yet
+            used = self._last(len(self.bases)) if self.step else None
+            before = [slot.live for slot in late]
+            for slot in late:
+                slot.untouched(self.groups[slot.index], self.step)
+            if [slot.live for slot in late] != before:
+                self._used = used
+
     def _slot(self, index: int, name: str, schedule: Schedule) -> Slot:
         return Slot(index, name, self.groups[index], schedule, self.multiplier, joined=index in self.joined)
 
@@ -156,15 +173,19 @@ class Joining(Stepping):
             return {name: parse(text) for name, text in taken(dict(self.groups[late]))["schedules"].items()}
         groups, shared = self.groups, self.plan.shared(self.groups, late)
         found = self.plan.schedules(groups, late, bases[late])
+        known = self.followed
         for name in shared:
-            for index, followed in enumerate(self.followed):
-                if name in followed and name in self.plan.shared(groups, index):
-                    found[name] = as_another(followed[name], bases[index][name], bases[late][name], shared[name])
-                    break
-            else:
-                others = [followed[name] for followed in self.followed if name in followed]
-                if others and not isinstance(shared[name], of_base):  # none follows what was asked for all any more
-                    found[name] = others[0]
+            alike = {i for i, _ in enumerate(known) if name in self.plan.shared(groups, i)}
+            # those that came late with a rate of their own follow the others in proportion, and are asked last
+            those = [i for i, follows in enumerate(known) if name in follows]
+            those.sort(key=lambda i: (i in self.joined, i not in alike))
+            if isinstance(shared[name], of_base):
+                those = [i for i in those if i in alike]
+            for nearest in those[:1]:
+                found[name] = known[nearest][name]  # where none follows what was asked for all any more
+                if nearest in alike:
+                    base, mine = bases[nearest][name], bases[late][name]
+                    found[name] = as_another(found[name], base, mine, shared[name])
         if late in self.joined and self.step == 0:
             del found["lr"]  # a load may say what it follows; if none does, the first step refuses
         elif late in self.joined:
@@ -196,7 +217,8 @@ class Joining(Stepping):
             ValueError: one was added with a rate of its own before the first update.
         """
         followed = {slot.index for slot in self._slots if slot.name == "lr"}
-        check_bases(self.plan, self.groups, self.bases, self.joined & followed)
+        if lost := self.joined - followed:
+            check_bases(self.plan, self.groups, self.bases, self.joined & followed, min(lost))
 
     def _own(self, late: range) -> dict[int, dict[str, Schedule]]:
         """The schedules that late groups came with; a number stands in their place from now on."""

@@ -193,8 +193,7 @@ class Loads:
 
     def _saving(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002  # torch's call
         """Before the state dict is made: groups that have joined are known, and hold numbers."""
-        self.clock.heal()
-        self.clock.regroup()
+        self.clock.look()
 
     def _saved(self, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # torch's call
         """The optimizer's state dict carries the clock's."""

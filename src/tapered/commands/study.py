@@ -102,7 +102,10 @@ def finish(loaded: Any, command: str, folder: Path, *, verify: bool = False) -> 
     """
     from tapered import report  # noqa: PLC0415 - as above
     from tapered import study as studies  # noqa: PLC0415
+    from tapered.stats import seeds_needed  # noqa: PLC0415
 
+    if loaded.study.lacks and (loaded.study.fresh_seeds or loaded.study.seeds >= seeds_needed()):
+        console(stderr=True).print(Text(loaded.study.lacks))  # a few seeds alone are a try, and meant
     with studies.open_store(loaded, folder) as opened:
         runs = _train(loaded, opened, command)
         if runs is None:
@@ -147,13 +150,15 @@ def _plan(loaded: Any, *, as_json: bool) -> int:
 
     found, later = forecast(loaded), may_add(loaded.study)
     if as_json:
-        print_json(summary.forecast_fields(found) | {"may_add": later})
+        study = loaded.study
+        seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}
+        print_json(summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
         return DONE
     out = console(stderr=False)
     out.print(table(summary.forecast_rows(found), header=False))
     for line in summary.cost_lines(found.cost):
         out.print(Text(f"- {line}"))
-    for line in later:
+    for line in (*later, *([loaded.study.lacks] if loaded.study.lacks else [])):
         out.print(Text(f"- {line}"))
     return DONE
 

@@ -15,8 +15,7 @@ from tapered import kernels, shards
 from tapered.optim.changes import shown
 from tapered.optim.groups import OWN, Grouped
 from tapered.optim.hints import HINTS, check_hints
-from tapered.optim.hypers import NAMES, Live, first, items, number, shows
-from tapered.optim.late import WITH_A_RATE, reanchored
+from tapered.optim.hypers import NAMES, Live, first, items, number
 from tapered.optim.multipliers import TaperedWarning, factor, warn_of_others
 from tapered.optim.parameters import check_grads, only_initialises, tensors
 from tapered.optim.policies import report
@@ -191,28 +190,6 @@ class Optimizer(Grouped):
                     if type(given) is float:
                         seen[name] = given
         return values
-
-    def _written(self, index: int, name: str, given: Any, value: float, scale: float) -> float:
-        """What holds where a group does not show its schedule's value.
-
-        Raises:
-            TypeError, ValueError: somebody else wrote it.
-        """
-        group, own = self.param_groups[index], self._running.follows[index]
-        shown = number(name, given, index, self.ranges[name])
-        before = own[name](self.steps) * self._running.scales.get(index, 1.0)
-        if shows(given, value) or (name == "lr" and shows(given, before)):  # the multiplier may be another since
-            return value
-        if name == "lr" and group.get("joined") == WITH_A_RATE:
-            own[name] = reanchored(own[name], shown, self.steps, index, scale)
-            group["schedules"] = {**group["schedules"], name: str(own[name])}
-            return own[name](self.steps) * scale
-        raise ValueError(
-            f"`{name}` in group {index} was set to {shown!r} from outside at step {self.steps}, but it follows "
-            f"{own[name]}, which gives {value!r}; keep one of the two: give the optimizer {name}={shown!r} and steer "
-            f"it yourself, optimizer.replace({name}={shown!r}), or leave the schedule alone (code that insists on a "
-            f"scheduler takes as_lr_scheduler(optimizer))"
-        )
 
     def _show(self, index: int, group: dict[str, Any], step: int) -> None:
         """Move a group to a step: its scheduled values are those that the next update uses."""

@@ -1,10 +1,11 @@
 """Parameter groups as they come: checked whole before one is added, with what they follow beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tapered.optim.hints import HINTS, check_hints
-from tapered.optim.late import AS_THE_OTHERS, anchored, following
+from tapered.optim.hypers import number, shows
+from tapered.optim.late import AS_THE_OTHERS, WITH_A_RATE, anchored, following, reanchored
 from tapered.optim.multipliers import factor
 from tapered.optim.parameters import check_tensors, tensors, warn_misspelt
 from tapered.optim.resumable import Resumable
@@ -85,3 +86,46 @@ class Grouped(Resumable):
         """Create every trained parameter's state now instead of at its first update, to look at or to save."""
         for group in self.param_groups:
             create(self.state, self.rule(group), [p for p in group["params"] if p.requires_grad], group["params"])
+
+    def heal(self, but: Collection[str] = ()) -> None:
+        """Also let late groups follow from the numbers that somebody wrote into them."""
+        super().heal(but)
+        if "lr" not in but:
+            self._late_numbers()
+
+    @property
+    def schedules(self) -> tuple[dict[str, Schedule], ...]:
+        """What each group follows, by the name of the hyper (betas are beta1, beta2)."""
+        self._late_numbers()
+        return super().schedules
+
+    def _late_numbers(self) -> None:
+        for index, group in enumerate(self.param_groups):
+            own = self._resolved(index)
+            if group.get("joined") == WITH_A_RATE and "lr" in own and not isinstance(group["lr"], Schedule):
+                times = factor(group, group["multiplier"], index)
+                self._written(index, "lr", group["lr"], own["lr"](self.steps) * times, times)
+
+    def _written(self, index: int, name: str, given: Any, value: float, scale: float) -> float:
+        """What holds where a group does not show its schedule's value.
+
+        Raises:
+            TypeError, ValueError: somebody else wrote it.
+        """
+        group, own = self.param_groups[index], self._running.follows[index]
+        shown = number(name, given, index, self.ranges[name])
+        before = own[name](self.steps) * self._running.scales.get(index, 1.0)
+        if shows(given, value) or (name == "lr" and shows(given, before)):  # the multiplier may be another since
+            return value
+        if name == "lr" and group.get("joined") == WITH_A_RATE:
+            if self.steps:
+                self._running.used = self.last_lr  # which the schedule that is replaced here may be needed for
+            own[name] = reanchored(own[name], shown, self.steps, index, scale)
+            group["schedules"] = {**group["schedules"], name: str(own[name])}
+            return own[name](self.steps) * scale
+        raise ValueError(
+            f"`{name}` in group {index} was set to {shown!r} from outside at step {self.steps}, but it follows "
+            f"{own[name]}, which gives {value!r}; keep one of the two: give the optimizer {name}={shown!r} and steer "
+            f"it yourself, optimizer.replace({name}={shown!r}), or leave the schedule alone (code that insists on a "
+            f"scheduler takes as_lr_scheduler(optimizer))"
+        )

@@ -253,6 +253,8 @@ class Resumable(torch.optim.Optimizer):
         self._running.change = why, used(self, self.param_groups, self.steps)
         self._running.used = self.last_lr if self.steps else None
         for group, (new, _) in zip(self.param_groups, found, strict=True):
+            if "joined" not in new:
+                group.pop("joined", None)
             group.update(new)
         self._running.follows = [follows for _, follows in found]
         self._running.given |= hypers

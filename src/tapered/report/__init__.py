@@ -10,6 +10,7 @@ from tapered.report.data import Band, Bars, PlotData, plot_data
 from tapered.report.figures import COLOURS, DASHES, Figure, figures
 from tapered.result import StudyResult, mean
 from tapered.runs import write_whole
+from tapered.stats.seeds import seeds_that_reach
 from tapered.study import frozen_facts
 from tapered.study_file import to_toml
 from tapered.summary import between, cost_lines, gained, number, outcome
@@ -47,6 +48,7 @@ def render(result: StudyResult, command: str) -> str:
         study=result.loaded.study,
         data=data,
         level=f"{100 * (1 - result.loaded.study.alpha):g}%",
+        for_flips=seeds_that_reach(result.loaded.study.alpha),
         fresh_seeds=len({run.seed for run in result.fresh}),
         lost=[run for run in (*result.runs, *result.fresh) if outcome(run) != "finished"],
         ks=sorted({found.k for arm in result.arms if not arm.fixed for found in arm.trials}),

@@ -6,7 +6,7 @@ from tapered.load import Loaded
 from tapered.result.values import ArmResult, Comparison, Evidence, is_diverged
 from tapered.result.wording import sentence
 from tapered.runs import Run
-from tapered.stats import Paired, gains, holm, paired, seeds_for, verdict
+from tapered.stats import gains, holm, paired, seeds_for, verdict
 
 Gains = tuple[tuple[int, ...], tuple[float, ...]]
 
@@ -45,11 +45,16 @@ def _value(run: Run) -> float:
 def _evidence(loaded: Loaded, found: Sequence[Gains]) -> list[Evidence]:
     study = loaded.study
     results = [paired(gain, alpha=study.alpha) for _, gain in found]
-    corrected = iter(holm([result.p for result in results if result.p is not None]))
-    p_values = [None if result.p is None else next(corrected) for result in results]
+    corrected = holm([result.p for result in results if result.p is not None])
+    several, each = max(1, len(corrected)), iter(corrected)
+    p_values = [None if result.p is None else next(each) for result in results]
+    said = [
+        verdict(result, alpha=study.alpha, delta=study.delta, p=p, comparisons=several)
+        for result, p in zip(results, p_values, strict=True)
+    ]
     return [
-        Evidence(seeds, gain, result, p, verdict(result, alpha=study.alpha, delta=study.delta, p=p))
-        for (seeds, gain), result, p in zip(found, results, p_values, strict=True)
+        Evidence(seeds, gain, result, p, word, several)
+        for (seeds, gain), result, p, word in zip(found, results, p_values, said, strict=True)
     ]
 
 
@@ -66,11 +71,12 @@ def _comparison(
         fresh=fresh,
         sentence=sentence(loaded, arm, baseline, chosen, fresh),
         test=test,
-        seeds_for_delta=_seeds_for_delta(loaded, (fresh or chosen).paired),
+        seeds_for_delta=_seeds_for_delta(loaded, fresh or chosen),
     )
 
 
-def _seeds_for_delta(loaded: Loaded, result: Paired) -> int | None:
-    if loaded.study.delta is None or result.spread is None:
+def _seeds_for_delta(loaded: Loaded, said: Evidence) -> int | None:
+    delta, spread = loaded.study.delta, said.paired.spread
+    if delta is None or spread is None:
         return None
-    return seeds_for(loaded.study.delta, result.spread, alpha=loaded.study.alpha)
+    return seeds_for(delta, spread, alpha=loaded.study.alpha, comparisons=said.comparisons)

@@ -98,6 +98,7 @@ class Evidence:
         paired: What they say.
         p: The p of the sign-flip test, corrected (Holm) where there are several comparisons.
         verdict: The word and its reason.
+        comparisons: How many p is corrected for: those that have a p, of the same kind of seeds.
     """
 
     seeds: tuple[int, ...]
@@ -105,6 +106,7 @@ class Evidence:
     paired: Paired
     p: float | None
     verdict: Verdict
+    comparisons: int
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,10 @@ class Comparison:
 
     @property
     def confirmed(self) -> bool | None:
-        """Whether fresh seeds give the word that the others gave; None where none were run."""
-        return None if self.fresh is None else self.fresh.verdict.word == self.chosen.verdict.word
+        """Whether fresh seeds give the word that the others gave; None where none were run, or those were too few."""
+        if self.fresh is None or self.chosen.verdict.word == "not enough seeds":
+            return None
+        return self.fresh.verdict.word == self.chosen.verdict.word
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def _start(loaded: Loaded, arm: ArmResult, baseline: ArmResult, said: Evidence, 
         "hurts": f"{arm.name} hurts {where}",
         "equivalent": f"{arm.name} is equivalent to {baseline.name} for {where}, within {loaded.study.delta or 0:g}",
         "no evidence": f"no evidence that {arm.name} matters for {where}",
-        "not enough seeds": f"not enough seeds to judge {arm.name} for {where} ({said.verdict.reason})",
+        "not enough seeds": f"{said.verdict.text} to judge {arm.name} for {where}",
     }[said.verdict.word]
     return text[0].upper() + text[1:]
 
@@ -48,7 +48,9 @@ def _doubt(arm: ArmResult, baseline: ArmResult, chosen: Evidence, fresh: Evidenc
     if fresh.verdict.word == chosen.verdict.word:
         return ""
     by = "" if chosen.paired.mean is None else f" (mean gain {chosen.paired.mean:.3g})"
-    return f'; the {counted(chosen.paired.n, "seed")} that chose the peaks said "{chosen.verdict.word}"{by}'
+    few = chosen.verdict.word == "not enough seeds"
+    said = "were too few to say" if few else f'said "{chosen.verdict.word}"'
+    return f"; the {counted(chosen.paired.n, 'seed')} that chose the peaks {said}{by}"
 
 
 def _amount(loaded: Loaded, said: Evidence) -> str:
@@ -122,7 +124,9 @@ def _budgets(tuned: Sequence[ArmResult]) -> Iterator[str]:
 
 def _seeds(loaded: Loaded, tuned: Sequence[ArmResult], comparisons: Sequence[Comparison]) -> Iterator[str]:
     if len(comparisons) > 1:
-        yield f"p values are corrected for {len(comparisons)} comparisons (Holm)."
+        yield f"p values are corrected for {len(comparisons)} comparisons (Holm); each interval is of one by itself."
+    if loaded.study.lacks and any(comparison.verdict.takes for comparison in comparisons):
+        yield loaded.study.lacks
     without = [comparison.arm for comparison in comparisons if comparison.fresh is None]
     if without and any(len(arm.peaks) > 1 for arm in tuned):
         which = "" if len(without) == len(comparisons) else f" of {', '.join(without)}"

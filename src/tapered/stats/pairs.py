@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from tapered.stats.flips import sign_flip
-from tapered.stats.intervals import Ends, bca_interval, deviation, share_interval, t_interval
+from tapered.stats.flips import sign_flips
+from tapered.stats.intervals import Ends, deviation, share_interval, t_interval
 
 Direction = Literal["minimize", "maximize"]
 
@@ -27,7 +27,8 @@ class Paired:
         mean: Mean gain; None where a run diverged, since such a gain is infinite, or n = 0.
         low: Lower end of Student's t interval for the mean; None where there is no mean, or n < 2.
         high: Its upper end.
-        bca: The BCa bootstrap interval for the mean; None where there is none (see ``intervals.bca_interval``).
+        flips: The interval for the mean that inverts the sign-flip test; None where a gain is infinite, and where there
+            are too few for one, 5 at alpha = 0.05 (see ``flips``).
         spread: Standard deviation of the gains; None where there is no interval.
         p: Two-sided p of the sign-flip test; None if n = 0.
         wins: Pairs in which the candidate is better.
@@ -43,7 +44,7 @@ class Paired:
     mean: float | None
     low: float | None
     high: float | None
-    bca: Ends | None
+    flips: Ends | None
     spread: float | None
     p: float | None
     wins: int
@@ -102,15 +103,16 @@ def paired(gain: Sequence[float], *, alpha: float = 0.05) -> Paired:
             raise ValueError(f"gain {i} is nan; expected numbers; diverged runs become gains by stats.gains(...)")
     d = np.asarray(gain, dtype=np.float64)
     mean, ends = t_interval(d, alpha)
+    p, flips = sign_flips(d, alpha) if len(d) else (None, None)
     wins, losses = int((d > 0).sum()), int((d < 0).sum())
     return Paired(
         n=len(d),
         mean=mean,
         low=ends and ends[0],
         high=ends and ends[1],
-        bca=bca_interval(d, alpha),
+        flips=flips,
         spread=deviation(d) if ends else None,
-        p=sign_flip(d) if len(d) else None,
+        p=p,
         wins=wins,
         losses=losses,
         ties=len(d) - wins - losses,

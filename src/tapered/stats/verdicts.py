@@ -1,21 +1,18 @@
-"""One of five words for a paired result, and how many seeds it takes.
+"""One of five words for a paired result.
 
 helps, hurts      every interval excludes 0, and p < alpha
 equivalent        every interval lies within +-delta
 no evidence       neither
-not enough seeds  fewer than 8
+not enough seeds  fewer than 8; or neither, and so few that p could not fall below alpha
 """
 
 from dataclasses import dataclass
-from math import ceil, log2
 from typing import Literal
 
-from scipy import stats
-
 from tapered.stats.pairs import Paired
+from tapered.stats.seeds import seeds_needed, seeds_that_reach
 
 Word = Literal["helps", "hurts", "equivalent", "no evidence", "not enough seeds"]
-SEEDS_FOR_A_CLAIM = 8
 
 
 @dataclass(frozen=True)
@@ -25,10 +22,17 @@ class Verdict:
     Args:
         word: "helps", "hurts", "equivalent", "no evidence" or "not enough seeds".
         reason: One sentence without a full stop.
+        takes: Where there are not enough seeds, how many it takes: "9 for 7 comparisons".
     """
 
     word: Word
     reason: str
+    takes: str = ""
+
+    @property
+    def text(self) -> str:
+        """The word, with what it takes where that is lacking: "not enough seeds (9 for 7 comparisons)"."""
+        return f"{self.word} ({self.takes})" if self.takes else self.word
 
     @property
     def says(self) -> bool:
@@ -36,68 +40,78 @@ class Verdict:
         return self.word in {"helps", "hurts", "equivalent"}
 
 
-def seeds_needed(alpha: float = 0.05) -> int:
-    """Seeds below which nothing is claimed: 8, or more where 2 / 2^n could not fall below alpha.
-
-    >>> seeds_needed(), seeds_needed(0.001)
-    (8, 11)
-    """
-    n = ceil(log2(2 / alpha))
-    return max(SEEDS_FOR_A_CLAIM, n + 1 if 2 / 2**n >= alpha else n)
-
-
-def seeds_for(delta: float, spread: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
-    """About how many seeds show a mean gain of ``delta`` where gains deviate by ``spread`` from seed to seed.
-
-        n = ((z(1 - alpha/2) + z(power)) * spread / delta)^2 + 2
-
-    7.85 (spread / delta)^2 for a two-sided 5% and a power of 80%, and two more since the deviation is estimated.
-
-    Raises:
-        ValueError: If delta is not above 0.
-
-    >>> seeds_for(1.0, 1.0), seeds_for(0.5, 1.0), seeds_for(5.0, 1.0)
-    (10, 34, 8)
-    """
-    if not delta > 0:
-        raise ValueError(f"got delta={delta!r}; expected the smallest gain that matters, above 0; try delta=0.01")
-    z = float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
-    ratio = min(z * spread / delta, 1e9)  # beyond any study, and within what ceil takes
-    return max(seeds_needed(alpha), ceil(ratio * ratio) + 2)
-
-
-def verdict(result: Paired, *, alpha: float = 0.05, delta: float | None = None, p: float | None = None) -> Verdict:
+def verdict(
+    result: Paired,
+    *,
+    alpha: float = 0.05,
+    delta: float | None = None,
+    p: float | None = None,
+    comparisons: int | None = None,
+) -> Verdict:
     """What may be said of a paired result.
 
-    "helps" and "hurts" need both: intervals that exclude 0, Student's t and BCa where there is one, and p < alpha.
+    "helps" and "hurts" need both: intervals that exclude 0, Student's t and that of the sign-flip test, and p < alpha.
     "equivalent" needs ``delta``, the smallest gain that matters, and both intervals inside +-delta. Where runs diverged
     the mean gain is infinite: the interval of the win rate must then exclude one half, and the test is on ranks.
 
+    "no evidence" is said only where evidence was possible. With too few seeds for p, corrected for so many comparisons,
+    to fall below alpha, it is "not enough seeds"; seeds at which the two are equal do not count among them.
+
     Args:
-        result: What ``paired`` returned, at the same alpha.
+        result: What ``paired`` returned, at the same alpha. Its intervals are those of one comparison.
         alpha: Two-sided error rate.
         delta: Smallest gain that matters, in the metric's own unit; None if none was stated.
         p: A p that replaces the result's own, for example one corrected for several comparisons.
+        comparisons: How many p is corrected for; None for the whole number of times that p is the result's own, else 1.
 
     >>> from tapered.stats import paired
-    >>> verdict(paired([0.2, 0.1, 0.3, 0.2, 0.1, 0.2, 0.3, 0.2])).word
-    'helps'
+    >>> eight = paired([0.2, 0.1, 0.3, 0.2, 0.1, 0.2, 0.3, 0.2])
+    >>> verdict(eight).word, verdict(eight, p=7 * eight.p, comparisons=7).text
+    ('helps', 'not enough seeds (9 for 7 comparisons)')
     >>> verdict(paired([0.2, 0.1, 0.3])).reason
     '3 seeds, and a claim at alpha = 0.05 needs at least 8'
     """
     p = result.p if p is None else p
-    needed = seeds_needed(alpha)
-    if p is None or result.n < needed:
-        return Verdict(
-            "not enough seeds", f"{counted(result.n, 'seed')}, and a claim at alpha = {alpha:g} needs at least {needed}"
-        )
+    several = comparisons or _corrected_for(result.p, p)
+    needed, differ = seeds_needed(alpha, several), result.n - result.ties
+    seeds = counted(result.n, "seed")
+    if p is None or result.n < seeds_needed(alpha):
+        return _too_few(seeds, f"{needed}", "", alpha, several)
+    said = _alike(result) or _by_both(result, significant=p < alpha, delta=delta)
+    if said.says or p < alpha or not differ:
+        return said
+    if result.n < needed:
+        return _too_few(seeds, f"{needed}", "", alpha, several)
+    reached = seeds_that_reach(alpha, several)
+    if differ < reached:
+        return _too_few(f"the two differ at {differ} of {seeds}", f"{reached}", " that do", alpha, several)
+    return said
+
+
+def _corrected_for(own: float | None, p: float | None) -> int:
+    times = p / own if own and p else 1.0
+    return max(1, round(times)) if abs(times - round(times)) < 1e-9 * times else 1
+
+
+def _too_few(found: str, needed: str, which: str, alpha: float, several: int) -> Verdict:
+    for_all = f" for {several} comparisons" if several > 1 else ""
+    reason = f"{found}, and a claim at alpha = {alpha:g} needs at least {needed}{which}{for_all}"
+    takes = f"{needed}{' that differ' if which else ''} for {counted(several, 'comparison')}"
+    return Verdict("not enough seeds", reason, takes)
+
+
+def _alike(result: Paired) -> Verdict | None:
     if result.ties == result.n:
         return Verdict("no evidence", f"the two are equal at all {result.n} seeds")
-    if result.low is None or result.high is None:
-        return _by_ranks(result, significant=p < alpha)
-    if result.low == result.high:
+    if result.low is not None and result.low == result.high:
         return Verdict("no evidence", f"all {result.n} differences are the same; does the workload follow its seed?")
-    return _by_intervals(result, significant=p < alpha, delta=delta)
+    return None
+
+
+def _by_both(result: Paired, *, significant: bool, delta: float | None) -> Verdict:
+    if result.low is None:
+        return _by_ranks(result, significant=significant)
+    return _by_intervals(result, significant=significant, delta=delta)
 
 
 def _by_ranks(result: Paired, *, significant: bool) -> Verdict:
@@ -109,7 +123,7 @@ def _by_ranks(result: Paired, *, significant: bool) -> Verdict:
 
 
 def _by_intervals(result: Paired, *, significant: bool, delta: float | None) -> Verdict:
-    ends = [(result.low, result.high), *([result.bca] if result.bca else [])]
+    ends = [(result.low, result.high), *([result.flips] if result.flips else [])]
     low, high = min(e[0] for e in ends if e[0] is not None), max(e[1] for e in ends if e[1] is not None)
     if delta is not None and -delta < low and high < delta:
         return Verdict("equivalent", f"the interval lies within +-{delta:g}, the smallest difference that matters")
@@ -117,7 +131,7 @@ def _by_intervals(result: Paired, *, significant: bool, delta: float | None) -> 
         reason = f"the interval excludes 0 and p is {'' if significant else 'not '}below alpha"
         return Verdict(_claim(_side(low, high) if significant else 0), reason)
     if result.low is not None and result.high is not None and _side(result.low, result.high):
-        return Verdict("no evidence", "the t interval excludes 0, and the BCa interval contains it")
+        return Verdict("no evidence", "the t interval excludes 0, and that of the sign-flip test contains it")
     return Verdict("no evidence", "the interval contains 0")
 
 

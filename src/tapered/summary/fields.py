@@ -9,6 +9,7 @@ from tapered.forecast import Forecast
 from tapered.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
 from tapered.runs import Run
 from tapered.schedules.svg import samples
+from tapered.stats import seeds_needed
 from tapered.study import Verified, frozen_facts
 from tapered.study_file import to_toml
 from tapered.summary.text import finite, outcome
@@ -54,7 +55,7 @@ def summary(result: StudyResult) -> dict[str, Any]:
         "modes": _modes(result.cost),
         "pruning": _pruning(result.cost),
         "runs": len(result.runs),
-        "comparisons": [_comparison(c) for c in result.comparisons],
+        "comparisons": [_comparison(c, result.loaded.study.alpha) for c in result.comparisons],
         "arms": [_arm(result, arm) for arm in result.arms],
         "every_run": [*_runs(result, result.runs, fresh=False), *_runs(result, result.fresh, fresh=True)],
         "environment": {**result.environment, "threads": str(result.loaded.study.threads)},
@@ -85,7 +86,7 @@ def _peak(peak: PeakResult) -> dict[str, Any]:
     return {"peak": peak.peak, "mean": peak.mean, "diverged": peak.diverged, "pruned": peak.pruned}
 
 
-def _comparison(found: Comparison) -> dict[str, Any]:
+def _comparison(found: Comparison, alpha: float) -> dict[str, Any]:
     """What the verdict rests on, then what each kind of seeds and the test split say."""
     return {
         "arm": found.arm,
@@ -94,6 +95,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
         "reason": found.verdict.reason,
         "confirmed": found.confirmed,
         **_said(found.evidence),
+        "seeds_needed": seeds_needed(alpha, found.evidence.comparisons),
         "seeds_for_delta": found.seeds_for_delta,
         "chosen": _said(found.chosen) | {"verdict": found.chosen.verdict.word},
         "fresh": None if found.fresh is None else _said(found.fresh) | {"verdict": found.fresh.verdict.word},
@@ -103,7 +105,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
 
 def _said(evidence: Evidence) -> dict[str, Any]:
     gains = [finite(gain) for gain in evidence.gains]
-    corrected = {"p_uncorrected": evidence.paired.p, "p": evidence.p}
+    corrected = {"p_uncorrected": evidence.paired.p, "p": evidence.p, "comparisons": evidence.comparisons}
     return {**asdict(evidence.paired), **corrected, "seeds": list(evidence.seeds), "gains": gains}
 
 

@@ -86,7 +86,8 @@ def _arm_row(arm: ArmResult, *, pruned: bool) -> tuple[str, ...]:
 def comparison_rows(result: StudyResult) -> list[tuple[str, ...]]:
     """What the verdicts rest on, as a small table, its first row the header."""
     study = result.loaded.study
-    interval = f"{100 * (1 - study.alpha):g}% interval"
+    each = ", each" if len(result.comparisons) > 1 else ""
+    interval = f"{100 * (1 - study.alpha):g}% interval{each}"
     header = (f"gain over {study.baseline}", "mean", interval, "better", "p", "verdict")
     return [header, *(_comparison_row(comparison) for comparison in result.comparisons)]
 
