@@ -143,6 +143,7 @@ class Folders(RuleBasedStateMachine):
     def begin(self, of: str) -> None:
         self.target, self.world = of, World()
         self.goes = getattr(self.world, of)
+        undisturbed(of)  # before anything is in its way
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
