@@ -98,7 +98,8 @@ def results(folder):
     """Run -> its results and its end state; and what the ledger has of each."""
     found = {}
     for path in (folder / "runs").glob("*.json"):
-        bundle, state, _ = bundle_from_text(path.read_text(), path.stem)
+        kept = bundle_from_text(path.read_text(), path.stem)
+        bundle, state = kept.bundle, kept.state
         tensors = load_file(folder / "runs" / state) if state else {}
         rows = {branch.keys: i for i, branch in enumerate(bundle.live)}
         for branch in bundle.branches:

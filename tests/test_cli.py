@@ -63,7 +63,7 @@ def kind(request, monkeypatch):
 def stored(folder):
     """Every run that was kept, by key."""
     paths = (folder / "runs").glob("*.json")
-    bundles = [bundle_from_text(path.read_text(), path.stem)[0] for path in paths]
+    bundles = [bundle_from_text(path.read_text(), path.stem).bundle for path in paths]
     found = {run.key: run for bundle in bundles for branch in bundle.branches for run in branch.results("loss")}
     return dict(sorted(found.items()))
 

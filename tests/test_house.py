@@ -20,8 +20,7 @@ SOURCE = ROOT / "src" / "tapered"
 # From the bottom up; a module imports only what stands on a lower line (or in its own package).
 LAYERS = [
     ["schedules", "rules", "shards", "draws", "living", "trees", "memory", "named"],
-    ["reasons"],
-    ["fused"],
+    ["reasons", "fused", "fingerprint", "kind", "sealed", "sources"],
     ["kernels"],
     ["optim"],
     ["tensorflow1", "plot", "workload", "plan", "attach", "convert"],

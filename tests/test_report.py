@@ -308,7 +308,7 @@ def test_a_confirmed_study_has_all_its_tables(confirmed):
         "no interval of the mean, since 1 pair had one run diverge",
         "The study file, as it was frozen",
         'baseline = "constant"',
-        "workload.data",
+        "workload.train",
         "threads 1",
     ):
         assert piece in text, piece
@@ -401,7 +401,7 @@ def test_the_summary_holds_what_repeats_the_study(confirmed, tmp_path):
     (tmp_path / "again.toml").write_text(found["file"])
     assert load(str(tmp_path / "again.toml")).study == confirmed.loaded.study
     assert found["environment"]["threads"] == "1"
-    assert found["frozen"]["workload.data"]
+    assert found["frozen"]["workload.train"]
     assert found["arms"][1]["budget"] == {
         "runs": 24, "asked": 240, "made": 160 + 6 + 35 + 7, "diverged": 1, "pruned": 7, "probes": 7,
     }  # fmt: skip

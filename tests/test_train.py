@@ -214,7 +214,7 @@ def test_a_loss_that_is_no_scalar_is_refused(loss):
 
 def test_paths_that_do_not_fit_are_refused():
     rule = rules.SGD()
-    with pytest.raises(ValueError, match="'lr' is nan at step 0"):
+    with pytest.raises(ValueError, match="got lr=nan at step 0; expected a finite number in"):
         tabulate(rule, 3, lr=float("nan"))
     with pytest.raises(ValueError, match="tabulate"):
         Path(rule, {"lr": np.ones(3)})

@@ -10,10 +10,10 @@ space = { share = { low = 0.1, high = 0.6 } }                   `tapered tune` f
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tapered import rules, schedules
 from tapered.rules import Rule
@@ -36,17 +36,24 @@ RULES: dict[str, type[Any]] = {
         rules.ScheduleFreeAdamW,
     )
 }
+
+
+def _whole(value: Any) -> Any:
+    """A whole number as TOML may write it, 2e3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 PLACEHOLDER = re.compile(r"\{\s*(1\s*-\s*)?([A-Za-z_]\w*)\s*\}")
-STEPS = re.compile(r"(?:(\d+(?:\.\d+)?|\.\d+)\s*\*\s*)?\bsteps\b(?!\s*=)")
 
 
 class Strict(BaseModel):
-    """Unknown keys are refused, values do not change."""
+    """Unknown keys are refused, true is no 1 and "1" no number, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Peaks(Strict):
@@ -58,9 +65,9 @@ class Peaks(Strict):
 
     low: Positive
     high: Positive
-    count: Annotated[int, Field(ge=1, le=1000)]
-    below: Annotated[int, Field(ge=0, le=1000)] = 0
-    above: Annotated[int, Field(ge=0, le=1000)] = 0
+    count: Annotated[Whole, Field(ge=1, le=1000)]
+    below: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    above: Annotated[Whole, Field(ge=0, le=1000)] = 0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -92,7 +99,7 @@ class Range(Strict):
     low: Finite
     high: Finite
     log: bool = False
-    count: Annotated[int, Field(ge=1, le=1000)] = 5
+    count: Annotated[Whole, Field(ge=1, le=1000)] = 5
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -130,9 +137,9 @@ class Arm(Strict):
     options: dict[str, bool | Finite | str] = {}
     hypers: dict[str, float | str] = {}
     peaks: Peaks | None = None
-    resets: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None
+    resets: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] | None = None
     space: dict[str, Range] = {}
-    trials: tuple[dict[str, Finite], ...] = ()
+    trials: Annotated[tuple[dict[str, Finite], ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -175,6 +182,11 @@ class Arm(Strict):
         except TypeError as error:
             fields = sorted(RULES[self.rule].__dataclass_fields__)
             raise ValueError(f"options {self.options} do not fit {self.rule}, which has {fields}") from error
+        hints = get_type_hints(RULES[self.rule])
+        for name, hint in hints.items():
+            if get_origin(hint) is ClassVar:
+                continue
+            _check_option(name, getattr(rule, name), hint)
         return rule if self.resets is None else rules.Restarted(rule)
 
     def at(self, peak: float | None) -> Self:
@@ -202,7 +214,24 @@ class Arm(Strict):
         if self.resets:
             begun = tuple(round(share * steps) for share in self.resets)
             given["begun"] = schedules.piecewise_constant(begun, (0, *begun), switch="at")
-        return tabulate(rule, steps, lr=lr or self.schedule(steps, peak), **given)
+        try:
+            return tabulate(rule, steps, lr=lr or self.schedule(steps, peak), **given)
+        except ValueError as error:
+            at_peak = "" if peak is None else f" at peak {peak:g}"
+            raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error
+
+
+def _check_option(name: str, value: Any, hint: Any) -> None:
+    """One of a rule's structural choices is of the kind that its annotation says."""
+    choices = get_args(hint)
+    if choices:
+        if value not in choices:
+            raise ValueError(f"options.{name}={value!r} is unknown; {suggest(str(value), choices)}")
+    elif hint is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"options.{name}={value!r} is neither true nor false")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        raise ValueError(f"options.{name}={value!r} is no number of at least 0; try {name} = 0.1")
 
 
 def _filled(text: str, values: Mapping[str, float]) -> str:
@@ -214,20 +243,23 @@ def _filled(text: str, values: Mapping[str, float]) -> str:
 
     def number(found: re.Match[str]) -> str:
         value = 1 - values[found[2]] if found[1] else values[found[2]]
-        # without an exponent, which 0.5*steps has not
+        # as a person would write it
         return np.format_float_positional(float(f"{value:.6g}"), trim="-")
 
     return PLACEHOLDER.sub(number, text)
 
 
 def read_schedule(text: str, steps: int, field: str) -> Schedule:
-    """The schedule that ``text`` writes, with ``steps`` and ``share*steps`` replaced by numbers.
+    """The schedule that ``text`` writes, in which the word ``steps`` stands for a number that may be computed with.
 
     Raises:
         ValueError: If it is no schedule; the message names the field.
+
+    >>> read_schedule("hold(1e-1*steps).then(cooldown(steps - 200, floor=1/steps))", 2000, "lr")
+    hold(200).then(cooldown(1800, floor=0.0005))
     """
     try:
-        return schedules.parse(STEPS.sub(lambda found: str(round(float(found[1] or 1) * steps)), text))
+        return schedules.parse(text, {"steps": steps})
     except ValueError as error:
         raise ValueError(f"{field} = {text!r}: {error}") from error
 

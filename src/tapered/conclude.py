@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from tapered import kind
 from tapered.forest import Forest
 from tapered.load import Loaded
 from tapered.measures import told
@@ -33,7 +34,17 @@ def conclude(loaded: Loaded, store: Store, runs: Sequence[Run]) -> StudyResult:
     tested = [run for peak in best if peak is not None for run in peak.runs]
     test = _test(rounds, store, tested) if loaded.workload.test is not None else {}
     found = analyse(realised, choosing, test, environment(), _cost(rounds, store), fresh=fresh, stated=loaded)
-    return replace(found, caveats=(*found.caveats, *told(loaded.workload)))
+    return replace(found, caveats=(*found.caveats, *told(loaded.workload), *_mixed(store.kinds)))
+
+
+def _mixed(kinds: Sequence[str]) -> list[str]:
+    """What is to be said where several kinds of processor trained, in one sentence."""
+    if len(kinds) < 2:
+        return []
+    named = [kind.read(text) for text in kinds]
+    names = sorted({name for one in named for name in one if len({other.get(name) for other in named}) > 1})
+    said = "; ".join(f"{name} {' and '.join(sorted({one.get(name, '?') for one in named}))}" for name in names)
+    return [f"{len(kinds)} kinds of processor trained these runs ({said}), so that their last bits would not repeat."]
 
 
 def _cost(rounds: Sequence[Round], store: Store) -> Cost:

@@ -3,8 +3,9 @@
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -12,10 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tapered import own
+from tapered import own, sources
+from tapered.draws import seeded
 from tapered.own import StudyFileError
 from tapered.study_file import Arm, Peaks, Prune, Range, Study, Tune, suggest
-from tapered.workload import Workload
+from tapered.workload import Workload, gather
 from tapered.workloads import WORKLOADS
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -36,6 +38,7 @@ class Loaded:
         steps: Updates each run makes.
         source: Hash of the workload's own file; "built in" for tapered's.
         whole: Whether every run is trained to its end, and pruning only says what it would have done.
+        code: Hashes of the other files of the workload's code.
     """
 
     study: Study
@@ -43,6 +46,7 @@ class Loaded:
     steps: int
     source: str
     whole: bool = False
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -116,7 +120,11 @@ def _quick(fields: dict[str, Any], path: str, *, asked: bool) -> dict[str, Any]:
 def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str | None) -> Loaded:
     if ":" in study.workload and study.workload not in WORKLOADS:
         _allow(own.find(study.workload, folder), folder, path, named)
-    workload, source = workload_of(study.workload, study.workload_options, folder)
+
+    def make() -> Made:
+        return workload_of(study.workload, study.workload_options, folder)
+
+    workload, source, code = coded(study.workload, make, folder)
     if study.metric != "loss" and study.metric not in workload.metrics:
         names = ["loss", *workload.metrics]
         hint = suggest(study.metric, names)
@@ -128,7 +136,7 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
                 arm.path(steps, peak)
             except ValueError as error:
                 raise StudyFileError(str(error)) from error
-    return Loaded(study, workload, steps, source, whole)
+    return Loaded(study, workload, steps, source, whole, code)
 
 
 def _cornered(arm: Arm) -> Arm:
@@ -203,6 +211,32 @@ def workload_of(
     if expected is not None:
         source.check(expected)
     return source.make(options), source.hash
+
+
+def coded(text: str, make: Callable[[], Made], folder: Path = Path()) -> tuple[Workload, str, dict[str, str]]:
+    """A workload, the hash of its file, and those of the other files that its code is in.
+
+    Args:
+        text: "bmi", or "file.py:name".
+        make: Makes it, as `workload_of`.
+        folder: Where paths start.
+    """
+    file = folder / text.rpartition(":")[0]
+    if text in WORKLOADS or not file.is_file():
+        return *make(), {}
+    with sources.watched(file):
+        workload, source = make()
+        rehearse(workload)
+    return workload, source, sources.beside(file)
+
+
+def rehearse(workload: Workload) -> None:
+    """Build a model and compute the loss of a minibatch, so that what they import is imported; they may fail later."""
+    with suppress(Exception):
+        model = workload.build(0)
+        with seeded(0, "rehearsal"):
+            inputs, targets = gather(workload.train, workload.batch(0, 0))
+            workload.loss(model(inputs), targets)
 
 
 def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any]) -> Arm:

@@ -8,6 +8,7 @@ Rows are a value. A fork is an index on the row axis: `rows.take([0, 0, 1])`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from tapered.extras import pack
 from tapered.rules import Rule, State
+from tapered.rules.ranges import ranges_of
 from tapered.schedules import Schedule
 from tapered.workload import Workload
 
@@ -128,7 +130,7 @@ class Path:
     """A rule and the value of each of its hypers at each step: name -> float64 array, index = step.
 
     Raises:
-        ValueError: If a hyper is missing, unknown or somewhere not finite.
+        ValueError: If a hyper is missing, unknown or somewhere out of its range.
     """
 
     rule: Rule
@@ -142,10 +144,14 @@ class Path:
                 f"a path for {self.rule} got hypers {sorted(self.hypers)}; expected {sorted(wanted)}; "
                 f"try tabulate(rule, steps, lr=schedule), which fills in the defaults"
             )
-        for name, values in self.hypers.items():
-            bad = np.flatnonzero(~np.isfinite(values))
-            if len(bad):
-                raise ValueError(f"hyper {name!r} is {values[bad[0]]} at step {bad[0]}; expected finite numbers")
+        for name, bounds in ranges_of(self.rule).items():
+            values = self.hypers[name]
+            bad = bounds.first_outside(values)
+            if bad is not None:
+                raise ValueError(
+                    f"got {name}={float(values[bad])!r} at step {bad}; expected {bounds} at every step; "
+                    f"try {name}={bounds.example}, or .clamp(low, high) behind its schedule"
+                )
 
     @property
     def steps(self) -> int:
@@ -157,7 +163,8 @@ def tabulate(rule: Rule, steps: int, **hypers: float | Schedule) -> Path:
     """The path of a rule over `steps` steps; each hyper a number or a schedule, defaults where left out.
 
     Raises:
-        ValueError: If `rule` has no such hyper, `lr` is missing, a value is not finite, or there are too many steps.
+        ValueError: If `rule` has no such hyper, `lr` is missing, a value is out of its range at some step, or there are
+            too many steps.
 
     >>> from tapered import rules
     >>> tabulate(rules.SGD(), 3, lr=0.5).hypers["lr"]
@@ -170,7 +177,11 @@ def tabulate(rule: Rule, steps: int, **hypers: float | Schedule) -> Path:
 
 
 def _table(value: float | Schedule, steps: int) -> NDArray[np.float64]:
-    return value.table(steps) if isinstance(value, Schedule) else _flat(float(value), steps)
+    if isinstance(value, Schedule):
+        return value.table(steps)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"got {value!r} ({type(value).__name__}) for a hyper; expected a number or a schedule")
+    return _flat(float(value), steps)
 
 
 @lru_cache(maxsize=64)

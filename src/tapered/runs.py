@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tapered.rules import Rule
+from tapered.sealed import sealed, unsealed
 from tapered.train import Rows
 
 PLANNED = ("key", "arm", "peak", "seed", "steps", "probe")
@@ -190,10 +191,27 @@ def write_whole(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
-def bundle_to_text(bundle: Bundle, state: str | None, digest: str) -> str:
-    """JSON of a bundle and of the file that holds its rows, with that file's SHA-256."""
-    fields = {"state": state, "sha256": digest, "branches": [_branch_fields(branch) for branch in bundle.branches]}
-    return json.dumps(fields, allow_nan=False, separators=(",", ":"))
+@dataclass(frozen=True)
+class Kept:
+    """A bundle as its file has it.
+
+    Args:
+        bundle: What was trained.
+        state: The name of the file that holds its rows; None where none has any.
+        sha256: That file's.
+        kinds: The kinds of processor that trained it, as text, in order.
+    """
+
+    bundle: Bundle
+    state: str | None
+    sha256: str
+    kinds: tuple[str, ...] = ()
+
+
+def bundle_to_text(kept: Kept) -> str:
+    """JSON of a bundle, with its own SHA-256."""
+    branches = [_branch_fields(branch) for branch in kept.bundle.branches]
+    return sealed({"state": kept.state, "sha256": kept.sha256, "kinds": list(kept.kinds), "branches": branches})
 
 
 def _branch_fields(branch: Branch) -> dict[str, Any]:
@@ -212,16 +230,16 @@ def _number(value: float) -> float | str:
     return value if isfinite(value) else repr(value)
 
 
-def bundle_from_text(text: str, name: str) -> tuple[Bundle, str | None, str]:
-    """The bundle that ``bundle_to_text`` wrote, the name of its state file and that file's SHA-256.
+def bundle_from_text(text: str, name: str) -> Kept:
+    """The bundle that ``bundle_to_text`` wrote.
 
     Raises:
-        ValueError: If the text is not a bundle of this name.
+        ValueError: If the text is not a bundle of this name, or not what was written.
     """
+    fields = unsealed(text)
     try:
-        fields = json.loads(text)
         bundle = Bundle(tuple(_branch(part) for part in fields["branches"]))
-        found = bundle, fields["state"], str(fields["sha256"])
+        found = Kept(bundle, fields["state"], str(fields["sha256"]), tuple(fields["kinds"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     if bundle.name != name:

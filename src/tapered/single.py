@@ -6,7 +6,7 @@ Everything random in it is a function of seed and step, so a checkpoint needs no
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,18 +14,31 @@ from typing import Any, Literal
 
 import torch
 
-from tapered import checkpoint, own, schedules
+from tapered import checkpoint, own, schedules, sources
 from tapered.checkpoint import CheckpointError, Resumed, files
+from tapered.checkpoint.lock import claim
 from tapered.checkpoint.reading import find
 from tapered.checkpoint.tree import leaves
-from tapered.load import arm_of, workload_of
+from tapered.load import arm_of, coded, workload_of
 from tapered.rows import Rows, start
 from tapered.schedules import Schedule
 from tapered.steady import check
 from tapered.train import advance, evaluate
+from tapered.workload import Workload
 
 KEEP = 3
-KINDS = {"workload": str, "rule": str, "lr": str, "seed": int, "steps": int, "source": str, "options": dict}
+KINDS = {
+    "workload": str,
+    "rule": str,
+    "lr": str,
+    "seed": int,
+    "steps": int,
+    "source": str,
+    "options": dict,
+    "code": dict,
+    "data": dict,
+}
+Kinds = Literal["same", "any"]
 
 
 class RunError(Exception):
@@ -44,6 +57,8 @@ class Setting:
         steps: Updates it is to make.
         source: Hash of the workload's own file; "built in" for tapered's.
         options: What the function that makes the workload is called with.
+        code: Hashes of the other files of the workload's code.
+        data: Digests of its splits.
     """
 
     workload: str
@@ -53,6 +68,8 @@ class Setting:
     steps: int
     source: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schedule(self) -> Schedule:
@@ -72,8 +89,11 @@ def setting_of(
     >>> setting_of("bmi", "Adam", "cosine_decay(1e-3, decay_steps=steps)", 500, 0).lr
     'cosine_decay(0.001, decay_steps=500)'
     """
-    made, source = workload_of(workload, options or {})
+    made, source, code = coded(workload, lambda: workload_of(workload, options or {}))
     steps = made.steps_per_epoch if steps is None else steps
+    for name, value in (("steps", steps), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"got {name}={value!r}; expected a whole number; try --{name} 1000")
     if steps < 1:
         raise ValueError(f"got steps={steps}; expected how many updates the run makes, at least 1; try --steps 1000")
     if seed < 0:
@@ -81,7 +101,26 @@ def setting_of(
     arm = arm_of(rule, lr, {}, {})
     arm.path(steps, None)
     own.remember(workload, options or {}, source)
-    return Setting(workload, rule, str(arm.schedule(steps, None)), seed, steps, source, dict(options or {}))
+    rate = str(arm.schedule(steps, None))
+    return Setting(workload, rule, rate, seed, steps, source, dict(options or {}), code, data_of(made))
+
+
+def data_of(workload: Workload) -> dict[str, str]:
+    """Digests of what a run reads; its weights are in its checkpoints."""
+    return {name: text for name, text in workload.fingerprints().items() if name != "weights"}
+
+
+def _refuse(changed: Sequence[str]) -> None:
+    """Refuse to go on where some of what a run depends on is another.
+
+    Raises:
+        CheckpointError: with the names of it.
+    """
+    if changed:
+        raise CheckpointError(
+            f"{', '.join(changed)} changed since the run began, and its numbers with it; restore what was there, or "
+            f"begin another run"
+        )
 
 
 class Single:
@@ -98,9 +137,15 @@ class Single:
 
     def __init__(self, setting: Setting, workload: str | None = None) -> None:
         self.setting = setting
-        self.workload, _ = workload_of(workload or setting.workload, setting.options, expected=setting.source)
+        place = workload or setting.workload
+        _refuse(sources.changed(Path(place.rpartition(":")[0]), setting.code))
+        self.workload, _, code = coded(place, lambda: workload_of(place, setting.options, expected=setting.source))
+        _refuse(sorted(code.keys() ^ setting.code.keys()))
         check(self.workload)
+        now = data_of(self.workload)
+        _refuse([f"{name} data" for name in now if now[name] != setting.data.get(name)])
         self.arm = arm_of(setting.rule, setting.lr, {}, {})
+        self.kinds: tuple[str, ...] = ()  # of processor that trained it, as far as it is saved
         self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
 
     @property
@@ -184,6 +229,7 @@ def save(run: Single, folder: Path) -> dict[str, float]:
     checkpoint.save(
         folder, run.step, keep=KEEP, metric=found["loss"], generators=False, run=run, setting=asdict(run.setting)
     )
+    run.kinds = claim(folder).kinds
     return found
 
 
@@ -224,6 +270,12 @@ def setting_in(folder: Path) -> tuple[Setting, Resumed]:
     found = find(folder, None).resumed()
     fields = found.values.get("setting")
     if not isinstance(fields, dict) or fields.keys() != Setting.__dataclass_fields__.keys():
+        known = set(fields) if isinstance(fields, dict) else set()
+        if {"workload", "lr", "source"} <= known < Setting.__dataclass_fields__.keys():
+            raise CheckpointError(
+                f"{folder} holds a run of an earlier version, which did not write down all that its numbers depend on; "
+                f"begin another run"
+            )
         raise CheckpointError(
             f"{folder} holds the run of a script, which only the script can go on with: call tapered.checkpoint's "
             f"resume or fork there"
@@ -238,15 +290,21 @@ def setting_in(folder: Path) -> tuple[Setting, Resumed]:
 
 
 def resume(
-    folder: Path, steps: int | None = None, *, workload: str | None = None, command: str | None = None
+    folder: Path,
+    steps: int | None = None,
+    *,
+    workload: str | None = None,
+    command: str | None = None,
+    kinds: Kinds = "same",
 ) -> tuple[Single, Resumed]:
-    """Go on with the run in a folder, as far as its setting says or to `steps`.
+    """Go on with the run in a folder, as far as its setting says or to `steps`; under "any" kind of processor, if said.
 
     Args:
         folder: The run's.
         steps: Where it is to end.
         workload: What the user says that its workload is; None where it is what the user ran here before.
         command: What the user typed, for refusals.
+        kinds: "any" goes on under another kind of processor.
 
     Raises:
         CheckpointError: as `checkpoint.resume`, or its workload is nothing that the user has named.
@@ -254,8 +312,10 @@ def resume(
     """
     setting, found = setting_in(folder)
     run = Single(setting, _allowed(setting, workload, command or f"tapered resume {shlex.quote(str(folder))}"))
-    found = checkpoint.resume(folder, run=run, generators=False)
+    found = checkpoint.resume(folder, run=run, generators=False, kinds=kinds)
+    run.kinds = found.kinds
     run.setting = replace(setting, steps=later(run, steps))
+    run.arm.path(max(run.setting.steps, 1), None)  # which a longer run may leave
     return run, found
 
 
@@ -315,11 +375,18 @@ def check_same(folder: Path, setting: Setting) -> None:
         CheckpointError: with what differs.
     """
     known, _ = setting_in(folder)
-    mine, theirs = asdict(setting), asdict(known)
-    differing = [key for key in mine if key != "steps" and mine[key] != theirs[key]]
+    mine, theirs = _flat(setting), _flat(known)
+    differing = [key for key in {**theirs, **mine} if key != "steps" and mine.get(key) != theirs.get(key)]
     if differing:
-        said = "; ".join(f"{key} {theirs[key]!r} there, {mine[key]!r} now" for key in differing)
+        said = "; ".join(f"{key} {theirs.get(key)!r} there, {mine.get(key)!r} now" for key in differing)
         raise CheckpointError(f"{folder} holds another run: {said}; try another --store, or tapered fork {folder}")
+
+
+def _flat(setting: Setting) -> dict[str, Any]:
+    """A setting's fields, and each of those of code and data by itself."""
+    fields = asdict(setting)
+    parts = {f"{name}.{key}": value for name in ("code", "data") for key, value in fields.pop(name).items()}
+    return fields | parts
 
 
 def rates_of(found: checkpoint.Described) -> tuple[list[float], dict[str, str]]:

@@ -14,7 +14,6 @@ them.
 """
 
 import hashlib
-import json
 import os
 import re
 import stat
@@ -23,16 +22,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from filelock import FileLock, Timeout
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from tapered import kind
 from tapered.ledger import Ledger, Space, StoreError
 from tapered.rules import Rule
 from tapered.runs import (
     Bundle,
+    Kept,
     Run,
     bundle_from_text,
     bundle_to_text,
@@ -40,6 +41,7 @@ from tapered.runs import (
     rows_to_tensors,
     write_whole,
 )
+from tapered.sealed import sealed, unsealed
 from tapered.stats import counted
 from tapered.train import Mode, Rows
 
@@ -47,6 +49,11 @@ NAME = "[0-9a-f]{20}"  # as `run_key` makes it
 BUNDLE, STATE = re.compile(rf"{NAME}\.json"), re.compile(rf"{NAME}-[0-9a-f]{{12}}\.safetensors")
 LEFT = re.compile(rf"(?:{BUNDLE.pattern}|{STATE.pattern})\.tmp")
 OURS = ("study.toml", "frozen.json", "modes.json", "lock", "owner", "ledger.db", "ledger.db-journal", "ledger.db-wal")
+Kinds = Literal["same", "any"]
+ANY = (
+    'results would differ in their last bits; go on there, try another --store DIR, or write kinds = "any" into the '
+    "study file, and the result says so"
+)
 
 
 class Store:
@@ -57,19 +64,24 @@ class Store:
         study_toml: The study as it runs.
         frozen: Field -> text; what the numbers depend on. A folder that holds other values is refused.
         space: What the ledger's trials range over.
+        kinds: "same" refuses what another kind of processor trained; "any" goes on with it.
 
     Raises:
         StoreError: If the folder belongs to something else, is in use, or is damaged.
     """
 
-    def __init__(self, folder: Path, study_toml: str, frozen: Mapping[str, str], space: Space) -> None:
+    def __init__(
+        self, folder: Path, study_toml: str, frozen: Mapping[str, str], space: Space, kinds: Kinds = "same"
+    ) -> None:
         self.folder, self._metric = folder, space.metric
         self._lock = _claim(folder)
         try:
             with self._taking("the study's facts"):
-                _freeze(folder, study_toml, frozen)
+                _freeze(folder, study_toml, frozen, kinds)
+            self._kinds: dict[str, tuple[str, ...]] = {}
             self._bundles = self._read()
             self.modes = _read_modes(folder / "modes.json")
+            _check_kinds(folder, self.kinds, kinds)
             self._ledger = Ledger(folder / "ledger.db", space)
             self._ledger.add([run for run in self.runs() if run.finished and not run.probe])
         except BaseException:
@@ -96,23 +108,30 @@ class Store:
         found = [self._parse(path) for path in listed if path.suffix == ".json"]
         kept: dict[str, Bundle] = {}
         taken: set[str] = set()
-        for bundle, _, _ in sorted(found, key=lambda parsed: -len(parsed[0].keys)):
+        for known in sorted(found, key=lambda known: -len(known.bundle.keys)):
+            bundle = known.bundle
             if taken.isdisjoint(bundle.keys):
                 kept[bundle.name] = bundle
+                self._kinds[bundle.name] = known.kinds
                 taken |= set(bundle.keys)
             else:
                 self._remove(bundle.name)
-        states = {state for _, state, _ in found}
+        states = {known.state for known in found}
         for path in listed:  # what has no name of ours is somebody else's, and stays
             if LEFT.fullmatch(path.name) or (STATE.fullmatch(path.name) and path.name not in states):
                 path.unlink(missing_ok=True)
         return kept
 
-    def _parse(self, path: Path) -> tuple[Bundle, str | None, str]:
+    def _parse(self, path: Path) -> Kept:
         try:
             return _own_state(path.stem, bundle_from_text(path.read_text(), path.stem))
         except (ValueError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}); delete it and its runs are trained again") from error
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of processor that trained what is kept, as text."""
+        return sorted({text for name in self._bundles for text in self._kinds[name]})
 
     def bundles(self) -> list[Bundle]:
         """Every bundle that has been begun; no run is in two of them."""
@@ -160,7 +179,9 @@ class Store:
         state = None if rows is None else f"{bundle.name}-{digest[:12]}.safetensors"
         if state is not None:
             write_whole(runs / state, data)
-        write_whole(runs / f"{bundle.name}.json", bundle_to_text(bundle, state, digest).encode())
+        kinds = tuple(dict.fromkeys((*self._kinds.get(bundle.name, ()), kind.text(kind.here()))))
+        write_whole(runs / f"{bundle.name}.json", bundle_to_text(Kept(bundle, state, digest, kinds)).encode())
+        self._kinds[bundle.name] = kinds
         for old in self._states(bundle.name):
             if old.name != state:
                 old.unlink()
@@ -168,8 +189,10 @@ class Store:
     def replace(self, bundle: Bundle, parts: Sequence[tuple[Bundle, Rows]]) -> None:
         """Keep the parts of a bundle in its place; a kill in between leaves the whole or the parts."""
         for part, rows in parts:
+            self._kinds.setdefault(part.name, self._kinds.get(bundle.name, ()))
             self.put(part, rows)
         self._bundles.pop(bundle.name, None)
+        self._kinds.pop(bundle.name, None)
         self._remove(bundle.name)
 
     def _remove(self, name: str) -> None:
@@ -189,34 +212,56 @@ class Store:
             StoreError: If their file is missing or not the one that was written.
         """
         path = self.folder / "runs" / f"{bundle.name}.json"
-        known, name, digest = self._parse(path)
-        state = path.parent / (name or "")
-        data = state.read_bytes() if name is not None and _plain(state) else b""
-        if hashlib.sha256(data).hexdigest() != digest:
+        known = self._parse(path)
+        state = path.parent / (known.state or "")
+        data = state.read_bytes() if known.state is not None and _plain(state) else b""
+        if hashlib.sha256(data).hexdigest() != known.sha256:
             raise StoreError(f"{state} is not the file that was written; delete {path} and its runs are trained again")
-        return rows_from_tensors(load_tensors(data), known.live, rule)
+        return rows_from_tensors(load_tensors(data), known.bundle.live, rule)
+
+    def check_modes(self) -> None:
+        """Refuse to train where it is lost how that was done before.
+
+        Raises:
+            StoreError: If there are runs, and no file that says so.
+        """
+        if self._bundles and not self.modes:
+            raise StoreError(
+                f"{self.folder / 'modes.json'} is missing, which says how the runs beside it were trained, and numbers "
+                f"of different modes must not mix; put it back, or delete {self.folder / 'runs'} and they are trained "
+                f"again"
+            )
 
     def put_mode(self, rule: str, mode: Mode) -> None:
         """Keep how the rows of a rule are trained: numbers of different modes do not mix in one study."""
         self.modes[rule] = mode
         fields = {name: asdict(mode) for name, mode in sorted(self.modes.items())}
         with self._taking("the mode of its rows"):
-            write_whole(self.folder / "modes.json", json.dumps(fields, indent=1).encode())
+            write_whole(self.folder / "modes.json", sealed(fields, indent=1).encode())
+
+
+def _check_kinds(folder: Path, trained: Sequence[str], kinds: Kinds) -> None:
+    others = [text for text in trained if text != kind.text(kind.here())]
+    if kinds == "same" and others:
+        said = "; ".join(kind.differing(kind.read(others[0]), kind.here()))
+        raise StoreError(f"{folder} holds runs that another kind of processor trained: {said}; {ANY}")
 
 
 def _read_modes(path: Path) -> dict[str, Mode]:
     try:
-        fields = json.loads(path.read_text()) if path.exists() else {}
+        fields = unsealed(path.read_text()) if path.exists() else {}
         return {rule: Mode(**mode) for rule, mode in fields.items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(f"{path} is damaged ({error}); try another --store DIR") from error
+        raise StoreError(
+            f"{path} is damaged ({error}); put it back, or delete it and {path.parent / 'runs'}, whose runs are then "
+            f"trained again"
+        ) from error
 
 
-def _own_state(name: str, found: tuple[Bundle, str | None, str]) -> tuple[Bundle, str | None, str]:
+def _own_state(name: str, found: Kept) -> Kept:
     """A bundle whose file of rows is one of this folder's."""
-    state = found[1]
-    if state is not None and not (STATE.fullmatch(state) and state.startswith(name)):
-        raise ValueError(f"state={state!r:.80} is no file of its rows")
+    if found.state is not None and not (STATE.fullmatch(found.state) and found.state.startswith(name)):
+        raise ValueError(f"state={found.state!r:.80} is no file of its rows")
     return found
 
 
@@ -248,6 +293,7 @@ def _claim(folder: Path) -> FileLock:
     known = (folder / "frozen.json").exists() or (folder / "lock").exists()
     if folder.exists() and not known and not _just_made(folder):
         raise StoreError(f"{folder} holds files but no study; try --store {folder / 'study'}")
+    lock = None
     try:
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
@@ -259,6 +305,8 @@ def _claim(folder: Path) -> FileLock:
             raise StoreError(f"{folder} is in use by {owner}; wait for it, or try another --store DIR") from None
         raise StoreError(f"{folder} is in use by another process; wait for it, or try another --store DIR") from None
     except OSError as error:
+        if lock is not None:
+            lock.release()
         raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR") from error
     return lock
 
@@ -268,20 +316,30 @@ def _just_made(folder: Path) -> bool:
     return [path.name for path in folder.iterdir()] in ([], ["runs"]) and not any((folder / "runs").glob("*"))
 
 
-def _freeze(folder: Path, study_toml: str, frozen: Mapping[str, str]) -> None:
+def _freeze(folder: Path, study_toml: str, frozen: Mapping[str, str], kinds: Kinds) -> None:
     """Write down what the numbers depend on, or refuse a folder where that was something else."""
     path = folder / "frozen.json"
-    if not path.exists() and any((folder / "runs").glob("*.json")):
-        raise StoreError(f"{path} is missing, which says what the results in runs/ depend on; try another --store DIR")
     if not path.exists():
+        if any((folder / "runs").glob("*.json")):
+            raise StoreError(
+                f"{path} is missing, which says what the runs beside it depend on; put it back, or delete "
+                f"{folder / 'runs'} and they are trained again"
+            )
         write_whole(folder / "study.toml", study_toml.encode())
-        write_whole(path, json.dumps(frozen, indent=1, sort_keys=True).encode())
+        write_whole(path, sealed(dict(sorted(frozen.items())), indent=1).encode())
         return
     try:
-        known: dict[str, str] = dict(json.loads(path.read_text()))
+        known: dict[str, str] = dict(unsealed(path.read_text()))
     except (ValueError, TypeError, RecursionError) as error:
-        raise StoreError(f"{path} is damaged ({error}); try another --store DIR") from error
-    differing = sorted(k for k in {*known, *frozen} if known.get(k) != frozen.get(k))
+        raise StoreError(
+            f"{path} is damaged ({error}); put it back, try another --store DIR, or delete the folder"
+        ) from error
+    differing = sorted(name for name in {*known, *frozen} if known.get(name) != frozen.get(name))
+    if kinds == "any" and kind.TRAINED in differing:
+        differing = [name for name in differing if name not in (kind.TRAINED, kind.WEIGHTS)]
+    if kind.TRAINED in differing and set(differing) <= {kind.TRAINED, kind.WEIGHTS}:
+        said = "; ".join(kind.differing(kind.read(known.get(kind.TRAINED, "")), kind.read(frozen[kind.TRAINED])))
+        raise StoreError(f"{folder} was begun on another kind of processor: {said}; {ANY}")
     if differing:
         lines = [f"  {k}: {known.get(k, 'nothing')} there, {frozen.get(k, 'nothing')} now" for k in differing]
         raise StoreError(

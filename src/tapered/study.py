@@ -56,7 +56,7 @@ def open_store(loaded: Loaded, folder: Path) -> Store:
     arms = [arm.name for arm in study.arms]
     seeds = [*study.seed_values, *study.fresh_seeds]
     space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
-    return Store(folder, to_toml(study), frozen_facts(loaded), space)
+    return Store(folder, to_toml(study), frozen_facts(loaded), space, study.kinds)
 
 
 def train_runs(
@@ -85,6 +85,7 @@ def train_runs(
         RunError: If a model, loss or dataset raises. What was kept before stays.
         UnsteadyError: If the workload's numbers depend on more than seed and step.
     """
+    store.check_modes()
     trainer = _Trainer(store, progress, stop)
     done: list[Round] = []
     with threads(loaded):

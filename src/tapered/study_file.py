@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tapered.arms import Arm, Name, Peaks, Positive, Range, Strict, suggest
+from tapered.arms import Arm, Name, Peaks, Positive, Range, Strict, Whole, suggest
 from tapered.stats import counted, seeds_needed
 
 __all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
@@ -34,7 +34,7 @@ class Prune(Strict):
     the best ``keep`` of them go on, always with the baseline.
     """
 
-    rungs: Annotated[tuple[Share, ...], Field(min_length=1)]
+    rungs: Annotated[tuple[Share, ...], Field(min_length=1, strict=False)]
     keep: Share = 0.5
     probe: Share | None = None
 
@@ -58,10 +58,10 @@ class Prune(Strict):
 class Tune(Strict):
     """How peaks and the numbers of each arm's ``space`` are searched: ``trials`` for each arm, ``batch`` at a time."""
 
-    trials: Annotated[int, Field(ge=1, le=10_000)]
-    batch: Annotated[int, Field(ge=1, le=10_000)] = 8
+    trials: Annotated[Whole, Field(ge=1, le=10_000)]
+    batch: Annotated[Whole, Field(ge=1, le=10_000)] = 8
     sampler: Literal["tpe", "random", "cmaes", "grid"] = "tpe"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")
     def _installed(self) -> Self:
@@ -76,7 +76,9 @@ class Study(Strict):
     ``steps`` or ``epochs`` says how long each run trains, ``seeds`` how many there are from ``first_seed`` on,
     ``evaluations`` at how many evenly spaced steps beside 0 each is evaluated, ``threads`` what torch computes with
     (other counts may change the last bits), ``mode`` how rows are trained, where "auto" times what is fastest here
-    (another mode may change the last bits, too), ``delta`` the smallest difference in the metric that matters.
+    (another mode may change the last bits, too), ``kinds`` whether "any" kind of processor may go on with what another
+    began (which changes them, too, and the result says so), ``delta`` the smallest difference in the metric that
+    matters.
 
     ``extend`` is how many peaks the grid may be extended by, beyond its edges and for all tuned arms, until every
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
@@ -87,24 +89,25 @@ class Study(Strict):
     name: Name
     workload: str
     workload_options: Annotated[dict[str, bool | int | float | str], Field(default_factory=dict)]
-    steps: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[Whole, Field(ge=1)] | None = None
     epochs: Positive | None = None
-    seeds: Annotated[int, Field(ge=1, le=100_000)] = 8
-    first_seed: Annotated[int, Field(ge=0)] = 0
-    evaluations: Annotated[int, Field(ge=1, le=10_000)] = 20
+    seeds: Annotated[Whole, Field(ge=1, le=100_000)] = 8
+    first_seed: Annotated[Whole, Field(ge=0)] = 0
+    evaluations: Annotated[Whole, Field(ge=1, le=10_000)] = 20
     metric: str = "loss"
     direction: Literal["minimize", "maximize"] = "minimize"
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     delta: Positive | None = None
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 1
     mode: Literal["auto", "loop", "rows", "rows compiled"] = "auto"
-    extend: Annotated[int, Field(ge=0, le=100)] | None = None
-    fresh: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    kinds: Literal["same", "any"] = "same"
+    extend: Annotated[Whole, Field(ge=0, le=100)] | None = None
+    fresh: Annotated[Whole, Field(ge=0, le=100_000)] | None = None
     prune: Prune | None = None
     tune: Tune | None = None
     baseline: str
     peaks: Peaks
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, strict=False)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

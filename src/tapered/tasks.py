@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tapered import kind
 from tapered.forest import Forest, Task
 from tapered.load import Loaded
 from tapered.runs import Run, run_key
@@ -43,7 +44,7 @@ def _version(name: str) -> str:
 
 def frozen_facts(loaded: Loaded) -> dict[str, str]:
     """What every number of the study depends on, field -> text."""
-    study = loaded.study.model_dump(mode="json", exclude_none=True, exclude={"arms"})
+    study = loaded.study.model_dump(mode="json", exclude_none=True, exclude={"arms", "kinds"})
     facts = {f"study.{name}": str(value) for name, value in study.items()}
     for i, arm in enumerate(loaded.study.arms):
         fields = arm.model_dump(mode="json", exclude_none=True)
@@ -51,21 +52,25 @@ def frozen_facts(loaded: Loaded) -> dict[str, str]:
     if loaded.study.tune is not None:  # another version may ask for other trials
         facts["search"] = f"optuna {_version('optuna')}"
     kept = "bundles of rows, nothing pruned" if loaded.whole else "bundles of rows"
-    return facts | {"results": kept} | _shared_facts(loaded)
+    weights = _fingerprint(loaded.workload)["weights"]  # which other vector instructions draw otherwise
+    here = {kind.TRAINED: kind.text(kind.here()), kind.WEIGHTS: weights}
+    return facts | {"results": kept} | here | _shared_facts(loaded)
 
 
 def _shared_facts(loaded: Loaded) -> dict[str, str]:
+    """What every run depends on, whatever processor trains it."""
     return {
         "steps": str(loaded.steps),
-        "workload.data": _fingerprint(loaded.workload)[:20],
+        **{f"workload.{name}": text for name, text in _fingerprint(loaded.workload).items() if name != "weights"},
         "workload.file": loaded.source[:20],
+        **{f"code.{name}": digest for name, digest in loaded.code.items()},
         "versions": f"tapered {_version('tapered')}, torch {torch.__version__}, numpy {np.__version__}",
     }
 
 
 @lru_cache(maxsize=8)  # it reads all data, and every round of a study asks for it
-def _fingerprint(workload: Workload) -> str:
-    return workload.fingerprint()
+def _fingerprint(workload: Workload) -> dict[str, str]:
+    return workload.fingerprints()
 
 
 def evaluation_steps(loaded: Loaded) -> list[int]:
@@ -112,7 +117,9 @@ def _tasks(
 def default_folder(loaded: Loaded, root: Path = Path("studies")) -> Path:
     """A folder for exactly this study: its name, and a hash of everything that its numbers depend on."""
     slug = re.sub(r"[^a-z0-9]+", "-", loaded.study.name.lower()).strip("-")[:40] or "study"
-    return root / f"{slug}-{run_key(frozen_facts(loaded))[:8]}"
+    # on another kind of processor it is the same study, which goes on or refuses to
+    facts = {name: text for name, text in frozen_facts(loaded).items() if name not in (kind.TRAINED, kind.WEIGHTS)}
+    return root / f"{slug}-{run_key(facts)[:8]}"
 
 
 @contextmanager

@@ -12,13 +12,14 @@ core/kernels/training_ops.cc; checked against `tf.compat.v1.train` of TensorFlow
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch.optim.optimizer import ParamsT
 
 from tapered import rules, schedules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import RANGES, Hyper, Range
+from tapered.optim.hypers import Hyper
+from tapered.rules.ranges import RANGES, Range
 from tapered.schedules import Schedule
 
 HINTS: Mapping[str, Any] = {"maximize": False}
@@ -124,7 +125,10 @@ class AdagradOptimizer(Optimizer):
     """
 
     hyper_keys = ("lr", "initial_accumulator_value")
-    ranges = RANGES | {"initial_accumulator_value": Range(0, math.inf, "0.1", low_open=True)}
+    ranges: ClassVar[Mapping[str, Range]] = {
+        **RANGES,
+        "initial_accumulator_value": Range(0, math.inf, "0.1", low_open=True),
+    }
 
     def __init__(self, params: ParamsT, learning_rate: Hyper, initial_accumulator_value: float = 0.1) -> None:
         super().__init__(params, {"lr": learning_rate, "initial_accumulator_value": initial_accumulator_value}, HINTS)

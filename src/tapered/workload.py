@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_collate
 
-from tapered import trees
+from tapered import fingerprint, trees
 from tapered.draws import Order, epoch_order, generator_seed, seeded
 from tapered.reasons import refuse_model
 
@@ -209,20 +209,23 @@ class Workload:
             raise ValueError(f"workload {self.name!r} has no split {name!r}; expected one of {', '.join(SPLITS)}")
         return dataset
 
-    def fingerprint(self) -> str:
-        """Hex digest of what the numbers depend on: the data, the minibatch size and the initial weights at seed 0.
+    def fingerprints(self) -> dict[str, str]:
+        """Digests of what the numbers depend on: each split's items, how they are drawn, the initial weights at seed 0.
 
-        Tensor datasets are hashed whole, others by their length and 64 evenly spaced items.
+        Tensor datasets are hashed whole, others item by item where there are at most 4,096, and beyond that by their
+        length and 512 evenly spaced items, and the text then says that it is of a sample.
+
+        >>> sorted(quadratic().fingerprints())
+        ['batches', 'train', 'valid', 'weights']
         """
-        order = "" if self.order == "shuffled" else f"/{self.order}"
-        digest = hashlib.sha256(f"{self.name}/{self.batch_size}/{sorted(self.metrics)}{order}".encode())
-        for split in SPLITS:
-            if getattr(self, split) is not None:
-                _hash_split(digest, split, self.split(split))
-        for name, value in self.build(0).state_dict().items():
-            _hash_value(digest, name)
-            _hash_value(digest, value)
-        return digest.hexdigest()
+        splits = {name: fingerprint.of_dataset(self.split(name)) for name in SPLITS if getattr(self, name) is not None}
+        batches = fingerprint.of_value((self.name, self.batch_size, sorted(self.metrics), self.order))
+        weights = fingerprint.of_value(dict(self.build(0).state_dict()))
+        return {**splits, "batches": batches, "weights": weights}
+
+    def fingerprint(self) -> str:
+        """One digest of `fingerprints`."""
+        return hashlib.sha256(repr(sorted(self.fingerprints().items())).encode()).hexdigest()
 
 
 def is_object(metric: Any) -> bool:
@@ -282,31 +285,6 @@ def _check_split(workload: str, split: str, dataset: Any) -> None:
             f"workload {workload!r}: an item of its {split} split is {type(item).__name__} of "
             f"{len(item) if hasattr(item, '__len__') else 'no'} parts; expected a pair (input, target)"
         )
-
-
-def _hash_split(digest: Any, split: str, dataset: Dataset[Any]) -> None:
-    size = _length(dataset)
-    digest.update(f"{split}/{size}".encode())
-    if is_whole(dataset):
-        _hash_value(digest, list(dataset.tensors))
-        return
-    for i in range(0, size, max(1, size // 64)):
-        with seeded(0, "fingerprint", i):
-            _hash_value(digest, dataset[i])
-
-
-def _hash_value(digest: Any, value: Any) -> None:
-    if isinstance(value, Tensor):
-        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    elif isinstance(value, tuple | list):
-        for part in value:
-            _hash_value(digest, part)
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            _hash_value(digest, (key, part))
-    else:
-        digest.update(repr(value).encode())
 
 
 class _Point(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tapered.optim.hypers import RANGES, Range
+from tapered.rules.ranges import RANGES, Range
 
 ANY = Range(-math.inf, math.inf, "0", low_open=True)
 KNOWN = {name: RANGES[name] for name in ("lr", "weight_decay", "momentum", "eps")}

@@ -27,6 +27,7 @@ class Described:
         schedules: "OPTIMIZER group K HYPER" -> the schedule as text.
         lineage: The forks that led to it.
         values: Its plain values.
+        kinds: The kinds of processor that trained it, as text.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Described:
     schedules: Mapping[str, str] = ()  # type: ignore[assignment]
     lineage: tuple[Origin, ...] = ()
     values: Mapping[str, Any] = ()  # type: ignore[assignment]
+    kinds: tuple[str, ...] = ()
 
 
 def describe(folder: str | os.PathLike[str]) -> list[Described]:
@@ -81,6 +83,7 @@ def _describe(path: Path) -> Described:
         },
         lineage=result.lineage,
         values=result.values,
+        kinds=result.kinds,
     )
 
 

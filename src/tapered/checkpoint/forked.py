@@ -11,7 +11,8 @@ from tapered.attach import Clock, clock_of
 from tapered.checkpoint.change import Change
 from tapered.checkpoint.errors import CheckpointError
 from tapered.optim import Optimizer
-from tapered.optim.hypers import NAMES, RANGES, number
+from tapered.optim.hypers import NAMES, number
+from tapered.rules.ranges import RANGES
 from tapered.schedules import Schedule, constant
 
 KEY_OF = {name: (key, place) for key, pair in NAMES.items() for place, name in enumerate(pair)}

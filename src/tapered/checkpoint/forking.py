@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,7 +87,7 @@ def fork(
     apply_all([*calls, Call("the first checkpoint", first, lambda: lock.release(child))])
     tell(found)
     result = read(written[0]).resumed()
-    return Resumed(result.step, written[0], result.run, result.lineage, values, None, found.skipped)
+    return replace(result, folder=written[0], values=values, metric=None, skipped=found.skipped)
 
 
 def begin(parent: Path, child: Path, found: Resumed, change: Change) -> None:
@@ -107,7 +107,8 @@ def begin(parent: Path, child: Path, found: Resumed, change: Change) -> None:
             **({"counted": change.counted} if change.counted else {}),
         },
     }
-    lock.claim(child).lineage = (*(asdict(past) for past in found.lineage), origin)
+    held = lock.claim(child)
+    held.lineage, held.kinds = (*(asdict(past) for past in found.lineage), origin), found.kinds
 
 
 def _one_optimizer(parts: Mapping[str, Any], change: Change) -> None:

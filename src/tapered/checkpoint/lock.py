@@ -30,6 +30,7 @@ class Held:
     run: str
     lineage: Lineage = ()
     tip: tuple[int, int] | None = None  # sequence and step last saved or resumed
+    kinds: tuple[str, ...] = ()  # of processors that its run was trained on so far
 
 
 _held: dict[Path, Held] = {}

@@ -46,6 +46,7 @@ class Resumed:
         values: The plain values that were saved, by name.
         metric: What was given as its metric.
         skipped: Newer checkpoints that could not be used, and why.
+        kinds: The kinds of processor that trained it, as text; several where it went on under `kinds="any"`.
     """
 
     step: int
@@ -55,6 +56,7 @@ class Resumed:
     values: Mapping[str, Any]
     metric: float | None
     skipped: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Read:
             values={name: part["state"] for name, part in self.parts.items() if part["kind"] == "value"},
             metric=fields["metric"],
             skipped=self.skipped,
+            kinds=tuple(fields.get("kinds", ())),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from tapered import kind
 from tapered.attach import Clock, clock_of
 from tapered.checkpoint import files, generators, lock, processes
 from tapered.checkpoint.attributes import numbers_of, setting
@@ -37,6 +38,7 @@ def resume(
     generators: bool = True,
     hypers: Literal["same", "saved"] = "same",
     attributes: Literal["same", "saved"] = "same",
+    kinds: Literal["same", "any"] = "same",
     **parts: Any,
 ) -> Resumed:
     """Go on with a run: the same numbers as if it had never stopped, or a refusal that says what differs.
@@ -55,6 +57,8 @@ def resume(
             a run that had moved them by hand.
         attributes: Plain numbers that modules keep beside their state dict, as an average its count: "same" refuses
             those that differ from the saved ones; "saved" sets them.
+        kinds: "same" refuses to go on where the last bits may be others, under another version of torch, number of
+            threads or kind of processor (`tapered.kind`); "any" goes on, warns, and the next checkpoint says so.
         parts: What `save` was given, by the same names, built as it was then. Plain values are left out and
             returned.
 
@@ -77,12 +81,21 @@ def resume(
         (7, 1)
     """
     path = Path(folder)
-    for name, given in (("hypers", hypers), ("attributes", attributes)):
-        if given not in ("same", "saved"):
-            raise ValueError(f"got {given!r} for `{name}`; expected 'same' or 'saved'")
+    for name, given, other in (
+        ("hypers", hypers, "saved"),
+        ("attributes", attributes, "saved"),
+        ("kinds", kinds, "any"),
+    ):
+        if given not in ("same", other):
+            raise ValueError(f"got {given!r} for `{name}`; expected 'same' or {other!r}")
     processes.check(parts, generators=generators and not partial)
     held = None if partial or not _writable(path) or not processes.alone() else lock.claim(path)
     found = find(path, step)
+    if kinds == "same" and not partial and (changed := otherwise(found)):
+        raise CheckpointError(
+            f"{shown(found.path)} was saved under {', '.join(changed)}: the last bits would differ from the "
+            f"uninterrupted run's; go on as it was, or resume(..., kinds='any') (--kinds any)"
+        )
     change = Change(saved_hold=hypers == "saved", attributes="any" if partial and attributes == "same" else attributes)
     calls = prepared(found, parts, change, partial=partial)
     if generators and not partial:
@@ -90,6 +103,7 @@ def resume(
     apply_all(calls)
     if held is not None:
         held.run, held.lineage = found.fields["run"], tuple(found.fields["lineage"])
+        held.kinds = tuple(found.fields.get("kinds", ()))
         held.tip = (files.place_of(files.listed(path)[0])[0], found.fields["step"])
     tell(found, partial=partial)
     return found.resumed()
@@ -210,12 +224,18 @@ def tell(found: Read, *, partial: bool = False) -> None:
     """Warn of checkpoints skipped, and of what may change the last bits."""
     if found.skipped:
         _warn(f"went on from {found.path.name}, since newer ones are damaged: {'; '.join(found.skipped)}")
+    changed = otherwise(found)
+    if changed and not partial:
+        _warn(f"saved under {', '.join(changed)}: results may differ in their last bits from an uninterrupted run's")
+
+
+def otherwise(found: Read) -> list[str]:
+    """What of torch, threads and the kind of processor is not as it was, so that the last bits may differ."""
     now = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     changed = [
         f"{key} {found.fields[key]} then, {value} now" for key, value in now.items() if found.fields[key] != value
     ]
-    if changed and not partial:
-        _warn(f"saved under {', '.join(changed)}: results may differ in their last bits from an uninterrupted run's")
+    return changed + kind.differing(found.fields.get("kind", {}), kind.here(gpus=True))
 
 
 def _warn(text: str) -> None:

@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from tapered import kind
 from tapered.checkpoint import files, generators, lock, processes
 from tapered.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from tapered.checkpoint.lock import shown
@@ -84,11 +85,14 @@ def save(
         known = files.listed(held.folder)
         _in_turn(path, known, held, step)
         sequence = files.place_of(known[0])[0] + 1 if known else 1
+        held.kinds = tuple(dict.fromkeys((*held.kinds, kind.text(kind.here(gpus=True)))))
         fields = {
             "format": files.FORMAT,
             "tapered": files.version(),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
+            "kind": kind.here(gpus=True),
+            "kinds": list(held.kinds),
             "run": held.run,
             "lineage": list(held.lineage),
             "sequence": sequence,

@@ -33,7 +33,7 @@ def check(
         keys = ("name", "step", "damage", "foreign", "finite", "metric", "size")
         checkpoints = [
             {**{key: getattr(one, key) for key in keys}, "rates": rates, "schedules": schedules,
-             "lineage": [asdict(origin) for origin in one.lineage]}
+             "lineage": [asdict(origin) for origin in one.lineage], "kinds": list(one.kinds)}
             for one, (rates, schedules) in zip(found, shown, strict=True)
         ]  # fmt: skip
         print_json({"folder": str(folder), "whole": whole, "checkpoints": checkpoints})
@@ -66,6 +66,8 @@ def _show(found: list[Any], shown: list[tuple[list[float], dict[str, str]]]) -> 
     )
     for name, text in schedules.items():
         out.print(Text(f"{name}: {text}"), soft_wrap=True)
+    for text in newest.kinds if len(newest.kinds) > 1 else ():
+        out.print(Text(f"trained on: {text}"), soft_wrap=True)
     for origin in newest.lineage:
         change = ", ".join(f"{name} {value}" for name, value in origin.change.items())
         out.print(Text(f"forked at step {origin.step} from {origin.folder}: {change}"), soft_wrap=True)

@@ -1,6 +1,7 @@
 """`tapered resume`: go on with a run that `tapered run` or `tapered fork` began."""
 
 from pathlib import Path
+from typing import Literal
 
 from tapered.commands.run import said, train
 from tapered.terminal import Flag, Json, console, retype
@@ -13,6 +14,7 @@ def resume(
     steps: int | None = None,
     save_every: int | None = None,
     workload: str | None = None,
+    kinds: Literal["same", "any"] = "same",
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -23,6 +25,7 @@ def resume(
         steps: The step to end at; by default the one that it was to reach.
         save_every: Updates between two checkpoints; by default a tenth of the run.
         workload: FILE:NAME (or NAME) of the run's workload, where the folder's own word is not enough.
+        kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
@@ -32,7 +35,7 @@ def resume(
         errors = console(stderr=True)
         with said(errors):
             trained, found = single.resume(
-                folder, steps, workload=workload, command=retype("resume", str(folder), steps=steps)
+                folder, steps, workload=workload, command=retype("resume", str(folder), steps=steps), kinds=kinds
             )
         rate = trained.setting.schedule(found.step)
         errors.print(f"Resumed at step {found.step} of {trained.setting.steps}; rate {rate:.6g}.", soft_wrap=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -39,6 +39,7 @@ def run(
     option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     store: Path | None = None,
     save_every: int | None = None,
+    kinds: Literal["same", "any"] = "same",
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -53,6 +54,7 @@ def run(
         option: An argument of the workload, as name=value; may be given again.
         store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
         save_every: Updates between two checkpoints; by default a tenth of the run.
+        kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
@@ -64,7 +66,7 @@ def run(
         if single.begun(folder):
             single.check_same(folder, setting)
             with said(console(stderr=True)):
-                trained = single.resume(folder, setting.steps, workload=workload)[0]
+                trained = single.resume(folder, setting.steps, workload=workload, kinds=kinds)[0]
         else:
             trained = single.Single(setting)
             single.save(trained, folder)
@@ -113,12 +115,16 @@ def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) 
     rate = setting.schedule(max(trained.step - 1, 0))
     if as_json:
         valid = {name: value if isfinite(value) else None for name, value in found.items()}
-        print_json({"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": valid})
+        fields = {"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": valid}
+        print_json(fields | {"kinds": list(trained.kinds)})
         return
     out = console(stderr=False)
     rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]
     rows += [(f"valid {name}", f"{value:.6g}") for name, value in found.items()]
     out.print(table(rows, header=False))
+    if len(trained.kinds) > 1:
+        said = f"{len(trained.kinds)} kinds of processor trained it, so that its last bits would not repeat."
+        out.print(Text(said), soft_wrap=True)
     out.print(Text(f"Saved: {folder}"), soft_wrap=True)
 
 

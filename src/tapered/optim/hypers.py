@@ -4,56 +4,16 @@ A group key holds one hyper (`lr`) or two (`betas` holds beta1 and beta2); each 
 """
 
 import math
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 from torch import Tensor
 
+from tapered.rules.ranges import Range
 from tapered.schedules import Schedule
 
 NAMES = {"betas": ("beta1", "beta2")}  # every other group key is its hyper's own name
 Hyper = float | Tensor | Schedule
-
-
-@dataclass(frozen=True)
-class Range:
-    """The values that a hyper may take, and one to paste."""
-
-    low: float
-    high: float
-    example: str
-    low_open: bool = False
-    high_open: bool = True
-
-    def __contains__(self, value: float) -> bool:
-        """NaN and infinity are in no range."""
-        above = value > self.low if self.low_open else value >= self.low
-        below = value < self.high if self.high_open else value <= self.high
-        return above and below and math.isfinite(value)
-
-    def __str__(self) -> str:
-        ends = "(" if self.low_open else "[", ")" if self.high_open else "]"
-        return f"a finite number in {ends[0]}{self.low:g}, {self.high:g}{ends[1]}"
-
-
-RANGES = {
-    "lr": Range(0, math.inf, "1e-3"),
-    "beta1": Range(0, 1, "0.9"),
-    "beta2": Range(0, 1, "0.999"),
-    # where a gradient has always been 0 the root is 0, and 0 / (0 + 0) would be NaN for ever
-    "eps": Range(0, math.inf, "1e-8", low_open=True),
-    "weight_decay": Range(0, math.inf, "0.01"),
-    "momentum": Range(0, math.inf, "0.9"),
-    "dampening": Range(-math.inf, math.inf, "0", low_open=True),
-    "momentum_decay": Range(0, math.inf, "0.004"),
-    "alpha": Range(0, 1, "0.99", high_open=False),
-    "rho": Range(0, 1, "0.9", high_open=False),
-    "lr_decay": Range(0, math.inf, "0"),
-    "initial_accumulator_value": Range(0, math.inf, "0.1"),
-    "r": Range(0, math.inf, "0"),
-    "weight_lr_power": Range(0, math.inf, "2"),
-}
 
 
 def names(key: str) -> tuple[str, ...]:

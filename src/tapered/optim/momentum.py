@@ -1,13 +1,14 @@
 """SGD and Lion, and Schedule-Free AdamW; any hyper may be a schedule."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch.optim.optimizer import ParamsT
 
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import RANGES, Hyper, Range
+from tapered.optim.hypers import Hyper
+from tapered.rules.ranges import RANGES, Range
 
 
 class SGD(Optimizer):
@@ -143,7 +144,7 @@ class ScheduleFreeAdamW(Optimizer):
     """
 
     hyper_keys = ("lr", "betas", "eps", "weight_decay", "r", "weight_lr_power")
-    ranges = RANGES | {"beta1": Range(0, 1, "0.9", low_open=True)}  # x = z + (y - z) / beta1
+    ranges: ClassVar[Mapping[str, Range]] = {**RANGES, **rules.ScheduleFreeAdamW.ranges}
 
     def __init__(
         self,

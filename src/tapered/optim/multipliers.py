@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from tapered.optim.hypers import Range, number
+from tapered.optim.hypers import number
+from tapered.rules.ranges import Range
 
 FACTOR = Range(0, float("inf"), "1.0")
 LIKE = re.compile(

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from tapered.optim.changes import lengthened, replaced, used
-from tapered.optim.hypers import NAMES, RANGES, Live, Range, first, items, names, number
+from tapered.optim.hypers import NAMES, Live, first, items, names, number
 from tapered.optim.late import read
 from tapered.optim.loading import resumed
 from tapered.optim.multipliers import factor
 from tapered.optim.policies import Counted, Policy, Rates, Reload
 from tapered.rules import Rule
+from tapered.rules.ranges import RANGES, Range
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How
 

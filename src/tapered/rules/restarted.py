@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tapered.rules.base import Hyper, Rule, State, Terms
+from tapered.rules.ranges import Range, ranges_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Restarted:
     """
 
     rule: Rule
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """The rule's own."""
+        return ranges_of(self.rule)
 
     @property
     def hypers(self) -> Mapping[str, float]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from tapered.rules.base import Hyper, State, Term, Terms
+from tapered.rules.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class ScheduleFreeAdamW:
     x is not stored: `readout` gives it as z + (y - z) / beta1, with the beta1 that y was made with. Put a warmup in
     `lr` as a schedule. There is no train or eval mode. Adding `z` to each line gives the change of y in three terms.
     """
+
+    ranges: ClassVar[Mapping[str, Range]] = {"beta1": Range(0, 1, "0.9", low_open=True)}
 
     @property
     def hypers(self) -> Mapping[str, float]:

@@ -7,9 +7,12 @@ import ast
 import inspect
 import operator
 from collections.abc import Callable, Mapping
+from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from tapered.schedules import (
+    amounts,
     basic,
     changes,
     checks,
@@ -92,11 +95,17 @@ OPERATORS: dict[str, type[Schedule]] = {
 }
 
 
-def parse(text: str) -> Schedule:
+def parse(text: str, words: Mapping[str, int] = MappingProxyType({})) -> Schedule:
     """The schedule that an expression writes: what `str` prints, or what a person would type.
 
     Takes the names of this package with positional and keyword arguments, numbers, `*`, `+`, brackets and a schedule's
     methods. A bare number is a constant.
+
+    Args:
+        text: The expression.
+        words: Words that stand for whole numbers. With them numbers may also be computed with, by + - * / and //,
+            exactly; what a word is part of is rounded to the nearest whole number (halves to the even one) where an
+            argument counts steps, and nowhere else.
 
     Raises:
         TypeError: `text` is no str.
@@ -105,6 +114,8 @@ def parse(text: str) -> Schedule:
     Example:
         >>> parse("3e-4 * warmup(200).then(hold(1600)).then(cooldown(400, shape='1-sqrt'))").horizon
         2200
+        >>> parse("hold(0.5*steps).then(cooldown((steps - 100) / 2))", {"steps": 2001})
+        hold(1000).then(cooldown(950))
         >>> parse("cosine_deca(decay_steps=10)")
         Traceback (most recent call last):
         ...
@@ -113,21 +124,26 @@ def parse(text: str) -> Schedule:
     if not isinstance(text, str):
         raise TypeError(f'parse takes a str, got {text!r:.80}; write parse("3e-4 * warmup(200)")')
     try:
-        value = _Reader(text).read(ast.parse(text.strip(), mode="eval").body)
+        value = _Reader(text, words).schedule(ast.parse(text.strip(), mode="eval").body)
     except SyntaxError as error:
         raise ValueError(f'cannot read "{text:.200}": {error.msg} at character {error.offset}') from None
     except (RecursionError, MemoryError):
         raise ValueError(f'cannot read "{text:.80}...": too deeply nested') from None
+    except OverflowError:
+        raise ValueError(f'cannot read "{text:.200}": no float is that large') from None
     if not isinstance(value, Schedule) and (isinstance(value, (bool, str, tuple)) or value is None):
         raise ValueError(f'cannot read "{text:.200}": it is no schedule; write for example 3e-4 * warmup(200)')
     return as_schedule(value)
 
 
 class _Reader:
-    """Walks a syntax tree; `text` is quoted in refusals."""
+    """Walks a syntax tree; `text` is quoted in refusals, `words` stand for numbers."""
 
-    def __init__(self, text: str) -> None:
-        self.text, self.depth = text.strip(), 0
+    def __init__(self, text: str, words: Mapping[str, int]) -> None:
+        self.text, self.words, self.depth = text.strip(), words, 0
+
+    def schedule(self, node: ast.expr) -> Any:
+        return amounts.settled(self.read(node), count=False)
 
     def refusal(self, node: ast.AST, reason: str) -> ValueError:
         return ValueError(f'cannot read "{self.piece(node)}": {reason}')
@@ -161,14 +177,44 @@ class _Reader:
                 return self.combine(node)
             case ast.Call():
                 return self.call(node)
+            case _ if self.words:
+                return self.worded(node)
             case _:
                 raise self.refusal(node, "a schedule is written with names, numbers, *, + and methods only")
+
+    def worded(self, node: ast.expr) -> amounts.Amount:
+        """What stands beside schedules only where words do."""
+        match node:
+            case ast.Name() if node.id in self.words:
+                return amounts.Amount(Fraction(self.words[node.id]), follows=True)
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+                return self.computed(node, ast.Sub if isinstance(node.op, ast.USub) else ast.Add, 0, node.operand)
+            case ast.BinOp(op=ast.Sub() | ast.Div() | ast.FloorDiv()):
+                return self.computed(node, type(node.op), node.left, node.right)
+            case _:
+                known = ", ".join(self.words)
+                raise self.refusal(
+                    node, f"a schedule is written with names, numbers, {known}, + - * / // and methods only"
+                )
 
     def combine(self, node: ast.BinOp) -> Any:
         left, right = self.read(node.left), self.read(node.right)
         if any(isinstance(side, (bool, str, tuple)) or side is None for side in (left, right)):
             raise self.refusal(node, "only schedules and numbers can be multiplied and added")
+        if self.words and not isinstance(left, Schedule) and not isinstance(right, Schedule):
+            return self.computed(node, type(node.op), left, right)
+        left, right = (amounts.settled(side, count=False) for side in (left, right))
         return self.apply(node, operator.mul if isinstance(node.op, ast.Mult) else operator.add, left, right)
+
+    def computed(self, node: ast.expr, sign: type[ast.operator], left: Any, right: Any) -> amounts.Amount:
+        """Two numbers under an operator."""
+        sides = [amounts.amount(self.read(side) if isinstance(side, ast.expr) else side) for side in (left, right)]
+        if sides[0] is None or sides[1] is None:
+            raise self.refusal(node, "only finite numbers can be computed with; for schedules write -1 * or +")
+        try:
+            return sides[0].combined(sides[1], amounts.OPERATORS[sign])
+        except ValueError as error:
+            raise self.refusal(node, str(error)) from None
 
     def call(self, node: ast.Call) -> Any:
         function = self.callee(node.func)
@@ -176,7 +222,24 @@ class _Reader:
         if None in names or len(set(names)) < len(names):
             raise self.refusal(node, "each argument is written out once, without **")
         named = {str(keyword.arg): self.read(keyword.value) for keyword in node.keywords}
-        return self.apply(node, function, *(self.read(argument) for argument in node.args), **named)
+        given = [self.read(argument) for argument in node.args]
+        if self.words:
+            given, named = self.settled(node, function, given, named)
+        return self.apply(node, function, *given, **named)
+
+    def settled(
+        self, node: ast.AST, function: Callable[..., Any], given: list[Any], named: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Arguments with Python's numbers in the place of exact ones."""
+        counting, order = amounts.counting(function), [*inspect.signature(function).parameters]
+        places = [*order, *[""] * len(given)]
+        try:
+            return (
+                [amounts.settled(value, count=name in counting) for name, value in zip(places, given, strict=False)],
+                {name: amounts.settled(value, count=name in counting) for name, value in named.items()},
+            )
+        except OverflowError:
+            raise self.refusal(node, "no float is that large") from None
 
     def callee(self, node: ast.expr) -> Callable[..., Any]:
         if isinstance(node, ast.Name):
