@@ -23,7 +23,7 @@ EVIL = "from pathlib import Path\nPath('pwned').touch()\nfrom tapered.workload i
 def setting(**changed: Any) -> dict[str, Any]:
     """A sound setting, but for what is changed."""
     sound = {"workload": "quadratic", "rule": "Adam", "lr": "constant(0.001)", "seed": 0, "steps": 10}
-    return {**sound, "source": "built in", "options": {}, **changed}
+    return {**sound, "source": "built in", "options": {}, "code": {}, "data": single.data_of(quadratic()), **changed}
 
 
 def run(folder: Path, *, state: Callable[[dict[str, Any]], Any] = dict, **changed: Any) -> Path:
