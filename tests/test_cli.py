@@ -221,10 +221,12 @@ def test_interrupted_and_started_again_is_as_if_undisturbed(file, tmp_path, kind
 
 def test_a_second_interrupt_stops_at_once(file, tmp_path):
     (tmp_path / "slow.py").write_text(
-        "import time\nfrom dataclasses import replace\nfrom tapered.workload import quadratic\n"
+        "import os\nimport time\nfrom dataclasses import replace\nfrom tapered.workload import quadratic\n"
         "def loss(outputs, targets):\n"
-        "    open('begun', 'w').close()\n"
-        "    time.sleep(60)\n"
+        "    if os.path.exists('s'):\n"  # not before a folder is there, where there is nothing to stop
+        "        open('begun', 'w').close()\n"
+        "        time.sleep(60)\n"
+        "    return outputs.sum()\n"
         "problem = replace(quadratic(), loss=loss)\n"
     )
     (tmp_path / file).write_text(TOML.replace('"quadratic"', '"slow.py:problem"'))

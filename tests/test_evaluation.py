@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from torch.utils.data import Dataset, TensorDataset
 
 from tapered import Workload, evaluation, rules
+from tapered.grow import row_bytes
 from tapered.measures import measures, told
 from tapered.train import LOOP, Mode, advance, evaluate, start, tabulate
 from tapered.trees import TreeError
@@ -202,11 +203,11 @@ def test_a_chunk_without_weight_counts_for_nothing() -> None:
         measured(padded(weight=lambda _: -1.0), LOOP)
 
 
-@dataclass
 class Unknown:
-    """An output that nobody has registered."""
+    """An output that nothing can be said of."""
 
-    scores: torch.Tensor
+    def __init__(self, scores):
+        self.scores = scores
 
 
 class Heads(nn.Module):
@@ -264,7 +265,7 @@ def test_what_is_no_tree_is_evaluated_in_the_loop_alone() -> None:
         two(Unknown, lambda o: (o.scores, o.scores)), model=lambda: Heads(lambda a, _: Unknown(a)), eval_batch_size=7
     )
     assert measured(workload, LOOP) == pytest.approx(plain(workload, workload.loss), rel=1e-5)
-    with pytest.raises(TreeError, match=r"returns a Unknown.*register_dataclass\(Unknown\)"):
+    with pytest.raises(TreeError, match="returns a Unknown, which cannot be taken apart"):
         measured(workload, MODES[1])
     kept = replace(workload, metrics={"reach": lambda o, _: o.scores.max()})
     with pytest.raises(TreeError, match="returns a Unknown"):
@@ -377,3 +378,62 @@ def test_inputs_may_be_trees_where_they_are_evaluated(mode: Mode) -> None:
         outputs = nn.functional.linear(draw(30, 4), model.weight, model.bias)[:, 0]
         wanted.append(mse_loss(outputs, torch.arange(30.0)).item())
     assert measured(workload, mode) == pytest.approx(wanted, rel=1e-5)
+
+
+@dataclass
+class Scores:
+    each: torch.Tensor
+    features: torch.Tensor
+
+
+@each
+@in_parts
+def test_outputs_may_be_a_dataclass(mode: Mode, chunk: int) -> None:
+    class Returns(nn.Linear):
+        def forward(self, inputs):
+            found = super().forward(inputs)
+            return Scores(found[:, 0], found)
+
+    workload = made(
+        lambda: Returns(4, 2), lambda o, t: mse_loss(o.each, t), draw(500, 4), draw(500),
+        metrics={"f1": lambda o, t: f1(o.each, t > 0)}, eval_batch_size=chunk,
+    )  # fmt: skip
+    for name, function in {"loss": workload.loss, "f1": workload.metrics["f1"]}.items():
+        assert measured(workload, mode, name) == pytest.approx(plain(workload, function), rel=1e-5)
+
+
+def test_a_loss_that_is_a_mean_over_tokens_is_found_out_in_data_with_a_period() -> None:
+    """Every fourth sentence is as long as the one four before, so that every so-manyth are alike."""
+    lengths = torch.tensor([3, 5, 6, 4] * 16)
+    targets = torch.where(torch.arange(6) < lengths[:, None], torch.arange(6) % 3, -100)
+
+    def loss(outputs, targets):
+        return cross_entropy(outputs.flatten(0, 1), targets.flatten(), ignore_index=-100)
+
+    workload = made(
+        lambda: nn.Sequential(nn.Linear(4, 18), nn.Unflatten(1, (6, 3))), loss, draw(64, 4), targets, eval_batch_size=4
+    )
+    assert measured(workload, LOOP) == pytest.approx(plain(workload, loss), rel=1e-6)
+
+
+def test_outputs_of_several_lengths_do_not_go_together() -> None:
+    class Cuts(nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs)[:, : 1 + int(inputs[0, 0] > 0)]
+
+    workload = made(
+        lambda: Cuts(4, 2), lambda o, _: o[:, 0].mean(), draw(500, 4), draw(500), eval_batch_size=1,
+        metrics={"spread": lambda o, _: o.std()},
+    )  # fmt: skip
+    with pytest.raises(TypeError, match="'spread' is no mean over examples and is computed from all outputs"):
+        measured(workload, LOOP)
+
+
+def test_what_a_row_takes_is_estimated_where_torch_does_not_tell() -> None:
+    class Slope(nn.Linear):
+        def forward(self, inputs):
+            return torch.func.vmap(torch.func.grad(lambda x: super(Slope, self).forward(x).tanh().sum()))(inputs)
+
+    workload = made(lambda: Slope(4, 2), lambda o, _: o.square().mean(), draw(500, 4), draw(500))
+    assert row_bytes(workload, rules.SGD()) > 8 * 4 * 4
+    assert measured(workload, LOOP) == pytest.approx(measured(workload, MODES[1]), rel=1e-5)

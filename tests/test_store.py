@@ -315,7 +315,7 @@ def test_results_whose_facts_are_gone_are_refused(folder):
     with opened(folder) as store:
         store.put(*trained())
     (folder / "frozen.json").unlink()
-    with pytest.raises(StoreError, match=r"frozen\.json is missing, which says what the results in runs/ depend on"):
+    with pytest.raises(StoreError, match=r"frozen\.json is missing, which says what the runs beside it depend on"):
         opened(folder)
 
 

@@ -99,7 +99,7 @@ def test_a_study_from_file_to_verdict(tmp_path):
     assert [c.arm for c in result.comparisons] == ["linear"]
     assert result.comparisons[0].verdict.word == "not enough seeds"
     assert result.comparisons[0].test is None
-    assert result.sentence.startswith("Not enough seeds to judge linear for SGD on quadratic (2 seeds")
+    assert result.sentence.startswith("Not enough seeds (8 for 1 comparison) to judge linear for SGD on quadratic: ")
 
 
 def test_a_finished_study_trains_nothing(tmp_path):

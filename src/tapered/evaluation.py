@@ -106,7 +106,8 @@ class Tally:
                 f"workload {workload.name!r}: {lost[0]!r} is no mean over examples and is computed from all outputs of "
                 f"a split, but uses something of which the model returns one for each batch, as its own loss; compute "
                 f"it from outputs with a row for each example, or, if it is a weighted mean, give the weight of a "
-                f"batch: weight=lambda targets: (targets != -100).sum()"
+                f"batch: weight=lambda targets: (targets != -100).sum(); or evaluate the split as one batch: "
+                f"eval_batch_size={self.count}"
             )
         outputs, targets = together(found, self.chunks)
         functions, values = {"loss": workload.loss, **workload.metrics}, {}

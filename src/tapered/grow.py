@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 
 import torch
 
+from tapered import trees
 from tapered.draws import seeded
 from tapered.forest import Forest
 from tapered.ledger import StoreError
@@ -26,6 +27,7 @@ FORK_SECONDS = 1.0  # a fork is kept too, unless the last save is fresher than t
 MEMORY_SHARE = 0.25
 MEMORY_UNKNOWN = 2 * 2**30
 MOST_ROWS = 4096
+UNSEEN = 64  # times the bytes of a minibatch, what backward may need where it cannot be watched
 
 
 class RunError(Exception):
@@ -189,9 +191,15 @@ def row_bytes(workload: Workload, rule: Rule) -> int:
         return tensor
 
     model = workload.build(0)
-    with seeded(0, "memory"), torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+    with seeded(0, "memory"):
         inputs, targets = gather(workload.train, workload.batch(0, 0))
-        workload.loss(model(inputs), targets)
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+                workload.loss(model(inputs), targets)
+        except RuntimeError as error:
+            if "saved tensor hooks" not in str(error):  # torch.func's transforms take none
+                raise
+            held.append(UNSEEN * trees.size_of((inputs, targets)))
     return 2 * tensors + sum(p.nbytes for p in row.params.values()) + sum(held)
 
 

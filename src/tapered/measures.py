@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from tapered import trees
-from tapered.draws import seeded
+from tapered.draws import generator_seed, seeded
 from tapered.memory import fitting, is_out_of_memory
 from tapered.workload import Workload, gather, is_object
 
 T = TypeVar("T")
-ROUNDING = 1e-4  # relative: float32 over a batch, far below what a loss that is no mean is off by
+ROUNDING = 1e-5  # relative, of float32 over a sample; what is taken for no mean is right too, it only takes memory
+SAMPLE = 32  # examples at least, as a few are alike too often
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def scalar(workload: Workload, name: str, value: Any) -> float:
         found = None
     if found is None or (found.numel() != 1 and (name == "loss" or found.dim() != 1)):
         what = f"a tensor of shape {tuple(found.shape)}" if found is not None else f"a {type(value).__name__}"
-        wanted = "a scalar tensor; try loss.mean()" if name == "loss" else "one number, or one for each example"
+        fix = "return the loss" if value is None else "try loss.mean()"
+        wanted = f"a scalar tensor; {fix}" if name == "loss" else "one number, or one for each example"
         raise TypeError(f"workload {workload.name!r}: {name} returned {what} in evaluation; expected {wanted}")
     return float(found) if found.numel() == 1 else found.double().mean().item()
 
@@ -93,12 +95,16 @@ def measures(workload: Workload) -> Measures:
     The weights are the initial ones of seed 0 and noise, since a head that starts from zero makes every loss a mean.
     """
     size = len(workload.valid)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
-    return fitting(min(size, workload.evaluation_batch), lambda most: _found(workload, _spread(size, most)))
+    return fitting(_most(workload, size), lambda most: _found(workload, _drawn(size, most)))
 
 
-def _spread(size: int, most: int) -> Tensor:
-    """So many places, evenly."""
-    return torch.arange(most) * size // most
+def _most(workload: Workload, size: int) -> int:
+    return min(size, max(SAMPLE, workload.evaluation_batch))
+
+
+def _drawn(size: int, most: int) -> Tensor:
+    """So many places at random: in data with a period, every so-manyth are all alike."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(generator_seed(0, "sample")))[:most]
 
 
 @torch.no_grad()
@@ -217,9 +223,9 @@ def _is_mean(batches: Sequence[_Batch]) -> bool:
 
 
 def sample(workload: Workload) -> Tensor:
-    """Places in the validation split of as many examples as go through at once, evenly spread."""
+    """Places in the validation split of as many examples as go through at once, at random."""
     size = len(workload.valid)  # type: ignore[arg-type]  # as above
-    return _spread(size, min(size, workload.evaluation_batch))
+    return _drawn(size, _most(workload, size))
 
 
 def told(workload: Workload) -> Iterator[str]:

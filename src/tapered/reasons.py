@@ -19,6 +19,10 @@ INPUTS = (
     "a model is called with the input of a batch as its one argument, also where that is a dict or a tuple; try a "
     "module whose forward(self, inputs) passes on **inputs or *inputs"
 )
+PARTS = (
+    "a dict, tuple or list stands where a tensor was expected: a model is given the first part of an item as it is, a "
+    "loss what the model returns as it is; take them apart there"
+)
 ITEMS = "a dataset's items are pairs of tensors, numbers, or dicts and tuples of them; make them so in its __getitem__"
 # what torch says -> what it means; the first that fits
 HINTS = (
@@ -30,6 +34,9 @@ HINTS = (
     ("must be Tensor, not list", INPUTS),
     ("must be Tensor, not tuple", INPUTS),
     ("missing 1 required positional argument", INPUTS),
+    ("'dict' object has no attribute", PARTS),
+    ("'tuple' object has no attribute", PARTS),
+    ("'list' object has no attribute", PARTS),
 )  # fmt: skip
 DRAWS = "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"
 AUTOGRAD = "the model takes gradients of its own by autograd, and stacked it would have to by torch.func"

@@ -2,10 +2,10 @@
 
     tree ─► taken_apart ─► tensors, rebuild ─► tree        trees of chunks, the axis of each leaf ─► joined ─► tree
 
-Registered are named tuples, the outputs of Transformers, and any dataclass after
-``torch.export.register_dataclass(Output)``.
+Registered are named tuples and the outputs of Transformers; a dataclass is when it is first seen.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any
@@ -32,7 +32,7 @@ def taken_apart(tree: Any) -> tuple[list[Tensor], Rebuild]:
     >>> len(tensors), rebuild([torch.zeros(1)])
     (1, {'scores': tensor([0.]), 'name': 'two'})
     """
-    leaves, shape = pytree.tree_flatten(tree)
+    leaves, shape = _flat(tree)
     strange = next((leaf for leaf in leaves if not isinstance(leaf, (Tensor, *PLAIN))), None)
     if strange is not None:
         raise _no_tree(strange)
@@ -47,9 +47,20 @@ def taken_apart(tree: Any) -> tuple[list[Tensor], Rebuild]:
 def _no_tree(leaf: Any) -> TreeError:
     kind = type(leaf).__name__
     return TreeError(
-        f"the model returns a {kind}, which cannot be taken apart into tensors; return a tensor, a tuple or a dict of "
-        f"them, or, where it is a dataclass, register it: torch.export.register_dataclass({kind})"
+        f"the model returns a {kind}, which cannot be taken apart into tensors; return a tensor, or a tuple, a dict or "
+        f"a dataclass of them"
     )
+
+
+def _flat(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves of a tree and its form; dataclasses in it are registered, as torch does with no class by itself."""
+    while True:
+        leaves, shape = pytree.tree_flatten(tree)
+        new = {type(leaf) for leaf in leaves if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type)}
+        if not new:
+            return leaves, shape
+        for kind in new:
+            pytree.register_dataclass(kind)
 
 
 def axes(tree: Any, size: int, other: Any, other_size: int) -> tuple[int | None, ...]:
@@ -60,7 +71,7 @@ def axes(tree: Any, size: int, other: Any, other_size: int) -> tuple[int | None,
     >>> axes((torch.ones(7, 5), torch.ones(())), 5, (torch.ones(7, 3), torch.ones(())), 3)
     (1, None)
     """
-    pairs = zip(pytree.tree_leaves(tree), pytree.tree_leaves(other), strict=False)
+    pairs = zip(_flat(tree)[0], _flat(other)[0], strict=False)
     return tuple(_axis(a, size, b, other_size) for a, b in pairs)
 
 
@@ -84,10 +95,10 @@ def joined(trees: Sequence[Any], along: Sequence[int | None]) -> Any:
     """
     if len(trees) == 1:
         return trees[0]
-    leaves, shape = pytree.tree_flatten(trees[0])
+    leaves, shape = _flat(trees[0])
     if len(leaves) == 1 and leaves[0] is trees[0] and not isinstance(leaves[0], Tensor):
         raise _no_tree(leaves[0])
-    rest = [pytree.tree_flatten(tree) for tree in trees[1:]]
+    rest = [_flat(tree) for tree in trees[1:]]
     if any(theirs != shape for _, theirs in rest) or len(along) != len(leaves):
         raise TreeError("the model returns trees of tensors that differ from one batch to the next; expected one form")
     columns = zip(leaves, *(theirs for theirs, _ in rest), strict=True)
@@ -96,7 +107,15 @@ def joined(trees: Sequence[Any], along: Sequence[int | None]) -> Any:
 
 def _joined(column: Sequence[Any], axis: int | None) -> Any:
     if axis is not None:
-        return torch.cat(list(column), axis)
+        try:
+            return torch.cat(list(column), axis)
+        except RuntimeError as error:
+            shapes = sorted({tuple(leaf.shape) for leaf in column})[:2]
+            raise TreeError(
+                f"outputs or targets of a split come in batches of shapes {' and '.join(map(str, shapes))}, which do "
+                f"not go together into one, and what is no mean over examples is computed from all of them; pad to one "
+                f"length where the dataset makes an item"
+            ) from error
     return column[0] if _alike(column) else torch.full((), float("nan"))
 
 
@@ -113,7 +132,7 @@ def is_whole(trees: Sequence[Any], along: Sequence[int | None]) -> bool:
     >>> is_whole([(torch.ones(2), 3), (torch.zeros(1), 4)], (0, None))
     False
     """
-    columns = zip(*map(pytree.tree_leaves, trees), strict=False)
+    columns = zip(*(_flat(tree)[0] for tree in trees), strict=False)
     return all(axis is not None or _alike(column) for column, axis in zip(columns, along, strict=False))
 
 

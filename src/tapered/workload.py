@@ -11,6 +11,7 @@ mask in every arm, however often the run was stopped on the way.
 import dataclasses
 import difflib
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -188,7 +189,7 @@ class Workload:
             TypeError: If ``model()`` returns something else than a ``torch.nn.Module`` with a trainable parameter.
         """
         with seeded(seed, "model"):
-            model = self.model()
+            model = self._made()
         if not isinstance(model, nn.Module):
             raise TypeError(
                 f"workload {self.name!r}: model() returned {type(model).__name__}; expected a torch.nn.Module"
@@ -197,6 +198,19 @@ class Workload:
         if not any(p.requires_grad for p in model.parameters()):
             raise TypeError(f"workload {self.name!r}: model() returned a {type(model).__name__} with nothing to train")
         return model
+
+    def _made(self) -> nn.Module:
+        try:
+            inspect.signature(self.model).bind()
+        except TypeError as error:
+            kind = getattr(self.model, "__name__", type(self.model).__name__)
+            raise TypeError(
+                f"workload {self.name!r}: model is called without arguments, but {kind} is {error}; try "
+                f"model=lambda: {kind}(...)"
+            ) from error
+        except ValueError:  # a function of C, which does not say what it takes
+            pass
+        return self.model()
 
     def split(self, name: str) -> Dataset[Any]:
         """The dataset called ``name``: "train", "valid" or "test".
@@ -261,6 +275,11 @@ def _check_callables(workload: Workload) -> None:
             f"workload {workload.name!r} got weight={workload.weight!r}; expected a function of a batch's targets; try "
             f"weight=lambda targets: (targets != -100).sum()"
         )
+    if not isinstance(workload.metrics, Mapping):
+        raise TypeError(
+            f"workload {workload.name!r} got metrics={workload.metrics!r:.80}; expected names and functions; try "
+            f'metrics={{"accuracy": accuracy}}'
+        )
     for name, metric in workload.metrics.items():
         if name == "loss" or not (callable(metric) or is_object(metric)):
             raise TypeError(
@@ -283,7 +302,8 @@ def _check_split(workload: str, split: str, dataset: Any) -> None:
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise TypeError(
             f"workload {workload!r}: an item of its {split} split is {type(item).__name__} of "
-            f"{len(item) if hasattr(item, '__len__') else 'no'} parts; expected a pair (input, target)"
+            f"{len(item) if hasattr(item, '__len__') else 'no'} parts; expected a pair (input, target); "
+            f"try ((a, b), target) for more than one input"
         )
 
 
