@@ -1,12 +1,12 @@
-"""Studies of eight strangers' problems in every mode, each run beside a plain torch loop and each statistic beside scipy's.
+"""Studies of eight strangers' problems in every mode: runs beside a plain torch loop, statistics beside scipy's.
 
     problem ─┬─ torch.optim, the rate written by hand ────────────────► weights, losses, results ─┐
              ├─ advance and evaluate: loop, rows, rows compiled ──────► the same ─────────────────┼─► largest difference
              └─ tapered study FILE --json, with `mode` in the file ───► every run's value, test ──┘
 
-A difference is relative to the largest number of its tensor, or to the value. The minibatches and draws of both sides are
-the documented ones (`Workload.batch`, `tapered.draws.seeded`); the loss, the updates, the rates and the evaluation are not
-tapered's on the plain side. Takes about two minutes on one core.
+A difference is relative to the largest number of its tensor, or to the value. Minibatches and draws of both sides are
+the documented ones (`Workload.batch`, `tapered.draws.seeded`); loss, updates, rates and evaluation are not tapered's on
+the plain side. Takes about two minutes on one core.
 """
 
 import argparse
@@ -107,12 +107,12 @@ def relative(mine: object, theirs: object) -> float:
     return float(np.abs(a - b).max() / np.abs(b).max().clip(1e-30)) if a.shape == b.shape else math.inf
 
 
-def trained(module: ModuleType, hand: Mapping[tuple[str, int], Found], modes: Iterable[Mode], found: Differences) -> None:
+def trained(
+    module: ModuleType, hand: Mapping[tuple[str, int], Found], modes: Iterable[Mode], found: Differences
+) -> None:
     """Train all runs as rows in each mode, and compare weights, losses and results."""
     rule, hypers = RULES[module.RULE]
-    paths = [
-        tabulate(rule, STEPS, lr=module.PEAK * parse(SCHEDULES[name][0]), **hypers) for name, _ in hand
-    ]
+    paths = [tabulate(rule, STEPS, lr=module.PEAK * parse(SCHEDULES[name][0]), **hypers) for name, _ in hand]
     for mode in modes:
         try:
             rows = advance(module.problem, start(module.problem, rule, [s for _, s in hand]), paths, STEPS, mode=mode)
@@ -140,17 +140,17 @@ def compare(ours: Mapping[str, float], theirs: Mapping[str, float], where: str, 
         found.see(relative(ours[name], value), f"{where} {name}")
 
 
-def study_file(module: ModuleType, mode: str) -> str:
+def study_file(module: ModuleType, mode: str, seeds: int) -> str:
     """The study of both schedules, at one peak."""
     lines = [
         'name = "strangers"',
         f'workload = "{module.__name__.rpartition(".")[2]}.py:problem"',
-        f"steps = {STEPS}\nseeds = {SEEDS}\nevaluations = 2",
+        f"steps = {STEPS}\nseeds = {seeds}\nevaluations = 2",
         f'baseline = "{next(iter(SCHEDULES))}"',
         f"peaks = {{ low = {module.PEAK}, high = {module.PEAK}, count = 1 }}",
         f'mode = "{mode}"',
     ]
-    rule, hypers = RULES[module.RULE]
+    hypers = RULES[module.RULE][1]
     for name, (text, _) in SCHEDULES.items():
         lines += ["[[arms]]", f'name = "{name}"', f'rule = "{module.RULE}"', f'lr = "{text}"']
         if hypers:
@@ -163,7 +163,7 @@ def studied(module: ModuleType, hand: Mapping[tuple[str, int], Found], mode: str
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(module.__file__, folder)
         file, out, said = Path(folder) / "strangers.toml", io.StringIO(), io.StringIO()
-        file.write_text(study_file(module, mode))
+        file.write_text(study_file(module, mode, len(hand) // len(SCHEDULES)))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
             code = cli.main(["study", str(file), "--store", str(Path(folder) / "results"), "--json"])
         if code != 0:
@@ -178,14 +178,16 @@ def studied(module: ModuleType, hand: Mapping[tuple[str, int], Found], mode: str
         found.see(relative(run["value"], theirs), f"study, {mode}, {run['arm']}, seed {run['seed']}")
     for arm in result["arms"]:
         for name, values in arm["test"].items():
-            theirs = [hand[arm["name"], seed].results["test"][name] for seed in range(SEEDS)]
+            theirs = [run.results["test"][name] for (schedule, _), run in hand.items() if schedule == arm["name"]]
             found.see(relative(values, theirs), f"study, {mode}, {arm['name']}, test {name}")
     found.statistics = max(found.statistics, *(relative(a, b) for a, b in statistics(result)))
 
 
 def statistics(result: Mapping) -> Iterable[tuple[object, object]]:
     """What a study says, and what numpy and scipy say of the same runs."""
-    values = {arm["name"]: [r["value"] for r in result["every_run"] if r["arm"] == arm["name"]] for arm in result["arms"]}
+    values = {
+        arm["name"]: [r["value"] for r in result["every_run"] if r["arm"] == arm["name"]] for arm in result["arms"]
+    }
     for arm in result["arms"]:
         yield arm["values"], values[arm["name"]]
         yield arm["peaks"][0]["mean"], np.mean(values[arm["name"]])
@@ -195,12 +197,27 @@ def statistics(result: Mapping) -> Iterable[tuple[object, object]]:
         yield said["mean"], gains.mean()
         yield said["spread"], gains.std(ddof=1)
         yield [said["low"], said["high"]], stats.ttest_1samp(gains, 0).confidence_interval(said["level"])
-        flips = stats.permutation_test((gains,), np.mean, permutation_type="samples", n_resamples=np.inf)
-        yield said["p_uncorrected"], flips.pvalue
-        yield said["p"], flips.pvalue  # one comparison: nothing to correct
+        yield said["p_uncorrected"], flipped(gains)
+        yield said["p"], flipped(gains)  # one comparison: nothing to correct
+        if said.get("flips"):
+            yield ends_are_where_p_is_alpha(gains, said["flips"], 1 - said["level"]), [True, True]
         wins, losses = int((gains > 0).sum()), int((gains < 0).sum())
         yield [said["wins"], said["losses"]], [wins, losses]
         yield said["win_interval"], stats.binomtest(wins, wins + losses).proportion_ci(said["level"], "exact")
+
+
+def flipped(gains: np.ndarray) -> float:
+    """The p of the sign-flip test."""
+    return stats.permutation_test((gains,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue
+
+
+def ends_are_where_p_is_alpha(gains: np.ndarray, ends: Sequence[float], alpha: float) -> list[bool]:
+    """Whether a mean just within each end is no longer rejected, and one just beyond it is."""
+    inwards = 1e-6 * (ends[1] - ends[0])
+    return [
+        flipped(gains - end - inward) > alpha >= flipped(gains - end + inward)
+        for end, inward in zip(ends, (inwards, -inwards), strict=True)
+    ]
 
 
 def load(name: str) -> ModuleType | str:

@@ -30,7 +30,8 @@ class Lines(Dataset):
     def __init__(self, count: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         begins, strides, lengths = (
-            torch.randint(low, high, (count, 1), generator=generator) for low, high in ((0, LETTERS), (1, 4), (3, LONGEST))
+            torch.randint(low, high, (count, 1), generator=generator)
+            for low, high in ((0, LETTERS), (1, 4), (3, LONGEST))
         )
         self.ids = (begins + strides * torch.arange(LONGEST)) % LETTERS
         self.mask = (torch.arange(LONGEST) < lengths).long()
@@ -82,7 +83,7 @@ problem = Workload(
 # the same by hand
 
 RULE, PEAK = "SGD", 3e-1
-STACKS = True  # whether rows can be trained together
+STACKS = False  # whether rows can be trained together
 
 
 def letters(model: nn.Module, data: Lines, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:

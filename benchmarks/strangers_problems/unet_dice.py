@@ -1,4 +1,4 @@
-"""A U-Net that finds discs: cross-entropy and soft Dice of each picture in the loss, Dice of the whole split beside it."""
+"""A U-Net that finds discs: cross-entropy and soft Dice by picture in the loss, Dice of the split beside it."""
 
 import torch
 from torch import nn
@@ -19,8 +19,9 @@ def discs(count: int, seed: int) -> TensorDataset:
 
 
 def double(inner: int, outer: int) -> nn.Module:
+    # smooth, as is the pooling: at the corner of a ReLU or between two maxima a rounding decides on a gradient
     return nn.Sequential(
-        nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU(), nn.Conv2d(outer, outer, 3, padding=1), nn.ReLU()
+        nn.Conv2d(inner, outer, 3, padding=1), nn.SiLU(), nn.Conv2d(outer, outer, 3, padding=1), nn.SiLU()
     )
 
 
@@ -33,7 +34,7 @@ class UNet(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         fine = self.down(pictures)
-        coarse = self.bottom(functional.max_pool2d(fine, 2))
+        coarse = self.bottom(functional.avg_pool2d(fine, 2))
         return self.head(self.across(torch.cat([fine, self.up(coarse)], dim=1)))
 
 
