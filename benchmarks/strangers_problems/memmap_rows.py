@@ -51,8 +51,8 @@ def weighted(outputs: torch.Tensor, targets: tuple[torch.Tensor, torch.Tensor]) 
 
 
 def explained(outputs: torch.Tensor, targets: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """R^2 over the split, weighted."""
-    y, weights = targets
+    """R^2 over the split, weighted; near 0 single precision has few digits left."""
+    outputs, y, weights = outputs.double(), *(part.double() for part in targets)
     mean = (weights * y).sum() / weights.sum()
     return 1 - (weights * (outputs - y) ** 2).sum() / (weights * (y - mean) ** 2).sum()
 
