@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tapered import checkpoint, single
+from tapered import checkpoint, settings, single
 from tapered.checkpoint import files
 from tapered.rules import Adam
 from tapered.train import start
@@ -23,12 +23,12 @@ EVIL = "from pathlib import Path\nPath('pwned').touch()\nfrom tapered.workload i
 def setting(**changed: Any) -> dict[str, Any]:
     """A sound setting, but for what is changed."""
     sound = {"workload": "quadratic", "rule": "Adam", "lr": "constant(0.001)", "seed": 0, "steps": 10}
-    return {**sound, "source": "built in", "options": {}, "code": {}, "data": single.data_of(quadratic()), **changed}
+    return {**sound, "source": "built in", "options": {}, "code": {}, "data": settings.data_of(quadratic()), **changed}
 
 
 def run(folder: Path, *, state: Callable[[dict[str, Any]], Any] = dict, **changed: Any) -> Path:
     """The folder of a run at step 1 whose hashes are all right; its checkpoint."""
-    made = single.Single(single.Setting(**setting()))
+    made = single.Single(settings.Setting(**setting()))
     made.rows = start(quadratic(), Adam(), [0])
     made.train(1)
     tree = state(made.state_dict())

@@ -21,7 +21,7 @@ from filelock import FileLock
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tapered import checkpoint, kind, modes, single, store
+from tapered import checkpoint, claimed, kind, modes, settings, single, store
 from tapered.checkpoint import CheckpointError
 from tapered.ledger import StoreError
 from tapered.load import StudyFileError, load
@@ -96,9 +96,9 @@ class World:
             self.under(stack)
             folder = Path("kept")
             stack.callback(checkpoint.release, folder.resolve())
-            setting = single.setting_of("w.py:problem", "Adam", "linear(0.1, steps=steps)", 12, 0)
+            setting = settings.setting_of("w.py:problem", "Adam", "linear(0.1, steps=steps)", 12, 0)
             if folder.is_dir() and any(folder.glob("*-step*")):
-                single.check_same(folder, setting)
+                settings.check_same(folder, setting)
                 trained = single.resume(folder, setting.steps)[0]
             else:
                 trained = single.Single(setting)
@@ -260,6 +260,7 @@ class Folders(RuleBasedStateMachine):
 
         with (
             mock.patch.object(store, "write_whole", failing(write)),
+            mock.patch.object(claimed, "write_whole", failing(write)),
             mock.patch.object(checkpoint.files, "write", failing(save)),
         ):
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tapered import checkpoint, single, terminal
+from tapered import checkpoint, settings, single, terminal
 from tapered.cli import main
 from tapered.loop import advance as loop_advance
 from tapered.rules import Adam
@@ -33,7 +33,7 @@ def run(capsys, *words: str) -> dict:
 
 
 def weights(folder: str) -> torch.Tensor:
-    found = single.Single(single.setting_in(Path(folder))[0])
+    found = single.Single(settings.setting_in(Path(folder))[0])
     checkpoint.resume(folder, partial=True, run=found)
     return found.rows.params["w"]
 
@@ -87,7 +87,7 @@ def test_stopped_and_resumed_is_bit_equal(capsys, monkeypatch) -> None:
 def test_moments_reset_and_schedules_counted(capsys) -> None:
     run(capsys, "run", "quadratic", "--lr", "0.1", "--steps", "20", "--store", "a")
     run(capsys, "fork", "a", "--lr", "linear(0.1, 0.0, steps=10)", "--counted", "now", "--steps", "22", "--into", "now")
-    setting, _ = single.setting_in(Path("now"))
+    setting, _ = settings.setting_in(Path("now"))
     assert [round(setting.schedule(k), 6) for k in (20, 21)] == [0.1, 0.09]
     run(capsys, "fork", "a", "--lr", "0.1", "--reset-moments", "--steps", "21", "--into", "reset")
     moved = (weights("reset") - weights("a")).abs()

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 import tapered
-from tapered import checkpoint, fingerprint, kind, modes, single, sources, tasks
+from tapered import checkpoint, fingerprint, kind, modes, settings, single, sources, tasks
 from tapered.checkpoint import CheckpointError, CheckpointWarning
 from tapered.ledger import StoreError
 from tapered.load import load
@@ -55,7 +55,7 @@ def study(folder, store="s"):
 def run(folder, steps=6, *, begin=False, store="r", **options):
     folder_cases.forget(folder)
     if begin:
-        trained = single.Single(single.setting_of("w.py:problem", "SGD", "0.1", steps, 0))
+        trained = single.Single(settings.setting_of("w.py:problem", "SGD", "0.1", steps, 0))
     else:
         trained, _ = single.resume(folder / store, steps, **options)
     return single.train(trained, folder / store, 3)

@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "tapered"
 # From the bottom up; a module imports only what stands on a lower line (or in its own package).
 LAYERS = [
     ["schedules", "rules", "shards", "draws", "living", "trees", "memory", "named"],
-    ["reasons", "fused", "fingerprint", "kind", "sealed", "sources"],
+    ["given", "reasons", "fused", "fingerprint", "kind", "sealed", "sources"],
     ["kernels"],
     ["optim"],
     ["tensorflow1", "plot", "workload", "plan", "attach", "convert"],
@@ -34,6 +34,7 @@ LAYERS = [
     ["own"],
     ["load", "ledger_file"],
     ["ledger"],
+    ["claimed", "settings"],
     ["single"],
     ["store", "result"],
     ["forest"],

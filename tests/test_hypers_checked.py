@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 import tapered
-from tapered import rules, single
+from tapered import rules, settings
 from tapered.arms import RULES, Arm, Peaks
 from tapered.load import StudyFileError, arm_of, load
 from tapered.rows import Path, tabulate
@@ -82,7 +82,7 @@ def test_true_is_no_number():
         tabulate(rules.SGD(), 3, lr=True)
     for name in ("steps", "seed"):
         with pytest.raises(TypeError, match=f"got {name}=True"):
-            single.setting_of("quadratic", "SGD", "0.1", **{"steps": 3, "seed": 0, name: True})
+            settings.setting_of("quadratic", "SGD", "0.1", **{"steps": 3, "seed": 0, name: True})
     assert RANGES["lr"].first_outside(np.array([])) is None
 
 
@@ -160,6 +160,6 @@ def test_a_study_names_arm_hyper_step_and_value(tmp_path, arm, message):
 def test_a_run_that_would_climb_is_refused_before_it_starts():
     for rate in ("-1e-3", "constant(-1e-3)", "linear(1e-3, -1e-3, steps=steps)"):
         with pytest.raises(ValueError, match=r"got lr=-.*; expected a finite number in \[0, inf\)"):
-            single.setting_of("quadratic", "SGD", rate, 20, 0)
+            settings.setting_of("quadratic", "SGD", rate, 20, 0)
     with pytest.raises(ValueError, match="got beta1=2"):
         arm_of("Adam", "1e-3", {}, {"beta1": 2.0}).path(5, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tapered import checkpoint, single
+from tapered import checkpoint, settings, single
 from tapered.cli import main
 
 RUN = ["run", "quadratic", "--rule", "SGD", "--lr", "1e-3", "--steps", "4", "--store", "kept"]
@@ -54,7 +54,7 @@ def killed_at(place: int) -> int:
 
 
 def weights(folder: str) -> list[float]:
-    found = single.Single(single.setting_in(Path(folder))[0])
+    found = single.Single(settings.setting_in(Path(folder))[0])
     checkpoint.resume(folder, partial=True, run=found)
     return found.rows.params["w"].flatten().tolist()
 

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from tapered import items, trees
 from tapered.draws import kept, reseed
+from tapered.given import is_object
 from tapered.items import Run
 from tapered.measures import Measures, measures, scalar, together, weight_of
 from tapered.memory import fitting
-from tapered.workload import Workload, is_object
+from tapered.workload import Workload
 
 Forward = Callable[[Any, Tensor, bool], Sequence[Any]]
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from tapered.draws import Standing, kept, reseed
-from tapered.workload import Workload, gather, is_whole
+from tapered.given import is_whole
+from tapered.workload import Workload, gather
 
 Run = tuple[int, int]  # seed and step
 Batch = tuple[Any, Any]

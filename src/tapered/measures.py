@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from tapered import trees
 from tapered.draws import generator_seed, seeded
+from tapered.given import is_object
 from tapered.memory import fitting, is_out_of_memory
-from tapered.workload import Workload, gather, is_object
+from tapered.workload import Workload, gather
 
 T = TypeVar("T")
 ROUNDING = 1e-5  # relative, of float32 over a sample; what is taken for no mean is right too, it only takes memory

@@ -21,12 +21,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tapered import items, program, rules
 from tapered.draws import undrawn
 from tapered.evaluation import measured
+from tapered.given import is_whole
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
 from tapered.sharing import Reading, shared
 from tapered.trees import Rebuild, TreeError, taken_apart
-from tapered.workload import Workload, is_whole
+from tapered.workload import Workload
 
 How = Literal["plain", "traced", "compiled"]
 # steps of a run from which on tracing, which takes as long as some hundred, is worth it; the bits are the same

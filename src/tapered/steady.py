@@ -13,9 +13,10 @@ from torch.utils.data import Subset
 
 from tapered import rules
 from tapered.draws import seeded
+from tapered.given import is_whole
 from tapered.living import GENERATOR, SHARED, UnsteadyError, differing, marks
 from tapered.train import advance, deterministic, evaluate, start, tabulate
-from tapered.workload import SPLITS, Workload, gather, is_whole
+from tapered.workload import SPLITS, Workload, gather
 
 ITEMS = 8  # of a split, evenly spaced
 STEPS = 2

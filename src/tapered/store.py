@@ -14,21 +14,19 @@ them.
 """
 
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-from filelock import FileLock, Timeout
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from tapered import kind
+from tapered.claimed import Kinds, check_kinds, claim, freeze, plain
 from tapered.ledger import Ledger, Space, StoreError
 from tapered.rules import Rule
 from tapered.runs import (
@@ -48,12 +46,6 @@ from tapered.train import Mode, Rows
 NAME = "[0-9a-f]{20}"  # as `run_key` makes it
 BUNDLE, STATE = re.compile(rf"{NAME}\.json"), re.compile(rf"{NAME}-[0-9a-f]{{12}}\.safetensors")
 LEFT = re.compile(rf"(?:{BUNDLE.pattern}|{STATE.pattern})\.tmp")
-OURS = ("study.toml", "frozen.json", "modes.json", "lock", "owner", "ledger.db", "ledger.db-journal", "ledger.db-wal")
-Kinds = Literal["same", "any"]
-ANY = (
-    'results would differ in their last bits; go on there, try another --store DIR, or write kinds = "any" into the '
-    "study file, and the result says so"
-)
 
 
 class Store:
@@ -74,14 +66,14 @@ class Store:
         self, folder: Path, study_toml: str, frozen: Mapping[str, str], space: Space, kinds: Kinds = "same"
     ) -> None:
         self.folder, self._metric = folder, space.metric
-        self._lock = _claim(folder)
+        self._lock = claim(folder)
         try:
             with self._taking("the study's facts"):
-                _freeze(folder, study_toml, frozen, kinds)
+                freeze(folder, study_toml, frozen, kinds)
             self._kinds: dict[str, tuple[str, ...]] = {}
             self._bundles = self._read()
             self.modes = _read_modes(folder / "modes.json")
-            _check_kinds(folder, self.kinds, kinds)
+            check_kinds(folder, self.kinds, kinds)
             self._ledger = Ledger(folder / "ledger.db", space)
             self._ledger.add([run for run in self.runs() if run.finished and not run.probe])
         except BaseException:
@@ -104,7 +96,7 @@ class Store:
     def _read(self) -> dict[str, Bundle]:
         """What the folder holds; what a kill left behind, such as one half of a bundle being halved, is dropped."""
         runs = self.folder / "runs"
-        listed = sorted(path for path in runs.iterdir() if _plain(path))
+        listed = sorted(path for path in runs.iterdir() if plain(path))
         found = [self._parse(path) for path in listed if path.suffix == ".json"]
         kept: dict[str, Bundle] = {}
         taken: set[str] = set()
@@ -214,7 +206,7 @@ class Store:
         path = self.folder / "runs" / f"{bundle.name}.json"
         known = self._parse(path)
         state = path.parent / (known.state or "")
-        data = state.read_bytes() if known.state is not None and _plain(state) else b""
+        data = state.read_bytes() if known.state is not None and plain(state) else b""
         if hashlib.sha256(data).hexdigest() != known.sha256:
             raise StoreError(f"{state} is not the file that was written; delete {path} and its runs are trained again")
         return rows_from_tensors(load_tensors(data), known.bundle.live, rule)
@@ -240,13 +232,6 @@ class Store:
             write_whole(self.folder / "modes.json", sealed(fields, indent=1).encode())
 
 
-def _check_kinds(folder: Path, trained: Sequence[str], kinds: Kinds) -> None:
-    others = [text for text in trained if text != kind.text(kind.here())]
-    if kinds == "same" and others:
-        said = "; ".join(kind.differing(kind.read(others[0]), kind.here()))
-        raise StoreError(f"{folder} holds runs that another kind of processor trained: {said}; {ANY}")
-
-
 def _read_modes(path: Path) -> dict[str, Mode]:
     try:
         fields = unsealed(path.read_text()) if path.exists() else {}
@@ -263,86 +248,3 @@ def _own_state(name: str, found: Kept) -> Kept:
     if found.state is not None and not (STATE.fullmatch(found.state) and found.state.startswith(name)):
         raise ValueError(f"state={found.state!r:.80} is no file of its rows")
     return found
-
-
-def _plain(path: Path) -> bool:
-    """Whether there is a file, and no link, folder, pipe or device."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
-
-
-def _check_plain(folder: Path) -> None:
-    """Refuse a folder in which a name of ours is a link, a pipe or a device: reading hangs, writing goes elsewhere."""
-    strange = [folder / name for name in OURS if os.path.lexists(folder / name) and not _plain(folder / name)]
-    runs = folder / "runs"
-    if os.path.lexists(runs) and (runs.is_symlink() or not runs.is_dir()):
-        strange.append(runs)
-    if strange:
-        what = "a link" if strange[0].is_symlink() else "nothing that tapered writes"
-        raise StoreError(
-            f"{strange[0]} is {what}, and a study writes into its own folder only; remove it, or try --store DIR"
-        )
-
-
-def _claim(folder: Path) -> FileLock:
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(f"{folder} is a file; expected a folder for the study; try --store {folder}.d")
-    _check_plain(folder)
-    known = (folder / "frozen.json").exists() or (folder / "lock").exists()
-    if folder.exists() and not known and not _just_made(folder):
-        raise StoreError(f"{folder} holds files but no study; try --store {folder / 'study'}")
-    lock = None
-    try:
-        (folder / "runs").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        lock.acquire(blocking=False)
-        write_whole(folder / "owner", f"process {os.getpid()}".encode())
-    except Timeout:
-        with suppress(OSError):
-            owner = (folder / "owner").read_text()
-            raise StoreError(f"{folder} is in use by {owner}; wait for it, or try another --store DIR") from None
-        raise StoreError(f"{folder} is in use by another process; wait for it, or try another --store DIR") from None
-    except OSError as error:
-        if lock is not None:
-            lock.release()
-        raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR") from error
-    return lock
-
-
-def _just_made(folder: Path) -> bool:
-    """Whether a folder holds nothing yet but what a study makes before its lock, where it may have been killed."""
-    return [path.name for path in folder.iterdir()] in ([], ["runs"]) and not any((folder / "runs").glob("*"))
-
-
-def _freeze(folder: Path, study_toml: str, frozen: Mapping[str, str], kinds: Kinds) -> None:
-    """Write down what the numbers depend on, or refuse a folder where that was something else."""
-    path = folder / "frozen.json"
-    if not path.exists():
-        if any((folder / "runs").glob("*.json")):
-            raise StoreError(
-                f"{path} is missing, which says what the runs beside it depend on; put it back, or delete "
-                f"{folder / 'runs'} and they are trained again"
-            )
-        write_whole(folder / "study.toml", study_toml.encode())
-        write_whole(path, sealed(dict(sorted(frozen.items())), indent=1).encode())
-        return
-    try:
-        known: dict[str, str] = dict(unsealed(path.read_text()))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise StoreError(
-            f"{path} is damaged ({error}); put it back, try another --store DIR, or delete the folder"
-        ) from error
-    differing = sorted(name for name in {*known, *frozen} if known.get(name) != frozen.get(name))
-    if kinds == "any" and kind.TRAINED in differing:
-        differing = [name for name in differing if name not in (kind.TRAINED, kind.WEIGHTS)]
-    if kind.TRAINED in differing and set(differing) <= {kind.TRAINED, kind.WEIGHTS}:
-        said = "; ".join(kind.differing(kind.read(known.get(kind.TRAINED, "")), kind.read(frozen[kind.TRAINED])))
-        raise StoreError(f"{folder} was begun on another kind of processor: {said}; {ANY}")
-    if differing:
-        lines = [f"  {k}: {known.get(k, 'nothing')} there, {frozen.get(k, 'nothing')} now" for k in differing]
-        raise StoreError(
-            f"{folder} holds a study that differs from this one:\n" + "\n".join(lines) + "\n"
-            "Results of the two must not mix; try another --store DIR, or delete the folder"
-        )

@@ -9,21 +9,21 @@ mask in every arm, however often the run was stopped on the way.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Self, TypeGuard, get_args
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from tapered import fingerprint, trees
 from tapered.draws import Order, epoch_order, generator_seed, seeded
+from tapered.given import check_callables, check_numbers, check_split, is_whole, length, near
 from tapered.reasons import refuse_model
 
 Loss = Callable[[Any, Any], Tensor]
@@ -44,11 +44,6 @@ def gather(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Any]:
         return inputs[indices], targets[indices]
     inputs, targets = default_collate([dataset[i] for i in indices.tolist()])
     return inputs, targets
-
-
-def is_whole(dataset: Dataset[Any]) -> TypeGuard[TensorDataset]:
-    """Whether a dataset's items are those of its tensors and nothing else, which can be indexed in one go."""
-    return isinstance(dataset, TensorDataset) and type(dataset).__getitem__ is TensorDataset.__getitem__
 
 
 @dataclass(frozen=True, eq=False)  # a workload equals itself only: functions and data have no equality
@@ -108,39 +103,23 @@ class Workload:
         """Refuse fields that there are not, by name."""
         known = [each.name for each in dataclasses.fields(cls)]
         for name in fields.keys() - set(known):
-            raise TypeError(f"{name!r} is no field of a Workload; {_near(name, known)}")
+            raise TypeError(f"{name!r} is no field of a Workload; {near(name, known)}")
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuse what could not be trained, before anything is built."""
-        _check_callables(self)
+        check_callables(self)
         for split in SPLITS:
             if split != "test" or self.test is not None:
-                _check_split(self.name, split, getattr(self, split))
-        for field_, size in (("batch_size", self.batch_size), ("eval_batch_size", self.eval_batch_size)):
-            if (size is not None or field_ == "batch_size") and (not isinstance(size, int) or size is True or size < 1):
-                raise ValueError(
-                    f"workload {self.name!r} got {field_}={size!r}; expected a whole number of at least 1; "
-                    f"try {field_}=32"
-                )
-        if self.steps_per_epoch == 0:
-            examples = _length(self.train)
-            raise ValueError(
-                f"workload {self.name!r} has {examples} training examples and batch_size={self.batch_size}, "
-                f"less than one minibatch; try batch_size={examples}"
-            )
-        if self.order not in get_args(Order):
-            raise ValueError(
-                f"workload {self.name!r} got order={self.order!r}; expected one of {', '.join(get_args(Order))}; "
-                f'try order="shuffled"'
-            )
+                check_split(self.name, split, getattr(self, split))
+        check_numbers(self)
         object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
         object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole minibatches in one pass over the training split."""
-        return _length(self.train) // self.batch_size
+        return length(self.train) // self.batch_size
 
     @property
     def evaluation_batch(self) -> int:
@@ -177,7 +156,7 @@ class Workload:
         while start < stop:
             epoch, place = divmod(start, per_epoch)
             count = min(stop - start, per_epoch - place)
-            order = epoch_order(_length(self.train), seed, epoch, self.order)
+            order = epoch_order(length(self.train), seed, epoch, self.order)
             parts.append(order[place * self.batch_size : (place + count) * self.batch_size].view(count, -1))
             start += count
         return torch.cat(parts) if len(parts) > 1 else parts[0]
@@ -240,71 +219,6 @@ class Workload:
     def fingerprint(self) -> str:
         """One digest of `fingerprints`."""
         return hashlib.sha256(repr(sorted(self.fingerprints().items())).encode()).hexdigest()
-
-
-def is_object(metric: Any) -> bool:
-    """Whether a metric is taken as torchmetrics' are, by `update` and `compute`."""
-    return hasattr(metric, "update") and hasattr(metric, "compute")
-
-
-def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"try {near[0]}" if near else f"expected one of {', '.join(known)}"
-
-
-def _length(dataset: Dataset[Any]) -> int:
-    return len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
-
-
-def _check_callables(workload: Workload) -> None:
-    if not isinstance(workload.name, str) or not workload.name:
-        raise TypeError(f'got workload name={workload.name!r}; expected a non-empty text; try name="mine"')
-    for name in ("model", "loss"):
-        if not callable(getattr(workload, name)):
-            raise TypeError(
-                f"workload {workload.name!r} got {name}={getattr(workload, name)!r}; expected a function; "
-                f"try {name}={'make_model' if name == 'model' else 'torch.nn.functional.cross_entropy'}"
-            )
-    if isinstance(workload.model, nn.Module):
-        raise TypeError(
-            f"workload {workload.name!r} got a built {type(workload.model).__name__} as model; expected a function "
-            f"that builds a fresh one for each seed; try model=lambda: {type(workload.model).__name__}(...)"
-        )
-    if workload.weight is not None and not callable(workload.weight):
-        raise TypeError(
-            f"workload {workload.name!r} got weight={workload.weight!r}; expected a function of a batch's targets; try "
-            f"weight=lambda targets: (targets != -100).sum()"
-        )
-    if not isinstance(workload.metrics, Mapping):
-        raise TypeError(
-            f"workload {workload.name!r} got metrics={workload.metrics!r:.80}; expected names and functions; try "
-            f'metrics={{"accuracy": accuracy}}'
-        )
-    for name, metric in workload.metrics.items():
-        if name == "loss" or not (callable(metric) or is_object(metric)):
-            raise TypeError(
-                f"workload {workload.name!r} got metrics[{name!r}]={metric!r}; expected a function, or an object "
-                f'with update and compute, under another name than "loss", which is always there; try '
-                f'metrics={{"accuracy": accuracy}}'
-            )
-
-
-def _check_split(workload: str, split: str, dataset: Any) -> None:
-    if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-        raise TypeError(
-            f"workload {workload!r} got {split}={type(dataset).__name__}, which has no length or no items by index; "
-            f"expected a map-style dataset; try torch.utils.data.TensorDataset(inputs, targets)"
-        )
-    if len(dataset) == 0:
-        raise ValueError(f"workload {workload!r} got an empty {split} split; expected at least one example")
-    with seeded(0, "check"):
-        item = dataset[0]
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        raise TypeError(
-            f"workload {workload!r}: an item of its {split} split is {type(item).__name__} of "
-            f"{len(item) if hasattr(item, '__len__') else 'no'} parts; expected a pair (input, target); "
-            f"try ((a, b), target) for more than one input"
-        )
 
 
 class _Point(nn.Module):

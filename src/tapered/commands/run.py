@@ -58,13 +58,13 @@ def run(
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
-    from tapered import single  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered import settings, single  # noqa: PLC0415 - torch takes a second that --help need not wait
 
     with single.one_thread():
-        setting = single.setting_of(workload, rule, lr, steps, seed, options_of(option))
+        setting = settings.setting_of(workload, rule, lr, steps, seed, options_of(option))
         folder = store or default_folder(setting)
-        if single.begun(folder):
-            single.check_same(folder, setting)
+        if settings.begun(folder):
+            settings.check_same(folder, setting)
             with said(console(stderr=True)):
                 trained = single.resume(folder, setting.steps, workload=workload, kinds=kinds)[0]
         else:
