@@ -1,37 +1,75 @@
-"""Random histories of studies' and runs' folders: is the end that of the undisturbed one, or named what differs?
+"""Random histories of the folders of studies, runs and scripts: is the end the undisturbed one, or named what differs?
 
-    python benchmarks/histories_folders.py [N] [--seed S] [--steps 8]
+    python benchmarks/histories_folders.py [N] [--seed S] [--steps 8] [--short] [--json]
 
-The machine of `tests/test_machine_folders.py`, run as long as wanted; it ends at the first failure, made short.
+The machine of `tests/test_machine_folders.py`, run as long as wanted. A failure is printed at once, with --short
+when it has been made as short as possible, which takes minutes; the rest of N goes on with other seeds.
 """
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
 import torch
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.reporting import with_reporter
 from hypothesis.stateful import run_state_machine_as_test
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from machine_folders import Folders
+from machine_folders import TALLY, Folders
+
+CHUNK = 50
 
 
-def main() -> None:
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("histories", nargs="?", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=8, help="operations a history")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    begun = time.perf_counter()
+    parser.add_argument("--short", action="store_true", help="make a failure as short as possible")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def failure(count: int, steps: int, number: int, *, short: bool) -> str:
+    """What went wrong in `count` histories; nothing where nothing did."""
+    said: list[str] = []
+    machine = seed(number)(type("Machine", (Folders,), {}))
     every = settings(
-        max_examples=asked.histories, stateful_step_count=asked.steps, deadline=None, database=None,
-        phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
+        max_examples=count, stateful_step_count=steps, deadline=None, database=None, print_blob=False,
+        phases=[Phase.generate, *[Phase.shrink] * short], report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    run_state_machine_as_test(seed(asked.seed)(Folders), settings=every)
-    print(f"{asked.histories:,} histories in {time.perf_counter() - begun:.0f} s, 0 failures")
+    with with_reporter(said.append):
+        try:
+            run_state_machine_as_test(machine, settings=every)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told
+            notes = getattr(error, "__notes__", [])
+            lines = [line for line in "\n".join([*map(str, said), *notes]).splitlines() if line.startswith("state")]
+            return "\n".join([f"{type(error).__name__}: {error}"[:800], *dict.fromkeys(lines)])
+    return ""
+
+
+def main() -> None:
+    asked = options()
+    torch.set_num_threads(1)
+    begun, failures = time.perf_counter(), []
+    for chunk in range(-(-asked.histories // CHUNK)):
+        count = min(CHUNK, asked.histories - chunk * CHUNK)
+        if found := failure(count, asked.steps, 1000 * asked.seed + chunk, short=asked.short):
+            failures.append(found)
+            print(found, file=sys.stderr, flush=True)
+        done = min((chunk + 1) * CHUNK, asked.histories)
+        seconds = round(time.perf_counter() - begun)
+        print(f"{done:,} histories in {seconds} s, {len(failures)} failures", file=sys.stderr)
+    if asked.json:
+        said = {"histories": asked.histories, "ends": dict(sorted(TALLY.items())), "failures": failures}
+        print(json.dumps({**said, "seconds": seconds}))
+        return
+    print(f"{asked.histories:,} histories in {seconds} s: " + ", ".join(f"{n:,} {w}" for w, n in TALLY.most_common()))
+    print(f"{len(failures)} failures")
 
 
 if __name__ == "__main__":

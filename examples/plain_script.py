@@ -43,7 +43,7 @@ def train(folder, name, on_step):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 3))
     parts = {"model": model, "optimizer": OPTIMIZERS[name](model.parameters())}
-    found = any(Path(folder).glob("*-step*"))
+    found = any(Path(folder).glob("[0-9]*-step*"))  # what a kill in a first save leaves is none
     start = resume(folder, **parts).step if found else 0
     x = torch.randn(96, 8, generator=torch.Generator().manual_seed(1))
     data = TensorDataset(x, x[:, :3].argmax(1))

@@ -23,6 +23,7 @@ KINDS = {
     "code": dict,
     "data": dict,
 }
+ASKED = ("workload", "rule", "lr", "seed", "options")  # what a command says, beside where the run ends
 
 
 @dataclass(frozen=True)
@@ -143,15 +144,15 @@ def check_same(folder: Path, setting: Setting) -> None:
         CheckpointError: with what differs.
     """
     known, _ = setting_in(folder)
-    mine, theirs = _flat(setting), _flat(known)
-    differing = [key for key in {**theirs, **mine} if key != "steps" and mine.get(key) != theirs.get(key)]
+    mine, theirs = asdict(setting), asdict(known)
+    differing = [name for name in ASKED if mine[name] != theirs[name]]
     if differing:
-        said = "; ".join(f"{key} {theirs.get(key)!r} there, {mine.get(key)!r} now" for key in differing)
+        said = "; ".join(f"{name} {theirs[name]!r} there, {mine[name]!r} now" for name in differing)
         raise CheckpointError(f"{folder} holds another run: {said}; try another --store, or tapered fork {folder}")
+    file = [Path(setting.workload.rpartition(":")[0]).name] if setting.source != known.source else []
+    data = [f"{name} data" for name in _differing(known.data, setting.data)]
+    refuse([*file, *_differing(known.code, setting.code), *data])
 
 
-def _flat(setting: Setting) -> dict[str, Any]:
-    """A setting's fields, and each of those of code and data by itself."""
-    fields = asdict(setting)
-    parts = {f"{name}.{key}": value for name in ("code", "data") for key, value in fields.pop(name).items()}
-    return fields | parts
+def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
