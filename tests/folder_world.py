@@ -123,6 +123,7 @@ class World:
         child = os.fork()
         if not child:
             signal.alarm(SECONDS)
+            self.threads = 1  # of the others none is left after a fork
             if calls is not None:
                 sys.addaudithook(counted(calls))
             try:
