@@ -17,7 +17,7 @@ from unittest import mock
 import folder_cases
 import torch
 
-from tapered import AdamW, checkpoint, kind, linear, modes, settings, single
+from tapered import AdamW, checkpoint, grow, kind, linear, modes, settings, single
 from tapered.checkpoint import CheckpointError
 from tapered.ledger import StoreError
 from tapered.load import StudyFileError, load
@@ -68,6 +68,7 @@ class World:
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(self.threads)
         stack.enter_context(mock.patch.object(modes, "forecast", return_value=modes.Timed(self.mode, 1e-5)))
+        stack.enter_context(mock.patch.multiple(grow, SAVE_SECONDS=0.0, FORK_SECONDS=0.0))  # a study is kept on its way
         here = kind.here() | ({} if self.kind is None else {"vectors": self.kind})
         stack.enter_context(mock.patch.object(kind, "here", return_value=here))
         stack.enter_context(warnings.catch_warnings())
