@@ -116,7 +116,8 @@ class Numbers(nn.Module):
 
     def __init__(self, first: torch.dtype, second: torch.dtype) -> None:
         super().__init__()
-        self.first = nn.Parameter(torch.randn(50).to(first))
+        near = 1 + torch.randn(50) / 256  # the squares of their gradients vanish in 16 bits
+        self.first = nn.Parameter(torch.cat([near, torch.randn(50)]).to(first))
         self.second = nn.Parameter(torch.randn(50).to(second))
 
     def forward(self, _: torch.Tensor) -> torch.Tensor:

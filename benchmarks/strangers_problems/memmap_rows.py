@@ -74,7 +74,7 @@ problem = Workload(
 # the same by hand
 
 RULE, PEAK = "Adam", 3e-3
-STACKS = False  # whether rows can be trained together
+STACKS = True  # whether rows can be trained together
 WHERE = {"valid": slice(250, 330), "test": slice(330, ROWS)}
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tapered import items, program, rules
+from tapered import items, program, rules, trees
 from tapered.draws import undrawn
 from tapered.evaluation import measured
 from tapered.kernels import real, wide
@@ -194,11 +194,10 @@ class _Batches:
             return inputs, targets, indices[self.place]
         size = indices.shape[1]
         inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
-        for what, value in (("input", inputs), ("target", targets)):
-            if not isinstance(value, Tensor):
-                raise TreeError(
-                    f"its {what} is a {type(value).__name__}, and rows take one tensor of inputs, one of targets"
-                )
+        for what, tree in (("input", inputs), ("target", targets)):
+            strange = trees.strange_of(tree)
+            if strange is not None:
+                raise TreeError(f"its {what} holds a {strange}, and rows take tensors, or dicts and tuples of them")
         return inputs, targets, self.place[:, None] * size + torch.arange(size)
 
 
@@ -229,7 +228,7 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
         mine = {name: params[name] for name in trained}
         others = {**{name: params[name] for name in params if name not in mine}, **buffers}
         grads, (losses, written) = vmap(grad_and_value(loss, has_aux=True))(
-            mine, others, inputs[indices], targets[indices]
+            mine, others, trees.row(inputs, indices), trees.row(targets, indices)
         )
         for name in trained:
             at, old = _wide(params[name]), {key: _wide(tensor) for key, tensor in state[name].items()}
