@@ -114,7 +114,7 @@ def test_what_cannot_be_trained_is_told_in_words(tmp_path, body, said) -> None:
     ("body", "reason"),
     [
         (PHYSICS.format(guard="with torch.enable_grad():"), "takes gradients of its own by autograd"),
-        (NAMED.format(model=READING_NET), "its input is a dict"),
+        (NAMED.format(model=READING_NET).replace("x[i]}", "x[i], 'name': str(i)}"), "its input holds a str"),
         ("problem = problem(model=lambda: nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)))", "draws random numbers"),
         (
             OBJECT,

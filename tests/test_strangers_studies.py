@@ -27,7 +27,7 @@ EVERY = ["loop", "rows", "rows compiled"]
     [
         ("deep_supervision", EVERY, True),  # a tuple of eight outputs
         ("gru_tagging", EVERY[:1], True),  # a mean over words, of sentences of several lengths
-        ("memmap_rows", EVERY[:1], True),  # targets and their weights
+        ("memmap_rows", EVERY, True),  # targets and their weights
         ("augmentation", EVERY[:2], False),  # draws by numpy, buffers; compiling convolutions takes long
     ],
 )

@@ -50,11 +50,11 @@ def weighted(outputs: torch.Tensor, targets: tuple[torch.Tensor, torch.Tensor]) 
     return (weights * (outputs - y) ** 2).sum() / weights.sum()
 
 
-def explained(outputs: torch.Tensor, targets: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """R^2 over the split, weighted; near 0 single precision has few digits left."""
+def unexplained(outputs: torch.Tensor, targets: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """1 - R^2 over the split, weighted: so early R^2 is near 0, and single precision has few digits left of it."""
     outputs, y, weights = outputs.double(), *(part.double() for part in targets)
     mean = (weights * y).sum() / weights.sum()
-    return 1 - (weights * (outputs - y) ** 2).sum() / (weights * (y - mean) ** 2).sum()
+    return (weights * (outputs - y) ** 2).sum() / (weights * (y - mean) ** 2).sum()
 
 
 data = Table()
@@ -66,7 +66,7 @@ problem = Workload(
     valid=Subset(data, range(250, 330)),
     test=Subset(data, range(330, ROWS)),
     batch_size=16,
-    metrics={"explained": explained},
+    metrics={"unexplained": unexplained},
     weight=lambda targets: targets[1].sum(),
     eval_batch_size=32,
 )
@@ -74,7 +74,7 @@ problem = Workload(
 # the same by hand
 
 RULE, PEAK = "Adam", 3e-3
-STACKS = False  # whether rows can be trained together
+STACKS = True  # whether rows can be trained together
 WHERE = {"valid": slice(250, 330), "test": slice(330, ROWS)}
 
 
@@ -90,4 +90,4 @@ def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
     y, weights = rows[:, -2].astype("f8"), rows[:, -1].astype("f8")
     loss = np.average((found - y) ** 2, weights=weights)
     spread = np.average((y - np.average(y, weights=weights)) ** 2, weights=weights)
-    return {"loss": float(loss), "explained": float(1 - loss / spread)}
+    return {"loss": float(loss), "unexplained": float(loss / spread)}

@@ -17,7 +17,7 @@ from tapered import items, trees
 from tapered.draws import kept, reseed
 from tapered.given import is_object
 from tapered.items import Run
-from tapered.measures import Measures, measures, scalar, together, weight_of
+from tapered.measures import Measures, measures, numbers, scalar, together, weight_of
 from tapered.memory import fitting
 from tapered.workload import Workload
 
@@ -81,7 +81,7 @@ class Tally:
                 self.sums["loss"].append(weight * scalar(workload, "loss", workload.loss(outputs, targets)))
         for name in self.found.each:
             self._reseed(name, indices)
-            values = torch.as_tensor(workload.metrics[name](outputs, targets))
+            values = numbers(workload.metrics[name](outputs, targets))
             self.sums[name].append(values.double().sum().item())
         for name, metric in self.objects.items():
             self._reseed(name, indices)

@@ -61,7 +61,7 @@ def scalar(workload: Workload, name: str, value: Any) -> float:
         TypeError: If it is neither.
     """
     try:
-        found = torch.as_tensor(value).detach()
+        found = numbers(value).detach()
     except (TypeError, ValueError, RuntimeError):
         found = None
     if found is None or (found.numel() != 1 and (name == "loss" or found.dim() != 1)):
@@ -70,6 +70,15 @@ def scalar(workload: Workload, name: str, value: Any) -> float:
         wanted = f"a scalar tensor; {fix}" if name == "loss" else "one number, or one for each example"
         raise TypeError(f"workload {workload.name!r}: {name} returned {what} in evaluation; expected {wanted}")
     return float(found) if found.numel() == 1 else found.double().mean().item()
+
+
+def numbers(value: Any) -> Tensor:
+    """What a metric returned as a tensor; Python's own numbers keep their digits, which torch would cut to its default.
+
+    >>> numbers(0.1).item()
+    0.1
+    """
+    return torch.as_tensor(value, dtype=torch.float64 if isinstance(value, (float, list, tuple)) else None)
 
 
 def weight_of(workload: Workload, targets: Any, count: int) -> float:

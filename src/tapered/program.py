@@ -13,9 +13,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from tapered.draws import undrawn
 from tapered.rules import State
+from tapered.trees import form_of, taken_apart, tensors_of
 
 Tensors = Mapping[str, Tensor]
-Step = Callable[[Tensors, Tensors, Mapping[str, State], Tensor, Tensor, Tensor, Tensors], Tensor]
+Step = Callable[[Tensors, Tensors, Mapping[str, State], Any, Any, Tensor, Tensors], Tensor]  # inputs, targets: trees
 THIN = 8  # columns of a product from which on the library's batched kernel fills its vector registers
 # torch before 2.12 joins a kernel that writes an input with one that has yet to read it: BatchNorm's gradient was wrong
 ALONE = {"max_fusion_size": 1} if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 12) else {}
@@ -29,12 +30,12 @@ def replayed(step: Step, *, compiled: bool) -> Step:
     It gives the step's own bits without vmap's cost a call, or, compiled, the same numbers in fewer passes. Traced
     without guards: a step that branches on Python values that change from call to call must not come here.
     """
-    ready: dict[torch.Size, Callable[..., Any]] = {}  # a dataset's inputs are as many as the seeds of the rows ask for
+    ready: dict[Any, Callable[..., Any]] = {}  # a dataset's inputs are as many as the seeds of the rows ask for
 
     @torch.no_grad()
     def call(*parts: Any) -> Tensor:
         given = tensors(*parts)
-        shape = given[0].shape
+        shape = (given[0].shape, *map(form_of, parts[3:5]))
         if shape not in ready:
             with undrawn():  # what a graph draws would be drawn once, and be a constant from then on
                 graph = traced(step, parts)
@@ -59,22 +60,25 @@ def tensors(
     params: Tensors,
     buffers: Tensors,
     state: Mapping[str, State],
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: Any,
+    targets: Any,
     indices: Tensor,
     scalars: Tensors,
 ) -> list[Tensor]:
     """The tensors of a step's arguments, in the order of the graph's."""
     parts = (params, buffers, *state.values(), scalars)
-    return [inputs, targets, indices, *(tensor for part in parts for tensor in part.values())]
+    return [*tensors_of(inputs), *tensors_of(targets), indices, *(tensor for part in parts for tensor in part.values())]
 
 
 def traced(step: Step, parts: Any) -> GraphModule:
     """The step as a flat graph of tensor operations over the tensors of `parts`, which are not written."""
-    params, buffers, state, _, _, _, scalars = parts
+    params, buffers, state, *data, _, scalars = parts
+    trees = [taken_apart(tree) for tree in data]
 
-    def flat(inputs: Tensor, targets: Tensor, indices: Tensor, *rest: Tensor) -> Tensor:
-        left = iter(rest)
+    def flat(*given: Tensor) -> Tensor:
+        left = iter(given)
+        inputs, targets = (rebuild([next(left) for _ in leaves]) for leaves, rebuild in trees)
+        indices = next(left)
         mine, others = ({name: next(left) for name in part} for part in (params, buffers))
         slots = {name: {key: next(left) for key in part} for name, part in state.items()}
         return step(mine, others, slots, inputs, targets, indices, {name: next(left) for name in scalars})

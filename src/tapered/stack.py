@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tapered import items, program, rules
+from tapered import items, program, rules, trees
 from tapered.draws import undrawn
 from tapered.evaluation import measured
 from tapered.given import is_whole
+from tapered.kernels import real, wide
 from tapered.program import Step, Tensors
 from tapered.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.rules import Rule, State
@@ -85,7 +86,7 @@ def _advance(
     memory, stopped = shared(workload), False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
-        scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last)
+        scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last, _finest(part.params))
         batches = _Batches(workload, part.seeds, first, last)
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
@@ -97,7 +98,7 @@ def _advance(
             if not memory.called:
                 memory.check()
             stopped = on_step is not None and bool(on_step(len(chunk)))
-        part = _after(part, torch.stack(losses).cpu().numpy())
+        part = _after(part, torch.stack(losses).double().cpu().numpy())
     memory.check()
     return part.take(range(len(chunk))), stopped
 
@@ -105,7 +106,8 @@ def _advance(
 def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
     """How many operations the graph of one update has, traced as for compiling; the rows are left as they are."""
     step = rows.steps[0]
-    scalars = {name: values[0] for name, values in _scalars(rows.rule, paths, step, step + 1).items()}
+    tables = _scalars(rows.rule, paths, step, step + 1, _finest(rows.params))
+    scalars = {name: values[0] for name, values in tables.items()}
     inputs, targets, indices = _Batches(workload, rows.seeds, step, step + 1)(0)
     update = make(workload, rows.rule, 0, "plain")
     graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars))
@@ -155,15 +157,25 @@ def _kept(losses: Losses, first: int, new: list[float]) -> Losses:
         step = last
 
 
-def _scalars(rule: Rule, paths: Sequence[Path], first: int, last: int) -> dict[str, Tensor]:
-    """What the rule needs at each step and row: name -> (steps, rows), made in float64."""
+def _finest(params: Tensors) -> torch.dtype:
+    """Of scalars: single precision, which every parameter of up to 32 bits is updated in, else double."""
+    return max((_wide(p[:0]).dtype for p in params.values()), key=lambda dtype: dtype.itemsize, default=torch.float32)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """A tensor as its update is computed in, as the loop does it."""
+    return wide(real(tensor))
+
+
+def _scalars(rule: Rule, paths: Sequence[Path], first: int, last: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What the rule needs at each step and row: name -> (steps, rows), made in float64 and rounded once."""
     tables = {
         name: torch.from_numpy(np.stack([path.hypers[name][first:last] for path in paths], axis=1))
         for name in paths[0].hypers
     }
     t = torch.arange(first + 1, last + 1, dtype=torch.float64)[:, None]
     shape = (last - first, len(paths))
-    return {name: value.float().expand(shape).contiguous() for name, value in rule.scalars(tables, t).items()}
+    return {name: value.to(dtype).expand(shape).contiguous() for name, value in rule.scalars(tables, t).items()}
 
 
 class _Batches:
@@ -183,11 +195,10 @@ class _Batches:
             return inputs, targets, indices[self.place]
         size = indices.shape[1]
         inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
-        for what, value in (("input", inputs), ("target", targets)):
-            if not isinstance(value, Tensor):
-                raise TreeError(
-                    f"its {what} is a {type(value).__name__}, and rows take one tensor of inputs, one of targets"
-                )
+        for what, tree in (("input", inputs), ("target", targets)):
+            strange = trees.strange_of(tree)
+            if strange is not None:
+                raise TreeError(f"its {what} holds a {strange}, and rows take tensors, or dicts and tuples of them")
         return inputs, targets, self.place[:, None] * size + torch.arange(size)
 
 
@@ -218,13 +229,15 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
         mine = {name: params[name] for name in trained}
         others = {**{name: params[name] for name in params if name not in mine}, **buffers}
         grads, (losses, written) = vmap(grad_and_value(loss, has_aux=True))(
-            mine, others, inputs[indices], targets[indices]
+            mine, others, trees.row(inputs, indices), trees.row(targets, indices)
         )
         for name in trained:
-            delta, new = vmap(one)(params[name], grads[name], state[name], scalars)
-            params[name].add_(delta)
+            at, old = _wide(params[name]), {key: _wide(tensor) for key, tensor in state[name].items()}
+            of = {key: value.to(at.dtype) for key, value in scalars.items()}
+            delta, new = vmap(one)(at, _wide(grads[name]), old, of)
+            real(params[name]).add_(delta)  # rounded once, where it is stored
             for key, value in new.items():
-                state[name][key].copy_(value)
+                real(state[name][key]).copy_(value)
         for name, buffer in buffers.items():
             buffer.copy_(written[name])
         return losses  # type: ignore[no-any-return]  # vmap is untyped

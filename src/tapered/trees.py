@@ -136,13 +136,44 @@ def is_whole(trees: Sequence[Any], along: Sequence[int | None]) -> bool:
     return all(axis is not None or _alike(column) for column, axis in zip(columns, along, strict=False))
 
 
-def row(tree: Any, place: int) -> Any:
-    """A row of trees that were stacked.
+def row(tree: Any, place: int | Tensor) -> Any:
+    """A row of trees that were stacked, or, where `place` is a tensor of indices, those rows.
 
     >>> row((torch.eye(2), "name"), 1)
     (tensor([0., 1.]), 'name')
     """
+    if isinstance(tree, Tensor):  # by far the most common, and at every step
+        return tree[place]
     return pytree.tree_map(lambda leaf: leaf[place] if isinstance(leaf, Tensor) else leaf, tree)
+
+
+def tensors_of(tree: Any) -> list[Tensor]:
+    """The tensors of a tree, as `taken_apart` has them.
+
+    >>> tensors_of({"ids": torch.ones(2)})
+    [tensor([1., 1.])]
+    """
+    return [tree] if isinstance(tree, Tensor) else taken_apart(tree)[0]
+
+
+def form_of(tree: Any) -> Any:
+    """What a tree is without its tensors, to be compared and looked up: names of dicts, in their order.
+
+    >>> form_of({"a": torch.ones(1), "b": torch.ones(1)}) == form_of({"b": torch.ones(1), "a": torch.ones(1)})
+    False
+    """
+    return None if isinstance(tree, Tensor) else repr(_flat(tree)[1])
+
+
+def strange_of(tree: Any) -> str | None:
+    """The kind of a leaf that is no tensor; None where all are.
+
+    >>> strange_of((torch.ones(2), ["a", "b"]))
+    'str'
+    """
+    if isinstance(tree, Tensor):
+        return None
+    return next((type(leaf).__name__ for leaf in _flat(tree)[0] if not isinstance(leaf, Tensor)), None)
 
 
 def size_of(tree: Any) -> int:

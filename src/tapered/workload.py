@@ -57,7 +57,8 @@ class Workload:
         name: How tables and verdicts call it.
         model: Builds a fresh ``torch.nn.Module``; called without arguments, under a seed.
         loss: ``loss(outputs, targets)`` -> scalar tensor, as a rule a mean over examples.
-        train: A map-style dataset whose items are pairs (input, target). Any torch ``Dataset`` with a length works.
+        train: A map-style dataset whose items are pairs (input, target), tensors or dicts and tuples of them. Any torch
+            ``Dataset`` with a length works.
         valid: The split on which peaks are chosen and arms compared.
         test: The split that is looked at once, at the end; None if there is none.
         batch_size: Examples a step. A fresh permutation orders each epoch, and its last partial minibatch is
