@@ -167,9 +167,18 @@ class Store:
         try:
             yield
         except OSError as error:
+            self._check_there(error)
             raise StoreError(
                 f"{self.folder} could not take {what} ({error.strerror}); what was kept before still stands; "
                 f"make room, and the same command goes on"
+            ) from error
+
+    def _check_there(self, error: OSError) -> None:
+        """Say where what failed is not the disk's fault."""
+        if not (self.folder / "runs").is_dir():
+            raise StoreError(
+                f"{self.folder} is gone, deleted or moved while the study ran; put it back, or the same command trains "
+                f"it anew"
             ) from error
 
     def _put(self, bundle: Bundle, rows: Rows | None) -> None:
@@ -212,9 +221,15 @@ class Store:
             StoreError: If their file is missing or not the one that was written.
         """
         path = self.folder / "runs" / f"{bundle.name}.json"
-        known = self._parse(path)
-        state = path.parent / (known.state or "")
-        data = state.read_bytes() if known.state is not None and _plain(state) else b""
+        try:
+            known = self._parse(path)
+            state = path.parent / (known.state or "")
+            data = state.read_bytes() if known.state is not None and _plain(state) else b""
+        except OSError as error:
+            self._check_there(error)
+            raise StoreError(
+                f"{path} cannot be read ({error.strerror}); the same command trains its runs again"
+            ) from error
         if hashlib.sha256(data).hexdigest() != known.sha256:
             raise StoreError(f"{state} is not the file that was written; delete {path} and its runs are trained again")
         return rows_from_tensors(load_tensors(data), known.bundle.live, rule)
@@ -298,7 +313,8 @@ def _claim(folder: Path) -> FileLock:
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
         lock.acquire(blocking=False)
-        write_whole(folder / "owner", f"process {os.getpid()}".encode())
+        with suppress(OSError):  # who works here is for a message only: a full disk must not hide a finished verdict
+            write_whole(folder / "owner", f"process {os.getpid()}".encode())
     except Timeout:
         with suppress(OSError):
             owner = (folder / "owner").read_text()
@@ -307,7 +323,8 @@ def _claim(folder: Path) -> FileLock:
     except OSError as error:
         if lock is not None:
             lock.release()
-        raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR") from error
+        copy = ", or a copy of it" if known else ""
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR{copy}") from error
     return lock
 
 

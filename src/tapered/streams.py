@@ -112,7 +112,7 @@ def apart(stream: TextIO | None) -> Iterator[TextIO | None]:
     os.dup2(aside, 1)
     line = 1 if stream.isatty() else -1
     try:
-        with open(kept, "w", line, stream.encoding, stream.errors, closefd=False) as own:  # noqa: PTH123 - a descriptor
+        with open(kept, "w", line, stream.encoding, stream.errors, closefd=False) as own:
             yield own
     finally:
         with suppress(OSError, TypeError, AttributeError):
