@@ -67,7 +67,7 @@ def begin(name, kind):
     child = os.fork()
     if child:
         return child
-    # the mode and its width are given, so that all studies have the same; saves are frequent and bundles small, to be hit
+    # mode and width are given, so that all studies have the same; saves are frequent and bundles small, to be hit
     grow.SAVE_SECONDS = grow.FORK_SECONDS = 0.02
     study.bundle_rows = lambda *_: 8
     mode = Mode(kind, 1 if kind == "loop" else 8, "the benchmark says so")
