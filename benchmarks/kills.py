@@ -161,7 +161,11 @@ def kill(wanted, kind):
             found["kills"] += 1
             found["trained"] += any((folder / "runs").glob("*"))
         found["studies"] += 1
-        found["identical"] &= results(folder) == expected
+        if (kept := results(folder)) != expected:
+            found["identical"] = False
+            differing = [key for key in expected[0] if kept[0].get(key) != expected[0][key]]
+            ledger = "the same" if kept[1] == expected[1] else "another"
+            print(f"{folder}: {len(differing)} runs differ, {ledger} ledger: {differing[:3]}", file=sys.stderr)
     return found
 
 
