@@ -1,11 +1,11 @@
-"""kill -9 at every system call of a command's beginning, by strace: does the same command then finish, the same?
+"""kill -9 at every system call of a command on its folder, by strace: does the same command then finish, the same?
 
-    python benchmarks/kills_calls.py [--every 1] [--only run study tune claims] [--json]
+    python benchmarks/kills_calls.py [--minutes 60] [--only run study tune claims] [--json]
 
 Each of the commands runs undisturbed once, in a process forked after the imports, while strace lists the calls that it
-makes on its own folder: `run`'s first save, a `study`'s, a `tune`'s and a `claims --run`'s beginning. Then it is killed
-as it enters each of them in turn, and the same command is given again: it must exit with 0, and what it keeps must be
-what the undisturbed one keeps. Needs strace.
+makes on its own folder, from the first to the last. Then it is killed as it enters each of them, and the same command
+is given again: it must exit with 0, and what it keeps must be what the undisturbed one keeps. The calls come in a
+random order, so that as many as fit into the minutes are spread over the command. Needs strace.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import collections
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -51,7 +52,7 @@ COMMANDS = {
     "run": ["run", "bmi", "--lr", "1e-3", "--steps", "20", "--store", "kept"],
     "study": ["study", "study.toml", "--store", "kept"],
     "tune": ["tune", "tune.toml", "--store", "kept"],
-    "claims": ["claims", "Q2", "--run", "--quick", "--store", "kept"],
+    "claims": ["claims", "control 0", "--run", "--quick", "--store", "kept"],
 }
 
 
@@ -91,9 +92,10 @@ def traced(words, options):
     return status
 
 
-def calls_of(words, most):
-    """(name, its number among the calls of that name) of the first calls that name the folder."""
-    traced(words, ["-o", "log", "-e", f"trace={CALLS},access,faccessat,faccessat2"])
+def calls_of(words):
+    """(name, its number among the calls of that name) of the calls that name the folder."""
+    if traced(words, ["-o", "log", "-e", f"trace={CALLS},access,faccessat,faccessat2"]):
+        sys.exit(f"tapered {' '.join(words)} fails undisturbed")
     numbers, found = collections.Counter(), []
     for line in Path("log").read_text(errors="replace").splitlines():
         name = line.partition("(")[0].strip()
@@ -101,7 +103,9 @@ def calls_of(words, most):
             numbers[name] += 1
             if "kept" in line:
                 found.append((name, numbers[name]))
-    return found[:most]
+    if not found:
+        sys.exit(f"strace lists no call of tapered {' '.join(words)} on its folder")
+    return found
 
 
 def kept(name):
@@ -113,17 +117,22 @@ def kept(name):
     return [(str(folder), results(folder)) for folder in folders]
 
 
-def sweep(name, every, most):
-    """Kill the command at each call, and give it again."""
+def sweep(name, minutes):
+    """Kill the command at each call, and give it again, for so many minutes."""
     words = COMMANDS[name]
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         Path("study.toml").write_text(STUDY)
         Path("tune.toml").write_text(TUNE)
-        calls = calls_of(words, most)
+        calls = calls_of(words)
         expected = asked(name)
-        found = collections.Counter(calls=len(calls[::every]))
+        if expected is None:
+            sys.exit(f"what tapered {' '.join(words)} kept cannot be read")
+        found = collections.Counter(calls=len(calls))
         wrong = []
-        for call, number in calls[::every]:
+        deadline = time.monotonic() + 60 * minutes
+        for call, number in random.Random(0).sample(calls, len(calls)):
+            if time.monotonic() > deadline:
+                break
             shutil.rmtree("kept", ignore_errors=True)
             inject = ["-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
             if not os.WIFSIGNALED(traced(words, inject)):
@@ -151,21 +160,20 @@ def asked(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--every", type=int, default=1, help="kill at every so many-th call only")
-    parser.add_argument("--most", type=int, default=400, help="calls of each command")
+    parser.add_argument("--minutes", type=float, default=60, help="for each command, at most")
     parser.add_argument("--only", nargs="*", default=list(COMMANDS), choices=list(COMMANDS))
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if shutil.which("strace") is None:
         sys.exit("strace is not here; try apt-get install strace")
     warm()
-    found = {name: sweep(name, given.every, given.most) for name in given.only}
+    found = {name: sweep(name, given.minutes) for name in given.only}
     if given.json:
         print(json.dumps(found))
     else:
         for name, row in found.items():
             print(f"{name:7}" + "".join(f"  {key} {value}" for key, value in row.items()), flush=True)
-    return int(any(row["kills"] != row["identical"] or row["missed"] for row in found.values()))
+    return int(any(row["missed"] or not row["kills"] == row["identical"] > 0 for row in found.values()))
 
 
 if __name__ == "__main__":

@@ -236,3 +236,24 @@ def test_flushed_before_it_is_renamed_and_after(tmp_path: Path, monkeypatch: pyt
     assert calls[at - 1] == temporary
     assert calls[at + 1] == str(tmp_path)
     assert calls[at + 2][0] == str(tmp_path / "000001-step1")  # the older one goes last
+
+
+def test_a_full_disk_does_not_keep_a_folder_from_being_read(tmp_path, monkeypatch):
+    begun(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    assert whole(tmp_path) == 2
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_folder_that_is_gone_is_no_full_disk(tmp_path):
+    folder = tmp_path / "run"
+    save(folder, 1, value=1)
+    shutil.rmtree(folder)
+    with pytest.raises(CheckpointError, match="run is gone, deleted or moved while this run held it; put it back"):
+        save(folder, 2, value=2)
+    assert not folder.exists()
+    release(folder)

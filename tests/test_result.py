@@ -267,6 +267,22 @@ def test_when_everything_diverged_nothing_is_claimed():
     ]
 
 
+def test_a_metric_that_is_no_number_is_told_from_training_that_diverged():
+    study = loaded(["constant", "cosine"], [0.1, 0.3], metric="F1")
+    lost = {0.1: [nan] * 8, 0.3: [nan] * 8}
+    runs = [*made("constant", lost), *made("cosine", lost)]
+    ends = [0.5] * 16 + [nan] * 16
+    runs = [replace(run, curve=((10, {"loss": end, "F1": nan}),)) for run, end in zip(runs, ends, strict=True)]
+    said = analyse(study, runs, {}, {}, COST).caveats
+    assert (
+        "16 runs counted as diverged ended with a finite loss, but F1 is no finite number there; look at the metric, "
+        "or choose another."
+    ) in said
+    assert not any(
+        "finite" in caveat for caveat in analyse(study, runs[16:] + made("constant", lost), {}, {}, COST).caveats
+    )
+
+
 def test_one_seed_is_not_enough():
     result = fake({"constant": {0.3: [1.0]}, "cosine": {0.3: [0.5]}}, test=True)
     assert result.sentence == (

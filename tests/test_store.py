@@ -1,4 +1,5 @@
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -434,6 +435,41 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(folder, monkeypatch
             store.put_mode("Adam()", LOOP)
         assert sorted((folder / "runs").iterdir()) == before
         assert store.runs()[0].step == 20
+
+
+def test_a_full_disk_does_not_keep_a_folder_from_being_read(folder, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with opened(folder) as store:
+        store.put(*trained())
+    monkeypatch.setattr(runs.os, "fsync", full)
+    with opened(folder) as store:
+        assert [run.finished for run in store.runs()] == [True]
+
+
+def test_a_folder_that_is_gone_is_no_full_disk(folder):
+    bundle, rows = trained(step=20)
+    with opened(folder) as store:
+        store.put(bundle, rows)
+        shutil.rmtree(folder)
+        for call in (
+            lambda: store.put(bundle, rows),
+            lambda: store.put_mode("Adam()", LOOP),
+            lambda: store.rows(bundle, RULE),
+        ):
+            with pytest.raises(StoreError, match=r"study is gone, deleted or moved while the study ran; put it back"):
+                call()
+    assert not folder.exists()
+
+
+def test_a_ledger_that_is_gone_is_made_anew(folder):
+    with opened(folder) as store:
+        (folder / "ledger.db").unlink()
+        with pytest.raises(StoreError, match=r"ledger\.db is gone, .*the same command makes it anew"):
+            store.put(*trained())
+    with opened(folder) as store:
+        assert len(store._ledger._known) == 1
 
 
 def test_json_has_no_nan(folder):

@@ -108,3 +108,33 @@ def test_a_metric_that_is_no_number_is_null_in_json(capsys):
     )
     assert main(["run", "mine.py:problem", "--lr", "0.01", "--steps", "3", "--store", "r", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["valid"]["odd"] is None
+
+
+LOUD = """
+import ctypes, os, subprocess
+os.system("echo by a shell"); os.write(1, b"by its number\\n")
+subprocess.run(["echo", "by a program"])
+ctypes.CDLL(None).puts(b"by a library")
+from tapered.workload import quadratic
+problem = quadratic()
+"""
+
+
+@pytest.mark.usefixtures("file")
+@pytest.mark.parametrize("closed", ["", "os.close(2); "])
+def test_what_is_printed_past_python_is_no_result(closed):
+    Path("mine.py").write_text(LOUD)
+    code = MAIN.replace("import sys;", f"import os, sys; {closed}")
+    words = ["run", "mine.py:problem", "--lr", "0.01", "--steps", "3", "--store", "r", "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["step"] == 3
+    for words in (b"by a shell", b"by its number", b"by a program", b"by a library"):
+        assert (words in done.stderr) == (not closed)
+
+
+def test_stdout_is_the_process_s_again():
+    code = "steady(lambda _: (os.system('echo a'), print('b'), 0)[2])([]); os.system('echo c')"
+    imports = "import os; from tapered.streams import steady; "
+    done = subprocess.run([sys.executable, "-c", imports + code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("b\nc\n", "a\n")

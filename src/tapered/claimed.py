@@ -39,7 +39,8 @@ def claim(folder: Path) -> FileLock:
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
         lock.acquire(blocking=False)
-        write_whole(folder / "owner", f"process {os.getpid()}".encode())
+        with suppress(OSError):  # who works here is for a message only: a full disk must not hide a finished verdict
+            write_whole(folder / "owner", f"process {os.getpid()}".encode())
     except Timeout:
         with suppress(OSError):
             owner = (folder / "owner").read_text()
@@ -48,7 +49,8 @@ def claim(folder: Path) -> FileLock:
     except OSError as error:
         if lock is not None:
             lock.release()
-        raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR") from error
+        copy = ", or a copy of it" if known else ""
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR{copy}") from error
     return lock
 
 

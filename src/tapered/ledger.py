@@ -223,6 +223,8 @@ def _locked(path: Path) -> str:
 
 
 def _bad_ledger(path: Path, why: object) -> str:
+    if not path.exists():
+        return f"{path} is gone, deleted or moved while the study ran; the same command makes it anew from runs/"
     first = str(why).splitlines()[0]
     return f"{path} is not a ledger of this study ({first}); try: mv {path} {path}.bad (it is rebuilt from runs/)"
 

@@ -159,9 +159,18 @@ class Store:
         try:
             yield
         except OSError as error:
+            self._check_there(error)
             raise StoreError(
                 f"{self.folder} could not take {what} ({error.strerror}); what was kept before still stands; "
                 f"make room, and the same command goes on"
+            ) from error
+
+    def _check_there(self, error: OSError) -> None:
+        """Say where what failed is not the disk's fault."""
+        if not (self.folder / "runs").is_dir():
+            raise StoreError(
+                f"{self.folder} is gone, deleted or moved while the study ran; put it back, or the same command trains "
+                f"it anew"
             ) from error
 
     def _put(self, bundle: Bundle, rows: Rows | None) -> None:
@@ -204,9 +213,15 @@ class Store:
             StoreError: If their file is missing or not the one that was written.
         """
         path = self.folder / "runs" / f"{bundle.name}.json"
-        known = self._parse(path)
-        state = path.parent / (known.state or "")
-        data = state.read_bytes() if known.state is not None and plain(state) else b""
+        try:
+            known = self._parse(path)
+            state = path.parent / (known.state or "")
+            data = state.read_bytes() if known.state is not None and plain(state) else b""
+        except OSError as error:
+            self._check_there(error)
+            raise StoreError(
+                f"{path} cannot be read ({error.strerror}); the same command trains its runs again"
+            ) from error
         if hashlib.sha256(data).hexdigest() != known.sha256:
             raise StoreError(f"{state} is not the file that was written; delete {path} and its runs are trained again")
         return rows_from_tensors(load_tensors(data), known.bundle.live, rule)

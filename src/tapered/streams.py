@@ -1,10 +1,11 @@
 """What a command prints, whatever is behind stdout and stderr: a closed pipe, no stream at all, an ASCII terminal."""
 
+import ctypes
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import TextIO
 
@@ -79,16 +80,57 @@ def steady(main: Main) -> Main:
     @wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
         before = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = out, err = (Steady(before[0]), Steady(before[1]))
-        try:
-            code = main(arguments)
-            out.flush()
-            if out.lost is not None:
-                err.write(f"tapered: stdout did not take the result ({out.lost.strerror}); make room\n")
-                code = code or FAILED
-            err.flush()
-            return code
-        finally:
-            sys.stdout, sys.stderr = before
+        with apart(sys.stdout) as stdout:
+            sys.stdout, sys.stderr = out, err = (Steady(stdout), Steady(before[1]))
+            try:
+                code = main(arguments)
+                out.flush()
+                if out.lost is not None:
+                    err.write(f"tapered: stdout did not take the result ({out.lost.strerror}); make room\n")
+                    code = code or FAILED
+                err.flush()
+                return code
+            finally:
+                sys.stdout, sys.stderr = before
 
     return run
+
+
+@contextmanager
+def apart(stream: TextIO | None) -> Iterator[TextIO | None]:
+    """Stdout on a descriptor of its own, while descriptor 1 leads to stderr.
+
+    So what C code prints, or a program that somebody's code starts, is no result. Any other stream is left as it is.
+    """
+    if stream is None or _descriptor(stream) != 1:
+        yield stream
+        return
+    with suppress(OSError):
+        stream.flush()
+    aside = _duplicate(2)
+    kept = os.dup(1)
+    os.dup2(aside, 1)
+    line = 1 if stream.isatty() else -1
+    try:
+        with open(kept, "w", line, stream.encoding, stream.errors, closefd=False) as own:
+            yield own
+    finally:
+        with suppress(OSError, TypeError, AttributeError):
+            ctypes.CDLL(None).fflush(None)  # what C code printed waits in its library's buffer
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(aside)
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _duplicate(descriptor: int) -> int:
+    try:
+        return os.dup(descriptor)
+    except OSError:  # it is closed
+        return os.open(os.devnull, os.O_WRONLY)

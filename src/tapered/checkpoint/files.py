@@ -93,8 +93,12 @@ def replace(path: Path, data: bytes) -> None:
     """Write a small file in the place of one, through no link that stands there."""
     temporary = path.with_name(f".tmp-{path.name}")
     temporary.unlink(missing_ok=True)
-    _write_file(temporary, data)
-    os.rename(temporary, path)  # noqa: PTH104 - as above
+    try:
+        _write_file(temporary, data)
+        os.rename(temporary, path)  # noqa: PTH104 - as above
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync(folder: Path) -> None:

@@ -51,7 +51,8 @@ def claim(folder: Path) -> Held:
         _check_plain(path / "lock")
         lock = FileLock(path / "lock", is_singleton=False)
         lock.acquire(blocking=False)
-        files.replace(path / "owner", f"process {os.getpid()} on {socket.gethostname()}".encode())
+        with suppress(OSError):  # for the message only: a full disk must not hide a run that is finished
+            files.replace(path / "owner", f"process {os.getpid()} on {socket.gethostname()}".encode())
     except Timeout:
         raise CheckpointError(
             f"{shown(folder)} is in use by {_owner(path)}; one process writes to a folder: stop that one, or give "

@@ -218,6 +218,11 @@ def _said(folder: Path, size: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not folder.is_dir():
+            raise CheckpointError(
+                f"{shown(folder)} is gone, deleted or moved while this run held it; put it back, or save to another "
+                f"folder"
+            ) from error
         why = error.strerror or str(error)
         if error.errno in FULL:
             why += f"; it takes about {size:,} bytes" + _short(folder, size)

@@ -126,7 +126,8 @@ def _page(concluded: Any, page: Path, command: str) -> Path | None:
     try:
         report.write(concluded, page, command)
     except OSError as error:
-        why = f"{page} could not be written ({error.strerror}); make room, and the same command writes it"
+        advice = "make room, and the same command writes it" if page.parent.is_dir() else "its folder is gone"
+        why = f"{page} could not be written ({error.strerror}); {advice}"
         console(stderr=True).print(why, soft_wrap=True)
         return None
     return page

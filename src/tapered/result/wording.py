@@ -1,6 +1,7 @@
 """The verdict as a sentence, and the sentences without which it would say too much."""
 
 from collections.abc import Iterator, Sequence
+from math import isfinite, nan
 
 from tapered.load import Loaded
 from tapered.result.values import ArmResult, Comparison, Evidence, is_diverged
@@ -75,6 +76,7 @@ def caveats(
     return (
         *_peaks(loaded, tuned),
         *_lost(arms, fresh),
+        *_undefined(loaded, arms, fresh),
         *_budgets(tuned),
         *_seeds(loaded, tuned, comparisons),
     )
@@ -106,6 +108,18 @@ def _lost(arms: Sequence[ArmResult], fresh: Sequence[Run]) -> Iterator[str]:
         yield f"{counted(again, 'run')} of {len(fresh)} with fresh seeds diverged."
     if pruned:
         yield f"{counted(pruned, 'run')} {'was' if pruned == 1 else 'were'} pruned; the steps made count."
+
+
+def _undefined(loaded: Loaded, arms: Sequence[ArmResult], fresh: Sequence[Run]) -> Iterator[str]:
+    """Where it was not the training that failed."""
+    runs = [*(run for arm in arms for peak in arm.peaks for run in peak.runs), *fresh]
+    ended = [run for run in runs if run.diverged is None and run.pruned is None and run.curve]
+    lost = sum(not isfinite(run.value) and isfinite(run.curve[-1][1].get("loss", nan)) for run in ended)
+    if lost:
+        yield (
+            f"{counted(lost, 'run')} counted as diverged ended with a finite loss, but {loaded.study.metric} is no "
+            f"finite number there; look at the metric, or choose another."
+        )
 
 
 def _budgets(tuned: Sequence[ArmResult]) -> Iterator[str]:
