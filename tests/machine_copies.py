@@ -78,7 +78,7 @@ class Copies(Groups):
         """Saved to a file; loaded into one that is built as the first was, perhaps of another layout or dtype."""
         world, kind = self.world, self.world.config.kind
         late = world.oracle.groups[world.made :]
-        if any(group.follows and not group.moved and group.follows is not world.oracle.shared for group in late):
+        if any(group.follows and not group.moved for group in late):
             order = order.replace("o attach", "attach o")  # attach, said of all, would overrule it, and refuses
         state = filed({"o": world.optimizer.state_dict(), "c": world.clock and world.clock.state_dict()})
         saved = world.schedulers and filed(world.schedulers[0].state_dict())

@@ -52,7 +52,8 @@ class Refusals(Copies):
         else:
             for entries in state["state"].values():
                 for name, value in entries.items():
-                    if isinstance(value, torch.Tensor) and value.dim() and name != "mine":
+                    unused = name == "momentum_buffer" and not self.world.groups[0].get("momentum")
+                    if isinstance(value, torch.Tensor) and value.dim() and name != "mine" and not unused:
                         entries[name] = torch.ones(7, 7, 7)
                         return state
             return None
