@@ -14,9 +14,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.reporting import with_reporter
-from hypothesis.stateful import run_state_machine_as_test
+from searched import failure
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from machine import Attached, Own
@@ -36,36 +34,17 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def failure(name: str, count: int, steps: int, number: int) -> str:
-    """What went wrong in `count` histories, as short as it could be made; nothing where nothing did."""
-    said: list[str] = []
-    phases = [Phase.generate, Phase.shrink]
-    machine = seed(number)(type(name.title(), (MACHINES[name],), {}))
-    every = settings(
-        max_examples=count, stateful_step_count=steps, deadline=None, database=None, phases=phases, print_blob=False,
-        suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
-    )  # fmt: skip
-    TALLY.open = True
-    with with_reporter(said.append):
-        try:
-            run_state_machine_as_test(machine, settings=every)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is told
-            notes = getattr(error, "__notes__", [])
-            lines = [line for line in "\n".join([*map(str, said), *notes]).splitlines() if line.startswith("state")]
-            return "\n".join([f"{type(error).__name__}: {error}"[:800], *dict.fromkeys(lines)])
-    return ""
-
-
 def main() -> None:
     asked = options()
     torch.set_num_threads(1)
     warnings.simplefilter("error")
+    TALLY.open = True
     names = [asked.only] if asked.only else list(MACHINES)
     begun, failures, chunk = time.perf_counter(), [], 0
     while TALLY.histories < asked.histories:
         name = names[chunk % len(names)]
         count = min(CHUNK, asked.histories - TALLY.histories)
-        if found := failure(name, count, asked.steps, 1000 * asked.seed + chunk):
+        if found := failure(MACHINES[name], count, asked.steps, 1000 * asked.seed + chunk, short=True):
             failures.append(found)
             print(found, file=sys.stderr)
             TALLY.histories += 1

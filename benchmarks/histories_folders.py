@@ -13,9 +13,7 @@ import time
 from pathlib import Path
 
 import torch
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.reporting import with_reporter
-from hypothesis.stateful import run_state_machine_as_test
+from searched import failure
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from machine_folders import TALLY, Folders
@@ -33,32 +31,13 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def failure(count: int, steps: int, number: int, *, short: bool) -> str:
-    """What went wrong in `count` histories; nothing where nothing did."""
-    said: list[str] = []
-    machine = seed(number)(type("Machine", (Folders,), {}))
-    every = settings(
-        max_examples=count, stateful_step_count=steps, deadline=None, database=None, print_blob=False,
-        phases=[Phase.generate, *[Phase.shrink] * short], report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    with with_reporter(said.append):
-        try:
-            run_state_machine_as_test(machine, settings=every)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is told
-            notes = getattr(error, "__notes__", [])
-            lines = [line for line in "\n".join([*map(str, said), *notes]).splitlines() if line.startswith("state")]
-            return "\n".join([f"{type(error).__name__}: {error}"[:800], *dict.fromkeys(lines)])
-    return ""
-
-
 def main() -> None:
     asked = options()
     torch.set_num_threads(1)
     begun, failures = time.perf_counter(), []
     for chunk in range(-(-asked.histories // CHUNK)):
         count = min(CHUNK, asked.histories - chunk * CHUNK)
-        if found := failure(count, asked.steps, 1000 * asked.seed + chunk, short=asked.short):
+        if found := failure(Folders, count, asked.steps, 1000 * asked.seed + chunk, short=asked.short):
             failures.append(found)
             print(found, file=sys.stderr, flush=True)
         done = min((chunk + 1) * CHUNK, asked.histories)
