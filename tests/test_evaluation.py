@@ -1,5 +1,6 @@
 """The loss and metrics of a split, in every mode and chunk, against torch and numpy on the whole split at once."""
 
+import random
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -437,3 +438,19 @@ def test_what_a_row_takes_is_estimated_where_torch_does_not_tell() -> None:
     workload = made(lambda: Slope(4, 2), lambda o, _: o.square().mean(), draw(500, 4), draw(500))
     assert row_bytes(workload, rules.SGD()) > 8 * 4 * 4
     assert measured(workload, LOOP) == pytest.approx(measured(workload, MODES[1]), rel=1e-5)
+
+
+class Noisy(Dataset):
+    """Items that are drawn, by every shared generator."""
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, i):
+        return draw(64, 4)[i] + np.random.randn() + torch.randn(()), torch.tensor(random.random())  # noqa: NPY002
+
+
+def test_a_mean_over_items_that_are_drawn_is_one() -> None:
+    workload = Workload("mine", lambda: nn.Linear(4, 1), lambda o, t: mse_loss(o[:, 0], t), Noisy(), Noisy())
+    assert measures(workload).mean
+    assert list(told(workload)) == []

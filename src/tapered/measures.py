@@ -4,6 +4,7 @@ is loss(batch) the weighted mean of loss(its parts)?  ─► summed as it comes 
 does metric(batch) return a value for each example?   ─► summed as it comes   else ─► computed from all outputs
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -14,11 +15,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tapered import trees
+from tapered import items, trees
 from tapered.draws import generator_seed, seeded
 from tapered.given import is_object
 from tapered.memory import fitting, is_out_of_memory
-from tapered.workload import Workload, gather
+from tapered.workload import Workload
 
 T = TypeVar("T")
 ROUNDING = 1e-5  # relative, of float32 over a sample; what is taken for no mean is right too, it only takes memory
@@ -120,7 +121,8 @@ def _drawn(size: int, most: int) -> Tensor:
 @torch.no_grad()
 def _found(workload: Workload, places: Tensor) -> Measures:
     sizes = _parts(len(places))
-    with seeded(0, "sample"):
+    with seeded(0, "sample"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # training says them again; some are of trying what does not fit
         model = workload.build(0).eval()
         batches = _batches(workload, model, places, sizes)
         shaken = _tried(lambda: _batches(workload, _shaken(model), places, sizes))
@@ -202,7 +204,8 @@ def _batches(workload: Workload, model: nn.Module, places: Tensor, sizes: Sequen
 
 
 def _batch(workload: Workload, model: nn.Module, indices: Tensor) -> _Batch:
-    inputs, targets = gather(workload.valid, indices)
+    # each item under its own seed: drawn ones are the same alone and among others
+    (inputs, targets), _ = items.evaluated(workload, "valid", indices, [(0, 0)])
     outputs = model(inputs)
     loss = _tried(lambda: torch.as_tensor(workload.loss(outputs, targets)))
     eps = torch.finfo(loss.dtype).eps if loss is not None and loss.is_floating_point() else 0.0

@@ -5,6 +5,7 @@ and a row's bits must depend on neither the width of the program nor the row's p
 """
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isnan
@@ -200,7 +201,9 @@ class _Probe:
     def fault(self) -> str | None:
         """Why rows must not be stacked, None if they may."""
         try:
-            return self._differing()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of vmap's slow ways, which are not taken where they are slow
+                return self._differing()
         except Exception as error:  # noqa: BLE001 - whatever a user's model raises under vmap
             return unstackable(error)
 
