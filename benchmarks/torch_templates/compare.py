@@ -76,7 +76,7 @@ def tensors(theirs: Tensor, ours: Tensor, tolerance: Tolerance) -> str:
 def pairs(right: Any, found: Any) -> Iterator[tuple[Tensor, Tensor]]:
     """Every tensor and number of the one, and its counterpart in the other."""
     if isinstance(right, Tensor):
-        yield right, found
+        yield right.cpu(), found.cpu()
     elif number(right):
         yield torch.tensor(right).double(), torch.tensor(found).double()
     elif isinstance(right, dict):
