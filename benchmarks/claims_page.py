@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tapered.cli import main
+from tapered.cli.main import main
 
 PAGE = Path(__file__).parent.parent / "docs" / "claims.md"
 TABLE = re.compile(r"(?<=```console\n).*?(?=\n```)", re.DOTALL)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 from tapered import Workload, exponential_decay, rules
-from tapered.train import Path, tabulate
+from tapered.training.rows import Path, tabulate
 
 
 @dataclass(frozen=True)

@@ -32,15 +32,16 @@ from drawn_gains import DRAWS, SYMMETRIC, coverage, false_rates
 from drawn_gains import SEEDS as SEED_COUNTS
 from scipy.linalg import solve_discrete_lyapunov
 
-from tapered import Workload, modes, rules
-from tapered.load import Loaded
-from tapered.result import Cost, StudyResult, analyse
-from tapered.rows import start
-from tapered.runs import Run
+from tapered import Workload, rules
 from tapered.stats import seeds_needed
 from tapered.stats.intervals import share_interval
-from tapered.study_file import Study
-from tapered.train import advance, evaluate, tabulate
+from tapered.study import Stated
+from tapered.study.file.study import Study
+from tapered.study.result import Cost, StudyResult, analyse
+from tapered.study.store.runs import Run
+from tapered.training import modes
+from tapered.training.advance import advance, evaluate
+from tapered.training.rows import start, tabulate
 from tapered.workloads.quadratics import adam_floor, curvatures, noisy_quadratic
 
 ARMS = (1, 6, 14)
@@ -120,7 +121,7 @@ def trained(design: Design, studies: int) -> list[list[Run]]:
 
 
 def concluded(design: Design, runs: list[Run], *, fresh: bool) -> StudyResult:
-    loaded = Loaded(design.study(), design.workload, design.steps, "built in")
+    loaded = Stated(design.study(), design.workload, design.steps, "built in")
     again = [run for run in runs if run.seed >= design.seeds]
     return analyse(loaded, [run for run in runs if run.seed < design.seeds], {}, {}, COST, again if fresh else ())
 

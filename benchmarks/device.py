@@ -2,7 +2,7 @@
 
     python benchmarks/device.py [--sample 40] [--json]
 
-Each kernel is tried against the rule (`tapered.fused.right`). Some runs of every template of torch_suite.py are
+Each kernel is tried against the rule (`tapered.rules.fused.right`). Some runs of every template of torch_suite.py are
 compared with torch's optimizers on the GPU. A step with its schedule is timed against torch's fused Adam with
 ExponentialLR, in turn, in one process, with the device waited for.
 """
@@ -19,7 +19,8 @@ import torch
 from step import CASES
 
 import tapered
-from tapered import fused, rules
+from tapered import rules
+from tapered.rules import fused
 
 RULES = {
     "SGD": rules.SGD(),

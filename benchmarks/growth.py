@@ -9,9 +9,10 @@ row (of one parameter of a row).
 from common import decays, options, perceptron, seconds, show, spread
 
 from tapered import constant, cooldown, hold, rules
-from tapered.modes import choose
-from tapered.plan import share
-from tapered.train import advance, start, tabulate
+from tapered.study.plan.prefixes import share
+from tapered.training.advance import advance
+from tapered.training.modes import choose
+from tapered.training.rows import start, tabulate
 
 LONG = 100_000  # the steps that the mode is chosen for; so many that compiling pays
 ROWS = (1, 4, 16, 64, 256, 1024)

@@ -23,12 +23,15 @@ import optuna  # noqa: F401 - imported once, for all forks
 import torch
 from safetensors.torch import load_file
 
-from tapered import grow, modes, report, study  # noqa: F401 - as above
-from tapered.cli import main as main_of_tapered
+from tapered import report, study  # noqa: F401 - as above
+from tapered.cli.main import main as main_of_tapered
 from tapered.rules import SGD
-from tapered.runs import bundle_from_text
-from tapered.train import Mode, advance, start, tabulate
-from tapered.workload import quadratic
+from tapered.study.store.text import bundle_from_text
+from tapered.study.train import grow  # noqa: F401 - as above
+from tapered.training import modes  # noqa: F401 - as above
+from tapered.training.advance import Mode, advance
+from tapered.training.rows import start, tabulate
+from tapered.training.workload import quadratic
 
 ENTERED = """
 select key.value_json, trials.state, value.value from trials

@@ -27,9 +27,12 @@ import torch
 from kills import results, warm
 from optuna.storages._rdb import models, storage  # noqa: F401 - as above
 
-from tapered import claims, grow, modes, report, single, study  # noqa: F401 - as above
-from tapered.cli import main as main_of_tapered
-from tapered.train import Mode
+from tapered import claims, report, study  # noqa: F401 - as above
+from tapered.cli.main import main as main_of_tapered
+from tapered.run import single  # noqa: F401 - as above
+from tapered.study.train import grow  # noqa: F401 - as above
+from tapered.training import modes  # noqa: F401 - as above
+from tapered.training.advance import Mode
 
 CALLS = (
     "openat,write,pwrite64,fsync,fdatasync,close,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat,rmdir,flock,"

@@ -16,8 +16,8 @@ import numpy as np
 from common import options, show
 
 from tapered import constant, cooldown, cosine_decay, exponential_decay, hold, inverse_sqrt, linear, rules, warmup
-from tapered.plan import share
 from tapered.schedules import Schedule, piecewise_constant, polynomial_decay, tabulate
+from tapered.study.plan.prefixes import share
 
 
 def arms(count: int, steps: int) -> list[Schedule]:

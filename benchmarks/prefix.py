@@ -14,18 +14,19 @@ from collections.abc import Callable, Sequence
 import torch
 from common import in_turn, options, seconds, show, spread, times_faster
 
-from tapered.load import load
-from tapered.modes import choose
-from tapered.plan import Plan, share
-from tapered.train import Mode, Path, Rows, advance, start
-from tapered.workload import Workload
+from tapered.study import plan, read
+from tapered.study.plan.prefixes import Plan, share
+from tapered.training.advance import Mode, advance
+from tapered.training.modes import choose
+from tapered.training.rows import Path, Rows, start
+from tapered.training.workload import Workload
 
 HOLDING = 11
 
 
 def runs(seeds: int, peaks: int, epochs: int) -> tuple[Workload, list[Path], list[int]]:
     """The workload, and a path and a seed for each run."""
-    loaded = load("bmi-full", steps=250 * epochs)
+    loaded = plan(read("bmi-full", steps=250 * epochs))
     arms = [(arm, peak) for arm in loaded.study.arms[:HOLDING] for peak in loaded.study.peaks_of(arm)[:peaks]]
     paths = [arm.path(loaded.steps, peak) for arm, peak in arms]
     return loaded.workload, paths * seeds, [seed for seed in range(seeds) for _ in arms]

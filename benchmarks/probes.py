@@ -20,12 +20,12 @@ from pathlib import Path
 
 from common import options, show
 
-from tapered import prune
-from tapered.forest import Forest
-from tapered.load import Loaded, load
-from tapered.rounds import Round, rounds, rung_steps
-from tapered.study import open_store, train_runs
-from tapered.study_file import Prune
+from tapered.study import open_store, plan, read, train_runs
+from tapered.study import Planned
+from tapered.study.file.study import Prune
+from tapered.study.plan import pruning as prune
+from tapered.study.plan.forest import Forest
+from tapered.study.plan.rounds import Round, rounds, rung_steps
 
 FILE = Path(__file__).parent / "studies" / "probes.toml"
 WORKLOADS = ("fashion_mnist", "characters")
@@ -37,14 +37,14 @@ def trained(workload: str, folder: Path, steps: int, seeds: int) -> tuple[Round,
     """The grid's round, and all of its runs and probes by key."""
     file = folder / f"{workload}.toml"
     file.write_text(FILE.read_text().replace('"fashion_mnist"', f'"{workload}"'))
-    loaded = load(str(file), steps=steps, seeds=seeds, whole=True)
+    loaded = plan(read(str(file), steps=steps, seeds=seeds, whole=True))
     with open_store(loaded, folder / workload) as store:
         train_runs(loaded, store)
         known = {run.key: run for run in store.runs()}
     return next(rounds(loaded, lambda: known)), known
 
 
-def kept(loaded: Loaded, scores: dict[str, prune.Score], keep: float) -> set[str]:
+def kept(loaded: Planned, scores: dict[str, prune.Score], keep: float) -> set[str]:
     """The arms that go on, as the library's own pruning says."""
     asked = Prune(rungs=(0.5,), keep=keep)
     halved = replace(loaded, study=loaded.study.model_copy(update={"prune": asked}))
@@ -68,7 +68,7 @@ def tournament(round_: Round, known: Known, seed: int, rung: int, keep: float) -
     return found
 
 
-def cost(forest: Forest, loaded: Loaded, rung: int) -> float:
+def cost(forest: Forest, loaded: Planned, rung: int) -> float:
     """The updates of all probes at a rung, each shared one once, against those of the whole runs."""
     leaves = prune._leaves(prune.probes_of(loaded, forest, rung), rung)
     return len(list(leaves)) * prune._probe_steps(loaded, rung) / forest.plan.to_run

@@ -20,10 +20,11 @@ import torch
 from common import Spread, decays, digits, in_turn, letters, options, perceptron, show, spread, times_faster, torch_loop
 
 from tapered import Workload, rules
-from tapered.load import load
-from tapered.modes import choose
-from tapered.train import advance, start
-from tapered.train import tabulate as table_of
+from tapered.study import plan, read
+from tapered.training.advance import advance
+from tapered.training.modes import choose
+from tapered.training.rows import start
+from tapered.training.rows import tabulate as table_of
 
 HERE = Path(__file__).parent
 LONG = 100_000  # the steps that the mode is chosen for; so many that compiling pays
@@ -137,13 +138,13 @@ def optuna_seconds(loaded, sample: int) -> list[float]:
 
 def whole_study(file: str, sample: int, rounds: int) -> tuple[Spread, list[str]]:
     """A study by the command line, from its start to its verdict, and as many steps in a loop."""
-    loaded = load(file)
+    loaded = plan(read(file))
     asked: list[float] = []
 
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
-            program = [sys.executable, "-c", "import sys, tapered.cli; sys.exit(tapered.cli.main())"]
+            program = [sys.executable, "-c", "import sys, tapered.cli.main; sys.exit(tapered.cli.main.main())"]
             fresh = os.environ | {
                 "TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled"
             }  # no program that an earlier run left

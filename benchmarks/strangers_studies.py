@@ -28,9 +28,11 @@ import numpy as np
 import torch
 from scipy import stats
 
-from tapered import cli, parse, rules
+from tapered import parse, rules
+from tapered.cli.main import main as cli
 from tapered.draws import seeded
-from tapered.train import Mode, advance, evaluate, start, tabulate
+from tapered.training.advance import Mode, advance, evaluate
+from tapered.training.rows import start, tabulate
 
 HERE = Path(__file__).parent / "strangers_problems"
 PROBLEMS = tuple(sorted(path.stem for path in HERE.glob("*.py")))

@@ -83,7 +83,7 @@ def spreads(found: dict) -> tuple[dict[str, float], list[str]]:
 
 def main() -> None:
     given = options(__doc__, threads=1, store="")
-    program = [sys.executable, "-c", "import sys, tapered.cli; sys.exit(tapered.cli.main())"]
+    program = [sys.executable, "-c", "import sys, tapered.cli.main; sys.exit(tapered.cli.main.main())"]
     with tempfile.TemporaryDirectory() as scratch:
         begun = time.perf_counter()
         command = [*program, "study", str(FILE), "--store", given.store or f"{scratch}/study", "--json"]

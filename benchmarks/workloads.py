@@ -13,8 +13,8 @@ import torch
 from common import options, show
 
 from tapered import Workload, rules
-from tapered.modes import Mode, _Probe
-from tapered.train import LOOP
+from tapered.training.advance import LOOP, Mode
+from tapered.training.modes import _Probe
 from tapered.workloads import WORKLOADS
 from tapered.workloads.data import MissingDataError
 

@@ -16,13 +16,18 @@ from unittest import mock
 
 import folder_cases
 import torch
+from study_cases import planned
 
-from tapered import AdamW, checkpoint, grow, kind, linear, modes, settings, single
+from tapered import AdamW, checkpoint, kind, linear
 from tapered.checkpoint import CheckpointError
-from tapered.ledger import StoreError
-from tapered.load import StudyFileError, load
+from tapered.files.errors import StoreError
+from tapered.run import setting as settings
+from tapered.run import single
 from tapered.study import open_store, train_runs
-from tapered.train import LOOP
+from tapered.study.train import grow
+from tapered.training import modes
+from tapered.training.advance import LOOP
+from tapered.workloads.own import StudyFileError
 
 REFUSALS = (StoreError, CheckpointError, StudyFileError)
 STUDY = folder_cases.STUDY.replace("seeds = 2", "seeds = 1")
@@ -78,7 +83,7 @@ class World:
         """What `tapered study` would say."""
         with ExitStack() as stack:
             self.under(stack)
-            loaded = load("s.toml")
+            loaded = planned("s.toml")
             with open_store(loaded, Path("kept")) as opened:
                 return repr([(run.arm, run.peak, run.curve) for run in train_runs(loaded, opened, progress=progress)])
 

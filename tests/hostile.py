@@ -10,14 +10,16 @@ from typing import Any
 
 import torch
 
-from tapered import checkpoint, settings, single
+from tapered import checkpoint
 from tapered.checkpoint import files
 from tapered.rules import Adam
-from tapered.train import start
-from tapered.workload import quadratic
+from tapered.run import setting as settings
+from tapered.run import single
+from tapered.training.rows import start
+from tapered.training.workload import quadratic
 
 HUGE = 2**53
-EVIL = "from pathlib import Path\nPath('pwned').touch()\nfrom tapered.workload import quadratic as made\ndef problem(**o):\n    return made()\n"
+EVIL = "from pathlib import Path\nPath('pwned').touch()\nfrom tapered.training.workload import quadratic as made\ndef problem(**o):\n    return made()\n"
 
 
 def setting(**changed: Any) -> dict[str, Any]:

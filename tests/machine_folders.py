@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tapered import checkpoint
-from tapered.train import LOOP, Mode
+from tapered.training.advance import LOOP, Mode
 
 SEEDS = st.integers(0, 2**31)
 EDITS = {

@@ -1,13 +1,18 @@
 """What the tests of rounds, pruning and tuning share: a study from text to verdict, and one that is stopped often."""
 
-from tapered.load import load
-from tapered.rounds import finished_rounds
-from tapered.study import conclude, open_store, train_runs
+from tapered import study as studies
+from tapered.study import conclude, open_store, plan, train_runs
+from tapered.study.plan.rounds import finished_rounds
+
+
+def planned(*given, **options):
+    """A study planned, from its file or its name."""
+    return plan(studies.read(*given, **options))
 
 
 def read(folder, text, **options):
     (folder / "my.toml").write_text(text)
-    return load(str(folder / "my.toml"), **options)
+    return planned(str(folder / "my.toml"), **options)
 
 
 def finished(found, folder, **options):

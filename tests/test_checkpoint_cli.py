@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from tapered import checkpoint, settings, single, terminal
-from tapered.cli import main
-from tapered.loop import advance as loop_advance
+from tapered import checkpoint
+from tapered.cli import terminal
+from tapered.cli.main import main
 from tapered.rules import Adam
+from tapered.run import setting as settings
+from tapered.run import single
 from tapered.schedules import cosine_decay
-from tapered.train import start, tabulate
-from tapered.workload import quadratic
+from tapered.training.loop import advance as loop_advance
+from tapered.training.rows import start, tabulate
+from tapered.training.workload import quadratic
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +148,7 @@ def test_a_diverging_run_says_so(capsys) -> None:
 
 
 def test_a_changed_workload_is_refused(capsys) -> None:
-    text = "from tapered.workload import quadratic\ndef made(noise=1.0):\n    return quadratic(noise=noise)\n"
+    text = "from tapered.training.workload import quadratic\ndef made(noise=1.0):\n    return quadratic(noise=noise)\n"
     Path("mine.py").write_text(text)
     words = ["run", "mine.py:made", "--lr", "0.1", "--steps", "8", "--option", "noise=0.5", "--store", "a"]
     run(capsys, *words)
@@ -169,7 +172,7 @@ def test_ctrl_c_saves(tmp_path) -> None:
     assert checkpoint.describe("long")[0].step % 500
 
 
-MAIN = "import sys; from tapered.cli import main; sys.exit(main(sys.argv[1:]))"
+MAIN = "import sys; from tapered.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_places_without_a_run(capsys) -> None:

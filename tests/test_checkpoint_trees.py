@@ -9,7 +9,7 @@ from torch import nn
 
 import tapered
 from tapered.checkpoint import CheckpointError, describe, release, resume, save
-from tapered.checkpoint.tree import DEPTH, same
+from tapered.files.tree import DEPTH, same
 
 
 def nested(depth: int, make=lambda inner: (inner,)):

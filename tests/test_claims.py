@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from study_cases import planned
 
 from tapered import rules
 from tapered.claims import CLAIMS, Answer, Claim, q01, q02, q03, q04, q05, q06, q11
 from tapered.claims.golden import golden
 from tapered.claims.kept import keep, kept, shown
 from tapered.claims.reading import gain, values
-from tapered.cli import main
-from tapered.load import BUILT_IN, StudyFileError, load
-from tapered.rows import start
-from tapered.single import one_thread
-from tapered.train import advance, tabulate
-from tapered.workload import quadratic
+from tapered.cli.main import main
+from tapered.training.threads import threads
+from tapered.study.file.read import BUILT_IN
+from tapered.training.advance import advance
+from tapered.training.rows import start, tabulate
+from tapered.training.workload import quadratic
+from tapered.workloads.own import StudyFileError
 
 ORACLE = json.loads((Path(__file__).parent / "oracles" / "tensorflow_optimizers.json").read_text())
 QUESTIONS = [claim.question for claim in CLAIMS]
@@ -26,7 +28,7 @@ QUESTIONS = [claim.question for claim in CLAIMS]
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    with one_thread():
+    with threads(1):
         yield
 
 
@@ -43,7 +45,7 @@ def test_every_claim_is_there_and_its_studies_too() -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_study_can_give_a_verdict(name, quick) -> None:
     """The seeds that decide could show each of its comparisons: 2 / 2^n times their number is below alpha."""
-    study = load(name, quick=quick).study
+    study = planned(name, quick=quick).study
     seeds = len(study.fresh_seeds) or study.seeds
     compared = sum(not arm.fixed for arm in study.arms) - 1
     assert seeds >= 8
@@ -56,7 +58,7 @@ def test_every_built_in_study_has_a_quick_form(name) -> None:
     text = (resources.files("tapered") / "studies" / f"{name}.toml").read_text()
     small = tomllib.loads(text)["quick"]
     try:
-        found, whole = load(name, quick=True), load(name)
+        found, whole = planned(name, quick=True), planned(name)
     except StudyFileError as error:  # data that this machine lacks
         assert "install" in str(error)  # noqa: PT017 - which of two outcomes it is depends on the machine
         return
@@ -90,7 +92,7 @@ def written(folder, quick):
 
 def test_quick_replaces_fields_and_is_another_study(tmp_path) -> None:
     path = written(tmp_path, "[quick]\nsteps = 5\nseeds = 2")
-    quick, whole = load(path, quick=True), load(path)
+    quick, whole = planned(path, quick=True), planned(path)
     assert (quick.steps, quick.study.seeds, quick.study.epochs, quick.study.name) == (5, 2, None, "mine quick")
     assert (whole.steps, whole.study.seeds, whole.study.name) == (256, 8, "mine")
 
@@ -107,7 +109,7 @@ def test_quick_replaces_fields_and_is_another_study(tmp_path) -> None:
 )
 def test_what_cannot_be_quick_is_refused(tmp_path, quick, asked, message) -> None:
     with pytest.raises(StudyFileError, match=message):
-        load(written(tmp_path, quick), quick=asked)
+        planned(written(tmp_path, quick), quick=asked)
 
 
 # a state that starts anew
@@ -149,13 +151,13 @@ resets = [0.5, 0.75]
 def test_arms_that_reset_share_their_steps_until_then(tmp_path) -> None:
     text = FILE.split("QUICK", maxsplit=1)[0].replace("epochs = 2", "steps = 8").replace("constant", "kept")
     (tmp_path / "my.toml").write_text(text + ARMS)
-    kept_arm, reset = load(str(tmp_path / "my.toml")).study.arms
+    kept_arm, reset = planned(str(tmp_path / "my.toml")).study.arms
     assert kept_arm.path(8, 0.1).hypers["begun"].tolist() == [0] * 8
     assert reset.path(8, 0.1).hypers["begun"].tolist() == [0, 0, 0, 0, 4, 4, 6, 6]
     assert kept_arm.build() == reset.build() == rules.Restarted(rules.Adam())
     (tmp_path / "my.toml").write_text((tmp_path / "my.toml").read_text().replace("[0.5, 0.75]", "[0.75, 0.5]"))
     with pytest.raises(StudyFileError, match=r"resets=\[0.75, 0.5\] do not ascend; try \[0.5, 0.75\]"):
-        load(str(tmp_path / "my.toml"))
+        planned(str(tmp_path / "my.toml"))
 
 
 # judges

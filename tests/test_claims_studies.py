@@ -9,11 +9,11 @@ from statistics import fmean
 import numpy as np
 import pytest
 import torch
+from study_cases import planned
 
 from tapered.claims import beside, q08, q09, q10, q12
-from tapered.load import load
 from tapered.study import forest_of
-from tapered.study_file import to_toml
+from tapered.study.file.study import to_toml
 from tapered.workloads.quadratics import curvatures
 
 MARGINAL = q08.STUDIES
@@ -41,7 +41,7 @@ def test_a_study_states_its_checklist(name):
 @pytest.mark.parametrize("quick", [True, False], ids=["quick", "full"])
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_is_planned_with_equal_budgets_and_can_claim_something(name, quick):
-    loaded = load(name, quick=quick)
+    loaded = planned(name, quick=quick)
     study = loaded.study
     tuned = [arm for arm in study.arms if not arm.fixed]
     assert study.seeds >= 8
@@ -59,13 +59,13 @@ def test_a_study_is_planned_with_equal_budgets_and_can_claim_something(name, qui
 
 
 def test_wilsons_three_have_the_same_arms():
-    first, *others = ([arm.model_dump() for arm in load(name).study.arms] for name in MARGINAL)
+    first, *others = ([arm.model_dump() for arm in planned(name).study.arms] for name in MARGINAL)
     assert all(arms == first for arms in others)
 
 
 def test_the_recipe_is_the_published_one():
     """Against the formula: 0.045 x 0.94^(whole pairs of epochs)."""
-    loaded = load("inception-rmsprop")
+    loaded = planned("inception-rmsprop")
     arm = next(arm for arm in loaded.study.arms if arm.name == q10.WRITTEN)
     epoch = loaded.workload.steps_per_epoch
     wanted = [0.045 * 0.94 ** (step // (2 * epoch)) for step in range(loaded.steps)]
@@ -92,7 +92,7 @@ def one_thread():
 
 @cache
 def small(name):
-    return load(name, quick=True).study
+    return planned(name, quick=True).study
 
 
 def frozen(name):
@@ -309,7 +309,7 @@ def test_the_ladder(gains, word):
 def test_the_ladders_steps_are_those_of_distinct_beginnings():
     found = beside.ladder({"cooldown-ladder": summary("cooldown-ladder", dict.fromkeys(
         [f"{kind} {length}" for kind in ("cooldown", "cosine") for length in beside.LENGTHS], 0.5))})  # fmt: skip
-    loaded = load("cooldown-ladder", quick=True)
+    loaded = planned("cooldown-ladder", quick=True)
     for kind in ("cooldown", "cosine"):
         rates = [
             [arm.schedule(loaded.steps, 1.0)(step) for step in range(loaded.steps)]

@@ -9,10 +9,12 @@ import time
 import pytest
 import torch
 
-from tapered import cli, modes, verify
-from tapered.cli import main
-from tapered.runs import bundle_from_text
-from tapered.train import Mode
+from tapered.cli.main import main
+from tapered.cli.main import main as cli
+from tapered.study.store.text import bundle_from_text
+from tapered.study.train import verify
+from tapered.training import modes
+from tapered.training.advance import Mode
 
 TOML = """
 name = "small"
@@ -125,7 +127,7 @@ def test_debug_shows_the_traceback(file, capsys):
 
 def test_a_raising_model_is_a_failed_run(file, tmp_path, capsys):
     (tmp_path / "mine.py").write_text(
-        "from dataclasses import replace\nfrom tapered.workload import quadratic\n"
+        "from dataclasses import replace\nfrom tapered.training.workload import quadratic\n"
         "def loss(outputs, targets): raise RuntimeError('boom')\nproblem = replace(quadratic(), loss=loss)\n"
     )
     (tmp_path / file).write_text(TOML.replace('"quadratic"', '"mine.py:problem"'))
@@ -178,7 +180,7 @@ def test_a_schedule_is_shown_as_far_as_asked(capsys):
 
 def run(arguments, kind="loop", **options):
     code = (
-        "import sys; from tapered import modes; from tapered.cli import main; from tapered.train import Mode\n"
+        "import sys; from tapered import modes; from tapered.cli.main import main; from tapered.training.advance import Mode\n"
         f"mode = Mode({kind!r}, {1 if kind == 'loop' else 8}, 'a test says so')\n"
         "modes.forecast = lambda *_: modes.Timed(mode, 1e-5)\n"
         "sys.exit(main(sys.argv[1:]))"
@@ -221,7 +223,7 @@ def test_interrupted_and_started_again_is_as_if_undisturbed(file, tmp_path, kind
 
 def test_a_second_interrupt_stops_at_once(file, tmp_path):
     (tmp_path / "slow.py").write_text(
-        "import os\nimport time\nfrom dataclasses import replace\nfrom tapered.workload import quadratic\n"
+        "import os\nimport time\nfrom dataclasses import replace\nfrom tapered.training.workload import quadratic\n"
         "def loss(outputs, targets):\n"
         "    if os.path.exists('s'):\n"  # not before a folder is there, where there is nothing to stop
         "        open('begun', 'w').close()\n"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import optimization
 
-from tapered.cli import main
+from tapered.cli.main import main
 from tapered.convert import Conversion, from_keras, from_torch, from_transformers, to_optax
 from tapered.convert.calls import Call, read_call
 from tapered.convert.transformers import NAMES

@@ -10,12 +10,14 @@ from study_cases import finished, read
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
-from tapered import Workload, rules, sharing, stack
+from tapered import Workload, rules
 from tapered.draws import DrawError, Standing, generator_seed, seeded
-from tapered.load import workload_of
-from tapered.modes import _Probe
 from tapered.study import open_store, verify
-from tapered.train import LOOP, Mode, advance, evaluate, start, tabulate
+from tapered.training import sharing, stack
+from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.modes import _Probe
+from tapered.training.rows import start, tabulate
+from tapered.workloads.find import workload_of
 
 ROWS, COMPILED = Mode("rows", 8, ""), Mode("rows compiled", 8, "")
 MODES = [LOOP, ROWS, COMPILED]
@@ -264,8 +266,10 @@ problem = Workload("drawn", model, nn.functional.mse_loss, Noisy(), Noisy(), bat
 @pytest.mark.parametrize("kind", ["loop", "rows"])
 def test_two_arms_of_one_schedule_are_equal_seed_by_seed_and_train_again_to_the_same_bits(tmp_path, kind, monkeypatch):
     (tmp_path / "drawn.py").write_text(FILE)
-    monkeypatch.setattr("tapered.modes._Probe.fault", lambda self: None if kind == "rows" else "asked for by the test")  # noqa: ARG005
-    monkeypatch.setattr("tapered.modes._Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
+    monkeypatch.setattr(
+        "tapered.training.modes._Probe.fault", lambda self: None if kind == "rows" else "asked for by the test"
+    )  # noqa: ARG005
+    monkeypatch.setattr("tapered.training.modes._Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
     runs, _ = finished(read(tmp_path, STUDY), tmp_path / "s", shared=False)
     ends = {(run.arm, run.peak, run.seed): run.curve for run in runs}
     assert len(ends) == 32

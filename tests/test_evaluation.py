@@ -11,11 +11,13 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.utils.data import Dataset, TensorDataset
 
-from tapered import Workload, evaluation, rules
-from tapered.grow import row_bytes
-from tapered.measures import measures, told
-from tapered.train import LOOP, Mode, advance, evaluate, start, tabulate
-from tapered.trees import TreeError
+from tapered import Workload, rules
+from tapered.training import evaluation
+from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.capacity import row_bytes
+from tapered.training.measures import measures, told
+from tapered.training.rows import start, tabulate
+from tapered.training.trees import TreeError
 
 MODES = [LOOP, Mode("rows", 8, "a test"), Mode("rows compiled", 8, "a test")]
 CHUNKS = [7, 64, 4096]

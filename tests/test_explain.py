@@ -15,13 +15,14 @@ from torch import nn
 import tapered
 from tapered import optim, rules, schedules, tensorflow1
 from tapered.attach import attach
-from tapered.cli import main
+from tapered.cli.main import main
 from tapered.explain import QUANTILES, explain_run, explain_step, fields, paragraph, recording, split
 from tapered.explain.live import TORCH
 from tapered.explain.measure import Given, measure
 from tapered.explain.run import looks
-from tapered.train import advance, start, tabulate
-from tapered.workload import quadratic
+from tapered.training.advance import advance
+from tapered.training.rows import start, tabulate
+from tapered.training.workload import quadratic
 from tapered.workloads import bmi
 
 STEPS = 300

@@ -12,16 +12,20 @@ import folder_cases
 import numpy as np
 import pytest
 import torch
+from study_cases import planned
 from torch.utils.data import TensorDataset
 
 import tapered
-from tapered import checkpoint, fingerprint, kind, modes, settings, single, sources, tasks
+from tapered import checkpoint, kind
 from tapered.checkpoint import CheckpointError, CheckpointWarning
-from tapered.ledger import StoreError
-from tapered.load import load
-from tapered.sealed import UnsealedError, sealed, unsealed
+from tapered.files.errors import StoreError
+from tapered.files.sealed import UnsealedError, sealed, unsealed
+from tapered.run import setting as settings
+from tapered.run import single
 from tapered.study import conclude, default_folder, open_store, train_runs
-from tapered.train import Mode
+from tapered.training import fingerprint, modes
+from tapered.training.advance import Mode
+from tapered.workloads import sources
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +50,7 @@ def folder(tmp_path, monkeypatch):
 def study(folder, store="s"):
     """What `tapered study` does: every run's value, and the caveats."""
     folder_cases.forget(folder)
-    loaded = load("s.toml")
+    loaded = planned("s.toml")
     with open_store(loaded, folder / store) as opened:
         runs = train_runs(loaded, opened)
         return {(run.arm, run.peak, run.seed): run.value for run in runs}, conclude(loaded, opened, runs).caveats
@@ -241,7 +245,7 @@ def test_a_file_that_is_gone_is_missed(folder, name):
 def test_the_kind_is_written_down_and_shows_what_differs(folder, monkeypatch):
     whole, caveats = study(folder)
     assert not any("kind" in text for text in caveats)
-    place = default_folder(load("s.toml"))
+    place = default_folder(planned("s.toml"))
     there = kind.here()
     other = there | {"vectors": "another", "bits": "0"}
     gone = next(iter((folder / "s" / "runs").glob("*.json")))
@@ -253,7 +257,7 @@ def test_the_kind_is_written_down_and_shows_what_differs(folder, monkeypatch):
     found, caveats = study(folder)
     assert found == whole
     assert any(text.startswith("2 kinds of processor trained these runs (bits") for text in caveats)
-    assert default_folder(load("s.toml")) == place
+    assert default_folder(planned("s.toml")) == place
     (folder / "s.toml").write_text(folder_cases.STUDY)  # and back
     monkeypatch.undo()
     monkeypatch.chdir(folder)
@@ -346,4 +350,4 @@ def test_a_run_says_that_it_is_of_two_kinds(folder, monkeypatch):
         warnings.simplefilter("ignore")
         run(folder, 6, kinds="any")
     assert len(checkpoint.describe(Path("r"))[0].kinds) == 2
-    assert tasks.frozen_facts(load("s.toml"))["kind"].endswith("another")
+    assert planned("s.toml").facts["kind"].endswith("another")

@@ -9,7 +9,7 @@ import hostile
 import pytest
 
 from tapered import checkpoint
-from tapered.cli import main
+from tapered.cli.main import main
 
 SECONDS = 10
 

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from study_cases import planned
 
 import tapered
-from tapered import rules, settings
-from tapered.arms import RULES, Arm, Peaks
-from tapered.load import StudyFileError, arm_of, load
-from tapered.rows import Path, tabulate
+from tapered import rules
 from tapered.rules.ranges import RANGES, ranges_of
+from tapered.run import setting as settings
 from tapered.schedules import linear
-from tapered.study_file import Prune, Study, Tune
+from tapered.study.file.arms import RULES, Arm, Peaks
+from tapered.study.file.read import arm_of
+from tapered.study.file.study import Prune, Study, Tune
+from tapered.training.rows import Path, tabulate
+from tapered.workloads.own import StudyFileError
 
 OPTIMIZERS = {name: getattr(tapered, name) for name in RULES}
 BAD = {
@@ -154,7 +157,7 @@ rule = "SGD"
 def test_a_study_names_arm_hyper_step_and_value(tmp_path, arm, message):
     (tmp_path / "s.toml").write_text(TEXT + arm)
     with pytest.raises(StudyFileError, match=message):
-        load(str(tmp_path / "s.toml"))
+        planned(str(tmp_path / "s.toml"))
 
 
 def test_a_run_that_would_climb_is_refused_before_it_starts():

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 import tapered
-from tapered import fused, rules
+from tapered import rules
+from tapered.rules import fused
 
 KINDS = {
     "SGD": {"momentum": 0.9},

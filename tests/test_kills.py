@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tapered import checkpoint, settings, single
-from tapered.cli import main
+from tapered import checkpoint
+from tapered.cli.main import main
+from tapered.run import setting as settings
+from tapered.run import single
 
 RUN = ["run", "quadratic", "--rule", "SGD", "--lr", "1e-3", "--steps", "4", "--store", "kept"]
 CALLS = {"open": os.open, "rename": os.rename, "mkdir": os.mkdir, "write": os.write, "fsync": os.fsync}

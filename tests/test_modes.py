@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from study_cases import planned
 from torch.utils.data import default_collate
 
 from tapered.draws import generator_seed
-from tapered.load import load
-from tapered.modes import choose
-from tapered.train import Mode, Rows, advance, evaluate, start
+from tapered.training.advance import Mode, advance, evaluate
+from tapered.training.modes import choose
+from tapered.training.rows import Rows, start
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "workloads"
 STACKED = r"^125 us a step of a row stacked, 1e\+03 us alone; too short to be worth compiling$"
@@ -30,13 +31,13 @@ class Example:
     """A workload, its mode, and six rows: three seeds with a constant rate, three with a cooldown."""
 
     def __init__(self, name, compiled=False):  # noqa: FBT002 - the fixture's pair
-        loaded = load(str(EXAMPLES / f"{name}.toml"))
+        loaded = planned(str(EXAMPLES / f"{name}.toml"))
         self.workload, self.steps = loaded.workload, loaded.steps
         self.rule = loaded.study.arms[0].build()
         self.paths = [arm.path(self.steps, 1e-2) for arm in loaded.study.arms for _ in range(3)]
         with pytest.MonkeyPatch.context() as patch:
             # whether stacking is right is what is tested here, not how busy this machine is
-            patch.setattr("tapered.modes._Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
+            patch.setattr("tapered.training.modes._Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
             chosen = choose(self.workload, self.rule, len(SEEDS), self.steps)
         self.mode = Mode("rows compiled", 8, "asked for by the test") if compiled else chosen
         self.rows = self.advance(start(self.workload, self.rule, SEEDS), self.paths)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import tapered
-from tapered import kernels, schedules
-from tapered.rules import ScheduleFreeAdamW
+from tapered import schedules
+from tapered.rules import ScheduleFreeAdamW, kernels
 
 PAIRS = [
     (tapered.Adam, torch.optim.Adam, {"weight_decay": 0.01}),

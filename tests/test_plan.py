@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from study_cases import planned
 
 from tapered import from_function
-from tapered import plan as plan_module
-from tapered.load import load
-from tapered.plan import Plan, Segment, share
 from tapered.schedules import cooldown, hold
+from tapered.study.plan import prefixes as plan_module
+from tapered.study.plan.prefixes import Plan, Segment, share
 
 
 def tables_of(rows):
@@ -185,7 +185,7 @@ def test_a_users_own_function_shares_too():
 
 
 def test_the_full_study_is_planned_as_it_is_written():
-    loaded = load("bmi-full")
+    loaded = planned("bmi-full")
     arms = [(arm, peak) for arm in loaded.study.arms for peak in loaded.study.peaks_of(arm)]
     tables = [arm.path(loaded.steps, peak).hypers for arm, peak in arms]
     plan = share(tables * 10, [seed for seed in range(10) for _ in arms])

@@ -4,8 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tapered import plot
-from tapered.schedules import constant, cooldown, cosine_decay_restarts, hold, linear, warmup
+from tapered.schedules import constant, cooldown, cosine_decay_restarts, hold, linear, plot, warmup
 
 PATH = 3e-4 * warmup(200).then(hold(1600)).then(cooldown(400, shape="1-sqrt"))
 

@@ -15,7 +15,8 @@ from torch.utils.data import TensorDataset
 
 from tapered import Workload, rules
 from tapered.schedules import exponential_decay
-from tapered.train import Mode, advance, evaluate, start, tabulate
+from tapered.training.advance import Mode, advance, evaluate
+from tapered.training.rows import start, tabulate
 
 LOOP, ROWS, COMPILED = Mode("loop", 1, "tried"), Mode("rows", 8, "tried"), Mode("rows compiled", 8, "tried")
 SEEDS, DECAY = (0, 1), 0.9

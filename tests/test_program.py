@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 from models import ALL, perceptron
+from study_cases import planned
 from torch import nn
 from torch._inductor.utils import fresh_cache
 from torch.utils.data import TensorDataset
 
-from tapered import rules, stack
-from tapered.load import load
-from tapered.program import arranged, bmm, replayed, tensors, traced
-from tapered.train import Mode, advance, start, tabulate
-from tapered.workload import Workload
+from tapered import rules
+from tapered.training import stack
+from tapered.training.advance import Mode, advance
+from tapered.training.program import arranged, bmm, replayed, tensors, traced
+from tapered.training.rows import start, tabulate
+from tapered.training.workload import Workload
 
 RULE, WIDTH = rules.Adam(), 8
 
@@ -111,7 +113,7 @@ def test_a_long_way_is_traced_and_gives_the_bits_of_short_ones() -> None:
 
 def test_a_dataset_of_ones_own_compiled_for_other_seeds():
     """Inputs are gathered for the seeds of the rows, so that their shape changes from chunk to chunk."""
-    workload = load(str(Path(__file__).parent.parent / "examples" / "workloads" / "plain.toml")).workload
+    workload = planned(str(Path(__file__).parent.parent / "examples" / "workloads" / "plain.toml")).workload
     path, found = tabulate(RULE, 12, lr=1e-3), []
     advance(workload, start(workload, RULE, [0] * 8), [path] * 8, 4, mode=Mode("rows compiled", 8, "a test"))
     for kind in ("rows", "rows compiled"):

@@ -7,16 +7,18 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from study_cases import finished, read, stopped_again_and_again
+from study_cases import finished, planned, read, stopped_again_and_again
 
-from tapered import modes, prune
-from tapered.cli import main
-from tapered.load import StudyFileError, load
-from tapered.result import is_diverged
-from tapered.study import forest_of, frozen_facts, open_store, train_runs, verify
-from tapered.study_file import Prune
-from tapered.summary import summary
-from tapered.train import Mode
+from tapered.cli.main import main
+from tapered.study import forest_of, open_store, train_runs, verify
+from tapered.study.file.study import Prune
+from tapered.study.plan import pruning as prune
+from tapered.study.plan.facts import frozen_facts
+from tapered.study.result import is_diverged
+from tapered.study.summary import summary
+from tapered.training import modes
+from tapered.training.advance import Mode
+from tapered.workloads.own import StudyFileError
 
 # arms that decay late share a trunk; "drops" decays at once and looks best halfway
 TOML = """
@@ -194,7 +196,7 @@ def test_killed_while_something_is_kept_it_goes_on(tmp_path, monkeypatch, at):
     """Whatever is being written when the power goes: a bundle, its probes, or the bundle without pruned rows."""
     loaded = read(tmp_path, TOML.replace("seeds = 3", "seeds = 2").replace("count = 5", "count = 3"))
     whole, _ = finished(loaded, tmp_path / "whole")
-    write, left = __import__("tapered.store").store.write_whole, [at]
+    write, left = __import__("tapered.study.store.folder").store.write_whole, [at]
 
     def dying(path, data):
         left[0] -= 1
@@ -203,10 +205,10 @@ def test_killed_while_something_is_kept_it_goes_on(tmp_path, monkeypatch, at):
         write(path, data)
 
     with open_store(loaded, tmp_path / "s") as store:
-        monkeypatch.setattr("tapered.store.write_whole", dying)
+        monkeypatch.setattr("tapered.study.store.folder.write_whole", dying)
         with suppress(KeyboardInterrupt):
             train_runs(loaded, store)
-        monkeypatch.setattr("tapered.store.write_whole", write)
+        monkeypatch.setattr("tapered.study.store.folder.write_whole", write)
     runs, _ = finished(loaded, tmp_path / "s")
     assert repr(runs) == repr(whole)
 
@@ -230,17 +232,17 @@ def test_without_pruning_it_says_what_pruning_would_have_done(tmp_path):
 
 
 def test_whole_and_pruned_do_not_mix_in_one_folder():
-    loaded = load("bmi", steps=5)
+    loaded = planned("bmi", steps=5)
     study = loaded.study.model_copy(update={"prune": Prune(rungs=(0.5,))})
     facts = [frozen_facts(replace(loaded, study=study, whole=whole)) for whole in (False, True)]
     assert {name for name in facts[0] if facts[0][name] != facts[1][name]} == {"results"}
     with pytest.raises(StudyFileError, match="prunes nothing, so that there is nothing to compare"):
-        load("bmi", whole=True)
+        planned("bmi", whole=True)
 
 
 def known_at(values, rung=20, direction="minimize"):
     """A study of one arm, and runs with these values at the rung: peak -> a value a seed."""
-    loaded = load("bmi", steps=80, seeds=len(next(iter(values.values()))))
+    loaded = planned("bmi", steps=80, seeds=len(next(iter(values.values()))))
     study = loaded.study.model_copy(update={"prune": Prune(rungs=(0.25,), keep=0.5), "direction": direction})
     tasks = [t for t in forest_of(loaded).tasks if t.run.arm == "constant"]
     grid = sorted({t.run.peak for t in tasks})[: len(values)]

@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader, TensorDataset
 import tapered
 from tapered import rules, tensorflow1
 from tapered.attach import attach
-from tapered.cli import main
+from tapered.cli.main import main
 from tapered.range_test import Curve, ramp, ramp_model, range_test, save, terminal, unchanged
 from tapered.range_test.curve import minimum, smooth, steep, valley
 from tapered.schedules import exponential_decay, linear
-from tapered.train import Mode
-from tapered.workload import quadratic
+from tapered.training.advance import Mode
+from tapered.training.workload import quadratic
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,15 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 from models import perceptron
+from study_cases import planned
 from torch import nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import TensorDataset
 
-from tapered import Workload, modes, rules
-from tapered.grow import RunError
-from tapered.load import StudyFileError, load
+from tapered import Workload, rules
 from tapered.study import open_store, train_runs, verify
-from tapered.train import Mode, evaluate
+from tapered.study.train.grow import RunError
+from tapered.training import modes
+from tapered.training.advance import Mode, evaluate
+from tapered.workloads.own import StudyFileError
 
 FILE = """name = "mine"
 workload = "model.py:problem"
@@ -42,7 +44,7 @@ def problem(model=lambda: nn.Linear(4, 4), loss=nn.functional.mse_loss, train=da
 def study(folder, body: str = "", more: str = ""):
     (folder / "model.py").write_text(HEAD + body)
     (folder / "mine.toml").write_text(FILE.format(more=more))
-    return load(str(folder / "mine.toml"))
+    return planned(str(folder / "mine.toml"))
 
 
 def trained(folder, body: str = "", more: str = "") -> dict[str, Mode]:
@@ -172,8 +174,9 @@ def test_a_model_that_is_evaluated_otherwise_when_stacked_goes_to_the_loop() -> 
 @pytest.mark.parametrize(("steps", "traced"), [(200, False), (400, True)])
 def test_the_probe_times_what_the_run_does(monkeypatch, steps, traced) -> None:
     """A run of more than 256 steps is traced, however often it is evaluated on the way."""
-    from tapered import stack
-    from tapered.train import advance, start, tabulate
+    from tapered.training import stack
+    from tapered.training.advance import advance
+    from tapered.training.rows import start, tabulate
 
     seen, make = [], stack.make
     monkeypatch.setattr(
@@ -198,7 +201,7 @@ def test_verify_compares_evaluations(tmp_path, monkeypatch, broken) -> None:
 
     with open_store(loaded, tmp_path / "store") as store:
         runs = train_runs(loaded, store)
-        monkeypatch.setattr("tapered.verify.evaluate", off)
+        monkeypatch.setattr("tapered.study.train.verify.evaluate", off)
         said = verify(loaded, store, runs)
     assert (said.runs, said.difference) == (4, 0)
     assert said.evaluations == pytest.approx(0.25 if broken == "rows" else 0, rel=1e-6)

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats as scipy_stats
+from study_cases import planned
 
-from tapered import report, terminal
-from tapered.load import load
+from tapered import report
+from tapered.cli import terminal
 from tapered.report import COLOURS, DASHES, figures, plot_data, render
-from tapered.result import Cost, Pruning, analyse
 from tapered.study import forest_of
-from tapered.summary import arm_rows, comparison_rows, cost_lines, headline, number, summary
-from tapered.train import Mode
+from tapered.study.result import Cost, Pruning, analyse
+from tapered.study.summary import arm_rows, comparison_rows, cost_lines, headline, number, summary
+from tapered.training.advance import Mode
 
 COST = Cost(10, 10, "a test says so", ())
 NASTY = "<script>alert(1)</script> & </title>"
@@ -49,7 +50,7 @@ def result(tmp_path_factory):
     """A study with hostile names and values: NaN, infinity, 1e308, a diverged run."""
     path = tmp_path_factory.mktemp("r") / "my.toml"
     path.write_text(TOML.replace("NAME", NASTY))
-    found = load(str(path))
+    found = planned(str(path))
     runs = [invented(task.run) for task in forest_of(found).tasks]
     cost = Cost(210, 105, None, ((("constant", NASTY), Mode("rows", 16, "it is <b>faster</b>")),))
     return analyse(found, runs, {}, {"torch": torch.__version__, "machine": "<b>x</b>"}, cost)
@@ -71,7 +72,7 @@ def confirmed(tmp_path_factory):
     """Eight seeds and eight fresh ones; a peak was pruned, runs diverged, one of them fresh."""
     path = tmp_path_factory.mktemp("c") / "my.toml"
     path.write_text(TOML.replace("NAME", NASTY).replace("seeds = 3", "seeds = 8\nfresh = 8"))
-    found = load(str(path))
+    found = planned(str(path))
     runs = [cut(invented(task.run)) for task in forest_of(found).tasks]
     fresh = [replace(run, seed=run.seed + 8, key=run.key + "f") for run in runs if run.peak == 0.1]
     fresh = [replace(run, value=run.value + (0.25 if run.arm == NASTY else 0)) for run in fresh]
@@ -331,7 +332,7 @@ def test_statistics_are_those_of_scipy_on_the_values_in_json(tmp_path):
     """From every run's value to interval, p and word, by scipy and by hand; 8 seeds, 2 comparisons."""
     path = tmp_path / "my.toml"
     path.write_text(TOML.replace("NAME", "a").replace("seeds = 3", "seeds = 8\nfresh = 8").replace("fixed = true", ""))
-    found, rng = load(str(path)), np.random.default_rng(3)
+    found, rng = planned(str(path)), np.random.default_rng(3)
     runs = [
         replace(task.run, step=10, value=rng.lognormal(task.run.arm == "a", 0.3)) for task in forest_of(found).tasks
     ]
@@ -399,7 +400,7 @@ def test_the_summary_holds_what_repeats_the_study(confirmed, tmp_path):
     arm = confirmed.loaded.study.arms[1]
     assert [path[step] for step in range(10)] == arm.path(10, 0.1).hypers["lr"].tolist()
     (tmp_path / "again.toml").write_text(found["file"])
-    assert load(str(tmp_path / "again.toml")).study == confirmed.loaded.study
+    assert planned(str(tmp_path / "again.toml")).study == confirmed.loaded.study
     assert found["environment"]["threads"] == "1"
     assert found["frozen"]["workload.train"]
     assert found["arms"][1]["budget"] == {

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from tapered import optim
-from tapered.load import Loaded
-from tapered.result import Cost, analyse, best_peak, best_runs, divergence, summarise
-from tapered.result.tuning import default_rate
-from tapered.runs import Run
-from tapered.study_file import Study
+from tapered.study.result.asked import Asked
+from tapered.study.file.study import Study
+from tapered.study.result import Cost, analyse, best_peak, best_runs, divergence, summarise
+from tapered.study.result.tuning import default_rate
+from tapered.study.store.runs import Run
 
 COST = Cost(10, 10, "a test says so", ())
 WORKLOAD = SimpleNamespace(name="toy", metrics={}, test=None)
@@ -27,7 +27,7 @@ def loaded(arms, peaks, rules=(), **fields):
     study = Study.model_validate(
         {"name": "fake", "workload": "toy", "steps": 10, "peaks": grid, "baseline": arms[0], "arms": stated, **fields}
     )
-    return Loaded(study, WORKLOAD, 10, "built in")
+    return Asked(study, 10, WORKLOAD.name, tuple(WORKLOAD.metrics))
 
 
 def made(name, peaks, first_seed=0):

@@ -9,15 +9,16 @@ import torch
 from pydantic import ValidationError
 from study_cases import finished, read, stopped_again_and_again
 
-from tapered import conclude as concluding
-from tapered import modes, rounds
 from tapered import study as studies
-from tapered.load import StudyFileError
-from tapered.rounds import finished_rounds
 from tapered.study import open_store, train_runs, updates_made, verify
-from tapered.study_file import Study, to_toml
-from tapered.summary import summary
-from tapered.train import Mode
+from tapered.study.conclude import conclude as concluding
+from tapered.study.file.study import Study, to_toml
+from tapered.study.plan import rounds
+from tapered.study.plan.rounds import finished_rounds
+from tapered.study.summary import summary
+from tapered.training import modes
+from tapered.training.advance import Mode
+from tapered.workloads.own import StudyFileError
 
 TOML = """
 name = "rounds"

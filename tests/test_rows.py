@@ -6,9 +6,9 @@ import torch
 from models import ALL, perceptron
 
 from tapered import rules
-from tapered.rows import LOSSES_KEPT, Rows, keep
-from tapered.stack import _kept
-from tapered.train import LOOP, Mode, Path, advance, evaluate, start, tabulate
+from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.rows import LOSSES_KEPT, Path, Rows, keep, start, tabulate
+from tapered.training.stack import _kept
 
 STEPS = 24
 RULE = rules.Adam(decay="decoupled")
@@ -207,7 +207,7 @@ def test_a_bias_before_batchnorm_is_no_reason_for_the_loop() -> None:
 
     from torch import nn
 
-    from tapered.modes import _Probe
+    from tapered.training.modes import _Probe
 
     def model() -> nn.Module:
         return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
@@ -217,7 +217,7 @@ def test_a_bias_before_batchnorm_is_no_reason_for_the_loop() -> None:
 
 
 def test_without_a_compiler_rows_run_uncompiled_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tapered import modes, stack
+    from tapered.training import modes, stack
 
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler was found\nand more")

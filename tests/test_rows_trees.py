@@ -5,9 +5,11 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from tapered import Workload, modes, rules
+from tapered import Workload, rules
 from tapered.schedules import exponential_decay
-from tapered.train import Mode, advance, evaluate, start, tabulate
+from tapered.training import modes
+from tapered.training.advance import Mode, advance, evaluate
+from tapered.training.rows import start, tabulate
 
 MODES = [Mode("loop", 1, "tried"), Mode("rows", 8, "tried"), Mode("rows compiled", 8, "tried")]
 X = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))

@@ -12,13 +12,15 @@ from study_cases import finished, read, stopped_again_and_again
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from tapered import Workload, rules, steady
-from tapered.cli import main
+from tapered import Workload, rules
+from tapered.cli.main import main
 from tapered.draws import Standing
-from tapered.living import UnsteadyError, differing, marks
-from tapered.modes import _Probe
 from tapered.study import open_store, train_runs, verify
-from tapered.train import LOOP, Mode, advance, evaluate, start, tabulate
+from tapered.training import steady
+from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.living import UnsteadyError, differing, marks
+from tapered.training.modes import _Probe
+from tapered.training.rows import start, tabulate
 
 X = torch.randn(48, 2, generator=torch.Generator().manual_seed(0))
 Y = X.sum(1, keepdim=True)

@@ -10,12 +10,15 @@ import optuna
 import pytest
 import torch
 
-from tapered import ledger, rules, runs
-from tapered.ledger import Space, StoreError
-from tapered.runs import Branch, Bundle, Run, run_key
-from tapered.store import Store
-from tapered.train import Mode, advance, start, tabulate
-from tapered.workload import quadratic
+from tapered import rules
+from tapered.files.errors import StoreError
+from tapered.study.store import ledger, runs
+from tapered.study.store.folder import Store
+from tapered.study.store.ledger import Space
+from tapered.study.store.runs import Branch, Bundle, Run, run_key
+from tapered.training.advance import Mode, advance
+from tapered.training.rows import start, tabulate
+from tapered.training.workload import quadratic
 
 RULE = rules.Adam()
 SPACE = Space("q <script>", "minimize", "loss", ["a", "b"], [0.1, 1.0], [0, 1, 2])
@@ -143,7 +146,7 @@ def test_a_bundle_is_replaced_by_its_halves_whenever_it_is_killed(folder, monkey
             left[0] = None if left[0] is None else left[0] - 1
             write(path, data)
 
-        monkeypatch.setattr("tapered.store.write_whole", dying)
+        monkeypatch.setattr("tapered.study.store.folder.write_whole", dying)
         if killed is None:
             store.replace(bundle, halves)
         else:
@@ -484,7 +487,7 @@ def test_json_has_no_nan(folder):
 
 
 def test_optuna_comes_in_only_when_a_store_opens():
-    code = "import tapered.store, tapered.study, sys; print('optuna' in sys.modules)"
+    code = "import tapered.study.store.folder, tapered.study, sys; print('optuna' in sys.modules)"
     code = f"import sys; sys.path[:0] = {sys.path!r}\n{code}"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tapered import report
-from tapered.cli import main
-from tapered.streams import steady
+from tapered.cli.main import main
+from tapered.cli.streams import steady
 
-MAIN = "import sys; from tapered.cli import main; sys.exit(main(sys.argv[1:]))"
+MAIN = "import sys; from tapered.cli.main import main; sys.exit(main(sys.argv[1:]))"
 STUDY = """
 name = "small"
 workload = "quadratic"
@@ -39,7 +39,7 @@ def test_every_stream():
     code = """
 import os, sys
 from tapered import report
-from tapered.cli import main
+from tapered.cli.main import main
 report.write = lambda *_: None
 words = ["study", "s.toml", "--store", "s"]
 main(words)
@@ -103,7 +103,7 @@ def test_a_verdict_is_printed_without_its_page(capsys, monkeypatch, as_json):
 def test_a_metric_that_is_no_number_is_null_in_json(capsys):
     Path("mine.py").write_text(
         "from dataclasses import replace\n"
-        "from tapered.workload import quadratic\n"
+        "from tapered.training.workload import quadratic\n"
         "problem = replace(quadratic(), name='mine', metrics={'odd': lambda o, t: float('nan')})\n"
     )
     assert main(["run", "mine.py:problem", "--lr", "0.01", "--steps", "3", "--store", "r", "--json"]) == 0
@@ -115,7 +115,7 @@ import ctypes, os, subprocess
 os.system("echo by a shell"); os.write(1, b"by its number\\n")
 subprocess.run(["echo", "by a program"])
 ctypes.CDLL(None).puts(b"by a library")
-from tapered.workload import quadratic
+from tapered.training.workload import quadratic
 problem = quadratic()
 """
 
@@ -135,6 +135,6 @@ def test_what_is_printed_past_python_is_no_result(closed):
 
 def test_stdout_is_the_process_s_again():
     code = "steady(lambda _: (os.system('echo a'), print('b'), 0)[2])([]); os.system('echo c')"
-    imports = "import os; from tapered.streams import steady; "
+    imports = "import os; from tapered.cli.streams import steady; "
     done = subprocess.run([sys.executable, "-c", imports + code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("b\nc\n", "a\n")

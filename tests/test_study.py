@@ -6,27 +6,28 @@ from dataclasses import replace
 import optuna
 import pytest
 import torch
+from study_cases import planned
 
-from tapered import grow, modes
 from tapered import study as studies
-from tapered.grow import RunError
-from tapered.ledger import StoreError
-from tapered.load import StudyFileError, load
-from tapered.runs import rows_to_tensors
+from tapered.files.errors import StoreError
 from tapered.study import (
     conclude,
     default_folder,
-    evaluation_steps,
     forest_of,
-    frozen_facts,
     open_store,
     train_runs,
     updates_made,
     verify,
 )
-from tapered.study_file import Study, to_toml
-from tapered.train import Mode, evaluate
-from tapered.workload import quadratic
+from tapered.study.file.study import Study, to_toml
+from tapered.study.plan.facts import frozen_facts
+from tapered.study.store.text import rows_to_tensors
+from tapered.study.train import grow
+from tapered.study.train.grow import RunError
+from tapered.training import modes
+from tapered.training.advance import Mode, evaluate
+from tapered.training.workload import quadratic
+from tapered.workloads.own import StudyFileError
 
 TINY = """
 name = "tiny"
@@ -76,7 +77,7 @@ def trained_as(monkeypatch, mode):
 def loaded(tmp_path, text=TINY, **options):
     path = tmp_path / "my.toml"
     path.write_text(text)
-    return load(str(path), **options)
+    return planned(str(path), **options)
 
 
 def finished(found, folder):
@@ -387,7 +388,7 @@ def test_a_diverged_run_is_counted(tmp_path):
 def test_the_raising_run_is_named_and_the_rest_is_kept(tmp_path, together):
     (tmp_path / "mine.py").write_text(
         "from dataclasses import replace\n"
-        "from tapered.workload import quadratic\n"
+        "from tapered.training.workload import quadratic\n"
         "left = iter(range(80))\n"
         "def loss(outputs, targets):\n"
         "    if next(left, None) == 79: raise RuntimeError('no more')\n"
@@ -413,7 +414,7 @@ def test_a_workloads_file_may_hold_dataclasses_with_postponed_annotations(tmp_pa
     (tmp_path / "json.py").write_text(  # and bear the name of a module that is imported already
         "from __future__ import annotations\n"
         "from dataclasses import dataclass, replace\n"
-        "from tapered.workload import quadratic\n"
+        "from tapered.training.workload import quadratic\n"
         "@dataclass\n"
         "class Config:\n"
         "    noise: float = 0.25\n"
@@ -425,7 +426,7 @@ def test_a_workloads_file_may_hold_dataclasses_with_postponed_annotations(tmp_pa
 
 
 def test_a_changed_workload_file_is_another_study(tmp_path):
-    source = "from tapered.workload import quadratic\ndef problem(noise=1.0): return quadratic(noise=noise)\n"
+    source = "from tapered.training.workload import quadratic\ndef problem(noise=1.0): return quadratic(noise=noise)\n"
     (tmp_path / "mine.py").write_text(source)
     text = TINY.replace('"quadratic"', '"mine.py:problem"\nworkload_options = { noise = 0.5 }')
     first = loaded(tmp_path, text)
@@ -443,7 +444,7 @@ def test_a_changed_workload_file_is_another_study(tmp_path):
 def test_a_workload_file_imports_what_lies_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "beside_it.py").write_text("NOISE = 0.25\n")
-    source = "from beside_it import NOISE\nfrom tapered.workload import quadratic\nproblem = quadratic(noise=NOISE)\n"
+    source = "from beside_it import NOISE\nfrom tapered.training.workload import quadratic\nproblem = quadratic(noise=NOISE)\n"
     (tmp_path / "mine.py").write_text(source)
     train = loaded(tmp_path, TINY.replace('"quadratic"', '"mine.py:problem"')).workload.train.tensors[0]
     assert torch.equal(train, quadratic(noise=0.25).train.tensors[0])
@@ -468,7 +469,7 @@ def test_rows_that_wait_for_others_are_not_finished(tmp_path, monkeypatch, kind,
 
 
 def test_the_test_split_is_evaluated_at_the_best_peaks(tmp_path):
-    found = load("bmi", seeds=2, steps=5)
+    found = planned("bmi", seeds=2, steps=5)
     with open_store(found, tmp_path / "s") as store:
         runs = train_runs(found, store)
         result = conclude(found, store, runs)
@@ -513,7 +514,7 @@ def test_a_horizon_in_epochs(tmp_path):
     found = loaded(tmp_path, TINY.replace("steps = 24", "epochs = 0.5"))
     assert found.steps == 64
     assert loaded(tmp_path, TINY.replace("steps = 24", "epochs = 0.5"), steps=10).steps == 10
-    assert evaluation_steps(found) == [0, 21, 43, 64]
+    assert found.marks == (0, 21, 43, 64)
 
 
 def test_the_frozen_copy_reads_back_as_the_same_study(tmp_path):
@@ -573,13 +574,13 @@ def test_bad_files_are_refused(tmp_path, old, new, message):
 
 def test_files_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(StudyFileError, match="cannot be read"):
-        load(str(tmp_path / "none.toml"))
+        planned(str(tmp_path / "none.toml"))
     with pytest.raises(StudyFileError, match="'bmo' is no built-in study; try \"bmi\""):
-        load("bmo")
+        planned("bmo")
 
 
 def test_the_built_in_study_is_the_one_asked_about():
-    found = load("bmi")
+    found = planned("bmi")
     arms = {arm.name: arm for arm in found.study.arms}
     asked = arms["as asked: 0.15 decaying"].path(found.steps, None)
     assert asked.hypers["lr"][1000] == pytest.approx(0.15 * 0.9999**1000)

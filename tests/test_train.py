@@ -9,8 +9,9 @@ from torch.utils.data import TensorDataset
 from tapered import rules
 from tapered.draws import generator_seed
 from tapered.schedules import exponential_decay
-from tapered.train import Path, advance, evaluate, start, tabulate
-from tapered.workload import Workload, gather, quadratic
+from tapered.training.advance import advance, evaluate
+from tapered.training.rows import Path, start, tabulate
+from tapered.training.workload import Workload, gather, quadratic
 from tapered.workloads import bmi
 
 
@@ -141,14 +142,14 @@ def test_every_update_is_reported():
 
 
 def test_losses_are_bounded_and_even(monkeypatch):
-    monkeypatch.setattr("tapered.rows.LOSSES_KEPT", 16)
+    monkeypatch.setattr("tapered.training.rows.LOSSES_KEPT", 16)
     problem, rule = quadratic(), rules.SGD()
     path, row = tabulate(rule, 200, lr=0.01), start(problem, rule, [0])
     every = []
-    monkeypatch.setattr("tapered.loop.keep", lambda _, step, value: every.append((step, value)))
+    monkeypatch.setattr("tapered.training.loop.keep", lambda _, step, value: every.append((step, value)))
     go(problem, row, path, 200)
     monkeypatch.undo()
-    monkeypatch.setattr("tapered.rows.LOSSES_KEPT", 16)
+    monkeypatch.setattr("tapered.training.rows.LOSSES_KEPT", 16)
     row = go(problem, row, path, 200)
     assert [step for step, _ in row.losses[0]] == list(range(0, 200, 16))
     assert list(row.losses[0]) == every[::16]

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tapered import checkpoint, own
-from tapered.cli import main
-from tapered.load import StudyFileError, arm_of, workload_of
-from tapered.terminal import visible
+from tapered import checkpoint
+from tapered.cli.main import main
+from tapered.cli.terminal import visible
+from tapered.study.file.read import arm_of
+from tapered.workloads import own
+from tapered.workloads.find import workload_of
+from tapered.workloads.own import StudyFileError
 
-MINE = "from tapered.workload import quadratic\ndef problem(noise=1.0):\n    return quadratic(noise=noise)\n"
+MINE = "from tapered.training.workload import quadratic\ndef problem(noise=1.0):\n    return quadratic(noise=noise)\n"
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +106,7 @@ def test_a_compiled_file_beside_it_does_not_run() -> None:
         ("from os import system as problem", "only imported"),
         ("import os\nproblem = os.system", "only imported"),
         ("import functools, os\nproblem = functools.partial(os.system, 'touch pwned')", "only imported"),
-        ("from tapered.workload import quadratic as problem", "only imported"),
+        ("from tapered.training.workload import quadratic as problem", "only imported"),
         ("import sys\nsys.exit(0)", r"called sys.exit\(0\)"),
         ("import sys\ndef problem():\n    sys.exit(0)", r"called sys.exit\(0\)"),
         ("raise SystemExit", r"called sys.exit\(None\)"),
@@ -122,9 +125,9 @@ def test_what_a_file_may_not_be(code: str, words: str) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "from tapered.workload import quadratic\nproblem = quadratic()",
+        "from tapered.training.workload import quadratic\nproblem = quadratic()",
         "import functools\n" + MINE.replace("def", "@functools.lru_cache\ndef"),
-        "from tapered import Workload\nfrom tapered.workload import quadratic\nq = quadratic()\nclass problem(Workload):\n"
+        "from tapered import Workload\nfrom tapered.training.workload import quadratic\nq = quadratic()\nclass problem(Workload):\n"
         "    def __init__(self):\n        super().__init__(**{n: getattr(q, n) for n in q.__dataclass_fields__})",
     ],
 )  # fmt: skip
@@ -157,7 +160,7 @@ def test_only_a_python_file_is_opened(name: str) -> None:
 NOISY = """
 import sys
 from dataclasses import replace
-from tapered.workload import quadratic
+from tapered.training.workload import quadratic
 print("at import"); sys.stdout.write("written"); sys.stdout.close()
 base = quadratic()
 def model():
@@ -188,7 +191,7 @@ def test_a_real_process_prints_json_alone() -> None:
     words = [
         sys.executable,
         "-c",
-        "import sys; from tapered.cli import main; sys.exit(main())",
+        "import sys; from tapered.cli.main import main; sys.exit(main())",
         "run",
         "mine.py:problem",
     ]

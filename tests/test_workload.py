@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from tapered.draws import generator_seed, seeded
-from tapered.workload import Workload, gather, quadratic
+from tapered.training.workload import Workload, gather, quadratic
 from tapered.workloads import bmi
 from tapered.workloads.bmi import population
 

@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from study_cases import planned
 from torch import nn
 
 from tapered import inverse_sqrt, rules
-from tapered.load import StudyFileError, load
-from tapered.modes import _Probe
-from tapered.train import LOOP, Mode, advance, evaluate, start, tabulate
-from tapered.workload import Workload, gather
+from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.modes import _Probe
+from tapered.training.rows import start, tabulate
+from tapered.training.workload import Workload, gather
 from tapered.workloads import WORKLOADS, counterexample, noisy_quadratic, online, separable, surface
 from tapered.workloads.online import regret_bound
+from tapered.workloads.own import StudyFileError
 from tapered.workloads.quadratics import adam_floor, expected_loss, sgd_floor
 from tapered.workloads.surfaces import SURFACES
 
@@ -51,17 +53,17 @@ def test_every_workload_is_fixed_and_stacks(name):
 def test_a_study_names_a_workload_and_its_options(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text(study("noisy_quadratic", "{ dimensions = 3, condition = 10.0, sigma = 0.0 }"))
-    workload = load(str(path)).workload
+    workload = planned(str(path)).workload
     assert workload.build(0).w.shape == (3,)
     assert workload.train.tensors[0].abs().max() == 0
     path.write_text(study("counterexample", "{ C = 5, stochastic = true }", "average regret"))
-    assert load(str(path)).workload.train.tensors[0].max() == 5
+    assert planned(str(path)).workload.train.tensors[0].max() == 5
     path.write_text(study("digit", "{}"))
     with pytest.raises(StudyFileError, match='try "digits"'):
-        load(str(path))
+        planned(str(path))
     path.write_text(study("surface", '{ name = "bealle" }'))
     with pytest.raises(StudyFileError, match=r"name='bealle'; expected one of rosenbrock, beale"):
-        load(str(path))
+        planned(str(path))
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 import torch
 from scipy import optimize
+from study_cases import planned
 from torch import nn
 
 from tapered import rules
-from tapered.load import StudyFileError, load
-from tapered.modes import _Probe
-from tapered.train import LOOP, Mode, advance, evaluate, start, tabulate
+from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.modes import _Probe
+from tapered.training.rows import start, tabulate
 from tapered.workloads import breast_cancer, characters, diabetes, digits, fashion_mnist, logistic, mnist1d, photo
 from tapered.workloads.data import ChangedDataError, MissingDataError, file, parts, standardised
 from tapered.workloads.fashion import FOLDER, SHA256, read
 from tapered.workloads.letters import FILE, codes, corpus
 from tapered.workloads.mnist1d import _Recurrent, series
+from tapered.workloads.own import StudyFileError
 from tapered.workloads.photo import encoded, pixels
 
 fashion = pytest.mark.skipif(not Path(FOLDER).exists(), reason="try: apt-get install dataset-fashion-mnist")
@@ -94,7 +96,7 @@ def test_a_study_says_how_to_install_its_data(name, option, line, tmp_path):
         '[[arms]]\nname = "a"\nrule = "SGD"\nlr = "constant(1.0)"\n'
     )
     with pytest.raises(StudyFileError, match=line):
-        load(str(path))
+        planned(str(path))
 
 
 def test_another_table_is_refused(monkeypatch):

@@ -24,7 +24,7 @@ from tapered.schedules import inverse_sqrt as inverse_sqrt
 from tapered.schedules import linear as linear
 from tapered.schedules import parse as parse
 from tapered.schedules import warmup as warmup
-from tapered.workload import Workload as Workload
+from tapered.training.workload import Workload as Workload
 
 __all__ = [
     "SGD",

@@ -9,8 +9,6 @@ from tapered.checkpoint.change import Change as Change
 from tapered.checkpoint.data import Batches as Batches
 from tapered.checkpoint.describing import Described as Described
 from tapered.checkpoint.describing import describe as describe
-from tapered.checkpoint.errors import CheckpointError as CheckpointError
-from tapered.checkpoint.errors import CheckpointWarning as CheckpointWarning
 from tapered.checkpoint.forked import placed as placed
 from tapered.checkpoint.forking import begin as begin
 from tapered.checkpoint.forking import fork as fork
@@ -20,3 +18,5 @@ from tapered.checkpoint.reading import Resumed as Resumed
 from tapered.checkpoint.resuming import resume as resume
 from tapered.checkpoint.saving import save as save
 from tapered.checkpoint.torch_files import load_torch as load_torch
+from tapered.files.errors import CheckpointError as CheckpointError
+from tapered.files.errors import CheckpointWarning as CheckpointWarning

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from tapered.checkpoint.errors import CheckpointError
-from tapered.checkpoint.tree import same
+from tapered.files.errors import CheckpointError
+from tapered.files.tree import same
 
 Numbers = dict[str, bool | int | float]
 

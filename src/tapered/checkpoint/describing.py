@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tapered.checkpoint import files
-from tapered.checkpoint.errors import CheckpointError, DamagedError
 from tapered.checkpoint.reading import Origin, Read, listed, read
+from tapered.files.errors import CheckpointError, DamagedError
 
 
 @dataclass(frozen=True)

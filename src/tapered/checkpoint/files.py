@@ -21,13 +21,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tapered.checkpoint.errors import CheckpointError, DamagedError
+from tapered.files import whole
+from tapered.files.errors import CheckpointError, DamagedError
 
 FORMAT = 1
 MANIFEST, STATE = "manifest.json", "state.json"
 FOLDER_NAME = re.compile(r"([0-9]{6,})-step([0-9]+)")  # as long as a name may be, so that none is written unseen
 FILE_NAME = re.compile(r"state\.json|tensors-\d{1,6}\.safetensors")
-MANIFEST_LIMIT, PIECE = 64 << 20, 64 << 20
+MANIFEST_LIMIT = 64 << 20
 
 
 def name_of(sequence: int, step: int) -> str:
@@ -65,51 +66,17 @@ def write(folder: Path, name: str, files: Iterable[tuple[str, bytes]], fields: d
         os.mkdir(temporary)  # noqa: PTH102 - the system's own calls, at each of which a test kills
         entries = {}
         for file, data in files:
-            _write_file(temporary / file, data)
+            whole.write(temporary / file, data)
             entries[file] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        _write_file(temporary / MANIFEST, manifest_text({**fields, "files": entries}))
-        sync(temporary)
+        whole.write(temporary / MANIFEST, manifest_text({**fields, "files": entries}))
+        whole.sync(temporary)
         verify(temporary)
         os.rename(temporary, final)  # noqa: PTH104 - as above
-        sync(folder)
+        whole.sync(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return final
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(handle, rest[:PIECE]) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a small file in the place of one, through no link that stands there."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.unlink(missing_ok=True)
-    try:
-        _write_file(temporary, data)
-        os.rename(temporary, path)  # noqa: PTH104 - as above
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def sync(folder: Path) -> None:
-    """Flush a folder's names to the disk."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def remove(path: Path) -> None:
@@ -147,12 +114,12 @@ def manifest(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(data)
         fields.pop("digest")
-        whole = manifest_text(fields) == data
+        intact = manifest_text(fields) == data
         place = int(fields["sequence"]), int(fields["step"])
         entries = {str(file): (int(e["bytes"]), str(e["sha256"])) for file, e in fields["files"].items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{MANIFEST} is not what was written ({type(error).__name__})") from error
-    if not whole:
+    if not intact:
         raise DamagedError(f"{MANIFEST} differs from its own SHA-256")
     if fields["format"] != FORMAT:
         raise CheckpointError(

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from tapered.attach import Clock, clock_of
 from tapered.checkpoint.change import Change
-from tapered.checkpoint.errors import CheckpointError
+from tapered.files.errors import CheckpointError
 from tapered.optim import Optimizer
 from tapered.optim.hypers import NAMES, number
 from tapered.rules.ranges import RANGES

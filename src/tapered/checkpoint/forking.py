@@ -10,12 +10,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from tapered.checkpoint import files, lock, processes
 from tapered.checkpoint.change import Change, Value
-from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.lock import shown
 from tapered.checkpoint.parts import kind_of, unwrapped
 from tapered.checkpoint.reading import Resumed, find, read
 from tapered.checkpoint.resuming import Call, apply_all, everywhere, prepared, tell
 from tapered.checkpoint.saving import save
+from tapered.files.errors import CheckpointError
 from tapered.schedules import Schedule
 
 

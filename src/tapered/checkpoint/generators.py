@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tapered.checkpoint.errors import CheckpointError
+from tapered.files.errors import CheckpointError
 
 Own = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
 KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)

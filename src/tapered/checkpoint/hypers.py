@@ -8,8 +8,8 @@ from torch import Tensor
 
 from tapered.attach import Clock
 from tapered.checkpoint.change import Change
-from tapered.checkpoint.errors import CheckpointError
-from tapered.checkpoint.tree import same
+from tapered.files.errors import CheckpointError
+from tapered.files.tree import same
 from tapered.optim import Optimizer
 from tapered.optim.hypers import items, names
 

@@ -1,21 +1,17 @@
-"""One writer a folder: the process that saves to it or resumes from it holds it until it ends.
-
-Held with the system's lock, which a killed process gives back; `owner` beside it is for the message only.
-"""
+"""One writer a folder: the process that saves to it or resumes from it holds it until it ends."""
 
 import os
-import socket
-import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from tapered.checkpoint import files
-from tapered.checkpoint.errors import CheckpointError
+from tapered.files.errors import CheckpointError
+from tapered.files.lock import InUseError, hold
+from tapered.files.whole import plain, sync
 
 Lineage = tuple[Mapping[str, Any], ...]
 
@@ -49,13 +45,10 @@ def claim(folder: Path) -> Held:
             return held
         _create(path)
         _check_plain(path / "lock")
-        lock = FileLock(path / "lock", is_singleton=False)
-        lock.acquire(blocking=False)
-        with suppress(OSError):  # for the message only: a full disk must not hide a run that is finished
-            files.replace(path / "owner", f"process {os.getpid()} on {socket.gethostname()}".encode())
-    except Timeout:
+        lock = hold(path)
+    except InUseError as error:
         raise CheckpointError(
-            f"{shown(folder)} is in use by {_owner(path)}; one process writes to a folder: stop that one, or give "
+            f"{shown(folder)} is in use by {error}; one process writes to a folder: stop that one, or give "
             f"this run a folder of its own"
         ) from None
     except (OSError, RuntimeError) as error:
@@ -77,7 +70,7 @@ def _create(path: Path) -> None:
         return
     path.mkdir(parents=True)
     with suppress(OSError):
-        files.sync(path.parent)
+        sync(path.parent)
 
 
 def _check_plain(path: Path) -> None:
@@ -90,17 +83,10 @@ def _check_plain(path: Path) -> None:
         found = path.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISREG(found.st_mode) or found.st_size:
+    if not plain(path) or found.st_size:
         raise CheckpointError(
             f"{shown(path)} is a link, or no lock of tapered's, and a run writes into its own folder only; remove it"
         )
-
-
-def _owner(path: Path) -> str:
-    try:
-        return files.read_file(path / "owner", 4096).decode(errors="replace")[:200]
-    except CheckpointError:
-        return "another process"
 
 
 def shown(folder: Path) -> str:

@@ -17,8 +17,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from tapered.attach import clock_of
 from tapered.checkpoint import forked
 from tapered.checkpoint.change import Change
-from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.hypers import same_clock, same_group, same_schedules, scheduled
+from tapered.files.errors import CheckpointError
 from tapered.optim import Optimizer
 from tapered.optim.loading import NEVER_NEGATIVE
 

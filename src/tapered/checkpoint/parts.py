@@ -14,8 +14,8 @@ from tapered.attach import Clock
 from tapered.attach.scheduler import FollowingScheduler
 from tapered.checkpoint import attributes, generators, optimizers, schedulers
 from tapered.checkpoint.change import Change
-from tapered.checkpoint.errors import CheckpointError
-from tapered.checkpoint.tree import leaves, same
+from tapered.files.errors import CheckpointError
+from tapered.files.tree import leaves, same
 
 Tree = dict[str, Any]
 Apply = Callable[[], None]

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, distributed, nn, optim
 
-from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.lock import shown
-from tapered.shards import is_shared
+from tapered.files.errors import CheckpointError
+from tapered.rules.shards import is_shared
 
 
 def alone() -> bool:

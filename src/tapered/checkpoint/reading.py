@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from tapered.checkpoint import files
-from tapered.checkpoint.errors import CheckpointError, DamagedError
 from tapered.checkpoint.lock import shown
-from tapered.checkpoint.tree import decode
+from tapered.files.errors import CheckpointError, DamagedError
+from tapered.files.tree import decode
 
 
 @dataclass(frozen=True)

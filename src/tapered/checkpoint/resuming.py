@@ -14,11 +14,11 @@ from tapered.attach import Clock, clock_of
 from tapered.checkpoint import files, generators, lock, processes
 from tapered.checkpoint.attributes import numbers_of, setting
 from tapered.checkpoint.change import Change
-from tapered.checkpoint.errors import CheckpointError, CheckpointWarning
 from tapered.checkpoint.lock import shown
 from tapered.checkpoint.parts import ORDER, Apply, both, kind_of, prepare, unwrapped
 from tapered.checkpoint.reading import Read, Resumed, find
-from tapered.checkpoint.tree import copied
+from tapered.files.errors import CheckpointError, CheckpointWarning
+from tapered.files.tree import copied
 from tapered.optim import Optimizer
 
 

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from tapered import kind
 from tapered.checkpoint import files, generators, lock, processes
-from tapered.checkpoint.errors import CheckpointError, CheckpointWarning, DamagedError
 from tapered.checkpoint.lock import shown
 from tapered.checkpoint.parts import state_of, unwrapped
-from tapered.checkpoint.tree import NATIVE, Encoder, plain
+from tapered.files.errors import CheckpointError, CheckpointWarning, DamagedError
+from tapered.files.tree import NATIVE, Encoder, plain
 
 FILE_BYTES = 1 << 30
 LAST_STEP = 2**63 - 1

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
 
-from tapered.checkpoint.errors import CheckpointError
-from tapered.checkpoint.tree import leaves, same
+from tapered.files.errors import CheckpointError
+from tapered.files.tree import leaves, same
 
 # what moves while a scheduler runs, in torch 2.13's own; the rest are settings
 MOVING = {

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tapered.checkpoint.errors import CheckpointError
 from tapered.checkpoint.lock import shown
-from tapered.checkpoint.tree import leaves
+from tapered.files.errors import CheckpointError
+from tapered.files.tree import leaves
 from tapered.optim import Optimizer
 
 ALLOWED = {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict"}

@@ -7,10 +7,10 @@ import numpy as np
 from tapered.claims.base import Answer, Claim, Summary
 from tapered.claims.base import Word as Found
 from tapered.claims.reading import arm, comparison, gain, study_of, told, values, word
-from tapered.load import workload_of
-from tapered.plan import Plan, share
 from tapered.stats import Paired
-from tapered.summary import number
+from tapered.study.plan.prefixes import Plan, share
+from tapered.study.summary import number
+from tapered.workloads.find import workload_of
 from tapered.workloads.quadratics import adam_floor
 
 LENGTHS = ("40%", "60%", "80%", "100%")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tapered.claims.base import Answer, Claim, Summary
-from tapered.runs import write_whole
-from tapered.study import environment
+from tapered.files.whole import replace
+from tapered.study.plan.facts import environment
 
 Entry = dict[str, Any]
 FILE = "results.json"
@@ -83,4 +83,4 @@ def keep(path: Path, entries: Sequence[Entry], order: Sequence[str]) -> None:
     old = json.loads(path.read_text())["claims"] if path.exists() else []
     found = {part["question"]: part for part in (*old, *entries)}
     text = json.dumps({"claims": [found[q] for q in order if q in found]}, indent=1, allow_nan=False)
-    write_whole(path, f"{text}{os.linesep}".encode())
+    replace(path, f"{text}{os.linesep}".encode())

@@ -7,7 +7,7 @@ import torch
 from tapered.claims.base import Answer, Claim, Summary
 from tapered.optim import Adam
 from tapered.schedules import exponential_decay
-from tapered.workload import gather
+from tapered.training.workload import gather
 from tapered.workloads import bmi
 
 EPOCHS = 2.0

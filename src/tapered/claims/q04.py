@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tapered.checkpoint import resume, save
 from tapered.claims.base import Answer, Claim, Summary
 from tapered.optim import Adam
-from tapered.workload import gather
+from tapered.training.workload import gather
 from tapered.workloads import bmi
 
 STEPS = 20

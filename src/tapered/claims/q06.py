@@ -8,7 +8,7 @@ from tapered.claims.base import Answer, Claim, Summary, Word
 from tapered.explain import Explanation, Point, explain_run, paragraph
 from tapered.explain.run import looks
 from tapered.schedules import Schedule, constant, exponential_decay
-from tapered.train import tabulate
+from tapered.training.rows import tabulate
 from tapered.workloads import bmi
 
 STEPS = 8000  # 32 epochs, so that 0.999^t is gone

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tapered.claims.base import Answer, Claim, Summary
 from tapered.claims.reading import arm, gain, tested, told, word
-from tapered.summary import number
+from tapered.study.summary import number
 
 WRITTEN, ADAM = "as written 0.9", ("Adam", "Adam x0.94")
 

@@ -7,8 +7,8 @@ from tapered.claims.base import Answer, Claim, Summary
 from tapered.claims.reading import arm, gain, study_of, told, values, word
 from tapered.explain import explain_run
 from tapered.explain.run import looks
-from tapered.load import workload_of
 from tapered.stats import Paired, gains, paired
+from tapered.workloads.find import workload_of
 
 LOOKS = 16
 

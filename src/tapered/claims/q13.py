@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tapered import report
 from tapered.claims.base import Answer, Claim, Summary
-from tapered.load import load
-from tapered.study import conclude, open_store, train_runs
+from tapered.study import conclude, open_store, plan, read, train_runs
 
 MODEL = """
 import torch
@@ -56,9 +55,9 @@ def judge(_: Mapping[str, Summary]) -> Answer:
         folder = Path(name)
         (folder / "mine.py").write_text(MODEL)
         (folder / "mine.toml").write_text(STUDY)
-        loaded = load(str(folder / "mine.toml"))
-        with open_store(loaded, folder / "study") as store:
-            found = conclude(loaded, store, train_runs(loaded, store))
+        planned = plan(read(str(folder / "mine.toml")))
+        with open_store(planned, folder / "study") as store:
+            found = conclude(planned, store, train_runs(planned, store))
         page = folder / "report.html"
         report.write(found, page, "tapered study mine.toml")
         text = page.read_text()

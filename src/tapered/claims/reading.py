@@ -7,8 +7,8 @@ from typing import Any
 from tapered.claims.base import Summary
 from tapered.stats import Paired, gains, paired, verdict
 from tapered.stats.verdicts import Word
-from tapered.study_file import Study
-from tapered.summary import between, number
+from tapered.study.file.study import Study
+from tapered.study.summary import between, number
 
 
 def arm(found: Summary, name: str) -> dict[str, Any]:

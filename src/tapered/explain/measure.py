@@ -12,8 +12,8 @@ from torch import Tensor
 from tapered import rules
 from tapered.explain.bounds import Bound, bound, driven, root
 from tapered.explain.points import QUANTILES, Point, TermPoint
-from tapered.kernels import real
 from tapered.rules import Hyper, Rule, State, Terms
+from tapered.rules.kernels import real
 
 SAMPLE = 2**20  # entries whose quantiles are taken
 

@@ -5,12 +5,12 @@ from math import isfinite
 
 import numpy as np
 
-from tapered import loop
 from tapered.explain.measure import Given, measure
 from tapered.explain.points import Explanation, Point, Series
-from tapered.rows import Path, Rows, start
-from tapered.train import advance, deterministic
-from tapered.workload import Workload
+from tapered.training import loop
+from tapered.training.advance import advance, deterministic
+from tapered.training.rows import Path, Rows, start
+from tapered.training.workload import Workload
 
 LOOKS = 32
 
@@ -51,8 +51,8 @@ def explain_run(
 
     Example:
         >>> from tapered import rules
-        >>> from tapered.train import tabulate
-        >>> from tapered.workload import quadratic
+        >>> from tapered.training.advance import tabulate
+        >>> from tapered.training.workload import quadratic
         >>> found = explain_run(quadratic(), tabulate(rules.Adam(), 100, lr=0.01))
         >>> last = found.series[0].points[-1]
         >>> last.step, round(last.term("step").factor, 4), round((1 - 0.999**100) ** 0.5 / (1 - 0.9**100), 4)

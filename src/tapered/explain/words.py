@@ -21,8 +21,8 @@ def paragraph(found: Explanation) -> str:
 
     Example:
         >>> from tapered.explain import explain_run
-        >>> from tapered.train import tabulate
-        >>> from tapered.workload import quadratic
+        >>> from tapered.training.advance import tabulate
+        >>> from tapered.training.workload import quadratic
         >>> path = tabulate(rules.SGD(), 50, lr=0.01)
         >>> print(paragraph(explain_run(quadratic(), path)).split(". ")[1])
         The schedule is constant at 0.01 and decays nothing

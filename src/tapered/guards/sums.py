@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from tapered.kernels import real
+from tapered.rules.kernels import real
 
 SMALL = 1 << 14  # entries; below it one more call costs more than the copy that saves it
 MARGIN = 1e-6  # squares below this part of the largest number take a million steps to overflow Adagrad's sum

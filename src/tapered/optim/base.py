@@ -11,7 +11,6 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from tapered import kernels, shards
 from tapered.optim.changes import shown
 from tapered.optim.groups import OWN, Grouped
 from tapered.optim.hints import HINTS, check_hints
@@ -21,7 +20,7 @@ from tapered.optim.parameters import check_grads, only_initialises, tensors
 from tapered.optim.policies import report
 from tapered.optim.resumable import Running
 from tapered.optim.states import create, lent, names_of
-from tapered.rules import Rule
+from tapered.rules import Rule, kernels, shards
 from tapered.schedules import Schedule
 
 OFTEN = 8

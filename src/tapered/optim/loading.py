@@ -12,8 +12,8 @@ from tapered.optim.hypers import items, names, number
 from tapered.optim.policies import ADVICE, Reload
 from tapered.optim.states import count_of, names_of
 from tapered.rules import Rule
+from tapered.rules.shards import anywhere, is_shared
 from tapered.schedules import Schedule
-from tapered.shards import anywhere, is_shared
 
 if TYPE_CHECKING:
     from tapered.optim.resumable import Resumable

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tapered.kernels import LAZY
 from tapered.optim.multipliers import TaperedWarning
 from tapered.rules import Rule
-from tapered.shards import anywhere
+from tapered.rules.kernels import LAZY
+from tapered.rules.shards import anywhere
 
 EXTRA_KEYS = ("params", "param_names", "name", "initial_lr")
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tapered import rules, shards
-from tapered.rules import Rule
+from tapered import rules
+from tapered.rules import Rule, shards
 from tapered.rules.base import scalar_dtype
 
 State = MutableMapping[Tensor, dict[str, Any]]

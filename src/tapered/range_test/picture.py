@@ -4,8 +4,8 @@ import math
 import os
 from typing import TYPE_CHECKING
 
-from tapered import plot
 from tapered.range_test.curve import Curve
+from tapered.schedules import plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from tapered.range_test.curve import DIVERGED, Curve, smooth
-from tapered.rows import LOSSES_KEPT, OnStep, Path, Rows, start, tabulate
 from tapered.rules import Rule
 from tapered.schedules import Schedule
-from tapered.train import LOOP, Mode, advance, evaluate
-from tapered.workload import Workload
+from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.rows import LOSSES_KEPT, OnStep, Path, Rows, start, tabulate
+from tapered.training.workload import Workload
 
 
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
@@ -65,7 +65,7 @@ def range_test(
 
     Example:
         >>> from tapered import rules
-        >>> from tapered.workload import quadratic
+        >>> from tapered.training.workload import quadratic
         >>> curve = range_test(quadratic(), rules.SGD(), low=1e-3, high=10, points=9)
         >>> [round(loss, 2) for loss in curve.losses]  # curvature is 10: a rate above 2 / 10 diverges
         [17.36, 8.53, 1.54, 0.41, 0.22, 382923077320704.0, inf, inf, inf]
@@ -114,7 +114,7 @@ def ramp(
 
     Example:
         >>> from tapered import rules
-        >>> from tapered.workload import quadratic
+        >>> from tapered.training.workload import quadratic
         >>> curve = ramp(quadratic(), rules.SGD(), low=1e-4, high=10)
         >>> len(curve.rates), [(found.name, round(found.rate, 3)) for found in curve.suggestions]
         (93, [('steep', 0.005), ('valley', 0.019), ('minimum', 0.027)])

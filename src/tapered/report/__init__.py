@@ -6,14 +6,13 @@ StudyResult ─► PlotData (small frozen tuples) ─► figures (plotly's own d
 from importlib import resources
 from pathlib import Path
 
+from tapered.files.whole import replace
 from tapered.report.data import Band, Bars, PlotData, plot_data
 from tapered.report.figures import COLOURS, DASHES, Figure, figures
-from tapered.result import StudyResult, mean
-from tapered.runs import write_whole
 from tapered.stats.seeds import seeds_that_reach
-from tapered.study import frozen_facts
-from tapered.study_file import to_toml
-from tapered.summary import between, cost_lines, gained, number, outcome
+from tapered.study.file.study import to_toml
+from tapered.study.result import StudyResult, mean
+from tapered.study.summary import between, cost_lines, gained, number, outcome
 
 __all__ = [
     "COLOURS",
@@ -45,21 +44,21 @@ def render(result: StudyResult, command: str) -> str:
     data = plot_data(result)
     return template.render(
         result=result,
-        study=result.loaded.study,
+        study=result.asked.study,
         data=data,
-        level=f"{100 * (1 - result.loaded.study.alpha):g}%",
-        for_flips=seeds_that_reach(result.loaded.study.alpha),
+        level=f"{100 * (1 - result.asked.study.alpha):g}%",
+        for_flips=seeds_that_reach(result.asked.study.alpha),
         fresh_seeds=len({run.seed for run in result.fresh}),
         lost=[run for run in (*result.runs, *result.fresh) if outcome(run) != "finished"],
         ks=sorted({found.k for arm in result.arms if not arm.fixed for found in arm.trials}),
         figures=figures(data),
         command=command,
-        file=to_toml(result.stated.study),
-        facts=frozen_facts(result.stated),
+        file=to_toml(result.stated),
+        facts=result.facts,
         plotly=get_plotlyjs(),
     )
 
 
 def write(result: StudyResult, path: Path, command: str) -> None:
     """Write the page to a file, whole or not at all."""
-    write_whole(path, render(result, command).encode())
+    replace(path, render(result, command).encode())

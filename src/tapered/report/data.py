@@ -6,10 +6,10 @@ from math import exp, isfinite
 
 import numpy as np
 
-from tapered.result import ArmResult, Comparison, StudyResult, is_diverged, mean
 from tapered.stats import seeds_needed
 from tapered.stats.intervals import t_interval
-from tapered.summary import finite, rate_path
+from tapered.study.result import ArmResult, Comparison, StudyResult, is_diverged, mean
+from tapered.study.summary import finite, rate_path
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class PlotData:
 
 def plot_data(result: StudyResult) -> PlotData:
     """What the page draws, as plain tuples."""
-    study, tuned = result.loaded.study, [arm for arm in result.arms if not arm.fixed]
+    study, tuned = result.asked.study, [arm for arm in result.arms if not arm.fixed]
     alpha = study.alpha if study.seeds >= seeds_needed(study.alpha) else None
     around = "the range from lowest to highest seed" if alpha is None else f"its {100 * (1 - alpha):g}% interval"
     return PlotData(

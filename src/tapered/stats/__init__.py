@@ -7,7 +7,7 @@ from tapered.stats.flips import holm
 from tapered.stats.pairs import Direction, Paired, gains, paired
 from tapered.stats.seeds import seeds_for, seeds_needed
 from tapered.stats.trials import BestAt, best_at
-from tapered.stats.verdicts import Verdict, Word, counted, verdict
+from tapered.stats.verdicts import Verdict, Word, verdict
 
 __all__ = [
     "BestAt",
@@ -16,7 +16,6 @@ __all__ = [
     "Verdict",
     "Word",
     "best_at",
-    "counted",
     "gains",
     "holm",
     "paired",

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tapered.stats.pairs import Paired
 from tapered.stats.seeds import seeds_needed, seeds_that_reach
+from tapered.words import counted
 
 Word = Literal["helps", "hurts", "equivalent", "no evidence", "not enough seeds"]
 
@@ -142,12 +143,3 @@ def _side(low: float, high: float) -> int:
 
 def _claim(side: int) -> Word:
     return "helps" if side > 0 else "hurts" if side < 0 else "no evidence"
-
-
-def counted(n: int, noun: str) -> str:
-    """A number and its noun.
-
-    >>> counted(1, "seed"), counted(0, "seed")
-    ('1 seed', '0 seeds')
-    """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from tapered.workload import Workload, quadratic
+from tapered.training.workload import Workload, quadratic
 from tapered.workloads.bmi import bmi
 from tapered.workloads.fashion import fashion_mnist
 from tapered.workloads.letters import characters

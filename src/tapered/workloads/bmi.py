@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from tapered.workload import Loss, Workload
+from tapered.training.workload import Loss, Workload
 
 SAMPLES, TRAIN, VALID = 10_000, 8_000, 1_000
 THRESHOLD = 27.0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from tapered.workload import Workload
+from tapered.training.workload import Workload
 from tapered.workloads import data
 
 FILE = "/usr/share/doc/jargon-text/jargon.txt.gz"

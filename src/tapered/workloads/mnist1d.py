@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from tapered.workload import Workload
+from tapered.training.workload import Workload
 from tapered.workloads import data
 
 Series = NDArray[np.float64]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from tapered.draws import generator_seed
-from tapered.workload import Workload
+from tapered.training.workload import Workload
 
 POOL = 4096
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from tapered.draws import generator_seed
-from tapered.workload import Workload
+from tapered.training.workload import Workload
 from tapered.workloads import data
 
 SHA256 = "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29"  # of china.jpg

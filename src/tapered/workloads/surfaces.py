@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from tapered.workload import Workload
+from tapered.training.workload import Workload
 
 Function = Callable[[Tensor, Tensor], Tensor]
 

@@ -1,0 +1,50 @@
+"""`tapered resume`: go on with a run that `tapered run` or `tapered fork` began."""
+
+from pathlib import Path
+from typing import Literal
+
+from tapered.cli.run import said, train
+from tapered.cli.terminal import Flag, Json, console, retype
+
+
+def resume(
+    folder: Path,
+    /,
+    *,
+    steps: int | None = None,
+    save_every: int | None = None,
+    workload: str | None = None,
+    kinds: Literal["same", "any"] = "same",
+    as_json: Json = False,
+    debug: Flag = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Go on with a run from its last checkpoint: the same numbers as if it had never stopped.
+
+    Args:
+        folder: The run's folder.
+        steps: The step to end at; by default the one that it was to reach.
+        save_every: Updates between two checkpoints; by default a tenth of the run.
+        workload: FILE:NAME (or NAME) of the run's workload, where the folder's own word is not enough.
+        kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
+        as_json: Print one JSON object.
+        debug: Show a traceback when something fails.
+    """
+    from tapered.run import single  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered.training.threads import threads  # noqa: PLC0415 - as above
+
+    with threads(1):
+        errors = console(stderr=True)
+        with said(errors):
+            trained, found = single.resume(
+                folder, steps, workload=workload, command=retype("resume", str(folder), steps=steps), kinds=kinds
+            )
+        rate = trained.setting.schedule(found.step)
+        errors.print(f"Resumed at step {found.step} of {trained.setting.steps}; rate {rate:.6g}.", soft_wrap=True)
+        ended = trained.setting.schedule.horizon
+        if ended is not None and ended <= found.step < trained.setting.steps:
+            errors.print(
+                f"Its schedule ended at step {ended} and holds {rate:.6g}; for another rate: tapered fork {folder} "
+                f"--lr ...",
+                soft_wrap=True,
+            )
+        return train(trained, folder, save_every, as_json=as_json)

@@ -1,0 +1,155 @@
+"""`tapered run`: train one run of a workload, saved as it goes."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from tapered.cli.terminal import (
+    DONE,
+    INTERRUPTED,
+    Flag,
+    Interrupt,
+    Json,
+    console,
+    print_json,
+    progress,
+    retype,
+    table,
+)
+
+EXAMPLES = {"option": "batch_size=64", "hyper": "weight_decay=0.1", "choice": "amsgrad=true"}
+SAVES = 10  # a run, where --save-every is not given
+
+
+def run(
+    workload: str,
+    /,
+    *,
+    lr: str,
+    rule: str = "Adam",
+    steps: int | None = None,
+    seed: int = 0,
+    option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    store: Path | None = None,
+    save_every: int | None = None,
+    kinds: Literal["same", "any"] = "same",
+    as_json: Json = False,
+    debug: Flag = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Train one run of a workload, saved as it goes; the same command goes on with it.
+
+    Args:
+        workload: A built-in workload's name (bmi), or file.py:name of your own.
+        lr: The rate: a number, or a schedule in which `steps` stands for the run's steps.
+        rule: The rule's name.
+        steps: Updates to make; by default one epoch.
+        seed: What weights, minibatches and dropout follow.
+        option: An argument of the workload, as name=value; may be given again.
+        store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
+        save_every: Updates between two checkpoints; by default a tenth of the run.
+        kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
+        as_json: Print one JSON object.
+        debug: Show a traceback when something fails.
+    """
+    from tapered.run import setting as settings  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered.run import single
+    from tapered.training.threads import threads  # noqa: PLC0415 - as above
+
+    with threads(1):
+        setting = settings.setting_of(workload, rule, lr, steps, seed, options_of(option))
+        folder = store or default_folder(setting)
+        if settings.begun(folder):
+            settings.check_same(folder, setting)
+            with said(console(stderr=True)):
+                trained = single.resume(folder, setting.steps, workload=workload, kinds=kinds)[0]
+        else:
+            trained = single.Single(setting)
+            single.save(trained, folder)
+        return train(trained, folder, save_every, as_json=as_json)
+
+
+def train(trained: Any, folder: Path, save_every: int | None, *, as_json: bool) -> int:
+    """Train a run to its end with a bar; say where it stands, or how to go on."""
+    from tapered.run import single  # noqa: PLC0415 - as above
+
+    steps = trained.setting.steps
+    every = max(1, steps // SAVES) if save_every is None else save_every
+    if every < 1:
+        raise ValueError(f"got save_every={every}; expected updates between two checkpoints, at least 1")
+    errors = console(stderr=True)
+    with Interrupt(errors) as interrupt, progress(errors) as bar:
+        task = bar.add_task("training", total=steps, completed=trained.step)
+
+        def on_step(updates: int) -> bool:
+            bar.advance(task, updates)
+            return interrupt.asked
+
+        found = single.train(trained, folder, every, on_step)
+    if trained.step < steps:
+        errors.print(f"Stopped at step {trained.step} of {steps}, saved in {folder}.", soft_wrap=True)
+        errors.print(f"To go on: {retype('resume', str(folder), steps=steps)}", soft_wrap=True)
+        return INTERRUPTED
+    show(trained, folder, found, as_json=as_json)
+    return DONE
+
+
+@contextmanager
+def said(errors: Console) -> Iterator[None]:
+    """Warnings as sentences."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        for line in str(warning.message).splitlines():
+            errors.print(line, soft_wrap=True)
+
+
+def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) -> None:
+    """Where a run stands."""
+    setting = trained.setting
+    rate = setting.schedule(max(trained.step - 1, 0))
+    if as_json:
+        valid = {name: value if isfinite(value) else None for name, value in found.items()}
+        fields = {"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": valid}
+        print_json(fields | {"kinds": list(trained.kinds)})
+        return
+    out = console(stderr=False)
+    rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]
+    rows += [(f"valid {name}", f"{value:.6g}") for name, value in found.items()]
+    out.print(table(rows, header=False))
+    if len(trained.kinds) > 1:
+        said = f"{len(trained.kinds)} kinds of processor trained it, so that its last bits would not repeat."
+        out.print(Text(said), soft_wrap=True)
+    out.print(Text(f"Saved: {folder}"), soft_wrap=True)
+
+
+def default_folder(setting: Any) -> Path:
+    """A folder's name of what the run is."""
+    import hashlib  # noqa: PLC0415 - only here
+    import re  # noqa: PLC0415 - only here
+
+    name = re.sub(r"[^A-Za-z0-9]+", "-", setting.workload.rpartition(":")[2] or setting.workload)[:40]
+    return Path("runs") / f"{name}-{setting.rule}-{hashlib.sha256(repr(setting).encode()).hexdigest()[:8]}"
+
+
+def options_of(given: tuple[str, ...], of: str = "option") -> dict[str, Any]:
+    """name=value words as arguments; a value is read as Python writes it, else it is text."""
+    import ast  # noqa: PLC0415 - only here
+
+    found: dict[str, Any] = {}
+    for word in given:
+        name, sign, value = word.partition("=")
+        if not sign or not name.isidentifier():
+            raise ValueError(f"got --{of} {word!r}; expected name=value; try --{of} {EXAMPLES[of]}")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name] = value
+    return found

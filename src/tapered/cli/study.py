@@ -1,0 +1,211 @@
+"""`tapered study`: run a study, or go on with it."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from tapered.cli.run import said
+from tapered.cli.terminal import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    Flag,
+    Interrupt,
+    Json,
+    console,
+    print_json,
+    progress,
+    retype,
+    table,
+)
+
+PAGE = "report.html"
+
+
+def study(
+    file: str,
+    /,
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    store: Path | None = None,
+    plan: Flag = False,
+    verify: Flag = False,
+    no_prune: Flag = False,
+    quick: Flag = False,
+    workload: str | None = None,
+    as_json: Json = False,
+    debug: Flag = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Run a study, or go on with it, and print its verdict.
+
+    Args:
+        file: A built-in study's name (bmi) or a TOML file.
+        seeds: Seeds of each arm and peak, instead of the file's.
+        steps: Steps of each run, instead of the file's.
+        store: Folder for the results; by default studies/NAME-HASH.
+        plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
+        verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
+        no_prune: Train every run to its end, and say whether pruning would have chosen the same.
+        quick: Run the smaller study that the file's [quick] table states.
+        workload: FILE:NAME of the workload, where the file names one outside of its own folder.
+        as_json: Print one JSON object.
+        debug: Show a traceback when something fails.
+    """
+    from tapered.study import read  # noqa: PLC0415 - torch takes a second that --help need not wait
+
+    stated = read(file, seeds=seeds, steps=steps, whole=no_prune, quick=quick, workload=workload)
+    flags = [flag for flag, given in (("--no-prune", no_prune), ("--quick", quick)) if given]
+    command = retype("study", file, *flags, seeds=seeds, steps=steps, store=store, workload=workload)
+    return run(stated, command, store, forecast=plan, verify=verify, as_json=as_json)
+
+
+def run(stated: Any, command: str, store: Path | None, *, forecast: bool, verify: bool, as_json: bool) -> int:
+    """Run a study that was read, and print its verdict; or its plan.
+
+    Args:
+        stated: The study.
+        command: What to type for this.
+        store: Folder for the results; None for its own.
+        forecast: Print the plan instead.
+        verify: Also train a sample again from scratch.
+        as_json: Print one JSON object.
+    """
+    from tapered.study import default_folder, plan  # noqa: PLC0415 - as above
+
+    planned = plan(stated)
+    if forecast:
+        return _forecast(planned, as_json=as_json)
+    folder = store or default_folder(planned)
+    found = finish(planned, command, folder, verify=verify)
+    return INTERRUPTED if found is None else _tell(*found, folder, as_json=as_json)
+
+
+def finish(planned: Any, command: str, folder: Path, *, verify: bool = False) -> tuple[Any, Any, Path | None] | None:
+    """Train what a study lacks, conclude, write the page: and say where that was not possible.
+
+    Args:
+        planned: The study.
+        command: What to type to go on with it.
+        folder: Its folder.
+        verify: Also train a sample again from scratch.
+
+    Returns:
+        The result, what a verification found, and the page, None where the disk did not take it; None altogether where
+        it was interrupted, and the folder has what was finished.
+    """
+    from tapered import study as studies  # noqa: PLC0415 - as above
+
+    with _opened(planned, folder) as store:
+        runs = _train(planned, store, command)
+        if runs is None:
+            return None
+        concluded = studies.conclude(planned, store, runs)
+        verified = studies.verify(planned, store, runs) if verify else None
+    return concluded, verified, _page(concluded, folder / PAGE, command)
+
+
+def _opened(planned: Any, folder: Path) -> Any:
+    """The study's store; and what is to be known before it is trained, on stderr."""
+    from tapered.stats import seeds_needed  # noqa: PLC0415 - as above
+    from tapered.study import open_store  # noqa: PLC0415 - as above
+
+    study, errors = planned.study, console(stderr=True)
+    if study.lacks and (study.fresh_seeds or study.seeds >= seeds_needed()):
+        errors.print(Text(study.lacks))  # a few seeds alone are a try, and meant
+    with said(errors):
+        return open_store(planned, folder)
+
+
+def _page(concluded: Any, page: Path, command: str) -> Path | None:
+    from tapered import report  # noqa: PLC0415 - as above
+
+    try:
+        report.write(concluded, page, command)
+    except OSError as error:
+        advice = "make room, and the same command writes it" if page.parent.is_dir() else "its folder is gone"
+        why = f"{page} could not be written ({error.strerror}); {advice}"
+        console(stderr=True).print(why, soft_wrap=True)
+        return None
+    return page
+
+
+def _train(planned: Any, store: Any, command: str) -> Any:
+    """The finished runs, or None where they were interrupted, with what to type to go on."""
+    from tapered import study as studies  # noqa: PLC0415 - as above
+
+    errors = console(stderr=True)
+    with Interrupt(errors) as interrupt, progress(errors) as shown:
+        task = shown.add_task("training", total=None)
+
+        def begin(round_: Any) -> None:
+            done = studies.updates_made(round_.forest, store)
+            shown.update(task, description=round_.name, total=round_.forest.plan.to_run, completed=done)
+
+        runs = studies.train_runs(
+            planned,
+            store,
+            progress=lambda updates: shown.advance(task, updates),
+            stop=lambda: interrupt.asked,
+            on_round=begin,
+        )
+    rounds, whole = studies.finished_rounds(planned, {run.key: run for run in runs})
+    if whole:
+        return runs
+    asked = sum(len(round_.forest.tasks) for round_ in rounds)
+    errors.print(f"Stopped with {len(runs)} of {asked} runs finished, all kept in {store.folder}.")
+    errors.print(f"To go on: {command}", soft_wrap=True)
+    return None
+
+
+def _forecast(planned: Any, *, as_json: bool) -> int:
+    from tapered.study import summary  # noqa: PLC0415 - as above
+    from tapered.study.plan.forecast import forecast, may_add  # noqa: PLC0415 - as above
+
+    study, found = planned.study, forecast(planned)
+    later = may_add(study)
+    if as_json:
+        seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}
+        print_json(summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
+        return DONE
+    out = console(stderr=False)
+    out.print(table(summary.forecast_rows(found), header=False))
+    for line in summary.cost_lines(found.cost):
+        out.print(Text(f"- {line}"))
+    for line in (*later, *([study.lacks] if study.lacks else [])):
+        out.print(Text(f"- {line}"))
+    return DONE
+
+
+def _tell(concluded: Any, verified: Any, page: Path | None, folder: Path, *, as_json: bool) -> int:
+    from tapered.study import summary  # noqa: PLC0415 - as above
+
+    if as_json:
+        facts = summary.summary(concluded) | {"folder": str(folder), "page": page and str(page)}
+        print_json(facts | ({} if verified is None else {"verified": summary.verified_fields(verified)}))
+    else:
+        _show(concluded, page, verified)
+    return DONE if verified is None or verified.same else FAILED
+
+
+def _show(concluded: Any, page: Path | None, verified: Any) -> None:
+    """The verdict, what it rests on, the arms, what to bear in mind, where the page is."""
+    from tapered.study.summary import arm_rows, comparison_rows, cost_lines, headline, verified_line  # noqa: PLC0415 - as above
+
+    out = console(stderr=False)
+    for line in headline(concluded):
+        out.print(Text(line, style="bold"))
+    out.print()
+    if len(concluded.comparisons) > 1:
+        out.print(table(comparison_rows(concluded)))
+        out.print()
+    out.print(table(arm_rows(concluded)))
+    for caveat in concluded.caveats:
+        out.print(Text(f"- {caveat}"))
+    for line in cost_lines(concluded.cost):
+        out.print(Text(f"- {line}"))
+    if verified is not None:
+        out.print(Text(f"- {verified_line(verified)}"))
+    if page is not None:
+        out.print(Text(f"Page: {page}"), soft_wrap=True)

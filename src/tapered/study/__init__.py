@@ -1,0 +1,35 @@
+"""A study: arms at peaks and seeds, each run once, whatever interrupts, and what they say.
+
+    FILE ─► file.read ─► Stated ─► plan ─► Planned ─► train ─► runs ─► conclude ─► StudyResult ─► summary, report
+                                     ╰─► store: results, states, ledger ◄──╯
+
+file      what a study states: arms, peaks, seeds, read and checked
+plan      what is to be trained: runs, shared prefixes, forest, rounds, pruning, search
+train     bundles grown, kept as they go; verify: a sample from scratch
+store     what is kept: runs as text and tensors, the folder, the ledger
+result    what runs say: best peaks, differences, verdict, cost, wording
+summary   the same as tables, sentences, JSON
+"""
+
+from tapered.study.conclude import conclude
+from tapered.study.file.read import Stated, read
+from tapered.study.plan import Planned, default_folder, finished_rounds, forest_of, plan
+from tapered.study.result import StudyResult
+from tapered.study.train import Verified, open_store, train_runs, updates_made, verify
+
+__all__ = [
+    "Planned",
+    "Stated",
+    "StudyResult",
+    "Verified",
+    "conclude",
+    "default_folder",
+    "finished_rounds",
+    "forest_of",
+    "open_store",
+    "plan",
+    "read",
+    "train_runs",
+    "updates_made",
+    "verify",
+]

@@ -1,0 +1,222 @@
+"""A study file read, its workload built, everything checked before anything is trained."""
+
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tapered.study.file.arms import Arm, Peaks, Range
+from tapered.study.file.study import Prune, Study, Tune
+from tapered.training.workload import Workload
+from tapered.words import suggest
+from tapered.workloads import WORKLOADS, own
+from tapered.workloads.find import Made, coded, workload_of
+from tapered.workloads.own import StudyFileError
+
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+# what a [quick] table may replace: all that is not the comparison itself
+QUICK = sorted(set(Study.model_fields) - {"name", "workload", "metric", "direction", "baseline", "arms", "alpha"})
+PARTS: Mapping[Any, type[Any]] = {"arms": Arm, "peaks": Peaks, "prune": Prune, "tune": Tune, "space": Range}
+STUDIES = resources.files("tapered.study") / "studies"
+BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in STUDIES.iterdir()))
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A study that can run: its file, its workload, and where that came from.
+
+    Args:
+        study: The file.
+        workload: What it trains.
+        steps: Updates each run makes.
+        source: Hash of the workload's own file; "built in" for tapered's.
+        whole: Whether every run is trained to its end, and pruning only says what it would have done.
+        code: Hashes of the other files of the workload's code.
+    """
+
+    study: Study
+    workload: Workload
+    steps: int
+    source: str
+    whole: bool = False
+    code: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def data(self) -> Mapping[str, str]:
+        """Digests of what the workload reads and of the weights that it makes; all data is read for it, once."""
+        return self.workload.fingerprints()
+
+
+def read(
+    path: str,
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    tune: Mapping[str, Any] | None = None,
+    whole: bool = False,
+    quick: bool = False,
+    workload: str | None = None,
+) -> Stated:
+    """Read a study file, or a built-in study by its name, and build its workload.
+
+    Args:
+        path: A built-in study's name ("bmi", "bmi-full"), or a path that ends in .toml.
+        seeds: Replaces the file's seeds.
+        steps: Replaces the file's steps or epochs.
+        tune: Fields of the file's `tune` to replace; those that are None stay.
+        whole: Train every run to its end, also where the file prunes.
+        quick: Read the smaller study that the file's `[quick]` table states, another study under another name.
+        workload: "FILE:NAME" that the study's workload is known to be, which allows one outside of the study's folder.
+
+    Raises:
+        StudyFileError: If the file or its workload cannot be read as stated, or `quick` is asked of one without it.
+
+    >>> read("bmi").workload.name
+    'bmi'
+    """
+    text, folder = _read(path)
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyFileError(f"{path} is no TOML: {error}") from error
+    except RecursionError:
+        raise StudyFileError(f"{path} is nested too deeply; expected tables and lists a few levels deep") from None
+    fields = _quick(fields, path, asked=quick)
+    if seeds is not None:
+        fields["seeds"] = seeds
+    if steps is not None:
+        fields["steps"] = steps
+        fields.pop("epochs", None)
+    if tune is not None:
+        fields["tune"] = fields.get("tune", {}) | {name: value for name, value in tune.items() if value is not None}
+    try:
+        study = Study.model_validate(fields)
+    except ValidationError as error:
+        raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
+    if whole and study.prune is None:
+        raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
+    return _resolve(study, folder, path, whole=whole, named=workload)
+
+
+def _quick(fields: dict[str, Any], path: str, *, asked: bool) -> dict[str, Any]:
+    """The file's fields, those of its `[quick]` table in their place where that is asked for."""
+    small = fields.pop("quick", None)
+    if small is not None and not isinstance(small, dict):
+        raise StudyFileError(f"{path}: quick={small!r} is no table; try [quick] and steps = 200 below it")
+    for name in small or {}:
+        if name not in QUICK:
+            raise StudyFileError(f"{path}: quick.{name} is no field that may be smaller; {suggest(name, QUICK)}")
+    if not asked:
+        return fields
+    if not small:
+        raise StudyFileError(f"{path} has no quick form; try without --quick, or a table [quick] with steps = 200")
+    length = {"steps", "epochs"}
+    kept = {name: value for name, value in fields.items() if name not in length or not length & set(small)}
+    return kept | small | {"name": f"{fields.get('name', '')} quick".strip()}
+
+
+def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str | None) -> Stated:
+    if ":" in study.workload and study.workload not in WORKLOADS:
+        _allow(own.find(study.workload, folder), folder, path, named)
+
+    def make() -> Made:
+        return workload_of(study.workload, study.workload_options, folder)
+
+    workload, source, code = coded(study.workload, make, folder)
+    if study.metric != "loss" and study.metric not in workload.metrics:
+        names = ["loss", *workload.metrics]
+        hint = suggest(study.metric, names)
+        raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
+    steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
+    for arm in map(_cornered, study.arms):
+        for peak in study.peaks_of(arm):
+            try:
+                arm.path(steps, peak)
+            except ValueError as error:
+                raise StudyFileError(str(error)) from error
+    return Stated(study, workload, steps, source, whole, code)
+
+
+def _cornered(arm: Arm) -> Arm:
+    """An arm that is searched at the ends of its space, so that a text that does not fit is found before."""
+    if not arm.space or arm.trials:
+        return arm
+    ends = ({name: getattr(found, end) for name, found in arm.space.items()} for end in ("low", "high"))
+    return arm.model_copy(
+        update={"trials": tuple({**end, "peak": peak} for end, peak in zip(ends, (1, 2), strict=True))}
+    )
+
+
+def _read(path: str) -> tuple[str, Path]:
+    if path in BUILT_IN:
+        return (STUDIES / f"{path}.toml").read_text(), Path()
+    if not path.endswith(".toml"):
+        raise StudyFileError(f"{path!r} is no built-in study; {suggest(path, BUILT_IN)}, or a path that ends in .toml")
+    try:
+        return Path(path).read_text(), Path(path).parent
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyFileError(f"{path} cannot be read: {error}") from error
+
+
+def _allow(source: own.Source, folder: Path, path: str, named: str | None) -> None:
+    """Let a study's code run where it lies beside the study file, or in a folder there, or was named by the user.
+
+    Raises:
+        StudyFileError: It lies elsewhere, or another was named.
+    """
+    if named is not None:
+        other = own.find(named)
+        if not other.path.samefile(source.path) or other.name != source.name:
+            raise StudyFileError(
+                f"got --workload {named}; {path} names {source.text!r}, which is {source.path.resolve()}:{source.name}"
+            )
+        return
+    file = source.text.rpartition(":")[0]
+    if Path(file).is_absolute() or not source.path.resolve().is_relative_to(folder.resolve()):
+        raise StudyFileError(
+            f"{path} names the workload {source.text!r}, code outside of the study's folder ({source.path.resolve()}); "
+            f"if you trust it, add --workload {shlex.quote(f'{source.path.resolve()}:{source.name}')}"
+        )
+
+
+def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any]) -> Arm:
+    """A fixed arm as a command line gives it.
+
+    Args:
+        rule: A rule's name.
+        lr: A number, or a schedule's text, in which `steps` stands for the run's steps.
+        options: The rule's structural choices.
+        hypers: Its other hypers, numbers or schedule texts.
+
+    Raises:
+        StudyFileError: If it is no arm, naming the field.
+
+    >>> arm_of("Adam", "1e-3", {}, {}).path(10, None).hypers["lr"].tolist()[0]
+    0.001
+    """
+    rate = f"constant({lr})" if NUMBER.fullmatch(lr.strip()) else lr
+    fields = {"name": rule, "rule": rule, "lr": rate, "options": options, "hypers": hypers, "fixed": True}
+    try:
+        return Arm.model_validate(fields)
+    except ValidationError as error:
+        raise StudyFileError("; ".join(_explain(item) for item in error.errors())) from None
+
+
+def _explain(item: Any) -> str:
+    """One of pydantic's findings as one sentence of ours."""
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        model = next((PARTS[part] for part in reversed(item["loc"][:-1]) if part in PARTS), Study)
+        return f"{where} is no field of a study; {suggest(str(item['loc'][-1]), model.model_fields)}"
+    if item["type"] == "missing":
+        return f"{where} is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
+    return f"{where}: {message}{given}" if where else message

@@ -1,0 +1,244 @@
+"""A study as its TOML file states it: what is compared, at which peaks and seeds, and by which metric.
+
+    name = "mine"                          [[arms]]
+    workload = "model.py:problem"          name = "constant"
+    steps = 2000                           rule = "Adam"
+    seeds = 8                              lr = "constant(1.0)"       multiplied by each peak
+    baseline = "constant"
+    peaks = { low = 1e-3, high = 1e-1, count = 5 }
+
+In a schedule's text the word ``steps`` stands for the study's steps and ``0.1*steps`` for that share of them,
+rounded, so that a horizon moves with the study: ``exponential_decay(decay_steps=steps, decay_rate=0.01)``.
+"""
+
+import json
+from importlib.util import find_spec
+from math import ceil, prod
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tapered.stats import seeds_needed
+from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Strict, Whole
+from tapered.words import counted, suggest
+
+__all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
+EXTEND = 4
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Prune(Strict):
+    """Which runs need not go to their end.
+
+    At each of ``rungs``, shares of the run at which it is evaluated, an arm goes on with the best ``keep`` of its
+    peaks. With ``probe``, schedules are compared as well: each is cooled down to 0 within that share of the run, and
+    the best ``keep`` of them go on, always with the baseline.
+    """
+
+    rungs: Annotated[tuple[Share, ...], Field(min_length=1, strict=False)]
+    keep: Share = 0.5
+    probe: Share | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if sorted(set(self.rungs)) != list(self.rungs):
+            raise ValueError(f"rungs={list(self.rungs)} do not ascend; try {sorted(set(self.rungs))}")
+        if self.probe is not None and self.rungs[-1] + self.probe > 1:
+            raise ValueError(f"a probe of {self.probe:g} from rung {self.rungs[-1]:g} ends after the run; try less")
+        return self
+
+    def kept(self, count: int) -> int:
+        """How many of so many go on, at least one.
+
+        >>> Prune(rungs=(0.5,), keep=0.5).kept(7)
+        4
+        """
+        return max(1, ceil(self.keep * count - 1e-9))
+
+
+class Tune(Strict):
+    """How peaks and the numbers of each arm's ``space`` are searched: ``trials`` for each arm, ``batch`` at a time."""
+
+    trials: Annotated[Whole, Field(ge=1, le=10_000)]
+    batch: Annotated[Whole, Field(ge=1, le=10_000)] = 8
+    sampler: Literal["tpe", "random", "cmaes", "grid"] = "tpe"
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _installed(self) -> Self:
+        if self.sampler == "cmaes" and find_spec("cmaes") is None:
+            raise ValueError('sampler = "cmaes" needs a package that is not installed; try: pip install cmaes')
+        return self
+
+
+class Study(Strict):
+    """A study file.
+
+    ``steps`` or ``epochs`` says how long each run trains, ``seeds`` how many there are from ``first_seed`` on,
+    ``evaluations`` at how many evenly spaced steps beside 0 each is evaluated, ``threads`` what torch computes with
+    (other counts may change the last bits), ``mode`` how rows are trained, where "auto" times what is fastest here
+    (another mode may change the last bits, too), ``kinds`` whether "any" kind of processor may go on with what another
+    began (which changes them, too, and the result says so), ``delta`` the smallest difference in the metric that
+    matters.
+
+    ``extend`` is how many peaks the grid may be extended by, beyond its edges and for all tuned arms, until every
+    arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
+    best peak. Where they are not given, a study with a grid and at least 8 seeds has 4, and as many as it has seeds or
+    more where its comparisons take more; another has 0.
+    """
+
+    name: Name
+    workload: str
+    workload_options: Annotated[dict[str, bool | int | float | str], Field(default_factory=dict)]
+    steps: Annotated[Whole, Field(ge=1)] | None = None
+    epochs: Positive | None = None
+    seeds: Annotated[Whole, Field(ge=1, le=100_000)] = 8
+    first_seed: Annotated[Whole, Field(ge=0)] = 0
+    evaluations: Annotated[Whole, Field(ge=1, le=10_000)] = 20
+    metric: str = "loss"
+    direction: Literal["minimize", "maximize"] = "minimize"
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    delta: Positive | None = None
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 1
+    mode: Literal["auto", "loop", "rows", "rows compiled"] = "auto"
+    kinds: Literal["same", "any"] = "same"
+    extend: Annotated[Whole, Field(ge=0, le=100)] | None = None
+    fresh: Annotated[Whole, Field(ge=0, le=100_000)] | None = None
+    prune: Prune | None = None
+    tune: Tune | None = None
+    baseline: str
+    peaks: Peaks
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, strict=False)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("expected exactly one of steps and epochs; try steps = 2000")
+        names = [arm.name for arm in self.arms]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"arms share the name {min(twice)!r}; expected each name once")
+        tuned = [arm.name for arm in self.arms if not arm.fixed]
+        if self.baseline not in tuned:
+            raise ValueError(f"baseline={self.baseline!r} is not a tuned arm; {suggest(self.baseline, tuned)}")
+        for arm in self.arms:
+            if arm.peaks is not None and arm.peaks.count != self.peaks.count:
+                raise ValueError(
+                    f"arm {arm.name!r} has {arm.peaks.count} peaks and the study {self.peaks.count}; "
+                    f"arms are tuned with equal budgets; try count = {self.peaks.count}"
+                )
+        if self.extend and self.peaks.count == 1:
+            raise ValueError("extend needs the ratio of a grid; try count = 2 or more, or extend = 0")
+        self._check_prune()
+        self._check_tune()
+        seeds_needed(self.alpha, max(1, self.comparisons))  # an alpha that no number of seeds can show is refused
+        return self
+
+    def _check_prune(self) -> None:
+        for rung in self.prune.rungs if self.prune else ():
+            if abs(rung * self.evaluations - round(rung * self.evaluations)) > 1e-9:
+                raise ValueError(f"rung {rung:g} is no evaluation; expected a multiple of 1/{self.evaluations}")
+
+    def _check_tune(self) -> None:
+        if self.tune is None:
+            waiting = [arm.name for arm in self.arms if arm.space and not arm.trials]
+            if waiting:
+                raise ValueError(
+                    f"arm {waiting[0]!r} has a space, which is to be searched; try tapered tune FILE --trials 16, or "
+                    f"tune = {{ trials = 16 }}"
+                )
+            return
+        if any(arm.trials and len(arm.trials) != self.tune.trials for arm in self.arms):
+            raise ValueError(
+                f"an arm has trials already, and not {self.tune.trials} of them; leave them out, as the search asks "
+                f"for its own, or give all"
+            )
+        if self.prune or self.extend:
+            raise ValueError(f"tune and {'prune' if self.prune else 'extend'} exclude each other; try one of them")
+        for arm in self.arms:
+            size = (arm.peaks or self.peaks).count * prod(found.count for found in arm.space.values())
+            if self.tune.sampler == "grid" and not arm.fixed and self.tune.trials > size:
+                raise ValueError(
+                    f"arm {arm.name!r} has a grid of {size} and is asked for {self.tune.trials} trials; arms are tuned "
+                    f"with equal budgets; try trials = {size}, or larger counts"
+                )
+
+    def grid_of(self, arm: Arm) -> Peaks:
+        """The grid of a tuned arm."""
+        return arm.peaks or self.peaks
+
+    def peaks_of(self, arm: Arm) -> tuple[float | None, ...]:
+        """The peaks an arm is tried at, lowest first; (None,) for a fixed one."""
+        if arm.trials:
+            return tuple(sorted(trial["peak"] for trial in arm.trials))
+        return (None,) if arm.fixed else self.grid_of(arm).values
+
+    def extended(self, below: int, above: int) -> Self:
+        """The study with so many more peaks beyond the edges of every grid."""
+        arms = tuple(
+            arm.model_copy(update={"peaks": arm.peaks.extended(below, above)}) if arm.peaks else arm
+            for arm in self.arms
+        )
+        return self.model_copy(update={"arms": arms, "peaks": self.peaks.extended(below, above)})
+
+    @property
+    def most_added(self) -> int:
+        """Peaks that each tuned arm's grid may be extended by."""
+        if self.extend is not None:
+            return self.extend
+        return EXTEND if self.seeds >= seeds_needed() and self.peaks.count > 2 and self.tune is None else 0
+
+    @property
+    def comparisons(self) -> int:
+        """Tuned arms that are compared with the baseline."""
+        return sum(not arm.fixed for arm in self.arms) - 1
+
+    @property
+    def needed(self) -> int:
+        """Seeds below which no verdict can be "helps" or "hurts", at its alpha and for its comparisons."""
+        return seeds_needed(self.alpha, max(1, self.comparisons))
+
+    @property
+    def lacks(self) -> str | None:
+        """Why no verdict can be "helps" or "hurts", and what to write; None where one can."""
+        field, have = ("fresh", len(self.fresh_seeds)) if self.fresh_seeds else ("seeds", self.seeds)
+        if have >= self.needed or not self.comparisons:
+            return None
+        many, fewer = counted(self.comparisons, "comparison"), bool(self.prune and self.prune.probe)
+        return (
+            f'With {field} = {have} no verdict can be "helps" or "hurts": {many} at alpha = {self.alpha:g} '
+            f"{'take' if self.comparisons > 1 else 'takes'} {self.needed} seeds; try {field} = {self.needed}"
+            f"{', unless pruning is to leave fewer arms' if fewer else ''}."
+        )
+
+    @property
+    def fresh_seeds(self) -> range:
+        """The seeds that confirm: those after the ones that choose."""
+        chosen = self.peaks.count > 1 or self.tune is not None
+        enough = max(self.seeds, self.needed) if chosen and self.seeds >= seeds_needed() else 0
+        count = enough if self.fresh is None else self.fresh
+        return range(self.first_seed + self.seeds, self.first_seed + self.seeds + count)
+
+    @property
+    def seed_values(self) -> range:
+        """The seeds themselves."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+
+def to_toml(study: Study) -> str:
+    """A study as TOML that reads back as the same study: fields at their defaults are left out.
+
+    JSON's texts, numbers, lists and booleans are TOML's as well.
+    """
+    fields = study.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    arms = fields.pop("arms")
+    lines = [f"{name} = {_toml(value)}" for name, value in fields.items()]
+    for arm in arms:
+        lines += ["", "[[arms]]", *(f"{name} = {_toml(value)}" for name, value in arm.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,45 @@
+"""A study's runs as tasks: cells of (arm, peak), at seeds."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tapered.study.file.arms import Arm
+from tapered.study.plan.forest import Forest, Task
+from tapered.study.plan.planned import Planned
+from tapered.study.store.runs import Run, run_key
+
+Cell = tuple[Arm, float | None]
+
+
+def cells_of(planned: Planned) -> list[Cell]:
+    """Every arm at every peak that the study has, arms first."""
+    return [(arm, peak) for arm in planned.study.arms for peak in planned.study.peaks_of(arm)]
+
+
+def forest_of(
+    planned: Planned, cells: Sequence[Cell] | None = None, seeds: Sequence[int] | None = None, *, shared: bool = True
+) -> Forest:
+    """Every run of the study that its file states, arms first, then peaks, then seeds; or those of cells and seeds.
+
+    Args:
+        planned: The study.
+        cells: Arms and peaks, in the place of all.
+        seeds: Seeds, in the place of the file's.
+        shared: False plans each run by itself.
+    """
+    facts = {**planned.shared, "evaluations": list(planned.marks), "threads": planned.study.threads}
+    seeds = planned.study.seed_values if seeds is None else seeds
+    cells = cells_of(planned) if cells is None else cells
+    tasks = [task for arm, peak in cells for task in _tasks(facts, planned, arm, peak, seeds)]
+    return Forest(planned.workload, tuple(tasks), planned.marks, shared, planned.study.mode)
+
+
+def _tasks(
+    facts: Mapping[str, object], planned: Planned, arm: Arm, peak: float | None, seeds: Iterable[int]
+) -> Iterator[Task]:
+    """The runs of an arm at a peak, which have one path."""
+    rule, path = arm.build(), arm.path(planned.steps, peak)
+    fields = arm.at(peak).model_dump(mode="json", exclude={"peaks", "space", "trials"}, exclude_none=True)
+    fields["lr"] = str(arm.schedule(planned.steps, peak))
+    for seed in seeds:
+        key = run_key({**facts, "metric": planned.study.metric, "arm": fields, "peak": peak, "seed": seed})
+        yield Task(Run(key, arm.name, peak, seed, planned.steps), rule, path)

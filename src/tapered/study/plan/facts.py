@@ -1,0 +1,53 @@
+"""What a study's numbers depend on, as text: a folder that holds others is refused."""
+
+import os
+import platform
+from importlib import metadata
+
+import numpy as np
+import torch
+
+from tapered import kind
+from tapered.study.file.read import Stated
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine, as a report states them."""
+    names = ("tapered", "torch", "numpy", "scipy", "optuna")
+    return {name: _version(name) for name in names} | {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def shared_facts(stated: Stated) -> dict[str, str]:
+    """What every run depends on, whatever processor trains it."""
+    return {
+        "steps": str(stated.steps),
+        **{f"workload.{name}": text for name, text in stated.data.items() if name != "weights"},
+        "workload.file": stated.source[:20],
+        **{f"code.{name}": digest for name, digest in stated.code.items()},
+        "versions": f"tapered {_version('tapered')}, torch {torch.__version__}, numpy {np.__version__}",
+    }
+
+
+def frozen_facts(stated: Stated) -> dict[str, str]:
+    """What every number of the study depends on beside that, field -> text."""
+    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={"arms", "kinds"})
+    facts = {f"study.{name}": str(value) for name, value in study.items()}
+    for i, arm in enumerate(stated.study.arms):
+        fields = arm.model_dump(mode="json", exclude_none=True)
+        facts |= {f"study.arms.{i}.{name}": str(value) for name, value in fields.items()}
+    if stated.study.tune is not None:  # another version may ask for other trials
+        facts["search"] = f"optuna {_version('optuna')}"
+    facts["results"] = "bundles of rows, nothing pruned" if stated.whole else "bundles of rows"
+    # other vector instructions draw other weights
+    return facts | {kind.TRAINED: kind.text(kind.here()), kind.WEIGHTS: stated.data["weights"]}

@@ -1,0 +1,53 @@
+"""How a rule's rows are trained, and how many at once."""
+
+from tapered.rules.base import Rule
+from tapered.study.plan.forest import Forest
+from tapered.training import modes
+from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.capacity import most_rows
+from tapered.training.memory import is_out_of_memory
+from tapered.training.rows import start, tabulate
+
+
+def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
+    """How the rows of a rule are trained, and the seconds of a step of a row.
+
+    A model that raises in an ordinary loop too is left to the loop, which raises again and names the run.
+
+    Raises:
+        ModeError: If the study's file asks for a mode that cannot be taken.
+    """
+    trees, workload, steps = forest.trees(rule), forest.workload, forest.marks[-1]
+    try:
+        most = most_rows(workload, rule)
+        rows = min(most, sum(forest.plan.width(tree) for tree in trees))
+        crowd = [(min(most, many), steps) for many, steps in forest.plan.crowd([i for tree in trees for i in tree])]
+        if forest.mode == "auto":
+            return modes.forecast(workload, rule, rows, steps, crowd)
+        return modes.fixed(workload, rule, forest.mode, rows, steps, crowd)
+    except modes.ModeError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            reason = "memory ran out when a few steps were tried"
+        elif _raises_alone(forest, rule):
+            reason = "the model, its loss or its data raise an error, in an ordinary loop too"
+        else:
+            raise  # it is ours
+        return modes.Timed(Mode("loop", 1, reason), float("nan"))
+
+
+def _raises_alone(forest: Forest, rule: Rule) -> bool:
+    """Whether a few steps of a row as ordinary PyTorch raise, or its evaluation."""
+    try:
+        begun = start(forest.workload, rule, [0])
+        advance(forest.workload, begun, [tabulate(rule, 64, lr=modes.RATE)], 64, mode=LOOP)
+        evaluate(forest.workload, begun, "valid")
+    except Exception:  # noqa: BLE001 - the model's own
+        return True
+    return False
+
+
+def bundle_rows(forest: Forest, rule: Rule, mode: Mode) -> int:
+    """The most rows of a bundle; the loop trains a tree at a time, so that each run is kept when it is finished."""
+    return 1 if mode.kind == "loop" else most_rows(forest.workload, rule)

@@ -1,0 +1,234 @@
+"""The parts of a study's result."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Literal
+
+from tapered.stats import BestAt, Paired, Verdict
+from tapered.study.file.study import Study
+from tapered.study.result.asked import Asked
+from tapered.study.result.cost import Cost
+from tapered.study.store.runs import Run
+
+BLOWN_UP = 10.0
+
+
+@dataclass(frozen=True)
+class PeakResult:
+    """An arm at one peak.
+
+    Args:
+        peak: The peak; None for a fixed arm.
+        runs: One a seed, in order of seeds.
+        mean: Mean of the metric over the runs that ended whole; None if there is none.
+        low: The lowest of them.
+        high: The highest of them.
+        diverged: How many diverged.
+        pruned: How many were pruned. A peak with pruned runs is no candidate for the best.
+    """
+
+    peak: float | None
+    runs: tuple[Run, ...]
+    mean: float | None
+    low: float | None
+    high: float | None
+    diverged: int
+    pruned: int = 0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What tuning an arm was given and took; each run counts by itself, also where runs shared their steps.
+
+    Args:
+        runs: Runs made.
+        asked: Steps they were to make.
+        made: Steps they made: those of a pruned or diverged run up to where it ended, and those of cooldown probes.
+        diverged: How many runs diverged.
+        pruned: How many were pruned.
+        probes: Steps of its cooldown probes, among those made.
+    """
+
+    runs: int
+    asked: int
+    made: int
+    diverged: int
+    pruned: int
+    probes: int = 0
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """An arm at all its peaks.
+
+    Args:
+        name: Its name.
+        rule: Its rule's name.
+        lr: Its rate at the best peak, as text.
+        fixed: Whether its rate stands as written, outside the tuned comparison.
+        peaks: Lowest peak first.
+        best: The best of them.
+        edge: Which edge of the grid the best peak lies on; None if it is interior, or there is one peak only.
+        test: Metric name -> value on the test split at each seed, at the best peak; empty without a test split.
+        budget: What tuning it took.
+        trials: The best of 1, 2, 4, ... and all peaks.
+        default: The peak at the rate that the rule's optimizer has by default; None where it was not tried.
+    """
+
+    name: str
+    rule: str
+    lr: str
+    fixed: bool
+    peaks: tuple[PeakResult, ...]
+    best: PeakResult
+    edge: Literal["lowest", "highest"] | None
+    test: Mapping[str, tuple[float, ...]]
+    budget: Budget
+    trials: tuple[BestAt, ...]
+    default: PeakResult | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Paired gains of an arm over the baseline, and what they say by themselves.
+
+    Args:
+        seeds: The seeds at which both were run.
+        gains: One a seed, positive where the arm is better.
+        paired: What they say.
+        p: The p of the sign-flip test, corrected (Holm) where there are several comparisons.
+        verdict: The word and its reason.
+        comparisons: How many p is corrected for: those that have a p, of the same kind of seeds.
+    """
+
+    seeds: tuple[int, ...]
+    gains: tuple[float, ...]
+    paired: Paired
+    p: float | None
+    verdict: Verdict
+    comparisons: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A tuned arm against the baseline, both at their best peaks.
+
+    Args:
+        arm: The arm's name.
+        baseline: The baseline's.
+        chosen: What the seeds say by which the peaks were chosen.
+        fresh: What seeds say that chose nothing; None where there are none.
+        sentence: The verdict in full.
+        test: What the gains on the test split say, at the seeds that chose; None without one.
+        seeds_for_delta: About how many seeds show a gain of the study's delta; None where no delta was stated.
+    """
+
+    arm: str
+    baseline: str
+    chosen: Evidence
+    fresh: Evidence | None
+    sentence: str
+    test: Paired | None
+    seeds_for_delta: int | None
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the verdict rests on: the fresh seeds where there are some."""
+        return self.fresh or self.chosen
+
+    @property
+    def verdict(self) -> Verdict:
+        """The word and its reason."""
+        return self.evidence.verdict
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """The gains that the verdict rests on."""
+        return self.evidence.gains
+
+    @property
+    def paired(self) -> Paired:
+        """What they say."""
+        return self.evidence.paired
+
+    @property
+    def p(self) -> float | None:
+        """Their p, corrected."""
+        return self.evidence.p
+
+    @property
+    def confirmed(self) -> bool | None:
+        """Whether fresh seeds give the word that the others gave; None where none were run, or those were too few."""
+        if self.fresh is None or self.chosen.verdict.word == "not enough seeds":
+            return None
+        return self.fresh.verdict.word == self.chosen.verdict.word
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A finished study.
+
+    Args:
+        asked: The study, its grids and trials as they were in the end.
+        stated: The study as its file states it.
+        runs: Every run that peaks were chosen by.
+        arms: In the order of the file.
+        comparisons: Every tuned arm but the baseline.
+        caveats: Sentences without which the verdict would say too much.
+        environment: Versions and machine.
+        cost: Updates asked and made, and how.
+        fresh: The runs with fresh seeds.
+        facts: What its numbers depend on, field -> text.
+    """
+
+    asked: Asked
+    stated: Study
+    runs: tuple[Run, ...]
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[Comparison, ...]
+    caveats: tuple[str, ...]
+    environment: Mapping[str, str]
+    cost: Cost
+    fresh: tuple[Run, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """The verdicts, one a line."""
+        if not self.comparisons:
+            return f"{self.asked.study.name} has one tuned arm and nothing to compare it with."
+        return "\n".join(comparison.sentence for comparison in self.comparisons)
+
+    @property
+    def updates(self) -> int:
+        """Updates over all runs, each by itself."""
+        return sum(run.step for run in (*self.runs, *self.fresh))
+
+
+def divergence(run: Run) -> str | None:
+    """How a finished run diverged; None if it did not, or was pruned before.
+
+    It did where its loss was not finite at a step, its last evaluation is not finite, or its last validation loss is
+    more than 10 times its first (where that is positive).
+    """
+    if run.diverged is not None:
+        return f"diverged at step {run.step}"
+    if run.pruned is not None:
+        return None
+    if not isfinite(run.value):
+        return "diverged: its last evaluation is not finite"
+    first, last = (run.curve[i][1].get("loss", 0.0) if run.curve else 0.0 for i in (0, -1))
+    if 0 < BLOWN_UP * first < last:
+        return f"diverged: its loss rose from {first:.3g} to {last:.3g}"
+    return None
+
+
+def is_diverged(run: Run) -> bool:
+    """Whether a finished run diverged (see ``divergence``)."""
+    return divergence(run) is not None
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """Their mean, None where there are none; values near the largest float do not overflow."""
+    return sum(value / len(values) for value in values) if values else None

@@ -1,0 +1,34 @@
+"""A study's plan and result as tables, sentences and JSON."""
+
+from tapered.study.summary.fields import forecast_fields, rate_path, summary, verified_fields
+from tapered.study.summary.text import (
+    arm_rows,
+    between,
+    comparison_rows,
+    cost_lines,
+    finite,
+    forecast_rows,
+    gained,
+    headline,
+    number,
+    outcome,
+    verified_line,
+)
+
+__all__ = [
+    "arm_rows",
+    "between",
+    "comparison_rows",
+    "cost_lines",
+    "finite",
+    "forecast_fields",
+    "forecast_rows",
+    "gained",
+    "headline",
+    "number",
+    "outcome",
+    "rate_path",
+    "summary",
+    "verified_fields",
+    "verified_line",
+]

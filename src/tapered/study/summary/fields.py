@@ -1,0 +1,139 @@
+"""A study's plan and result as JSON takes them: no NaN, no infinity."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import isfinite
+from typing import Any
+
+from tapered.schedules.svg import samples
+from tapered.stats import seeds_needed
+from tapered.study import Verified
+from tapered.study.file.study import to_toml
+from tapered.study.plan.forecast import Forecast
+from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
+from tapered.study.store.runs import Run
+from tapered.study.summary.text import finite, outcome
+
+
+def _modes(cost: Cost) -> list[dict[str, Any]]:
+    return [{"arms": list(arms), **asdict(mode)} for arms, mode in cost.modes]
+
+
+def _pruning(cost: Cost) -> dict[str, Any] | None:
+    return None if cost.pruning is None else asdict(cost.pruning) | {"same": cost.pruning.same}
+
+
+def forecast_fields(found: Forecast) -> dict[str, Any]:
+    """A forecast as JSON takes it."""
+    named = {"runs": found.runs, "trees": found.trees, "bundles": found.bundles}
+    steps = {"steps_asked": found.cost.asked, "steps_to_run": found.cost.to_run, "ratio": found.cost.ratio}
+    why = {"not_shared": found.cost.reason, "modes": _modes(found.cost)}
+    return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why}
+
+
+def verified_fields(found: Verified) -> dict[str, Any]:
+    """What a verification found, as JSON takes it; the difference is null where a run diverged at another step."""
+    return {
+        "runs": found.runs,
+        "of": found.of,
+        "max_difference": finite(found.difference),
+        "max_difference_of_evaluations": finite(found.evaluations),
+        "relative_difference_from_loop": finite(found.from_loop),
+    }
+
+
+def rate_path(result: StudyResult, arm: ArmResult) -> list[tuple[int, float]]:
+    """The rate that an arm applied at its best peak: (step, rate) at about 400 steps and beside every boundary."""
+    stated = next(a for a in result.asked.study.arms if a.name == arm.name)
+    schedule = stated.schedule(result.asked.steps, arm.best.peak)
+    return [(step, schedule(step)) for step in samples(schedule, result.asked.steps)]
+
+
+def summary(result: StudyResult) -> dict[str, Any]:
+    """The result as JSON takes it: verdicts first, then every arm, every run, and what would make them again."""
+    return {
+        "study": result.asked.study.name,
+        "sentence": result.sentence,
+        "caveats": list(result.caveats),
+        "updates": result.updates,
+        "updates_made": result.cost.to_run,
+        "shared": result.cost.ratio,
+        "modes": _modes(result.cost),
+        "pruning": _pruning(result.cost),
+        "runs": len(result.runs),
+        "comparisons": [_comparison(c, result.asked.study.alpha) for c in result.comparisons],
+        "arms": [_arm(result, arm) for arm in result.arms],
+        "every_run": [*_runs(result, result.runs, fresh=False), *_runs(result, result.fresh, fresh=True)],
+        "environment": {**result.environment, "threads": str(result.asked.study.threads)},
+        "frozen": dict(result.facts),
+        "file": to_toml(result.stated),
+    }
+
+
+def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
+    return {
+        "name": arm.name,
+        "rule": arm.rule,
+        "lr": arm.lr,
+        "fixed": arm.fixed,
+        "best_peak": arm.best.peak,
+        "edge": arm.edge,
+        "values": [finite(run.value) for run in arm.best.runs],
+        "test": {name: [finite(value) for value in values] for name, values in arm.test.items()},
+        "peaks": [_peak(peak) for peak in arm.peaks],
+        "budget": asdict(arm.budget),
+        "best_at": [asdict(found) for found in arm.trials],
+        "default_rate": None if arm.default is None else _peak(arm.default),
+        "rate_path": rate_path(result, arm),
+    }
+
+
+def _peak(peak: PeakResult) -> dict[str, Any]:
+    return {"peak": peak.peak, "mean": peak.mean, "diverged": peak.diverged, "pruned": peak.pruned}
+
+
+def _comparison(found: Comparison, alpha: float) -> dict[str, Any]:
+    """What the verdict rests on, then what each kind of seeds and the test split say."""
+    return {
+        "arm": found.arm,
+        "baseline": found.baseline,
+        "verdict": found.verdict.word,
+        "reason": found.verdict.reason,
+        "confirmed": found.confirmed,
+        **_said(found.evidence),
+        "seeds_needed": seeds_needed(alpha, found.evidence.comparisons),
+        "seeds_for_delta": found.seeds_for_delta,
+        "chosen": _said(found.chosen) | {"verdict": found.chosen.verdict.word},
+        "fresh": None if found.fresh is None else _said(found.fresh) | {"verdict": found.fresh.verdict.word},
+        "test": None if found.test is None else asdict(found.test),
+    }
+
+
+def _said(evidence: Evidence) -> dict[str, Any]:
+    gains = [finite(gain) for gain in evidence.gains]
+    corrected = {"p_uncorrected": evidence.paired.p, "p": evidence.p, "comparisons": evidence.comparisons}
+    return {**asdict(evidence.paired), **corrected, "seeds": list(evidence.seeds), "gains": gains}
+
+
+def _best_so_far(result: StudyResult, run: Run) -> float | None:
+    """The best value at any evaluation, which stopping there would have kept."""
+    metric, pick = result.asked.study.metric, min if result.asked.study.direction == "minimize" else max
+    return pick((v for _, point in run.curve if isfinite(v := point[metric])), default=None)
+
+
+def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict[str, Any]]:
+    return [
+        {
+            "arm": run.arm,
+            "peak": run.peak,
+            "seed": run.seed,
+            "fresh": fresh,
+            "steps": run.step,
+            "value": finite(run.value),
+            "best_so_far": _best_so_far(result, run),
+            "curve": [(step, finite(point[result.asked.study.metric])) for step, point in run.curve],
+            "outcome": outcome(run),
+            "key": run.key,
+        }
+        for run in runs
+    ]

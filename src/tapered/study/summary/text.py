@@ -1,0 +1,151 @@
+"""A study's plan and result as tables and sentences."""
+
+from collections import Counter
+from collections.abc import Sequence
+from math import inf, isfinite
+
+from tapered.study import Verified
+from tapered.study.plan.forecast import Forecast
+from tapered.study.result import ArmResult, Comparison, Cost, Pruning, StudyResult, divergence, mean
+from tapered.study.store.runs import Run
+from tapered.training.advance import Mode
+from tapered.words import lasting, sized
+
+SENTENCES = 3
+PLURALS = {
+    "helps": "help",
+    "hurts": "hurt",
+    "equivalent": "equivalent",
+    "no evidence": "without evidence",
+    "not enough seeds": "with not enough seeds",
+}
+
+
+def finite(value: float) -> float | None:
+    """The value, None where it is no finite number."""
+    return value if isfinite(value) else None
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; a dash where there is no number.
+
+    >>> number(0.012345), number(float("nan")), number(None)
+    ('0.01235', '-', '-')
+    """
+    return "-" if value is None or not isfinite(value) else f"{value:.4g}"
+
+
+def gained(gain: float) -> str:
+    """A gain; an infinite one says which run diverged.
+
+    >>> gained(0.25), gained(float("inf")), gained(float("-inf"))
+    ('0.25', 'baseline diverged', 'diverged')
+    """
+    return number(gain) if isfinite(gain) else "baseline diverged" if gain > 0 else "diverged"
+
+
+def between(low: float | None, high: float | None) -> str:
+    """An interval to three digits; a dash where there is none.
+
+    >>> between(0.01234, 0.5), between(None, None)
+    ('0.0123 to 0.5', '-')
+    """
+    return "-" if low is None or high is None else f"{low:.3g} to {high:.3g}"
+
+
+def outcome(run: Run) -> str:
+    """What became of a run."""
+    return divergence(run) or ("finished" if run.pruned is None else f"pruned at step {run.pruned}")
+
+
+def headline(result: StudyResult) -> list[str]:
+    """The verdicts; of more than three comparisons how many of each, and the one with the largest gain in full."""
+    if len(result.comparisons) <= SENTENCES:
+        return result.sentence.splitlines()
+    words = Counter[str](comparison.verdict.word for comparison in result.comparisons)
+    each = ", ".join(f"{words[word]} {text}" for word, text in PLURALS.items() if words[word])
+    best = max(result.comparisons, key=lambda c: -inf if c.paired.mean is None else c.paired.mean)
+    return [f"Of {len(result.comparisons)} arms against {best.baseline}: {each}.", best.sentence]
+
+
+def arm_rows(result: StudyResult) -> list[tuple[str, ...]]:
+    """The arms as a small table, its first row the header."""
+    study = result.asked.study
+    pruned = any(arm.budget.pruned for arm in result.arms)
+    tests = [f"test {name}" for name in result.arms[0].test]
+    header = ("arm", "best peak", f"valid {study.metric}", *tests, "diverged", *(["pruned"] if pruned else []))
+    return [header, *(_arm_row(arm, pruned=pruned) for arm in result.arms)]
+
+
+def _arm_row(arm: ArmResult, *, pruned: bool) -> tuple[str, ...]:
+    peak = "as written" if arm.best.peak is None else number(arm.best.peak)
+    tests = (number(mean(values)) for values in arm.test.values())
+    counts = (arm.budget.diverged, arm.budget.pruned) if pruned else (arm.budget.diverged,)
+    return (arm.name, peak, number(arm.best.mean), *tests, *(f"{count} of {arm.budget.runs}" for count in counts))
+
+
+def comparison_rows(result: StudyResult) -> list[tuple[str, ...]]:
+    """What the verdicts rest on, as a small table, its first row the header."""
+    study = result.asked.study
+    each = ", each" if len(result.comparisons) > 1 else ""
+    interval = f"{100 * (1 - study.alpha):g}% interval{each}"
+    header = (f"gain over {study.baseline}", "mean", interval, "better", "p", "verdict")
+    return [header, *(_comparison_row(comparison) for comparison in result.comparisons)]
+
+
+def _comparison_row(comparison: Comparison) -> tuple[str, ...]:
+    found = comparison.paired
+    p = "-" if comparison.p is None else f"{comparison.p:.2g}"
+    better = f"{found.wins} of {found.n}"
+    return (comparison.arm, number(found.mean), between(found.low, found.high), better, p, comparison.verdict.word)
+
+
+def cost_lines(cost: Cost) -> list[str]:
+    """What the runs took, a sentence each: steps asked and made, and how the rows of each rule were trained."""
+    steps = f"{cost.asked:,} steps asked, {cost.to_run:,} to run"
+    why = f"{cost.ratio:.2f} times fewer, as runs share them" if cost.reason is None else f"none shared: {cost.reason}"
+    pruned = [] if cost.pruning is None else _pruning_lines(cost.pruning)
+    return [f"{steps}, {why}.", *pruned, *(_mode_line(arms, mode) for arms, mode in cost.modes)]
+
+
+def _pruning_lines(found: Pruning) -> list[str]:
+    probes = f", and cooldown probes took {found.probes:,}" if found.probes else ""
+    if found.same is None:
+        return [f"Pruning left out {found.saved:,} of {found.of:,} steps{probes}."]
+    would = f"Pruning would have left out {found.saved:,} of {found.of:,} steps{probes}"
+    if found.same:
+        return [f"{would}, and chosen the same peaks."]
+    others = [
+        f"{name} {number(left)} for {number(best)}" for name, left, best in found.chosen if left not in (None, best)
+    ]
+    lost = [f"without {name}, the best" for name, left, _ in found.chosen if left is None and name == found.winner]
+    return [f"{would}, and chosen otherwise: {'; '.join(lost + others)}."]
+
+
+def _mode_line(arms: Sequence[str], mode: Mode) -> str:
+    width = "" if mode.kind == "loop" else f", {mode.width} rows at once"
+    return f"{', '.join(arms)}: trained as {mode.kind}{width}; {mode.reason}."
+
+
+def forecast_rows(found: Forecast) -> list[tuple[str, str]]:
+    """A forecast as a small table without a header."""
+    cost = found.cost
+    return [
+        ("runs", f"{found.runs:,}"),
+        ("steps asked", f"{cost.asked:,}"),
+        ("steps to run", f"{cost.to_run:,}"),
+        ("ratio", f"{cost.ratio:.2f}"),
+        ("trees", f"{found.trees:,}"),
+        ("bundles", f"{found.bundles:,}"),
+        ("memory", sized(found.memory)),
+        ("time", lasting(found.seconds)),
+    ]
+
+
+def verified_line(found: Verified) -> str:
+    """What a verification found, as a sentence."""
+    return (
+        f"Verified: {found.runs} of {found.of} runs trained again from scratch, max |difference| = "
+        f"{found.difference:g} over parameters, buffers and rule state, {found.evaluations:g} over evaluations; the "
+        f"last ones are an ordinary loop's within {found.from_loop:.1g} of their size."
+    )

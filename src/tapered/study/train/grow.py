@@ -1,0 +1,162 @@
+"""Bundles trained from event to event, kept as they go, halved where memory runs out."""
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from tapered.files.errors import StoreError
+from tapered.study.plan.forest import Forest
+from tapered.study.store.folder import Store
+from tapered.study.store.runs import Branch, Bundle
+from tapered.training.advance import Mode, advance, evaluate
+from tapered.training.memory import is_out_of_memory
+from tapered.training.reasons import advised
+from tapered.training.rows import Rows, start
+from tapered.words import counted
+
+SAVE_SECONDS = 10.0
+FORK_SECONDS = 1.0  # a fork is kept too, unless the last save is fresher than this
+
+
+class RunError(Exception):
+    """A run whose model, loss or data raised; the message says which, and the cause is attached."""
+
+
+class Grower:
+    """Trains bundles of one rule and keeps them.
+
+    Args:
+        forest: What is trained.
+        store: Where it is kept: at forks, at the end, and at least every 10 seconds.
+        mode: How the rows are trained.
+        progress: Called with the number of updates made since the last call.
+        stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
+        until: The evaluation mark to train to; by default the last.
+    """
+
+    def __init__(
+        self,
+        forest: Forest,
+        store: Store,
+        mode: Mode,
+        progress: Callable[[int], None],
+        stop: Callable[[], bool],
+        until: int | None = None,
+    ) -> None:
+        self.forest, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
+        self.until = forest.marks[-1] if until is None else until
+        self.saved = time.monotonic()
+
+    def grow(self, bundle: Bundle) -> list[Bundle]:
+        """Train a bundle to the mark or to a stop; where memory runs out, return its halves, kept in its place.
+
+        Raises:
+            RunError: If a model, loss or dataset raises.
+        """
+        rows = self._rows(bundle)
+        go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]] = self._at_event
+        while rows is not None:
+            found = self._attempt(go_on, bundle, rows)
+            if found is None:
+                return self._halves(bundle, rows)
+            forked = len(found[0].live) > len(bundle.live)
+            bundle, rows, go_on = *found, self._next
+            if bundle.reached(self.until) or self.stop():
+                break
+            self._save(bundle, rows, FORK_SECONDS if forked else SAVE_SECONDS)
+        self._save(bundle, rows, 0.0)
+        return []
+
+    def _rows(self, bundle: Bundle) -> Rows | None:
+        if self.store.holds(bundle):
+            return self.store.rows(bundle, self.forest.rule(bundle)) if bundle.live else None
+        return start(
+            self.forest.workload, self.forest.rule(bundle), [branch.runs[0].seed for branch in bundle.branches]
+        )
+
+    def _save(self, bundle: Bundle, rows: Rows | None, after: float) -> None:
+        if time.monotonic() - self.saved >= after:
+            self.store.put(bundle, rows)
+            self.saved = time.monotonic()
+
+    def _attempt(
+        self, go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]], bundle: Bundle, rows: Rows
+    ) -> tuple[Bundle, Rows | None] | None:
+        """A part of the training; None where memory ran out and less may fit."""
+        try:
+            return go_on(bundle, rows)
+        except StoreError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error) and (len(rows) > 1 or self.mode.width > 8):
+                return None
+            raise RunError(_raised(bundle, rows, error)) from error
+
+    def _next(self, bundle: Bundle, rows: Rows) -> tuple[Bundle, Rows | None]:
+        """The bundle at its next event, or on the way there where it is to be kept or stopped."""
+        live = bundle.live
+        rows = advance(
+            self.forest.workload,
+            rows,
+            [self.forest.path(branch) for branch in live],
+            self.forest.first_event(live),
+            on_step=self._on_step,
+            mode=self.mode,
+        )
+        states = zip(live, rows.steps, rows.losses, rows.diverged, strict=True)
+        branches = tuple(
+            replace(branch, step=s if d is None else d, losses=ls, diverged=d) for branch, s, ls, d in states
+        )
+        whole = [i for i, diverged in enumerate(rows.diverged) if diverged is None]
+        bundle = Bundle((*bundle.lost, *branches))
+        if not whole:
+            return bundle, None
+        return self._at_event(bundle, rows if len(whole) == len(rows) else rows.take(whole))
+
+    def _on_step(self, updates: int) -> bool:
+        self.progress(updates)
+        return self.stop() or time.monotonic() - self.saved > SAVE_SECONDS
+
+    def _at_event(self, bundle: Bundle, rows: Rows) -> tuple[Bundle, Rows]:
+        """Evaluate at a mark, and fork at the ends of segments; nothing where rows wait for others."""
+        if len(set(rows.steps)) > 1:
+            return bundle, rows
+        branches = self._evaluated(bundle.live, rows)
+        parts = [self.forest.forks(branch) for branch in branches]
+        places = [i for i, children in enumerate(parts) for _ in children]
+        bundle = Bundle((*bundle.lost, *(child for children in parts for child in children)))
+        return bundle, rows.take(places) if len(places) > len(rows) else rows
+
+    def _evaluated(self, branches: tuple[Branch, ...], rows: Rows) -> tuple[Branch, ...]:
+        step, curve = rows.steps[0], branches[0].curve
+        if step not in self.forest.marks or (curve and curve[-1][0] >= step):
+            return branches
+        points = evaluate(self.forest.workload, rows, "valid", mode=self.mode)
+        return tuple(replace(b, curve=(*b.curve, (step, p))) for b, p in zip(branches, points, strict=True))
+
+    def _halves(self, bundle: Bundle, rows: Rows) -> list[Bundle]:
+        """Train fewer rows at once: two bundles in the place of one, and a narrower program."""
+        gc.collect()
+        if self.mode.width > 8:
+            self.mode = replace(self.mode, width=self.mode.width // 16 * 8)
+        live, middle = bundle.live, len(rows) // 2
+        if not middle:
+            self.store.put(bundle, rows)
+            return [bundle]
+        parts = [
+            (Bundle((*bundle.lost, *live[:middle])), rows.take(range(middle))),
+            (Bundle(live[middle:]), rows.take(range(middle, len(rows)))),
+        ]
+        self.store.replace(bundle, parts)
+        return [part for part, _ in parts]
+
+
+def _raised(bundle: Bundle, rows: Rows, error: Exception) -> str:
+    run, others = bundle.live[0].runs[0], len(bundle.keys) - 1
+    peak = "" if run.peak is None else f", peak {run.peak:g}"
+    beside = f", trained together with {counted(others, 'other run')}," if others else ""
+    return (
+        f"arm {run.arm!r}{peak}, seed {run.seed}{beside} raised {type(error).__name__} after step {min(rows.steps)}: "
+        f"{error}{advised(error)}"
+    )

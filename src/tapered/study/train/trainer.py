@@ -1,0 +1,142 @@
+"""A study run: every arm at every peak and every seed, each once, whatever interrupts.
+
+rounds(planned) ─► forest ─► bundles ─► train_runs(planned, store) ─► finished runs ─► conclude ─► StudyResult
+   ▲                           ▲              │                                  ╰─► verify: a sample from scratch
+   ╰── what is finished ───────┴── store ◄────╯   finished bundles are read, begun ones go on where they stood
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tapered.rules import Rule
+from tapered.study.file.study import to_toml
+from tapered.study.plan import pruning as prune
+from tapered.study.plan.forest import Forest
+from tapered.study.plan.mode import bundle_rows, timed_mode
+from tapered.study.plan.planned import Planned
+from tapered.study.plan.rounds import Round, rounds
+from tapered.study.store.folder import Store
+from tapered.study.store.ledger import Space
+from tapered.study.store.runs import Run
+from tapered.study.train.grow import Grower
+from tapered.training import steady
+from tapered.training.threads import threads
+
+
+def open_store(planned: Planned, folder: Path) -> Store:
+    """The study's store, locked; close it by ``with``.
+
+    Raises:
+        StoreError: If the folder belongs to another study, is in use or is damaged.
+    """
+    study = planned.study
+    # Optuna wants to know beforehand what may come: extended grids and fresh seeds too
+    widest = study.extended(study.most_added, study.most_added)
+    peaks = [peak for arm in widest.arms for peak in widest.peaks_of(arm) if peak is not None]
+    arms = [arm.name for arm in study.arms]
+    seeds = [*study.seed_values, *study.fresh_seeds]
+    space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
+    return Store(folder, to_toml(study), planned.facts, space, study.kinds)
+
+
+def train_runs(
+    planned: Planned,
+    store: Store,
+    *,
+    shared: bool = True,
+    progress: Callable[[int], None] = lambda updates: None,  # noqa: ARG005 - named for the reader
+    stop: Callable[[], bool] = lambda: False,
+    on_round: Callable[[Round], None] = lambda round_: None,  # noqa: ARG005 - as above
+) -> list[Run]:
+    """Train what is not trained yet, round after round.
+
+    Args:
+        planned: The study.
+        store: Its open store; bundles of runs are kept there when they end, and at least every 10 seconds.
+        shared: False trains every run by itself, with the same results.
+        progress: Called with the number of updates made since the last call.
+        stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
+        on_round: Called with each round before it is trained.
+
+    Returns:
+        The finished runs in the order of the rounds; fewer than `finished_rounds` asks for where it was stopped.
+
+    Raises:
+        RunError: If a model, loss or dataset raises. What was kept before stays.
+        UnsteadyError: If the workload's numbers depend on more than seed and step.
+    """
+    store.check_modes()
+    trainer = _Trainer(store, progress, stop)
+    done: list[Round] = []
+    with threads(planned.study.threads):
+        for round_ in rounds(planned, lambda: finished(store), shared=shared):
+            if not done and len(round_.runs(finished(store))) < len(round_.forest.tasks):
+                steady.check(planned.workload)
+            done.append(round_)
+            on_round(round_)
+            if not trainer.train_round(round_):
+                break
+    known = finished(store)
+    return [run for round_ in done for run in round_.runs(known)]
+
+
+def finished(store: Store) -> dict[str, Run]:
+    """Every finished run by its key."""
+    return {run.key: run for run in store.runs() if run.finished}
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    store: Store
+    progress: Callable[[int], None]
+    stop: Callable[[], bool]
+
+    def train_round(self, round_: Round) -> bool:
+        """Train a round from rung to rung, leaving runs behind; False where it was stopped before its end."""
+        planned, forest = round_.planned, round_.forest
+        alive = forest  # what forest becomes, where pruning is more than asked what it would do
+        for rung in round_.rungs:
+            if not self.train(forest, rung):
+                return False
+            known = self._known()
+            left = alive.without(prune.peaks_lost(planned, alive, rung, known))
+            probes = prune.begin(planned, left, rung, self.store)
+            if not self.train(probes, probes.marks[-1]):
+                return False
+            out = prune.lost_at(planned, alive, rung, self._known())
+            alive = alive.without(out)
+            if not planned.whole:
+                prune.drop(self.store, out, rung, forest)
+                forest = alive
+        return self.train(forest, forest.marks[-1])
+
+    def _known(self) -> dict[str, Run]:
+        return {run.key: run for run in self.store.runs()}
+
+    def train(self, forest: Forest, until: int) -> bool:
+        """Train a forest to a mark; False where it was stopped before."""
+        return all(self._train_rule(forest, rule, until) for rule in forest.rules)
+
+    def _train_rule(self, forest: Forest, rule: Rule, until: int) -> bool:
+        begun = [bundle for bundle in self.store.bundles() if forest.holds(bundle)]
+        known = {key for bundle in begun for key in bundle.keys}
+        waiting = [bundle for bundle in begun if not bundle.reached(until) and forest.rule(bundle) == rule]
+        if not (waiting or forest.bundles(rule, 1, known)):
+            return True
+        if self.stop():
+            return False
+        mode = self.store.modes.get(repr(rule)) or timed_mode(forest, rule).mode
+        self.store.put_mode(repr(rule), mode)
+        waiting += forest.bundles(rule, bundle_rows(forest, rule, mode), known)
+        grower = Grower(forest, self.store, mode, self.progress, self.stop, until)
+        while waiting and not self.stop():
+            waiting = grower.grow(waiting[0]) + waiting[1:]
+        self.store.put_mode(repr(rule), grower.mode)
+        mine = [bundle for bundle in self.store.bundles() if forest.holds(bundle) and forest.rule(bundle) == rule]
+        return not waiting and all(bundle.reached(until) for bundle in mine)
+
+
+def updates_made(forest: Forest, store: Store) -> int:
+    """Updates of a forest's runs that were made and kept, each shared one once."""
+    return forest.updates({run.key: run.step for run in store.runs()})

@@ -1,0 +1,130 @@
+"""A sample of a study's runs trained again from scratch, each by itself, and compared bit by bit.
+
+Evaluations are compared as well: those on the way with the ones that are kept, and the last with an ordinary loop's.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isnan
+
+import torch
+
+from tapered.rules import Rule
+from tapered.study.plan.forest import Forest
+from tapered.study.plan.planned import Planned
+from tapered.study.plan.rounds import finished_rounds
+from tapered.study.store.folder import Store
+from tapered.study.store.runs import Branch, Run
+from tapered.study.store.text import rows_to_tensors
+from tapered.training.advance import LOOP, advance, evaluate
+from tapered.training.modes import TOLERANCE, off
+from tapered.training.rows import Rows, start
+from tapered.training.threads import threads
+
+SAMPLE = 8
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A sample of runs, trained again from scratch, each by itself in its own row.
+
+    Args:
+        runs: How many.
+        of: Out of how many that were not pruned.
+        difference: The largest |difference| over parameters, buffers and rule state; infinite where one diverged at
+            another step.
+        evaluations: The largest |difference| over losses and metrics at every evaluation.
+        from_loop: The largest difference of a last evaluation from that of the same weights in an ordinary loop, as a
+            share of it; rounding makes about 1e-6.
+    """
+
+    runs: int
+    of: int
+    difference: float
+    evaluations: float = 0.0
+    from_loop: float = 0.0
+
+    @property
+    def same(self) -> bool:
+        """Whether every bit came out again, and evaluations are the loop's but for rounding."""
+        return self.difference == self.evaluations == 0 and self.from_loop <= TOLERANCE
+
+
+def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SAMPLE) -> Verified:
+    """Train an even sample of finished runs again, each from step 0 in a row of its own, and compare the ends."""
+    rounds, _ = finished_rounds(planned, {run.key: run for run in runs})
+    tasks = tuple(task for round_ in rounds for task in round_.forest.tasks)
+    forest = replace(rounds[0].forest, tasks=tasks, shared=False)
+    whole = [run for run in runs if run.pruned is None]
+    chosen = [whole[i * len(whole) // sample] for i in range(sample)] if len(whole) > sample else whole
+    with threads(planned.study.threads):
+        found = [_differences(forest, store, rule, chosen) for rule in forest.rules]
+    return Verified(len(chosen), len(whole), *map(max, zip(*found, strict=True)))
+
+
+def ends(forest: Forest, store: Store, runs: Sequence[Run]) -> Iterator[tuple[list[Branch], Rows]]:
+    """The end states of runs, a bundle at a time; those that diverged or were pruned have none."""
+    wanted = {run.key for run in runs}
+    for bundle in store.bundles():
+        places = [i for i, branch in enumerate(bundle.live) if not wanted.isdisjoint(branch.keys)]
+        if places:
+            yield [bundle.live[i] for i in places], store.rows(bundle, forest.rule(bundle)).take(places)
+
+
+def _differences(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) -> tuple[float, float, float]:
+    """Of states, of evaluations, of the last evaluation from the loop's."""
+    tasks = [forest.tasks[forest.place[run.key]] for run in runs]
+    mine = [(task, run) for task, run in zip(tasks, runs, strict=True) if task.rule == rule]
+    if not mine:
+        return 0.0, 0.0, 0.0
+    mode = store.modes[repr(rule)]
+    if mode.kind == "rows":  # numbers do not depend on the width; a graph would be compiled anew
+        mode = replace(mode, width=-(-len(mine) // 8) * 8)
+    curves = [dict(run.curve) for _, run in mine]
+    rows, apart = start(forest.workload, rule, [run.seed for _, run in mine]), 0.0
+    for mark in forest.marks:
+        rows = advance(forest.workload, rows, [task.path for task, _ in mine], mark, mode=mode)
+        for i, point in enumerate(evaluate(forest.workload, rows, "valid", mode=mode)):
+            if rows.diverged[i] is None:
+                apart = max(apart, _gap(point, curves[i].get(mark, {})))
+    if rows.diverged != tuple(run.diverged for _, run in mine):
+        return float("inf"), apart, 0.0
+    places = {run.key: i for i, (_, run) in enumerate(mine)}
+    states = max(
+        (
+            _distance(kept.take([i]), rows.take([places[key]]))
+            for branches, kept in ends(forest, store, [run for _, run in mine])
+            for i, branch in enumerate(branches)
+            for key in branch.keys
+            if key in places
+        ),
+        default=0.0,
+    )
+    return states, apart, _from_loop(forest, rows, curves)
+
+
+def _from_loop(forest: Forest, rows: Rows, curves: Sequence[Mapping[int, Mapping[str, float]]]) -> float:
+    """How far the last evaluations that were kept are from an ordinary loop's, as a share of them."""
+    whole = [i for i, diverged in enumerate(rows.diverged) if diverged is None]
+    points = evaluate(forest.workload, rows.take(whole), "valid", mode=LOOP) if whole else []
+    kept = [curves[i].get(forest.marks[-1], {}) for i in whole]
+    return max(
+        (off(mine[name], point[name]) for mine, point in zip(kept, points, strict=True) for name in mine), default=0.0
+    )
+
+
+def _gap(a: Mapping[str, float], b: Mapping[str, float]) -> float:
+    """The largest difference of two evaluations; infinite where they are not of the same names."""
+    if a.keys() != b.keys():
+        return float("inf")
+    gaps = [abs(a[name] - b[name]) for name in a if not (a[name] == b[name] or (isnan(a[name]) and isnan(b[name])))]
+    return max((float("inf") if isnan(gap) else gap for gap in gaps), default=0.0)
+
+
+def _distance(a: Rows, b: Rows) -> float:
+    left, right = rows_to_tensors(a), rows_to_tensors(b)
+    pairs = [(left[name], right[name]) for name in left if left[name].numel()]
+    if any(x.shape != y.shape for x, y in pairs):
+        return float("inf")
+    gaps = [0.0 if torch.equal(x, y) else (x.double() - y.double()).abs().max().item() for x, y in pairs]
+    return max((float("inf") if isnan(gap) else gap for gap in gaps), default=0.0)

@@ -1,0 +1,133 @@
+"""The loss and metrics of a split, the same in every mode, whatever the chunks in which its outputs come.
+
+chunk of outputs, targets ─┬─ mean over examples, or over weights ─► summed as they come
+├─ update, compute                     ─► an object for each row
+└─ a function of the whole split       ─► kept, put together, called once
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from math import fsum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tapered.draws import kept, reseed
+from tapered.training import items, trees
+from tapered.training.given import is_object
+from tapered.training.items import Run
+from tapered.training.measures import Measures, measures, numbers, scalar, together, weight_of
+from tapered.training.memory import fitting
+from tapered.training.workload import Workload
+
+Forward = Callable[[Any, Tensor, bool], Sequence[Any]]
+
+
+def measured(
+    workload: Workload, split: str, forward: Forward, runs: Sequence[Run], count: int, places: Tensor | None = None
+) -> list[dict[str, float]]:
+    """The loss and every metric of some rows on a split, in chunks as large as memory allows.
+
+    Args:
+        workload: What is evaluated.
+        split: On which split.
+        forward: Inputs, where in the split they are, and whether each row has its own -> the outputs of each row.
+        runs: Seed and step of each row.
+        count: How many of them are measured; the others are padding.
+        places: Which examples of the split; None for all.
+    """
+    every = torch.arange(len(workload.split(split))) if places is None else places  # type: ignore[arg-type]
+    found = measures(workload)
+
+    def attempt(size: int) -> list[dict[str, float]]:
+        tallies = [Tally(workload, found, run) for run in runs[:count]]
+        for indices in torch.split(every, size):
+            (inputs, targets), drawn = items.evaluated(workload, split, indices, runs)
+            outputs = forward(inputs, indices, drawn)
+            for row, tally in enumerate(tallies):
+                tally.add(outputs[row], trees.row(targets, row) if drawn else targets, indices)
+        return [tally.values() for tally in tallies]
+
+    with kept():
+        return fitting(workload.evaluation_batch, attempt)
+
+
+class Tally:
+    """The loss and the metrics of one row on their way through a split.
+
+    What a loss or metric draws follows the run's seed and step, its own name and the chunk.
+    """
+
+    def __init__(self, workload: Workload, found: Measures, run: Run) -> None:
+        self.seed, self.step = run
+        self.workload, self.found = workload, found
+        self.names = ("loss", *workload.metrics)
+        self.later = [name for name in self.names if not found.summed(workload, name)]
+        self.weights: list[float] = []
+        self.sums: dict[str, list[float]] = {name: [] for name in ("loss", *found.each)}
+        self.objects = {name: _fresh(metric) for name, metric in workload.metrics.items() if is_object(metric)}
+        self.count = 0
+        self.chunks: list[tuple[Any, Any]] = []
+
+    def add(self, outputs: Any, targets: Any, indices: Tensor) -> None:
+        """Take in the chunk of these examples."""
+        workload = self.workload
+        if self.found.mean:
+            weight = weight_of(workload, targets, len(indices))
+            self.weights.append(weight)
+            if weight:  # a mean over nothing is no number
+                self._reseed("loss", indices)
+                self.sums["loss"].append(weight * scalar(workload, "loss", workload.loss(outputs, targets)))
+        for name in self.found.each:
+            self._reseed(name, indices)
+            values = numbers(workload.metrics[name](outputs, targets))
+            self.sums[name].append(values.double().sum().item())
+        for name, metric in self.objects.items():
+            self._reseed(name, indices)
+            metric.update(outputs, targets)
+        self.count += len(indices)
+        if self.later:
+            self.chunks.append((outputs, targets))
+
+    def _reseed(self, name: str, indices: Tensor) -> None:
+        reseed(self.seed, items.purpose(name, indices), self.step)
+
+    def values(self) -> dict[str, float]:
+        """The number of each name."""
+        later = self._whole() if self.later else {}
+        return {name: later[name] if name in later else self._sum(name) for name in self.names}
+
+    def _whole(self) -> dict[str, float]:
+        """What functions of the whole split say of it."""
+        workload, found = self.workload, self.found
+        lost = [name for name in self.later if name in found.lost and len(self.chunks) > 1]
+        if lost:
+            raise trees.TreeError(
+                f"workload {workload.name!r}: {lost[0]!r} is no mean over examples and is computed from all outputs of "
+                f"a split, but uses something of which the model returns one for each batch, as its own loss; compute "
+                f"it from outputs with a row for each example, or, if it is a weighted mean, give the weight of a "
+                f"batch: weight=lambda targets: (targets != -100).sum(); or evaluate the split as one batch: "
+                f"eval_batch_size={self.count}"
+            )
+        outputs, targets = together(found, self.chunks)
+        functions, values = {"loss": workload.loss, **workload.metrics}, {}
+        for name in self.later:
+            self._reseed(name, torch.zeros(1))
+            values[name] = scalar(workload, name, functions[name](outputs, targets))
+        return values
+
+    def _sum(self, name: str) -> float:
+        if name in self.objects:
+            return scalar(self.workload, name, self.objects[name].compute())
+        total = fsum(self.weights) if name == "loss" else self.count
+        if total == 0:
+            raise ValueError(f"workload {self.workload.name!r}: the weights of a split add up to 0; expected more")
+        return fsum(self.sums[name]) / total
+
+
+def _fresh(metric: Any) -> Any:
+    made = metric() if isinstance(metric, type) else copy.deepcopy(metric)
+    if hasattr(made, "reset"):
+        made.reset()
+    return made

@@ -1,0 +1,187 @@
+"""One run after another as ordinary PyTorch: any model, and what rows are measured against."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tapered.draws import kept, reseed
+from tapered.rules import State
+from tapered.rules.kernels import prepare
+from tapered.training.evaluation import measured
+from tapered.training.extras import pack, unpack
+from tapered.training.items import purpose
+from tapered.training.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
+from tapered.training.rows import OnStep, Path, Rows, keep
+from tapered.training.workload import Workload, gather
+
+
+def advance(workload: Workload, rows: Rows, paths: Sequence[Path], to_step: int, on_step: OnStep | None) -> Rows:
+    """Train each row by itself; where `on_step` asks to stop, the rows stay where they are."""
+    stopped, done = False, []
+    for place, path in enumerate(paths):
+        row = rows.take([place])
+        if not stopped and row.diverged[0] is None and row.steps[0] < to_step:
+            row, stopped = _train(workload, row, path, to_step, on_step)
+        done.append(row)
+    return Rows.joined(done)
+
+
+def evaluate(workload: Workload, rows: Rows, split: str, places: Tensor | None = None) -> list[dict[str, float]]:
+    """The loss and every metric of each row on a split, or on some places of it."""
+    return [_evaluate(workload, rows.take([place]), split, places) for place in range(len(rows))]
+
+
+def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnStep | None) -> tuple[Rows, bool]:
+    model = _load(workload, row.seeds[0], row).train()
+    held = marks(model)
+    params = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
+    # views of one vector, which kernels count up in one operation
+    counts = dict(zip(row.counts, torch.cat(list(row.counts.values())).unbind(), strict=True))
+    update = _Update(path, slice(row.steps[0], to_step), params, state, counts)
+    losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
+    with kept():
+        while step < to_step and diverged is None and not stopped:
+            loss = _loss(workload, model, row.seeds[0], step)
+            value = loss.item()
+            if isfinite(value):
+                keep(losses, step, value)
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                update()
+                step += 1
+            else:
+                diverged = step
+            stopped = on_step is not None and bool(on_step(1))
+    trained = replace(
+        row,
+        steps=(step,),
+        params={name: p.detach()[None] for name, p in model.named_parameters()},
+        buffers={name: b.detach().clone()[None] for name, b in model.named_buffers()},
+        state={name: {key: value[None] for key, value in part.items()} for name, part in state.items()},
+        counts={name: count.clone()[None] for name, count in counts.items()},
+        losses=(tuple(losses),),
+        diverged=(diverged,),
+        extra=(pack(model),),
+    )
+    _check_shapes(workload, row, trained)
+    if diverged is None and step > row.steps[0] and marks(model) != held:
+        _check_nothing_lost(workload, model, trained, held)
+    return trained, stopped
+
+
+def _check_shapes(workload: Workload, before: Rows, after: Rows) -> None:
+    """A fresh model must have a place for all that this one has come to hold."""
+    for kind, mine, theirs in (("parameter", before.params, after.params), ("buffer", before.buffers, after.buffers)):
+        for name in {**mine, **theirs}:
+            was, now = (_describe(part[name][0]) if name in part else "none" for part in (mine, theirs))
+            if was != now:
+                raise UnsteadyError(
+                    f"workload {workload.name!r}: {kind} {name!r} became {now} in training and was {was}, so that a "
+                    f"model built anew, as after every save, has no place for it; give it its shape in __init__"
+                )
+
+
+def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: Marks) -> None:
+    """What a model remembers of its minibatch alone is no loss: a fresh one comes to hold the same at the next step.
+
+    So both make that step. Where loss, gradients and all that they remember agree, they go on alike for good.
+    """
+    now = marks(model)
+    ends = []
+    with kept():
+        for one in (model, _load(workload, row.seeds[0], row).train()):
+            loss = _loss(workload, one, row.seeds[0], row.steps[0])
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            ends.append((marks([loss, *(p.grad for p in one.parameters())]), marks(one)))
+    if ends[0] != ends[1]:
+        place = (differing(ends[0][1], ends[1][1]) or differing(held, now))[0]
+        name = [part for part in re.split("[.:]", place) if not part.isdecimal()][-1:]
+        fix = f"keep it as a tensor by register_buffer({', '.join(map(repr, name))}, ...) or give the module "
+        raise UnsteadyError(
+            f"the {type(model).__name__} of workload {workload.name!r} remembers {place!r} from one step to the next, "
+            f"which is no parameter and no buffer, so that every save, fork and evaluation would lose it; "
+            + (SHARED if now.get(place, "").startswith(GENERATOR) else f"{fix}get_extra_state and set_extra_state")
+        )
+
+
+def _loss(workload: Workload, model: nn.Module, seed: int, step: int) -> Tensor:
+    reseed(seed, "step", step)
+    inputs, targets = gather(workload.train, workload.batch(seed, step))
+    loss = workload.loss(model(inputs), targets)
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        raise TypeError(
+            f"workload {workload.name!r}: loss returned {_describe(loss)} at step {step}; expected a scalar tensor; "
+            f"try loss.mean()"
+        )
+    return loss
+
+
+def _describe(value: object) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+
+
+class _Update:
+    """The rule on the parameters that have a gradient, step after step; prepared anew only when that set changes."""
+
+    def __init__(
+        self,
+        path: Path,
+        span: slice,
+        params: dict[str, nn.Parameter],
+        state: dict[str, State],
+        counts: dict[str, Tensor],
+    ) -> None:
+        self.params, self.state, self.counts, self.rule = params, state, counts, path.rule
+        columns = [values[span].tolist() for values in path.hypers.values()]
+        self.hypers = iter([dict(zip(path.hypers, values, strict=True)) for values in zip(*columns, strict=True)])
+        self.names: list[str] = []
+
+    def __call__(self) -> None:
+        names = [name for name, p in self.params.items() if p.grad is not None]
+        if names != self.names:
+            self.names = names
+            params, states = [self.params[n].data for n in names], [self.state[n] for n in names]
+            self.apply = prepare(self.rule, params, states, [self.counts[n] for n in names])
+        self.apply([self.params[n].grad for n in names], next(self.hypers))  # type: ignore[misc]  # none is None
+        for name in names:
+            self.params[name].grad = None
+
+
+def _load(workload: Workload, seed: int, row: Rows) -> nn.Module:
+    """A fresh model with the row's parameters and buffers copied in."""
+    model = workload.build(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(row.params[name][0])
+        for name, b in model.named_buffers():
+            b.copy_(row.buffers[name][0])
+    unpack(model, row.extra[0])
+    return model
+
+
+def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) -> dict[str, float]:
+    seed, step = row.seeds[0], row.steps[0]
+    state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
+    weights = {name: row.rule.readout(p[0], state[name])[None] for name, p in row.params.items()}
+    model = _load(workload, row.seeds[0], replace(row, params=weights)).eval()
+
+    def forward(inputs: Any, indices: Tensor, _: object) -> list[Any]:
+        reseed(seed, purpose("", indices), step)
+        return [model(inputs)]
+
+    with torch.no_grad(), kept():
+        return measured(workload, split, forward, [(seed, step)], 1, places)[0]
+
+
+def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:
+    """The loss of a single row's next minibatch, and its gradients by parameter: what its next update would use."""
+    model = _load(workload, row.seeds[0], row).train()
+    with kept():
+        loss = _loss(workload, model, row.seeds[0], row.steps[0])
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

@@ -1,0 +1,266 @@
+"""How rows are best trained: alone, stacked, or stacked and compiled; found by trying, with the reason.
+
+Stacking is taken only where it is right: a few steps and an evaluation must give the loop's numbers within a tolerance,
+and a row's bits must depend on neither the width of the program nor the row's place and neighbours.
+"""
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, isnan
+
+import torch
+
+from tapered.rules import SGD, Rule
+from tapered.training import loop, measures, stack
+from tapered.training.advance import LOOP, Kind, Mode, advance, deterministic
+from tapered.training.reasons import uncompiled, unstackable
+from tapered.training.rows import Rows, start, tabulate
+from tapered.training.workload import Workload
+
+PROBED = 64  # steps that are timed, at most
+PROBE = 4  # steps whose numbers are compared
+RATE = 1e-3
+TOLERANCE = 1e-3  # relative difference of losses to the loop's over PROBE steps; float32 rounding gives about 1e-6
+ALONE = [2, 5]  # of the probe's rows, those that are evaluated as the loop does it as well
+WIDTHS = (8, 32, 128, 256)  # of stacked rows, tried
+NARROW, WIDE = 64, 256  # of one graph: between them the time of a row hardly changes
+CALL = 24  # rows whose time the call of a graph itself takes, about
+ENOUGH = 0.5  # seconds of training that say how long a step takes
+GAINS = 1.1  # how much slower a wider program may look, since times vary, and wider ones are tried all the same
+SHORT = 10.0  # seconds of stacked training that no compilation shortens by much; tracing takes one or two
+ASKED = "asked for"
+COMPILING = 0.03  # seconds that a compilation takes for each operation of a step, about; it must save more
+
+
+Crowd = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A mode and the seconds it takes for one step of one row."""
+
+    mode: Mode
+    seconds: float
+
+
+class ModeError(ValueError):
+    """A mode that was asked for and cannot be taken; the message says why."""
+
+
+def choose(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd = ()) -> Mode:
+    """The fastest way of training so many rows for so many steps that gives right numbers.
+
+    Args:
+        workload: What is trained.
+        rule: With which rule.
+        rows: Rows that train at a time, about.
+        steps: Steps of each.
+        crowd: How many rows train for how many steps, where it is not all of them all the time (`Plan.crowd`).
+
+    Returns:
+        The mode, with figures in its reason.
+
+    >>> from tapered import rules
+    >>> from tapered.training.workload import quadratic
+    >>> choose(quadratic(), rules.SGD(), rows=1, steps=10).reason
+    'a single row gains nothing from being stacked'
+    """
+    return forecast(workload, rule, rows, steps, crowd).mode
+
+
+def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd = ()) -> Timed:
+    """As `choose`, with the seconds a step of a row takes."""
+    probe = _Probe(workload, rule, steps)
+    alone = probe.seconds(LOOP, 1)
+    if rows < 2:
+        return Timed(Mode("loop", 1, "a single row gains nothing from being stacked"), alone)
+    fault = probe.fault()
+    if fault:
+        return Timed(Mode("loop", 1, fault), alone)
+    width, stacked = probe.best_width(rows)
+    whole = stacked * rows * steps
+    if whole > SHORT and whole > 2 * COMPILING * probe.operations():
+        graph = least_padded(rows, crowd or ((rows, steps),))
+        compiled = probe.compiled(graph)
+        if isinstance(compiled, float) and compiled < min(stacked, alone):
+            reason = f"{_us(compiled)} a step of a row in one graph, {_us(stacked)} stacked, {_us(alone)} alone"
+            return Timed(Mode("rows compiled", graph, reason), compiled)
+        why = f"{_us(compiled)} in one graph" if isinstance(compiled, float) else compiled
+    else:
+        why = "too short to be worth compiling"
+    if stacked < alone:
+        return Timed(Mode("rows", width, f"{_us(stacked)} a step of a row stacked, {_us(alone)} alone; {why}"), stacked)
+    return Timed(Mode("loop", 1, f"{_us(alone)} a step of a row alone, {_us(stacked)} stacked; {why}"), alone)
+
+
+def fixed(workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, crowd: Crowd = ()) -> Timed:
+    """The mode that was asked for, with the seconds a step of a row takes; arguments as of `choose`.
+
+    Raises:
+        ModeError: If it would not give right numbers here, or does not compile.
+
+    >>> from tapered import rules
+    >>> from tapered.training.workload import quadratic
+    >>> fixed(quadratic(), rules.SGD(), "loop", rows=20, steps=10).mode
+    Mode(kind='loop', width=1, reason='asked for')
+    """
+    probe = _Probe(workload, rule, steps)
+    if kind == "loop":
+        return Timed(Mode("loop", 1, ASKED), probe.seconds(LOOP, 1))
+    if fault := probe.fault():
+        raise ModeError(_refused(kind, fault))
+    if kind == "rows":
+        width, seconds = probe.best_width(rows)
+        return Timed(Mode("rows", width, ASKED), seconds)
+    mode = Mode("rows compiled", least_padded(rows, crowd or ((rows, steps),)), ASKED)
+    compiled = probe.compiled(mode.width)
+    if isinstance(compiled, str):
+        raise ModeError(_refused(kind, compiled))
+    return Timed(mode, compiled)
+
+
+def _refused(kind: Kind, why: str) -> str:
+    return f'mode = "{kind}" cannot be taken, since {why}; try mode = "loop", or "auto"'
+
+
+def least_padded(rows: int, crowd: Crowd) -> int:
+    """The width of the one graph that trains all chunks with the fewest rows of padding.
+
+    >>> least_padded(1050, ((70, 2500), (350, 2500), (1050, 500)))
+    88
+    """
+    most = min(WIDE, -(-rows // 8) * 8)
+    widths = range(min(NARROW, most), most + 1, 8)
+    return min(widths, key=lambda w: (sum(-(-n // w) * (w + CALL) * steps for n, steps in crowd), -w))
+
+
+def _us(seconds: float) -> str:
+    return f"{1e6 * seconds:.3g} us"
+
+
+class _Probe:
+    """A few steps of a few rows of a run of so many steps: traced where the run is."""
+
+    def __init__(self, workload: Workload, rule: Rule, steps: int = stack.TRACED + 1) -> None:
+        self.workload, self.rule = workload, rule
+        self.path = tabulate(rule, min(max(steps, PROBED), max(PROBED, stack.TRACED + 1)), lr=RATE)
+
+    def rows(self, seeds: Sequence[int], steps: int, mode: Mode) -> Rows:
+        paths = [self.path] * len(seeds)
+        return advance(self.workload, start(self.workload, self.rule, seeds), paths, steps, mode=mode)
+
+    def seconds(self, mode: Mode, rows: int) -> float:
+        """A step of a row: the best of three short trainings, of one step where that is long."""
+        begun = start(self.workload, self.rule, [0] * rows)
+        paths = [self.path] * rows
+
+        def taken(steps: int) -> float:
+            begin = time.perf_counter()
+            advance(self.workload, begun, paths, steps, mode=mode)
+            return time.perf_counter() - begin
+
+        taken(1)
+        one = taken(1)
+        most = PROBED if mode.kind == "rows compiled" else min(PROBED, max(8, 128 // rows))
+        steps = max(1, min(most, int(ENOUGH / one)))
+        return min([one] if one > ENOUGH else (taken(steps) for _ in range(3))) / (steps * rows)
+
+    def best_width(self, rows: int) -> tuple[int, float]:
+        """The fastest width for so many stacked rows, and the seconds a step of a row takes at it."""
+        times = self.narrowing([width for width in WIDTHS if width < 2 * rows] or [WIDTHS[0]])
+        return min(times.items(), key=lambda pair: pair[1])
+
+    def narrowing(self, widths: Sequence[int]) -> dict[int, float]:
+        """Seconds of stacked rows at each width, from the narrowest on, as far as wider ones are faster."""
+        times: dict[int, float] = {}
+        for width in widths:
+            times[width] = self.seconds(Mode("rows", width, ""), width)
+            if times[width] > GAINS * min(times.values()):
+                break
+        return times
+
+    def operations(self) -> int:
+        """How many operations the graph of a step has: 300 for a small perceptron, 1,600 for a small transformer."""
+        found = start(self.workload, self.rule, [0] * 8)
+        return stack.operations(self.workload, found, [self.path] * 8)
+
+    def compiled(self, width: int) -> float | str:
+        """Seconds of a step of a row in one graph, or why there is none."""
+        try:
+            mode = Mode("rows compiled", width, "")
+            seeds = list(range(8))
+            apart = _apart(*(self.rows(seeds, PROBE, each) for each in (Mode("rows", 8, ""), mode)))
+            if not apart <= TOLERANCE:
+                return f"in one graph it gives other numbers (relative difference {apart:.0e})"
+            return self.seconds(mode, width)
+        except Exception as error:  # noqa: BLE001 - the compiler's errors share no class
+            return uncompiled(error)
+
+    def fault(self) -> str | None:
+        """Why rows must not be stacked, None if they may."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of vmap's slow ways, which are not taken where they are slow
+                return self._differing()
+        except Exception as error:  # noqa: BLE001 - whatever a user's model raises under vmap
+            return unstackable(error)
+
+    def _differing(self) -> str | None:
+        """In what rows differ from each other where they must not, or from the loop."""
+        seeds = list(range(8))
+        plain = _Probe(self.workload, SGD())
+        stacked = self.rows(seeds, PROBE, Mode("rows", 8, ""))
+        moved = self.rows([5, 2, *range(20, 30)], PROBE, Mode("rows", 16, ""))
+        for here, there in ((5, 0), (2, 1)):
+            if _difference(stacked.take([here]), moved.take([there])) != 0:
+                return "the bits of a row would depend on its neighbours; layers of even sizes avoid most of it"
+        apart = _apart(*(plain.rows(seeds, PROBE, mode) for mode in (LOOP, Mode("rows", 8, ""))))
+        if not apart <= TOLERANCE:
+            return f"stacked it gives other numbers than alone (relative difference {apart:.0e})"
+        name, apart = self._evaluated_apart(stacked)
+        return None if apart <= TOLERANCE else f"stacked, {name} is another than alone (by {apart:.0e})"
+
+    def _evaluated_apart(self, rows: Rows) -> tuple[str, float]:
+        """The name in which two rows' evaluations differ most from the loop's, and by how much of its size."""
+        places = measures.sample(self.workload)
+        with deterministic():
+            theirs = loop.evaluate(self.workload, rows.take(ALONE), "valid", places)
+            mine = stack.evaluate(self.workload, rows, "valid", 8, places)
+        found = {
+            name: max(off(mine[row][name], values[name]) for row, values in zip(ALONE, theirs, strict=True))
+            for name in theirs[0]
+        }
+        return max(found.items(), key=lambda pair: pair[1])
+
+
+def off(a: float, b: float) -> float:
+    """By how much of its size a number differs from another; 0 where both are none."""
+    if a == b or (isnan(a) and isnan(b)):
+        return 0.0
+    found = abs(a - b) / max(abs(b), 1e-12)
+    return inf if isnan(found) else found
+
+
+def _difference(a: Rows, b: Rows) -> float:
+    """The largest difference of any parameter, buffer or state."""
+    pairs = zip(_tensors(a), _tensors(b), strict=True)
+    return max(float((mine.double() - theirs.double()).abs().max()) for mine, theirs in pairs)
+
+
+def _apart(a: Rows, b: Rows) -> float:
+    """The largest relative difference of a training loss.
+
+    Of gradient descent's, since where a gradient is 0 but for rounding (a key's bias in attention, a bias before
+    BatchNorm) Adam makes the rounding as large as any step.
+    """
+    mine, theirs = ([loss for row in rows.losses for _, loss in row] for rows in (a, b))
+    if len(mine) != len(theirs):
+        return float("inf")
+    return max(off(x, y) for x, y in zip(mine, theirs, strict=True))
+
+
+def _tensors(rows: Rows) -> list[torch.Tensor]:
+    state = [tensor for part in rows.state.values() for tensor in part.values()]
+    return [*rows.params.values(), *rows.buffers.values(), *state]

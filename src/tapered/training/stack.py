@@ -1,0 +1,295 @@
+"""Rows as one program: parameters stacked, the model under `vmap`, the rule under `vmap`, each row at its own rate.
+
+    gather (row, batch) -> vmap(grad_and_value(loss)) -> vmap(rule) -> written in place
+
+Chunks of one width go through one program, the last one padded; a row's bits depend on neither its place nor its
+neighbours. Compiled, the whole update is one graph.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tapered import rules
+from tapered.draws import undrawn
+from tapered.rules import Rule, State
+from tapered.rules.kernels import real, wide
+from tapered.training import items, program, trees
+from tapered.training.evaluation import measured
+from tapered.training.given import is_whole
+from tapered.training.program import Step, Tensors
+from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
+from tapered.training.sharing import Reading, shared
+from tapered.training.trees import Rebuild, TreeError, taken_apart
+from tapered.training.workload import Workload
+
+How = Literal["plain", "traced", "compiled"]
+# steps of a run from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
+TRACED = 256
+BLOCK = 128  # steps whose minibatches and scalars are laid out at once
+
+
+def advance(
+    workload: Workload,
+    rows: Rows,
+    paths: Sequence[Path],
+    to_step: int,
+    on_step: OnStep | None,
+    *,
+    width: int,
+    compiled: bool,
+) -> Rows:
+    """Train all rows, a chunk of `width` at a time; where `on_step` asks to stop, the rows stay where they are."""
+    behind = [i for i in range(len(rows)) if rows.diverged[i] is None and rows.steps[i] < to_step]
+    chunks = [
+        group[at : at + width]
+        for step in sorted({rows.steps[i] for i in behind})
+        for group in [[i for i in behind if rows.steps[i] == step]]
+        for at in range(0, len(group), width)
+    ]
+    done, places, stopped = [rows], list(range(len(rows))), False
+    for chunk in chunks:
+        if stopped:
+            break
+        begin = sum(len(part) for part in done)
+        trained, stopped = _advance(workload, rows, paths, chunk, to_step, on_step, width, compiled)
+        done.append(trained)
+        for place, i in enumerate(chunk):
+            places[i] = begin + place
+    return Rows.joined(done).take(places)
+
+
+def _advance(
+    workload: Workload,
+    rows: Rows,
+    paths: Sequence[Path],
+    chunk: list[int],
+    to_step: int,
+    on_step: OnStep | None,
+    width: int,
+    compiled: bool,  # noqa: FBT001 - private
+) -> tuple[Rows, bool]:
+    if not compiled:
+        width = _eights(len(chunk))
+    padded = chunk + [chunk[0]] * (width - len(chunk))
+    part = rows.take(padded)
+    long = max(paths[i].steps for i in chunk) > TRACED  # however often the run is stopped, evaluated and gone on with
+    how: How = "compiled" if compiled else "traced" if long else "plain"
+    update = make(workload, rows.rule, 0 if how == "plain" else width, how)
+    memory, stopped = shared(workload), False
+    while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
+        first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
+        scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last, _finest(part.params))
+        batches = _Batches(workload, part.seeds, first, last)
+        losses: list[Tensor] = []
+        while first + len(losses) < last and not stopped:
+            k = len(losses)
+            inputs, targets, indices = batches(k)
+            at = {name: values[k] for name, values in scalars.items()}
+            with undrawn() if how == "plain" else nullcontext():  # of a graph no code of the model's is left
+                losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
+            if not memory.called:
+                memory.check()
+            stopped = on_step is not None and bool(on_step(len(chunk)))
+        part = _after(part, torch.stack(losses).double().cpu().numpy())
+    memory.check()
+    return part.take(range(len(chunk))), stopped
+
+
+def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
+    """How many operations the graph of one update has, traced as for compiling; the rows are left as they are."""
+    step = rows.steps[0]
+    tables = _scalars(rows.rule, paths, step, step + 1, _finest(rows.params))
+    scalars = {name: values[0] for name, values in tables.items()}
+    inputs, targets, indices = _Batches(workload, rows.seeds, step, step + 1)(0)
+    update = make(workload, rows.rule, 0, "plain")
+    graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars))
+    return len(graph.graph.nodes)
+
+
+def _eights(rows: int) -> int:
+    """The next multiple of 8: from there on a row has the same bits at any width, and only a graph is made for one."""
+    return -(-rows // 8) * 8
+
+
+def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
+    """The rows with these losses, (steps, rows), entered."""
+    first, made = part.steps[0], len(losses)
+    finite = np.isfinite(losses)
+    diverged = list(part.diverged)
+    for row in np.flatnonzero(~finite.all(0)):
+        if diverged[row] is None:
+            diverged[row] = first + int(np.argmin(finite[:, row]))
+    columns = losses.T.tolist()
+    kept = [
+        _kept(part.losses[row], first, columns[row][: made if stop is None else max(stop - first, 0)])
+        for row, stop in enumerate(diverged)
+    ]
+    steps = tuple(first + made if stop is None else stop for stop in diverged)
+    if len(set(steps)) > 1:  # a diverged row is carried along to the end of its chunk
+        steps = tuple(first + made for _ in steps)
+    counts = {name: count + made for name, count in part.counts.items()}
+    return replace(part, steps=steps, diverged=tuple(diverged), losses=tuple(kept), counts=counts)
+
+
+def _kept(losses: Losses, first: int, new: list[float]) -> Losses:
+    """As `rows.keep` for each of these, without looking at those that are not kept."""
+    found, step, end = list(losses), first, first + len(new)
+    while True:
+        stride = found[1][0] - found[0][0] if len(found) > 1 else 1
+        step += -step % stride
+        if step >= end:
+            return tuple(found)
+        if len(found) == LOSSES_KEPT:
+            del found[1::2]
+            continue
+        # before there are two points there is no stride to go on by
+        room = LOSSES_KEPT - len(found) if len(found) > 1 else 1
+        last = min(end, step + stride * room)
+        found.extend(zip(range(step, last, stride), new[step - first : last - first : stride], strict=True))
+        step = last
+
+
+def _finest(params: Tensors) -> torch.dtype:
+    """Of scalars: single precision, which every parameter of up to 32 bits is updated in, else double."""
+    return max((_wide(p[:0]).dtype for p in params.values()), key=lambda dtype: dtype.itemsize, default=torch.float32)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """A tensor as its update is computed in, as the loop does it."""
+    return wide(real(tensor))
+
+
+def _scalars(rule: Rule, paths: Sequence[Path], first: int, last: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What the rule needs at each step and row: name -> (steps, rows), made in float64 and rounded once."""
+    tables = {
+        name: torch.from_numpy(np.stack([path.hypers[name][first:last] for path in paths], axis=1))
+        for name in paths[0].hypers
+    }
+    t = torch.arange(first + 1, last + 1, dtype=torch.float64)[:, None]
+    shape = (last - first, len(paths))
+    return {name: value.to(dtype).expand(shape).contiguous() for name, value in rule.scalars(tables, t).items()}
+
+
+class _Batches:
+    """Minibatches of all rows for a block of steps: rows of one seed see the same."""
+
+    def __init__(self, workload: Workload, seeds: Sequence[int], first: int, last: int) -> None:
+        self.workload, self.first = workload, first
+        self.seeds = list(dict.fromkeys(seeds))
+        self.place = torch.tensor([self.seeds.index(seed) for seed in seeds])
+        self.indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
+
+    def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
+        """Inputs and targets of the block's step k, and for each row its indices into them."""
+        indices = self.indices[k]
+        if is_whole(self.workload.train):
+            inputs, targets = self.workload.train.tensors
+            return inputs, targets, indices[self.place]
+        size = indices.shape[1]
+        inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
+        for what, tree in (("input", inputs), ("target", targets)):
+            strange = trees.strange_of(tree)
+            if strange is not None:
+                raise TreeError(f"its {what} holds a {strange}, and rows take tensors, or dicts and tuples of them")
+        return inputs, targets, self.place[:, None] * size + torch.arange(size)
+
+
+@lru_cache(maxsize=8)
+def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
+    """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
+    model = shared(workload).model
+    reading = Reading(model)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+
+    def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
+        given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
+        outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
+        return workload.loss(outputs, targets), written
+
+    def one(param: Tensor, grad: Tensor, state: State, scalars: Tensors) -> tuple[Tensor, State]:
+        return rules.added(*rule.terms(param, grad, state, scalars))
+
+    def step(
+        params: Tensors,
+        buffers: Tensors,
+        state: Mapping[str, State],
+        inputs: Any,
+        targets: Any,
+        indices: Tensor,
+        scalars: Tensors,
+    ) -> Tensor:
+        mine = {name: params[name] for name in trained}
+        others = {**{name: params[name] for name in params if name not in mine}, **buffers}
+        grads, (losses, written) = vmap(grad_and_value(loss, has_aux=True))(
+            mine, others, trees.row(inputs, indices), trees.row(targets, indices)
+        )
+        for name in trained:
+            at, old = _wide(params[name]), {key: _wide(tensor) for key, tensor in state[name].items()}
+            of = {key: value.to(at.dtype) for key, value in scalars.items()}
+            delta, new = vmap(one)(at, _wide(grads[name]), old, of)
+            real(params[name]).add_(delta)  # rounded once, where it is stored
+            for key, value in new.items():
+                real(state[name][key]).copy_(value)
+        for name, buffer in buffers.items():
+            buffer.copy_(written[name])
+        return losses  # type: ignore[no-any-return]  # vmap is untyped
+
+    stacked = _as_rows(step)
+    return stacked if how == "plain" else program.replayed(stacked, compiled=how == "compiled")
+
+
+def _as_rows(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Without gradients, and with attention as plain products: torch's fused ones do not go under vmap."""
+
+    def call(*arguments: Any) -> Any:
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+                return function(*arguments)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+
+    return call
+
+
+def evaluate(
+    workload: Workload, rows: Rows, split: str, width: int, places: Tensor | None = None
+) -> list[dict[str, float]]:
+    """The loss and every metric of each row on a split, or on some places of it."""
+    found: list[dict[str, float]] = []
+    for at in range(0, len(rows), width):
+        chunk = list(range(at, min(at + width, len(rows))))
+        padded = rows.take(chunk + [at] * (_eights(len(chunk)) - len(chunk)))
+        found += _as_rows(_evaluate)(workload, padded, split, len(chunk), places)
+    return found
+
+
+def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Tensor | None) -> list[dict[str, float]]:
+    """Of the first so many rows; the others are padding."""
+    model = workload.build(0).eval()
+    weights = {name: vmap(rows.rule.readout)(p, rows.state[name]) for name, p in rows.params.items()}
+    tensors = {**weights, **rows.buffers}
+
+    def forward(inputs: Any, _: Tensor, drawn: bool) -> list[Any]:  # noqa: FBT001 - as `items.evaluated` tells
+        rebuilds: list[Rebuild] = []
+
+        def one(mine: dict[str, Tensor], x: Any) -> list[Tensor]:
+            parts, rebuild = taken_apart(functional_call(model, mine, (x,)))
+            rebuilds.append(rebuild)
+            return parts
+
+        with undrawn():
+            stacked = vmap(one, in_dims=(0, 0 if drawn else None))(tensors, inputs)
+        return [rebuilds[0]([tensor[row] for tensor in stacked]) for row in range(count)]
+
+    return measured(workload, split, forward, list(zip(rows.seeds, rows.steps, strict=True)), count, places)
