@@ -27,8 +27,8 @@ from tapered import report, study  # noqa: F401 - as above
 from tapered.cli.main import main as main_of_tapered
 from tapered.rules import SGD
 from tapered.study.store.text import bundle_from_text
-from tapered.study.train import grow  # noqa: F401 - as above
-from tapered.training import modes  # noqa: F401 - as above
+from tapered.study.train import grow
+from tapered.training import modes
 from tapered.training.advance import Mode, advance
 from tapered.training.rows import start, tabulate
 from tapered.training.workload import quadratic

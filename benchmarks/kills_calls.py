@@ -29,9 +29,9 @@ from optuna.storages._rdb import models, storage  # noqa: F401 - as above
 
 from tapered import claims, report, study  # noqa: F401 - as above
 from tapered.cli.main import main as main_of_tapered
-from tapered.run import single  # noqa: F401 - as above
+from tapered.run import single
 from tapered.study.train import grow  # noqa: F401 - as above
-from tapered.training import modes  # noqa: F401 - as above
+from tapered.training import modes
 from tapered.training.advance import Mode
 
 CALLS = (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from common import in_turn, options, seconds, show, spread, times_faster
 
-from tapered.study import plan, read
+from tapered.study import plan_of, read
 from tapered.study.plan.prefixes import Plan, share
 from tapered.training.advance import Mode, advance
 from tapered.training.modes import choose
@@ -26,7 +26,7 @@ HOLDING = 11
 
 def runs(seeds: int, peaks: int, epochs: int) -> tuple[Workload, list[Path], list[int]]:
     """The workload, and a path and a seed for each run."""
-    loaded = plan(read("bmi-full", steps=250 * epochs))
+    loaded = plan_of(read("bmi-full", steps=250 * epochs))
     arms = [(arm, peak) for arm in loaded.study.arms[:HOLDING] for peak in loaded.study.peaks_of(arm)[:peaks]]
     paths = [arm.path(loaded.steps, peak) for arm, peak in arms]
     return loaded.workload, paths * seeds, [seed for seed in range(seeds) for _ in arms]

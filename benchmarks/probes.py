@@ -20,8 +20,7 @@ from pathlib import Path
 
 from common import options, show
 
-from tapered.study import open_store, plan, read, train_runs
-from tapered.study import Planned
+from tapered.study import Planned, open_store, plan_of, read, train_runs
 from tapered.study.file.study import Prune
 from tapered.study.plan import pruning as prune
 from tapered.study.plan.forest import Forest
@@ -37,7 +36,7 @@ def trained(workload: str, folder: Path, steps: int, seeds: int) -> tuple[Round,
     """The grid's round, and all of its runs and probes by key."""
     file = folder / f"{workload}.toml"
     file.write_text(FILE.read_text().replace('"fashion_mnist"', f'"{workload}"'))
-    loaded = plan(read(str(file), steps=steps, seeds=seeds, whole=True))
+    loaded = plan_of(read(str(file), steps=steps, seeds=seeds, whole=True))
     with open_store(loaded, folder / workload) as store:
         train_runs(loaded, store)
         known = {run.key: run for run in store.runs()}

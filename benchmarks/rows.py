@@ -20,7 +20,7 @@ import torch
 from common import Spread, decays, digits, in_turn, letters, options, perceptron, show, spread, times_faster, torch_loop
 
 from tapered import Workload, rules
-from tapered.study import plan, read
+from tapered.study import plan_of, read
 from tapered.training.advance import advance
 from tapered.training.modes import choose
 from tapered.training.rows import start
@@ -138,7 +138,7 @@ def optuna_seconds(loaded, sample: int) -> list[float]:
 
 def whole_study(file: str, sample: int, rounds: int) -> tuple[Spread, list[str]]:
     """A study by the command line, from its start to its verdict, and as many steps in a loop."""
-    loaded = plan(read(file))
+    loaded = plan_of(read(file))
     asked: list[float] = []
 
     def ours() -> float:

@@ -1,13 +1,13 @@
 """What the tests of rounds, pruning and tuning share: a study from text to verdict, and one that is stopped often."""
 
 from tapered import study as studies
-from tapered.study import conclude, open_store, plan, train_runs
+from tapered.study import conclude, open_store, plan_of, train_runs
 from tapered.study.plan.rounds import finished_rounds
 
 
 def planned(*given, **options):
     """A study planned, from its file or its name."""
-    return plan(studies.read(*given, **options))
+    return plan_of(studies.read(*given, **options))
 
 
 def read(folder, text, **options):

@@ -15,10 +15,10 @@ from tapered.claims.golden import golden
 from tapered.claims.kept import keep, kept, shown
 from tapered.claims.reading import gain, values
 from tapered.cli.main import main
-from tapered.training.threads import threads
 from tapered.study.file.read import BUILT_IN
 from tapered.training.advance import advance
 from tapered.training.rows import start, tabulate
+from tapered.training.threads import threads
 from tapered.training.workload import quadratic
 from tapered.workloads.own import StudyFileError
 

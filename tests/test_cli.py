@@ -9,8 +9,8 @@ import time
 import pytest
 import torch
 
+from tapered.cli import main as cli
 from tapered.cli.main import main
-from tapered.cli.main import main as cli
 from tapered.study.store.text import bundle_from_text
 from tapered.study.train import verify
 from tapered.training import modes
@@ -180,7 +180,8 @@ def test_a_schedule_is_shown_as_far_as_asked(capsys):
 
 def run(arguments, kind="loop", **options):
     code = (
-        "import sys; from tapered import modes; from tapered.cli.main import main; from tapered.training.advance import Mode\n"
+        "import sys; from tapered.cli.main import main; from tapered.training import modes\n"
+        "from tapered.training.advance import Mode\n"
         f"mode = Mode({kind!r}, {1 if kind == 'loop' else 8}, 'a test says so')\n"
         "modes.forecast = lambda *_: modes.Timed(mode, 1e-5)\n"
         "sys.exit(main(sys.argv[1:]))"

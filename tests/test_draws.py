@@ -267,8 +267,9 @@ problem = Workload("drawn", model, nn.functional.mse_loss, Noisy(), Noisy(), bat
 def test_two_arms_of_one_schedule_are_equal_seed_by_seed_and_train_again_to_the_same_bits(tmp_path, kind, monkeypatch):
     (tmp_path / "drawn.py").write_text(FILE)
     monkeypatch.setattr(
-        "tapered.training.modes._Probe.fault", lambda self: None if kind == "rows" else "asked for by the test"
-    )  # noqa: ARG005
+        "tapered.training.modes._Probe.fault",
+        lambda self: None if kind == "rows" else "asked for by the test",  # noqa: ARG005
+    )
     monkeypatch.setattr("tapered.training.modes._Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
     runs, _ = finished(read(tmp_path, STUDY), tmp_path / "s", shared=False)
     ends = {(run.arm, run.peak, run.seed): run.curve for run in runs}

@@ -196,7 +196,7 @@ def test_killed_while_something_is_kept_it_goes_on(tmp_path, monkeypatch, at):
     """Whatever is being written when the power goes: a bundle, its probes, or the bundle without pruned rows."""
     loaded = read(tmp_path, TOML.replace("seeds = 3", "seeds = 2").replace("count = 5", "count = 3"))
     whole, _ = finished(loaded, tmp_path / "whole")
-    write, left = __import__("tapered.study.store.folder").store.write_whole, [at]
+    write, left = whole.replace, [at]
 
     def dying(path, data):
         left[0] -= 1
@@ -205,10 +205,10 @@ def test_killed_while_something_is_kept_it_goes_on(tmp_path, monkeypatch, at):
         write(path, data)
 
     with open_store(loaded, tmp_path / "s") as store:
-        monkeypatch.setattr("tapered.study.store.folder.write_whole", dying)
+        monkeypatch.setattr("tapered.files.whole.replace", dying)
         with suppress(KeyboardInterrupt):
             train_runs(loaded, store)
-        monkeypatch.setattr("tapered.study.store.folder.write_whole", write)
+        monkeypatch.setattr("tapered.files.whole.replace", write)
     runs, _ = finished(loaded, tmp_path / "s")
     assert repr(runs) == repr(whole)
 

@@ -53,7 +53,7 @@ def result(tmp_path_factory):
     found = planned(str(path))
     runs = [invented(task.run) for task in forest_of(found).tasks]
     cost = Cost(210, 105, None, ((("constant", NASTY), Mode("rows", 16, "it is <b>faster</b>")),))
-    return analyse(found, runs, {}, {"torch": torch.__version__, "machine": "<b>x</b>"}, cost)
+    return analyse(found.asked, runs, {}, {"torch": torch.__version__, "machine": "<b>x</b>"}, cost)
 
 
 def invented(run):
@@ -79,7 +79,7 @@ def confirmed(tmp_path_factory):
     fresh[-1] = replace(fresh[-1], value=nan, diverged=3, step=3)
     pruning = Pruning(of=500, saved=56, probes=7, charged={NASTY: 7}, chosen=())
     cost = Cost(210, 105, "a test says so", ((("constant",), Mode("loop", 1, "why not")),), pruning)
-    return analyse(found, runs, {}, {"torch": torch.__version__}, cost, fresh)
+    return analyse(found.asked, runs, {}, {"torch": torch.__version__}, cost, fresh)
 
 
 def cut(run):
@@ -341,7 +341,7 @@ def test_statistics_are_those_of_scipy_on_the_values_in_json(tmp_path):
         for arm, peak in itertools.product(("constant", "a", "as written"), (0.1, 1.0, 10.0))
         for seed in range(8, 16)
     ]
-    said = json.loads(json.dumps(summary(analyse(found, runs, {}, {}, COST, fresh))))
+    said = json.loads(json.dumps(summary(analyse(found.asked, runs, {}, {}, COST, fresh))))
     best = {arm["name"]: arm["best_peak"] for arm in said["arms"]}
     value = {(r["arm"], r["seed"]): r["value"] for r in said["every_run"] if r["peak"] == best[r["arm"]]}
     for kind, seeds in (("chosen", range(8)), ("fresh", range(8, 16))):
@@ -422,7 +422,7 @@ def test_whatever_is_left_has_a_page(result, left):
         "all pruned": lambda runs: [replace(run, value=nan, pruned=5, step=5) for run in runs],
         "no curves": lambda runs: [replace(run, curve=()) for run in runs],
     }
-    again = analyse(result.loaded, changes[left](result.runs), {}, {}, result.cost)
+    again = analyse(result.asked, changes[left](result.runs), {}, {}, result.cost)
     found = Outline()
     found.feed(render(again, "x"))
     text = " ".join(found.text)

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from tapered import optim
-from tapered.study.result.asked import Asked
 from tapered.study.file.study import Study
 from tapered.study.result import Cost, analyse, best_peak, best_runs, divergence, summarise
+from tapered.study.result.asked import Asked
 from tapered.study.result.tuning import default_rate
 from tapered.study.store.runs import Run
 

@@ -11,11 +11,11 @@ from study_cases import finished, read, stopped_again_and_again
 
 from tapered import study as studies
 from tapered.study import open_store, train_runs, updates_made, verify
-from tapered.study.conclude import conclude as concluding
 from tapered.study.file.study import Study, to_toml
 from tapered.study.plan import rounds
 from tapered.study.plan.rounds import finished_rounds
 from tapered.study.summary import summary
+from tapered.study.verdict import conclude as concluding
 from tapered.training import modes
 from tapered.training.advance import Mode
 from tapered.workloads.own import StudyFileError

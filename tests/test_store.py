@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from tapered import rules
+from tapered.files import whole
 from tapered.files.errors import StoreError
-from tapered.study.store import ledger, runs
+from tapered.study.store import ledger
 from tapered.study.store.folder import Store
 from tapered.study.store.ledger import Space
 from tapered.study.store.runs import Branch, Bundle, Run, run_key
@@ -138,7 +140,7 @@ def test_a_bundle_is_replaced_by_its_halves_whenever_it_is_killed(folder, monkey
     halves = [(Bundle(bundle.branches[:1]), rows.take([0])), (Bundle(bundle.branches[1:]), rows.take([1, 2]))]
     with opened(folder) as store:
         store.put(bundle, rows)
-        left, write = [killed], runs.write_whole
+        left, write = [killed], whole.replace
 
         def dying(path, data):
             if left[0] == 0:
@@ -146,7 +148,7 @@ def test_a_bundle_is_replaced_by_its_halves_whenever_it_is_killed(folder, monkey
             left[0] = None if left[0] is None else left[0] - 1
             write(path, data)
 
-        monkeypatch.setattr("tapered.study.store.folder.write_whole", dying)
+        monkeypatch.setattr("tapered.files.whole.replace", dying)
         if killed is None:
             store.replace(bundle, halves)
         else:
@@ -406,9 +408,8 @@ def test_a_crash_while_saving_keeps_the_previous_state(folder, monkeypatch, call
                 raise KeyboardInterrupt
             return original(*arguments, **named)
 
-        target = runs.os if call == "fsync" else runs.Path
-        original = getattr(target, call)
-        monkeypatch.setattr(target, call, fail_at)
+        original = getattr(os, call)
+        monkeypatch.setattr(os, call, fail_at)
         try:
             store.put(*trained(step=30))
             crashed = False
@@ -420,7 +421,7 @@ def test_a_crash_while_saving_keeps_the_previous_state(folder, monkeypatch, call
         [run] = store.runs()
         rows = store.rows(bundle, RULE)
     assert run.step in ((20, 30) if crashed else (30,))
-    assert crashed == (at <= {"open": 2, "fsync": 4, "replace": 2}[call])
+    assert crashed == (at <= {"open": 4, "fsync": 4, "replace": 2}[call])
     same(advance(problem, rows, [path], 50, mode=LOOP), trained(step=50)[1])
 
 
@@ -431,7 +432,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(folder, monkeypatch
     with opened(folder) as store:
         store.put(*trained(step=20))
         before = sorted((folder / "runs").iterdir())
-        monkeypatch.setattr(runs.os, "fsync", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(StoreError, match=r"could not take 1 run .*No space left"):
             store.put(*trained(step=50))
         with pytest.raises(StoreError, match=r"could not take the mode of its rows .*No space left"):
@@ -446,7 +447,7 @@ def test_a_full_disk_does_not_keep_a_folder_from_being_read(folder, monkeypatch)
 
     with opened(folder) as store:
         store.put(*trained())
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with opened(folder) as store:
         assert [run.finished for run in store.runs()] == [True]
 

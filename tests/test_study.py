@@ -8,7 +8,6 @@ import pytest
 import torch
 from study_cases import planned
 
-from tapered import study as studies
 from tapered.files.errors import StoreError
 from tapered.study import (
     conclude,
@@ -22,9 +21,9 @@ from tapered.study import (
 from tapered.study.file.study import Study, to_toml
 from tapered.study.plan.facts import frozen_facts
 from tapered.study.store.text import rows_to_tensors
-from tapered.study.train import grow
+from tapered.study.train import grow, trainer
 from tapered.study.train.grow import RunError
-from tapered.training import modes
+from tapered.training import capacity, modes
 from tapered.training.advance import Mode, evaluate
 from tapered.training.workload import quadratic
 from tapered.workloads.own import StudyFileError
@@ -206,7 +205,7 @@ def test_results_depend_on_neither_sharing_nor_bundles(tmp_path, monkeypatch, mo
     trained_as(monkeypatch, mode)
     found, results = loaded(tmp_path, FORKED.replace("low = 0.01, high = 0.1", peaks)), []
     for i, (shared, rows) in enumerate([(True, 4096), (True, 1), (False, 4096), (False, 1), (True, 9)]):
-        monkeypatch.setattr(studies, "bundle_rows", lambda *_, n=rows: n)
+        monkeypatch.setattr(trainer, "bundle_rows", lambda *_, n=rows: n)
         with open_store(found, tmp_path / str(i)) as store:
             made = []
             runs = train_runs(found, store, shared=shared, progress=made.append)
@@ -228,7 +227,7 @@ def test_results_depend_on_neither_sharing_nor_bundles(tmp_path, monkeypatch, mo
 @pytest.mark.parametrize(("mode", "updates"), [(LOOP, 130), (ROWS, 130), (ROWS, 61)])
 def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, monkeypatch, mode, updates):
     trained_as(monkeypatch, mode)
-    monkeypatch.setattr(studies, "bundle_rows", lambda *_: 4096)  # 24 rows, of which 8 advance at a time
+    monkeypatch.setattr(trainer, "bundle_rows", lambda *_: 4096)  # 24 rows, of which 8 advance at a time
     found, total, uneven = loaded(tmp_path, FORKED.replace("high = 0.1", "high = 1e6")), 0, 0
     whole, _ = finished(found, tmp_path / "whole")
     runs = []
@@ -276,11 +275,11 @@ def test_a_bundle_is_as_large_as_memory_allows(tmp_path, monkeypatch):
     size = grow.row_bytes(found.workload, rule)
     # a point of 4 numbers and its curvature before and after, its gradient, and 8 samples of 4 twice in backward
     assert 3 * 16 <= size <= 3 * 16 + 2 * 16 + 3 * 8 * 16
-    monkeypatch.setattr(grow, "free_memory", lambda: 4 * 20 * size)
+    monkeypatch.setattr(capacity, "free_memory", lambda: 4 * 20 * size)
     assert grow.most_rows(found.workload, rule) == 16
-    monkeypatch.setattr(grow, "free_memory", lambda: 4 * 5 * size)
+    monkeypatch.setattr(capacity, "free_memory", lambda: 4 * 5 * size)
     assert grow.most_rows(found.workload, rule) == 5
-    monkeypatch.setattr(grow, "free_memory", lambda: 0)
+    monkeypatch.setattr(capacity, "free_memory", lambda: 0)
     assert grow.most_rows(found.workload, rule) == 1
     monkeypatch.undo()
     assert 2**20 < grow.free_memory() < 2**50
@@ -444,7 +443,10 @@ def test_a_changed_workload_file_is_another_study(tmp_path):
 def test_a_workload_file_imports_what_lies_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "beside_it.py").write_text("NOISE = 0.25\n")
-    source = "from beside_it import NOISE\nfrom tapered.training.workload import quadratic\nproblem = quadratic(noise=NOISE)\n"
+    source = (
+        "from beside_it import NOISE\nfrom tapered.training.workload import quadratic\n"
+        "problem = quadratic(noise=NOISE)\n"
+    )
     (tmp_path / "mine.py").write_text(source)
     train = loaded(tmp_path, TINY.replace('"quadratic"', '"mine.py:problem"')).workload.train.tensors[0]
     assert torch.equal(train, quadratic(noise=0.25).train.tensors[0])

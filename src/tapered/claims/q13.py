@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tapered import report
 from tapered.claims.base import Answer, Claim, Summary
-from tapered.study import conclude, open_store, plan, read, train_runs
+from tapered.study import conclude, open_store, plan_of, read, train_runs
 
 MODEL = """
 import torch
@@ -55,7 +55,7 @@ def judge(_: Mapping[str, Summary]) -> Answer:
         folder = Path(name)
         (folder / "mine.py").write_text(MODEL)
         (folder / "mine.toml").write_text(STUDY)
-        planned = plan(read(str(folder / "mine.toml")))
+        planned = plan_of(read(str(folder / "mine.toml")))
         with open_store(planned, folder / "study") as store:
             found = conclude(planned, store, train_runs(planned, store))
         page = folder / "report.html"

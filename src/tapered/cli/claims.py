@@ -92,10 +92,10 @@ def _measured(asked: list[Any], root: Path, *, quick: bool) -> list[dict[str, An
 def _study(name: str, root: Path, *, quick: bool) -> Any:
     """A study's result and folder; None where it was interrupted."""
     from tapered.claims.kept import Measured  # noqa: PLC0415 - as above
-    from tapered.study import default_folder, plan, read  # noqa: PLC0415 - as above
+    from tapered.study import default_folder, plan_of, read  # noqa: PLC0415 - as above
     from tapered.study.summary import summary  # noqa: PLC0415 - as above
 
-    planned = plan(read(name, quick=quick))
+    planned = plan_of(read(name, quick=quick))
     folder = default_folder(planned, root)
     finished = finish(planned, retype("study", name, *(["--quick"] if quick else []), store=folder), folder)
     return None if finished is None else Measured(summary(finished[0]), folder)

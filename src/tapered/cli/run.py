@@ -59,7 +59,7 @@ def run(
         debug: Show a traceback when something fails.
     """
     from tapered.run import setting as settings  # noqa: PLC0415 - torch takes a second that --help need not wait
-    from tapered.run import single
+    from tapered.run import single  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
     with threads(1):

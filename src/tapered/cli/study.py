@@ -72,9 +72,9 @@ def run(stated: Any, command: str, store: Path | None, *, forecast: bool, verify
         verify: Also train a sample again from scratch.
         as_json: Print one JSON object.
     """
-    from tapered.study import default_folder, plan  # noqa: PLC0415 - as above
+    from tapered.study import default_folder, plan_of  # noqa: PLC0415 - as above
 
-    planned = plan(stated)
+    planned = plan_of(stated)
     if forecast:
         return _forecast(planned, as_json=as_json)
     folder = store or default_folder(planned)

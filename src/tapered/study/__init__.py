@@ -1,6 +1,6 @@
 """A study: arms at peaks and seeds, each run once, whatever interrupts, and what they say.
 
-    FILE ─► file.read ─► Stated ─► plan ─► Planned ─► train ─► runs ─► conclude ─► StudyResult ─► summary, report
+    FILE ─► file.read ─► Stated ─► plan_of ─► Planned ─► train ─► runs ─► conclude ─► StudyResult ─► summary, report
                                      ╰─► store: results, states, ledger ◄──╯
 
 file      what a study states: arms, peaks, seeds, read and checked
@@ -11,11 +11,12 @@ result    what runs say: best peaks, differences, verdict, cost, wording
 summary   the same as tables, sentences, JSON
 """
 
-from tapered.study.conclude import conclude
 from tapered.study.file.read import Stated, read
-from tapered.study.plan import Planned, default_folder, finished_rounds, forest_of, plan
+from tapered.study.plan import Planned, default_folder, finished_rounds, forest_of, plan_of
 from tapered.study.result import StudyResult
-from tapered.study.train import Verified, open_store, train_runs, updates_made, verify
+from tapered.study.train import open_store, train_runs, updates_made
+from tapered.study.train.verify import Verified, verify
+from tapered.study.verdict import conclude
 
 __all__ = [
     "Planned",
@@ -27,7 +28,7 @@ __all__ = [
     "finished_rounds",
     "forest_of",
     "open_store",
-    "plan",
+    "plan_of",
     "read",
     "train_runs",
     "updates_made",

@@ -6,7 +6,7 @@ Stated ─► plan ─► Planned ─► rounds ─► cells (arm, peak) at seed
 """
 
 from tapered.study.plan.cells import forest_of
-from tapered.study.plan.planned import Planned, default_folder, plan
+from tapered.study.plan.planned import Planned, default_folder, plan_of
 from tapered.study.plan.rounds import finished_rounds
 
-__all__ = ["Planned", "default_folder", "finished_rounds", "forest_of", "plan"]
+__all__ = ["Planned", "default_folder", "finished_rounds", "forest_of", "plan_of"]

@@ -1,6 +1,6 @@
 """A study planned: what it states, what its numbers depend on, and where it is evaluated; found once, and handed on.
 
-Stated ─► plan ─► Planned ─┬─► facts, folder ─► the store
+Stated ─► plan_of ─► Planned ─┬─► facts, folder ─► the store
                            ╰─► rounds ─► a Forest each ─► bundles
 """
 
@@ -68,12 +68,12 @@ class Planned:
         """What the study's numbers depend on, field -> text: a folder that holds other values is refused."""
         return {**frozen_facts(self.stated), **self.shared}
 
-    def of(self, study: Study) -> Self:
+    def having(self, study: Study) -> Self:
         """The same with other grids or trials."""
         return replace(self, study=study)
 
 
-def plan(stated: Stated) -> Planned:
+def plan_of(stated: Stated) -> Planned:
     """A study as its file states it, planned; its rounds follow from what was found before."""
     return Planned(stated, stated.study)
 

@@ -85,7 +85,7 @@ def _choosing(planned: Planned, runs: Sequence[Run], *, shared: bool) -> Iterato
     left = planned.study.most_added
     while sum(added := edges(planned, runs, left)):
         before = {(arm.name, peak) for arm, peak in cells_of(planned)}
-        planned, left = planned.of(planned.study.extended(*added)), left - sum(added)
+        planned, left = planned.having(planned.study.extended(*added)), left - sum(added)
         alive = {run.arm for run in runs if run.pruned is None}
         new = [(arm, p) for arm, p in cells_of(planned) if (arm.name, p) not in before and arm.name in alive]
         yield Round("peaks beyond the edges", planned, forest_of(planned, new, shared=shared))

@@ -39,7 +39,7 @@ def batches(planned: Planned, runs: Sequence[Run]) -> Iterator[tuple[Planned, li
         study = study.model_copy(update={"arms": arms})
         new = {arm.name: arm.trials[begin:] for arm in arms if not arm.fixed}
         cells += [(arm, trial["peak"]) for arm in arms for trial in new.get(arm.name, ())]
-        yield planned.of(study), cells
+        yield planned.having(study), cells
         for name, search in searches.items():
             scores = [_score(study, [r for r in runs if (r.arm, r.peak) == (name, t["peak"])]) for t in new[name]]
             told[name] += [score for score in scores if score is not None]

@@ -5,6 +5,5 @@ Planned, Store ─► train_runs ─► rounds ─► Grower: bundle ─► eval
 """
 
 from tapered.study.train.trainer import open_store, train_runs, updates_made
-from tapered.study.train.verify import Verified, verify
 
-__all__ = ["Verified", "open_store", "train_runs", "updates_made", "verify"]
+__all__ = ["open_store", "train_runs", "updates_made"]
