@@ -61,7 +61,7 @@ class Clock(Joining):
             self.step = self._loads.first()
             plan.check(self.groups)
             self._join()
-            self.first_late = len(self.bases)
+            self.first_late = min(self.joined, default=len(self.bases))
             self._loads.begin()
             self.write()
         else:

@@ -142,10 +142,10 @@ class Joining(Stepping):
         own = self._own(late) if self.first_late is not None else {}
         plan = self.plan = self.plan.and_of(own)
         bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
-        joined = (
-            set[int]() if self.first_late is None else set(late_with_a_rate(groups, plan, bases, known, self.joined))
-        )
-        check_bases(plan, groups, bases, self.joined | joined, known)
+        joined = set[int]()
+        if self.first_late is not None:
+            joined = set(late_with_a_rate(groups, plan, bases, known, range(self.first_late)))
+        check_bases(plan, groups, bases, self.joined if self.first_late is None else late, known)
         before, self.joined = self.joined, self.joined | joined
         try:
             slots = [self._slot(i, name, s) for i in late for name, s in self._joining(i, bases).items()]
@@ -211,14 +211,19 @@ class Joining(Stepping):
         self._used = None
 
     def unfollowed(self) -> None:
-        """Every group follows what was asked for.
+        """Every group that joined follows something.
 
         Raises:
             ValueError: one was added with a rate of its own before the first update.
         """
-        followed = {slot.index for slot in self._slots if slot.name == "lr"}
-        if lost := self.joined - followed:
-            check_bases(self.plan, self.groups, self.bases, self.joined & followed, min(lost))
+        lost = self.joined - {slot.index for slot in self._slots if slot.name == "lr"}
+        if lost:
+            index = min(lost)
+            raise ValueError(
+                f"got lr={self.bases[index]['lr']!r} for group {index}, which was added before the first update, where "
+                f"nothing has decayed that it could follow in proportion; say what it follows: "
+                f"clock.replace(groups={{{index}: {{'lr': ...}}}})"
+            )
 
     def _own(self, late: range) -> dict[int, dict[str, Schedule]]:
         """The schedules that late groups came with; a number stands in their place from now on."""
