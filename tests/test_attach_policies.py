@@ -376,6 +376,22 @@ def test_a_late_number_after_a_load_and_a_replacement() -> None:
     assert run.steps(1).verbs.last_lr == again.steps(1).verbs.last_lr
 
 
+@pytest.mark.parametrize("order", ["o", "c o", "o c"])
+def test_a_late_group_that_was_given_a_schedule_is_none_of_the_others_after_a_load(order) -> None:
+    run, again = Attached(lr=COSINE), Attached(groups={0: {"lr": COSINE}}, lr=COSINE)
+    run.verbs.replace(groups={0: {"lr": COSINE}}, counted="start")
+    run.steps(1)
+    late(run)
+    run.verbs.replace(groups={1: {"lr": LINEAR}}, counted="start")
+    again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+    state = {"o": plain(run.optimizer.state_dict()), "c": plain(run.verbs.state_dict())}
+    for part in order.split():
+        (again.optimizer if part == "o" else again.verbs).load_state_dict(state[part])
+    for one in (run, again):
+        late(one)
+    assert run.verbs.last_lr == again.verbs.last_lr == (COSINE(2), LINEAR(2), COSINE(2))
+
+
 def test_a_late_group_of_a_state_that_was_loaded_before_attach() -> None:
     run = Attached(lr=COSINE).steps(1)
     late(run, lr=0.02)

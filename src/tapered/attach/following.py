@@ -134,7 +134,9 @@ def base_values(group: Mapping[str, Any], hypers: Iterable[str]) -> Bases:
     return {name: float(value.item() if isinstance(value, Tensor) else value) for name, value in found.items()}
 
 
-def check_bases(plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], late: Collection[int], known: int) -> None:
+def check_bases(
+    plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], late: Collection[int], known: int
+) -> None:
     """One schedule for every group means one base value for every group, but for rates of groups that joined late.
 
     The first `known` groups were checked before, or were given the schedule on purpose.
