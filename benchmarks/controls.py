@@ -210,8 +210,8 @@ def failures(facts: dict[str, float], alpha: float = 0.05) -> list[str]:
         n = int(facts[of])
         return share_interval(round(facts[name] * n), n, 0.01)[1] < 1 - alpha
 
-    cases = [(kind, name, n) for kind in ("t", "flips", "win_rate") for name in DRAWS for n in SEED_COUNTS]
-    nominal = [case for case in cases if case[1] in SYMMETRIC or case[0] == "win_rate"]
+    kinds = {"all": (*SYMMETRIC, "skewed"), "t": SYMMETRIC, "flips": SYMMETRIC, "win_rate": DRAWS}
+    nominal = [(kind, name, n) for kind, names in kinds.items() for name in names for n in SEED_COUNTS]
     rates = [f"aa_false_rate{kind}_{arms}" for kind in ("", "_fresh") for arms in ARMS]
     invented = [f"drawn_false_{name}_{arms}" for name in ("normal", "heavy", "skewed") for arms in ARMS]
     apart = [abs(facts[f"floor_{r}_measured"] - facts[f"floor_{r}_exact"]) / facts[f"floor_{r}_error"] for r in RATES]
