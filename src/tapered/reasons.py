@@ -44,6 +44,8 @@ HINTS = (
 )  # fmt: skip
 DRAWS = "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"
 AUTOGRAD = "the model takes gradients of its own by autograd, and stacked it would have to by torch.func"
+IN_PLACE = "the model writes into a tensor in place, which stacked would be another one for each row"
+SIZES = "the model makes tensors of another size for each row, as pack_padded_sequence does; a mask over padding stacks"
 # what is said where rows are tried -> why they are left; the first that fits
 ALONE = (
     ("randomness", DRAWS),
@@ -52,13 +54,10 @@ ALONE = (
     ("requires_grad_()", AUTOGRAD),
     ("require grad", AUTOGRAD),
     ("requires grad", AUTOGRAD),
-    ("in-place", "the model writes into a tensor in place, which stacked would be another one for each row"),
-    ("inplace", "the model writes into a tensor in place, which stacked would be another one for each row"),
-    (
-        "each tensor to be equal size",
-        "the model gives each row a tensor of another size, as pack_padded_sequence does, which do not stack; a mask over "
-        "the padding does",
-    ),
+    ("in-place", IN_PLACE),
+    ("inplace", IN_PLACE),
+    ("out= or view", IN_PLACE),
+    ("each tensor to be equal size", SIZES),
     ("jitted", "the model is scripted by torch.jit, whose parameters cannot be stacked; rows take it unscripted"),
     ("nested", "the model or its data uses nested tensors, which do not stack"),
     ("sparse", "the model or its data uses sparse tensors, which do not stack"),
