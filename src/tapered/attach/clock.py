@@ -63,6 +63,7 @@ class Clock(Joining):
             self._join()
             self.first_late = min(self.joined, default=len(self.bases))
             self._loads.begin()
+            self._spared()
             self.write()
         else:
             self._goes_on(kept)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tapered.attach.following import (
     Bases,
@@ -175,6 +176,10 @@ class Joining(Stepping):
                 f"group {next(i for i in late if groups[i]['schedules'])} of this {type(self.maker).__name__} follows "
                 f"schedules of its own, and a clock writes the others; give it numbers, or clock.detach() before"
             )
+        for i in late if self.first_late is not None else ():
+            rate = groups[i].get("lr")
+            if isinstance(rate, Tensor) and any(rate is o.defaults.get("lr") for o in (self.optimizer, self.maker)):
+                groups[i]["lr"] = rate.clone()
         own = self._own(late) if self.first_late is not None else {}
         plan = self.plan = self.plan.and_of(own)
         bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
@@ -266,6 +271,15 @@ class Joining(Stepping):
                 f"nothing has decayed that it could follow in proportion; say what it follows: "
                 f"clock.replace(groups={{{index}: {{'lr': ...}}}})"
             )
+
+    def _spared(self) -> None:
+        """What a group gets that brings no rate is no tensor that a schedule fills: that is the caller's own."""
+        for optimizer in (self.optimizer, self.maker):
+            rate = optimizer.defaults.get("lr")
+            if isinstance(rate, Tensor):
+                optimizer.defaults["lr"] = rate.clone()
+                if isinstance(optimizer, Optimizer):
+                    optimizer._running.given["lr"] = optimizer.defaults["lr"]  # noqa: SLF001  # the same, for tapered's
 
     def _own(self, late: range) -> dict[int, dict[str, Schedule]]:
         """The schedules that late groups came with; a number stands in their place from now on."""
