@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from common import options, seconds, show
-from drawn_gains import DRAWS, SYMMETRIC, coverage, false_rates
+from drawn_gains import DRAWS, SYMMETRIC, coverage, false_rates, power
 from drawn_gains import SEEDS as SEED_COUNTS
 from scipy.linalg import solve_discrete_lyapunov
 
@@ -197,7 +197,7 @@ def must_not_help(studies: int) -> dict[str, float]:
 
 
 def drawn(studies: int) -> dict[str, float]:
-    return coverage(studies) | false_rates(studies // 4, ARMS)
+    return coverage(studies) | false_rates(studies // 4, ARMS) | power(studies)
 
 
 def failures(facts: dict[str, float], alpha: float = 0.05) -> list[str]:
@@ -211,8 +211,9 @@ def failures(facts: dict[str, float], alpha: float = 0.05) -> list[str]:
         n = int(facts[of])
         return share_interval(round(facts[name] * n), n, 0.01)[1] < 1 - alpha
 
-    cases = [(kind, name, n) for kind in ("t", "flips", "win_rate") for name in DRAWS for n in SEED_COUNTS]
-    nominal = [case for case in cases if case[1] in SYMMETRIC or case[0] == "win_rate"]
+    kinds = {"all": (*SYMMETRIC, "skewed"), "t": SYMMETRIC, "flips": SYMMETRIC, "win_rate": DRAWS}
+    nominal = [(kind, name, n) for kind, names in kinds.items() for name in names for n in SEED_COUNTS]
+    nominal = [(kind, name, n) for kind, name, n in nominal if (kind, name) != ("all", "skewed") or n >= seeds_needed()]
     rates = [f"aa_false_rate{kind}_{arms}" for kind in ("", "_fresh") for arms in ARMS]
     invented = [f"drawn_false_{name}_{arms}" for name in ("normal", "heavy", "skewed") for arms in ARMS]
     apart = [abs(facts[f"floor_{r}_measured"] - facts[f"floor_{r}_exact"]) / facts[f"floor_{r}_error"] for r in RATES]

@@ -29,7 +29,7 @@ import torch
 from scipy import stats
 
 from tapered import parse, rules
-from tapered.cli.main import main as cli
+from tapered.cli import main as cli
 from tapered.draws import seeded
 from tapered.training.advance import Mode, advance, evaluate
 from tapered.training.rows import start, tabulate

@@ -71,6 +71,7 @@ class Groups(Schedulers):
         world.optimizer.add_param_group(group | rate)
         (group,) = world.scaled(world.dicts(world.theirs, index, index + 1), index)
         rate = {"lr": world.oracle.rate(index)} if given is not None or world.oracle.groups[index].follows else {}
+        rate = rate or world.tensors({})  # a tensor that groups share would be written for all of them
         world.shadow.add_param_group(group | world.replaced | rate)
         self.reread()
         if world.clock is not None:

@@ -80,6 +80,7 @@ class Refusals(Copies):
             groups = {i: {"lr": rate} for i, (rate, group) in enumerate(known) if own or group.follows is not None}
             self.verbs.replace(groups=groups, counted="start")
             world.moved = world.moved or world.config.tensor
+            world.purpose = True  # a clock lets them hold over what is loaded before the next update
             for group, theirs in zip(world.oracle.groups, world.shadow.param_groups, strict=True):
                 theirs["lr"] = theirs["lr"] if group.follows else group.number
         world.doubt = False

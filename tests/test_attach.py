@@ -125,10 +125,44 @@ def test_a_group_with_a_rate_of_its_own_before_the_first_update_is_refused() -> 
     optimizer, clock = adam()
     optimizer.add_param_group({"params": weights(), "lr": 0.5})
     before = [p.detach().clone() for g in optimizer.param_groups for p in g["params"]]
-    with pytest.raises(ValueError, match=re.escape("group 0 was made with 0.1 and group 1 with 0.5")):
+    with pytest.raises(ValueError, match=re.escape("got lr=0.5 for group 1, which was added before")):
         step(optimizer)
     assert all(torch.equal(a, p) for a, p in zip(before, (q for g in optimizer.param_groups for q in g["params"])))  # noqa: B905  # of equal length
     assert clock.step == 0
+    clock.replace(groups={1: {"lr": 0.5}})  # as the refusal says
+    step(optimizer)
+    assert clock.last_lr == (RATE(0), 0.5)
+
+
+def test_it_is_refused_also_where_no_group_follows_what_was_asked_for_all() -> None:
+    optimizer, clock = adam()
+    clock.replace(groups={0: {"lr": RATE}}, counted="start")
+    optimizer.add_param_group({"params": weights(), "lr": 0.5})
+    with pytest.raises(ValueError, match=re.escape("got lr=0.5 for group 1, which was added before")):
+        step(optimizer)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, tapered.SGD])
+@pytest.mark.parametrize("asked", [RATE, of_base(10 * RATE)])
+@pytest.mark.parametrize("between", ["nothing", "a load", "a copy"])
+def test_a_late_group_without_a_rate_beside_a_callers_tensor(kind, asked, between) -> None:
+    """What it gets by default is not what the clock has made of that tensor since."""
+    rate = torch.tensor(0.1, dtype=torch.float64)
+    optimizer = kind(weights(), lr=rate)
+    attach(optimizer, lr=asked)
+    for _ in range(3):
+        step(optimizer)
+    assert optimizer.param_groups[0]["lr"] is rate
+    if between == "a load":
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    if between == "a copy":
+        optimizer = copy.deepcopy(optimizer)
+    optimizer.add_param_group({"params": weights()})
+    step(optimizer)
+    optimizer.add_param_group({"params": weights()})
+    step(optimizer)
+    assert clock_of(optimizer).last_lr == pytest.approx([RATE(4)] * 3, rel=1e-14)
+    assert len({id(group["lr"]) for group in optimizer.param_groups}) == 3
 
 
 def test_what_moves_the_counter_and_what_does_not() -> None:

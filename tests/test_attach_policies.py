@@ -1,5 +1,6 @@
 """Resume, saved, replace, extend: the same words and the same numbers for a clock and for tapered's own optimizers."""
 
+import copy
 import io
 import logging
 import re
@@ -13,7 +14,7 @@ from torch import nn
 
 import tapered
 from tapered import schedules
-from tapered.attach import attach, of_base
+from tapered.attach import attach, clock_of, of_base
 from tapered.optim.policies import Reload
 from tapered.schedules.changes import extended
 
@@ -331,6 +332,64 @@ def test_two_late_groups_with_one_number() -> None:
     late(run, lr=0.02)
     late(run, lr=0.02)
     assert run.verbs.last_lr[1:] == pytest.approx((0.02 * COSINE(2) / COSINE(1), 0.02), rel=1e-14)
+
+
+@BOTH
+@pytest.mark.parametrize("which", [{0}, {1}, {0, 1}])
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_late_number_falls_with_the_others_whatever_was_replaced(kind, which, copied) -> None:
+    """That another late group brought the same number, and was given something since, makes it no base of theirs."""
+    run = kind(lr=COSINE).steps(1)
+    late(run, lr=0.02)
+    every = {"lr": COSINE} if len(which) == 2 else {"groups": {index: {"lr": COSINE} for index in which}}
+    run.verbs.replace(counted="now", **every)
+    if copied:
+        run.optimizer = copy.deepcopy(run.optimizer)
+        run.verbs, run.param = clock_of(run.optimizer) or run.optimizer, run.optimizer.param_groups[0]["params"][0]
+    late(run, lr=0.02)
+    others = COSINE if which == {1} else COSINE.delayed(2)
+    assert run.steps(2).verbs.last_lr[2] == pytest.approx(0.02 * others(4) / others(2), rel=1e-14)
+
+
+def test_a_late_number_that_a_group_with_a_schedule_of_its_own_was_made_with() -> None:
+    first, second = (nn.Parameter(torch.ones(2)) for _ in range(2))
+    run = Attached(lr=COSINE)
+    run.optimizer = torch.optim.Adam([{"params": [run.param]}, {"params": [first], "lr": 0.02}], lr=0.1)
+    run.verbs = attach(run.optimizer, lr=COSINE, groups={1: {"lr": 0.02}})
+    run.steps(2)
+    run.optimizer.add_param_group({"params": [second], "lr": 0.02})
+    assert run.steps(2).verbs.last_lr == pytest.approx((COSINE(3), 0.02, 0.02 * COSINE(3) / COSINE(2)), rel=1e-14)
+
+
+def test_a_late_number_after_a_load_and_a_replacement() -> None:
+    """As in the run that was not killed."""
+    run, again = Attached(lr=COSINE).steps(1), Attached(lr=COSINE)
+    late(run, lr=0.02)
+    again.verbs.detach()
+    again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": 0.02})
+    again.optimizer.load_state_dict(plain(run.optimizer.state_dict()))
+    again.verbs = attach(again.optimizer, lr=COSINE)
+    for one in (run, again):
+        one.verbs.replace(lr=COSINE, counted="now")
+        late(one, lr=0.02)
+    assert run.verbs.last_lr == again.verbs.last_lr
+    assert run.steps(1).verbs.last_lr == again.steps(1).verbs.last_lr
+
+
+@pytest.mark.parametrize("order", ["o", "c o", "o c"])
+def test_a_late_group_that_was_given_a_schedule_is_none_of_the_others_after_a_load(order) -> None:
+    run, again = Attached(lr=COSINE), Attached(groups={0: {"lr": COSINE}}, lr=COSINE)
+    run.verbs.replace(groups={0: {"lr": COSINE}}, counted="start")
+    run.steps(1)
+    late(run)
+    run.verbs.replace(groups={1: {"lr": LINEAR}}, counted="start")
+    again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+    state = {"o": plain(run.optimizer.state_dict()), "c": plain(run.verbs.state_dict())}
+    for part in order.split():
+        (again.optimizer if part == "o" else again.verbs).load_state_dict(state[part])
+    for one in (run, again):
+        late(one)
+    assert run.verbs.last_lr == again.verbs.last_lr == (COSINE(2), LINEAR(2), COSINE(2))
 
 
 def test_a_late_group_of_a_state_that_was_loaded_before_attach() -> None:

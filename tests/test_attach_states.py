@@ -240,6 +240,22 @@ def test_another_schedule_is_refused_by_name() -> None:
     assert more.clock.step == 0
 
 
+def test_what_was_set_on_purpose_holds_up_to_the_next_update() -> None:
+    """Over any state of that moment that is loaded before it; after it a state of another schedule is refused again."""
+    run = Run().steps(SEVEN)
+    foreign = run.saved()["o"]
+    foreign["param_groups"][0]["clock"]["schedules"]["lr"] = str(OTHER)
+    run.optimizer.load_state_dict(copy.deepcopy(foreign))
+    run.clock.replace(lr=RATE, counted="start")
+    run.optimizer.load_state_dict(copy.deepcopy(foreign))
+    assert run.steps(1).rate == RATE(SEVEN)
+    foreign = run.saved()["o"]
+    foreign["param_groups"][0]["clock"]["schedules"]["lr"] = str(OTHER)
+    run.optimizer.load_state_dict(foreign)
+    with pytest.raises(ValueError, match="`lr` in group 0 differs: the loaded state followed"):
+        run.steps(1)
+
+
 def damaged(**changes) -> dict:
     return {**Run().steps(2).clock.state_dict(), **changes}
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import tapered
 from tapered import checkpoint
 from tapered.checkpoint import Batches, CheckpointError, release, resume, save
+from tapered.files import tree as trees
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +198,7 @@ def test_tensors_of_every_kind(tmp_path: Path) -> None:
     for key, value in tree.items():
         if isinstance(value, torch.Tensor):
             assert (found[key].dtype, found[key].shape) == (value.dtype, value.shape)
-            assert checkpoint.tree.same(found[key], value), key
+            assert trees.same(found[key], value), key
         else:
             assert type(found[key]) is type(value)
             assert np.array_equal(found[key], value) if isinstance(value, np.ndarray) else found[key] == value

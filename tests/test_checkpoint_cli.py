@@ -18,6 +18,7 @@ from tapered.run import single
 from tapered.schedules import cosine_decay
 from tapered.training.loop import advance as loop_advance
 from tapered.training.rows import start, tabulate
+from tapered.training.threads import threads
 from tapered.training.workload import quadratic
 
 
@@ -61,7 +62,7 @@ def test_a_run_is_its_rows(capsys) -> None:
     run(capsys, "run", "quadratic", "--lr", "cosine_decay(0.1, decay_steps=steps)", "--steps", "30", "--store", "a")
     problem, rule = quadratic(), Adam()
     path = tabulate(rule, 30, lr=cosine_decay(0.1, decay_steps=30))
-    with single.one_thread():
+    with threads(1):
         expected = loop_advance(problem, start(problem, rule, [0]), [path], 30, None)
     assert torch.equal(weights("a"), expected.params["w"])
 

@@ -55,7 +55,7 @@ def test_every_built_in_study_can_give_a_verdict(name, quick) -> None:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_study_has_a_quick_form(name) -> None:
-    text = (resources.files("tapered") / "studies" / f"{name}.toml").read_text()
+    text = (resources.files("tapered.study") / "studies" / f"{name}.toml").read_text()
     small = tomllib.loads(text)["quick"]
     try:
         found, whole = planned(name, quick=True), planned(name)

@@ -25,7 +25,7 @@ PEAK = 0.01
 
 
 def text_of(name):
-    return (resources.files("tapered") / "studies" / f"{name}.toml").read_text()
+    return (resources.files("tapered.study") / "studies" / f"{name}.toml").read_text()
 
 
 @pytest.mark.parametrize("name", STUDIES)

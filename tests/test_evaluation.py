@@ -349,13 +349,24 @@ def test_every_mode_evaluates_as_many_at_once() -> None:
     assert made(lambda: Seen(2, 8), mse_loss, draw(100, 2), draw(100, 8)).evaluation_batch == 65536 // 40
 
 
-def test_what_a_metric_or_loss_must_return() -> None:
+class Classes(Score):
+    """A value for each class, as `average=None` gives."""
+
+    def compute(self):
+        return torch.tensor([0.9, 0.1])
+
+
+@each
+def test_what_a_metric_or_loss_must_return(mode: Mode) -> None:
     workload = rare()
     for value in (None, "high", torch.ones(3, 2)):
         with pytest.raises(TypeError, match=r"odd returned a .* in evaluation; expected one number, or one for each"):
-            measured(replace(workload, metrics={"odd": lambda *_, v=value: v}), LOOP)
+            measured(replace(workload, metrics={"odd": lambda *_, v=value: v}), mode)
+    for odd in (lambda *_: torch.ones(2), lambda *_: [0.5, 0.5, 0.5], Classes()):
+        with pytest.raises(TypeError, match=r"shape \([23],\) in .* one for each example; of one for each class take"):
+            measured(replace(workload, metrics={"odd": odd}), mode)
     with pytest.raises(TypeError, match=r"loss returned a tensor of shape \(500,\) in evaluation; expected a scalar"):
-        measured(replace(workload, loss=lambda o, _: o, metrics={}), LOOP)
+        measured(replace(workload, loss=lambda o, _: o, metrics={}), mode)
 
 
 class Loud(Dataset):

@@ -17,43 +17,19 @@ import tapered
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "tapered"
-# From the bottom up; a module imports only what stands on a lower line (or in its own package).
-LAYERS = [
-    ["schedules", "rules", "shards", "draws", "living", "trees", "memory", "named"],
-    ["given", "reasons", "fused", "fingerprint", "kind", "sealed", "sources"],
-    ["kernels"],
-    ["optim"],
-    ["tensorflow1", "plot", "workload", "plan", "attach", "convert"],
-    ["checkpoint", "program", "items"],
-    ["measures"],
-    ["extras", "evaluation"],
-    ["rows", "sharing"],
-    ["loop", "stack", "guards"],
-    ["workloads", "train"],
-    ["modes", "steady", "stats", "runs", "arms", "explain", "range_test"],
-    ["study_file"],
-    ["own"],
-    ["load", "ledger_file"],
-    ["ledger"],
-    ["claimed", "settings"],
-    ["single"],
-    ["store", "result"],
-    ["forest"],
-    ["grow", "tasks", "tune"],
-    ["rounds"],
-    ["prune", "verify"],
-    ["conclude"],
-    ["study"],
-    ["forecast"],
-    ["summary"],
-    ["report"],
-    ["claims"],
-    ["terminal"],
-    ["commands"],
-    ["streams"],
-    ["cli"],
+# From the ground up: a room imports only what stands on a lower floor, or in itself.
+FLOORS = [
+    {"draws", "files", "kind", "words"},
+    {"rules", "schedules", "stats"},
+    {"convert", "optim", "training"},
+    {"attach", "tensorflow1", "workloads"},
+    {"checkpoint", "explain", "study"},
+    {"guards", "range_test", "report", "run"},
+    {"claims"},
+    {"cli"},
 ]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+STUDY = ["file", "store", "result", "plan", "train", "verdict", "summary"]  # likewise, within the room of studies
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
@@ -62,30 +38,44 @@ def module_of(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """The modules of tapered that a file imports, anywhere in it."""
+    """What of tapered a file imports, anywhere in it, by dotted names below tapered."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tapered":
-            parts = (node.module or "").split(".")
-            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+            names |= {f"{node.module}.{alias.name}".removeprefix("tapered.") for alias in node.names}
         elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tapered.")}
+            names |= {alias.name.removeprefix("tapered.") for alias in node.names if alias.name.startswith("tapered.")}
     return names
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_point_downwards(path: Path) -> None:
     own = module_of(path)
-    assert own in LEVEL, f"{own} stands in no layer"
-    upwards = {name for name in imported(path) - {own} if LEVEL[name] >= LEVEL[own]}
-    assert not upwards
+    assert own in FLOOR, f"{own} stands on no floor"
+    rooms = {name.split(".")[0] for name in imported(path)}
+    assert not {room for room in rooms - {own} if FLOOR[room] >= FLOOR[own]}
 
 
-def test_only_the_ledger_knows_optuna() -> None:
-    users = {
-        module_of(path) for path in MODULES if re.search(r"^\s*(import|from) optuna", path.read_text(), re.MULTILINE)
-    }
-    assert users == {"ledger"}
+@pytest.mark.parametrize("path", sorted((SOURCE / "study").rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_within_a_study_point_downwards(path: Path) -> None:
+    own = path.relative_to(SOURCE / "study").parts[0].removesuffix(".py")
+    if own != "__init__":  # the door
+        rooms = {name.split(".")[1] for name in imported(path) if name.startswith("study.")}
+        assert not {room for room in rooms - {own} if STUDY.index(room) >= STUDY.index(own)}
+
+
+def test_every_room_has_a_door_that_draws_what_goes_through_it() -> None:
+    rooms = [path for path in SOURCE.rglob("*") if path.is_dir() and (path / "__init__.py").exists()]
+    assert {room.name for room in rooms if room.parent == SOURCE} | {"draws", "kind", "tensorflow1", "words"} == set(
+        FLOOR
+    )
+    doors = {room.name: ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or "" for room in rooms}
+    assert [name for name, said in doors.items() if "─►" not in said] == []
+
+
+def test_only_the_store_and_the_sampler_know_optuna() -> None:
+    users = {path.name for path in MODULES if re.search(r"^\s*(import|from) optuna", path.read_text(), re.MULTILINE)}
+    assert users == {"ledger.py", "sampler.py"}
 
 
 def test_public_names() -> None:

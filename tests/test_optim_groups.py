@@ -415,3 +415,128 @@ def test_a_rate_written_into_a_late_group_is_saved_and_copied() -> None:
     optimizer.param_groups[1]["lr"] = 0.05
     with pytest.raises(ValueError, match=r"`lr` in group 1 was set to 0\.05 from outside at step 1"):
         optimizer.step()
+
+
+def late_number(make, *, number: float = 0.05) -> tuple:
+    """Two updates; a group that came with a number between them has had another one written since."""
+    optimizer, follower = make([{"params": weights()}, {"params": weights()}])
+    step(optimizer)
+    optimizer.add_param_group({"params": weights(), "lr": 0.02})
+    step(optimizer)
+    optimizer.add_param_group({"params": weights()})
+    follower.heal()
+    assert follower.schedules[2]["lr"] == 0.02 / RATE(1) * RATE
+    optimizer.param_groups[2]["lr"] = number
+    return optimizer, follower
+
+
+def shown(optimizer: torch.optim.Optimizer, follower) -> list:
+    groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    return copy.deepcopy([*groups, follower.last_lr])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda _, f: f.replace(lr=-1.0),
+        lambda _, f: f.replace(weight_decay=-1.0),
+        lambda _, f: f.replace(groups={9: {"lr": 0.1}}),
+        lambda _, f: f.replace(groups={0: {"lr": RATE}}),
+        lambda _, f: f.extend(3, how="hold"),
+        lambda _, f: f.load_state_dict({"state": {}}),
+        lambda o, _: (o.param_groups[3].update(lr=0.7), o.step()),
+    ],
+)
+def test_a_refusal_leaves_a_number_that_was_written_into_a_late_group(make, call) -> None:
+    optimizer, follower = late_number(make)
+    for schedule in (None, schedules.linear(0.5, 0.0, steps=9)):
+        if schedule is not None:  # which stands in another group, and is refused as long as it does
+            optimizer.param_groups[0]["lr"] = schedule
+        last = optimizer.param_groups[3]["lr"]
+        before = shown(optimizer, follower)
+        with pytest.raises((TypeError, ValueError)):
+            call(optimizer, follower)
+        optimizer.param_groups[3]["lr"] = last
+        assert shown(optimizer, follower) == before
+    optimizer.load_state_dict({**copy.deepcopy(late_number(make)[0]).state_dict()})
+    step(optimizer)
+
+
+@BOTH
+def test_a_number_written_into_a_late_group_and_back_is_none(make) -> None:
+    """Nothing that was refused in between has made another schedule of it."""
+    optimizer, follower = late_number(make)
+    with pytest.raises(ValueError, match="weight_decay"):
+        follower.replace(weight_decay=-1.0)
+    optimizer.param_groups[2]["lr"] = (0.02 / RATE(1) * RATE)(2)
+    step(optimizer)
+    assert follower.schedules[2]["lr"] == 0.02 / RATE(1) * RATE
+
+
+@BOTH
+def test_a_schedule_that_stands_in_a_group_is_refused_but_where_another_is_given(make) -> None:
+    other = schedules.linear(0.5, 0.0, steps=9)
+    optimizer, follower = make([{"params": weights()}, {"params": weights()}])
+    step(optimizer)
+    optimizer.param_groups[0]["lr"] = other
+    for given in ({"weight_decay": 0.1}, {"groups": {1: {"lr": 0.05}}}, {"lr": -1.0}, {"lr": other}):
+        with pytest.raises((TypeError, ValueError), match=r"written into|got -1\.0|counted"):
+            follower.replace(**given)
+        assert optimizer.param_groups[0]["lr"] == other
+        with pytest.raises(TypeError, match="written into `lr` of group 0"):
+            step(optimizer)
+    follower.replace(groups={0: {"lr": 0.05}})
+    step(optimizer)
+    assert follower.last_lr == (0.05, RATE(1))
+
+
+@BOTH
+def test_a_number_where_nothing_can_be_followed_in_proportion_gives_way_to_a_schedule(make) -> None:
+    """As the refusal says."""
+    rate = schedules.linear(0.1, 0.0, steps=3)
+    optimizer, follower = make([{"params": weights()}])
+    follower.replace(lr=rate, counted="start")
+    step(optimizer, 2)
+    optimizer.add_param_group({"params": weights(), "lr": 0.02})
+    step(optimizer)
+    optimizer.param_groups[1]["lr"] = 0.05
+    with pytest.raises(ValueError, match=r"give the group a schedule of its own, constant\(0\.05\)"):
+        step(optimizer)
+    follower.replace(groups={1: {"lr": schedules.constant(0.05)}})
+    step(optimizer)
+    assert follower.last_lr == (0.0, 0.05)
+
+
+@BOTH
+def test_a_step_that_was_refused_has_used_no_multiplier(make) -> None:
+    optimizer, follower = make([{"params": weights()}, {"params": weights()}])
+    step(optimizer, 2)
+    optimizer.param_groups[0]["lr_scale"] = 0.5
+    shows, optimizer.param_groups[1]["lr"] = optimizer.param_groups[1]["lr"], 0.7
+    with pytest.raises(ValueError, match=r"`lr` in group 1 was set to 0\.7 from outside"):
+        optimizer.step()
+    optimizer.param_groups[1]["lr"] = shows  # the same object, so that nobody seems to have written it
+    before = optimizer.param_groups[0]["params"][0].detach().clone()
+    step(optimizer)
+    assert follower.last_lr == (0.5 * RATE(2), RATE(2))
+    after = optimizer.param_groups[0]["params"][0].detach()
+    assert torch.equal(after, before - 0.5 * RATE(2))
+
+
+@BOTH
+def test_a_closure_that_raises_leaves_a_number_in_a_late_group(make) -> None:
+    optimizer, follower = make([{"params": weights()}])
+    step(optimizer)
+    optimizer.add_param_group({"params": weights(), "lr": 0.02})
+    step(optimizer, 2)
+    optimizer.param_groups[1]["lr"] = 0.05
+    before = shown(optimizer, follower)
+
+    def closure() -> float:
+        optimizer.param_groups[0]["params"][0].grad = torch.ones(3)
+        raise KeyError("closure")
+
+    with pytest.raises(KeyError):
+        optimizer.step(closure)
+    assert shown(optimizer, follower) == before

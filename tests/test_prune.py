@@ -10,6 +10,7 @@ import torch
 from study_cases import finished, planned, read, stopped_again_and_again
 
 from tapered.cli.main import main
+from tapered.files import whole as written
 from tapered.study import forest_of, open_store, train_runs, verify
 from tapered.study.file.study import Prune
 from tapered.study.plan import pruning as prune
@@ -196,7 +197,7 @@ def test_killed_while_something_is_kept_it_goes_on(tmp_path, monkeypatch, at):
     """Whatever is being written when the power goes: a bundle, its probes, or the bundle without pruned rows."""
     loaded = read(tmp_path, TOML.replace("seeds = 3", "seeds = 2").replace("count = 5", "count = 3"))
     whole, _ = finished(loaded, tmp_path / "whole")
-    write, left = whole.replace, [at]
+    write, left = written.replace, [at]
 
     def dying(path, data):
         left[0] -= 1
@@ -234,7 +235,7 @@ def test_without_pruning_it_says_what_pruning_would_have_done(tmp_path):
 def test_whole_and_pruned_do_not_mix_in_one_folder():
     loaded = planned("bmi", steps=5)
     study = loaded.study.model_copy(update={"prune": Prune(rungs=(0.5,))})
-    facts = [frozen_facts(replace(loaded, study=study, whole=whole)) for whole in (False, True)]
+    facts = [frozen_facts(replace(loaded.stated, study=study, whole=whole)) for whole in (False, True)]
     assert {name for name in facts[0] if facts[0][name] != facts[1][name]} == {"results"}
     with pytest.raises(StudyFileError, match="prunes nothing, so that there is nothing to compare"):
         planned("bmi", whole=True)

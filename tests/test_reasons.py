@@ -85,6 +85,29 @@ class Net(nn.Linear):
     def forward(self, x): return Out(super().forward(x))
 problem = problem(model=lambda: Net(4, 4), loss=lambda o, t: nn.functional.mse_loss(o.y, t))
 """
+TEXTS = """
+class Texts(Dataset):
+    def __len__(self): return 64
+    def __getitem__(self, i): return x[i], "a" * (i % 4)
+def loss(outputs, targets): return (outputs.mean(1) - torch.tensor([float(len(t)) for t in targets])).square().mean()
+problem = problem(train=Texts(), valid=Texts(), loss=loss)
+"""
+LSTM = """
+class Net(nn.LSTM):
+    def forward(self, x): return super().forward(x[:, None])[0][:, 0]
+problem = problem(model=lambda: Net(4, 4, batch_first=True))
+"""
+PACKED = """
+class Packed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRU(1, 4, batch_first=True)
+    def forward(self, x):
+        lengths = 1 + (x[:, 0] > 0).long()
+        packed = nn.utils.rnn.pack_padded_sequence(x[..., None], lengths, batch_first=True, enforce_sorted=False)
+        return self.cell(packed)[1][-1]
+problem = problem(model=Packed)
+"""
 READING_NET = """
 class Net(nn.Linear):
     def forward(self, inputs): return super().forward(inputs["x"])
@@ -121,6 +144,13 @@ def test_what_cannot_be_trained_is_told_in_words(tmp_path, body, said) -> None:
         (
             OBJECT,
             "returns a Out, which cannot be taken apart",
+        ),
+        (TEXTS, "its target holds a str, and rows take tensors"),
+        (PACKED, "tensors of another size for each row, as pack_padded_sequence does; a mask"),
+        (LSTM, "has no rule for torch's lstm, which"),
+        (
+            "problem = problem(model=lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)))",
+            "writes into a tensor in place",
         ),
     ],
 )

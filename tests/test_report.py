@@ -367,7 +367,7 @@ def test_the_page_says_how_many_seeds_an_interval_takes(result, confirmed):
     few, enough = (render(found, "tapered study my.toml") for found in (result, confirmed))
     assert "<td>needs 6 seeds</td>" in few
     assert "needs 6 seeds" not in enough
-    assert "<td>0.5 to 0.5</td><td>0.5 to 0.5</td>" in enough
+    assert "<td>0.5 to 0.5</td><td>0.5 to 0.5</td><td>0.5 to 0.5</td>" in enough
     assert "not enough seeds (8 for 1 comparison)" in few
 
 
@@ -376,7 +376,8 @@ def test_the_summary_holds_what_repeats_the_study(confirmed, tmp_path):
     [said] = found["comparisons"]
     assert (said["confirmed"], said["verdict"]) == (True, said["fresh"]["verdict"])
     assert said["fresh"]["gains"][-1] is None
-    assert (said["chosen"]["flips"], said["fresh"]["flips"]) == ([0.5, 0.5], None)  # equal gains; one is infinite
+    for interval in ("bootstrap", "flips"):
+        assert (said["chosen"][interval], said["fresh"][interval]) == ([0.5, 0.5], None)  # equal gains; one is infinite
     assert (said["seeds_needed"], said["comparisons"], said["chosen"]["comparisons"]) == (8, 1, 1)
     assert said["seeds"] == list(range(8, 16))
     assert found["pruning"] == {
@@ -397,10 +398,10 @@ def test_the_summary_holds_what_repeats_the_study(confirmed, tmp_path):
         "diverged at step 3",
     }
     path = dict(map(tuple, found["arms"][1]["rate_path"]))
-    arm = confirmed.loaded.study.arms[1]
+    arm = confirmed.asked.study.arms[1]
     assert [path[step] for step in range(10)] == arm.path(10, 0.1).hypers["lr"].tolist()
     (tmp_path / "again.toml").write_text(found["file"])
-    assert planned(str(tmp_path / "again.toml")).study == confirmed.loaded.study
+    assert planned(str(tmp_path / "again.toml")).study == confirmed.asked.study
     assert found["environment"]["threads"] == "1"
     assert found["frozen"]["workload.train"]
     assert found["arms"][1]["budget"] == {

@@ -11,11 +11,11 @@ from study_cases import finished, read, stopped_again_and_again
 
 from tapered import study as studies
 from tapered.study import open_store, train_runs, updates_made, verify
+from tapered.study import verdict as concluding
 from tapered.study.file.study import Study, to_toml
 from tapered.study.plan import rounds
 from tapered.study.plan.rounds import finished_rounds
 from tapered.study.summary import summary
-from tapered.study.verdict import conclude as concluding
 from tapered.training import modes
 from tapered.training.advance import Mode
 from tapered.workloads.own import StudyFileError
@@ -245,8 +245,8 @@ def test_the_result_goes_into_json(tmp_path):
     found = json.loads(json.dumps(summary(result), allow_nan=False))
     assert sum(run["fresh"] for run in found["every_run"]) == 4
     assert Study.model_validate(tomllib.loads(found["file"])) == stated.study
-    text = to_toml(result.loaded.study)  # the grid as it became
-    assert loaded(tmp_path, text).study == result.loaded.study
+    text = to_toml(result.asked.study)  # the grid as it became
+    assert loaded(tmp_path, text).study == result.asked.study
     assert "above" in text
 
 

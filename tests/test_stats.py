@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from tapered.stats import best_at, gains, holm, paired, seeds_for, seeds_needed, verdict
+from tapered.stats.flips import sign_flips
 from tapered.stats.intervals import share_interval, t_interval
 
 
@@ -132,7 +133,7 @@ def test_the_sign_flip_interval_holds_the_mean_as_often_as_it_says():
     """Heavy tails and few values; 8 seeds hold it in 122 of 128 cases."""
     rng = np.random.default_rng(9)
     for draws in (rng.standard_t(2, (3000, 8)), rng.normal(0, 1, (3000, 8)), rng.laplace(0, 1, (3000, 8))):
-        held = np.mean([low <= 0 <= high for low, high in (paired(d).flips for d in draws)])
+        held = np.mean([low <= 0 <= high for _, (low, high) in (sign_flips(d, 0.05) for d in draws)])
         assert held == pytest.approx(122 / 128, abs=4 * sqrt(0.05 * 0.95 / 3000))
 
 
@@ -151,11 +152,54 @@ def test_the_sign_flip_interval_has_its_limits():
 @settings(max_examples=40, deadline=None)
 def test_ties_and_scales_break_nothing(d):
     result = paired(d)
-    ends = [result.low, result.high, *(result.flips or ())]
+    ends = [result.low, result.high, *result.bootstrap, *(result.flips or ())]
     assert all(np.isfinite(end) for end in ends)
     assert verdict(result).word in {"helps", "hurts", "no evidence", "not enough seeds"}
     mirrored = paired([-x for x in d])
     assert (mirrored.p, mirrored.wins, mirrored.low) == (result.p, result.losses, pytest.approx(-result.high))
+
+
+def all_resamples(d):
+    """t of every resample of few gains, in plain numbers."""
+    n, mean = len(d), sum(d) / len(d)
+    for drawn in itertools.product(d, repeat=n):
+        m = sum(drawn) / n
+        spread = sqrt(sum((x - m) ** 2 for x in drawn) / (n - 1))
+        if len(set(drawn)) > 1:
+            yield (m - mean) * sqrt(n) / spread
+
+
+@pytest.mark.parametrize("d", [[0.1, 0.2, 0.4, 0.8, 1.6], [0.3, -0.1, 0.2, 0.5, 0.25], [0.0, 0.0, 0.1, 0.1, 0.3]])
+def test_the_bootstrap_interval_against_all_resamples(d):
+    """Ends lie where 2.5% of all 3,125 resamples have a lower t, and 2.5% a higher one, up to what draws vary."""
+    t, sd = np.sort(list(all_resamples(d))), np.std(d, ddof=1)
+    low, high = paired(d).bootstrap
+    for end, share in ((low, 0.975), (high, 0.025)):
+        q = (np.mean(d) - end) * sqrt(5) / sd
+        below, at_most = np.mean(t < q - 1e-9), np.mean(t <= q + 1e-9)
+        assert below - 0.006 <= share <= at_most + 0.006  # four standard errors of 9,999 draws
+
+
+def test_the_bootstrap_interval_has_its_limits():
+    d = np.array([1.0, 2.0, 3.0, 2.5, -0.5, 2.0, 9.0, 1.0])
+    result, mirrored = paired(d), paired(-d)
+    assert mirrored.bootstrap == pytest.approx([-end for end in reversed(result.bootstrap)], rel=1e-12)
+    assert result.bootstrap == paired(d).bootstrap
+    assert result.high - result.mean < result.bootstrap[1] - result.mean  # towards the long tail
+    for scale in (1e-300, 1e300):
+        assert paired(d * scale).bootstrap == pytest.approx([end * scale for end in result.bootstrap], rel=1e-12)
+    assert (paired(d[:4]).bootstrap, paired([0.3] * 8).bootstrap) == (None, (0.3, 0.3))
+    many = paired(np.random.default_rng(1).exponential(1, 3000))
+    assert many.bootstrap == pytest.approx((many.low, many.high), abs=0.1 * (many.high - many.low))
+
+
+def test_the_intervals_together_hold_the_mean_of_skewed_gains_too():
+    """Without the bootstrap's they hold it in 90% of cases."""
+    draws = np.random.default_rng(1).exponential(1, (1000, 8)) - 1
+    ends = np.array([((r.low, r.high), r.flips, r.bootstrap) for r in map(paired, draws)])
+    without, together = (np.mean((ends[:, :many, 0].min(1) <= 0) & (ends[:, :many, 1].max(1) >= 0)) for many in (2, 3))
+    assert without < 0.93
+    assert together >= 0.95 - 3 * sqrt(0.05 * 0.95 / 1000)
 
 
 def binomial_tail(successes, n, share):
@@ -192,7 +236,7 @@ def test_a_diverged_run_is_the_worst():
 def test_diverged_pairs_are_tested_by_signed_ranks():
     d = [inf, inf, 0.3, 0.2, 0.1, 0.4, 0.5, 0.6]
     result = paired([*d[:4], -0.1, *d[5:]])
-    assert (result.mean, result.low, result.flips, result.one_sided) == (None, None, None, 2)
+    assert (result.mean, result.low, result.bootstrap, result.flips, result.one_sided) == (None, None, None, None, 2)
     assert result.p == brute_force([7.5, 7.5, 3, 2, -1, 4, 5, 6])
     # p is below alpha, but 7 of 8 leave one half possible
     assert result.p < 0.05
@@ -246,12 +290,29 @@ def test_a_claim_needs_both_the_interval_and_the_test():
     assert verdict(paired([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 9.0])).word == "no evidence"
 
 
-def test_a_claim_needs_both_intervals():
+def test_skewed_gains_take_more_for_a_claim():
+    """7 of 8 seeds worse, alike, and one better: others like that one may be rare, and make up for them."""
+    said = verdict(paired([-0.08, -0.05, -0.06, -0.08, -0.07, -0.08, -0.07, 0.03]))
+    assert said.word == "no evidence"
+    assert said.reason == "the t interval excludes 0, and that of the bootstrap contains it"
+    # the long tail on the side that is claimed takes nothing away
+    assert verdict(paired([-0.08, -0.05, -0.06, -0.08, -0.07, -0.08, -0.07, -0.2])).word == "hurts"
+
+
+def test_a_claim_needs_every_interval():
     result = paired([0.1, 0.2, 0.3, 0.2, 0.1, 0.2, 0.3, 0.2])
     said = verdict(replace(result, flips=(-0.01, 0.3)))
     why = "the t interval excludes 0, and that of the sign-flip test contains it"
     assert (said.word, said.reason) == ("no evidence", why)
+    said = verdict(replace(result, bootstrap=(-0.01, 0.3)))
+    why = "the t interval excludes 0, and that of the bootstrap contains it"
+    assert (said.word, said.reason) == ("no evidence", why)
+    assert (
+        "that of the bootstrap and that of the sign-flip test contain it"
+        in verdict(replace(result, bootstrap=(-1, 1), flips=(-1, 1))).reason
+    )
     assert verdict(replace(result, low=-0.01)).word == "no evidence"
+    assert verdict(replace(result, bootstrap=(0.1, 0.5)), delta=0.4).word == "helps"
     assert verdict(replace(result, flips=(0.1, 0.5)), delta=0.4).word == "helps"
     assert verdict(result, delta=0.4).word == "equivalent"
 

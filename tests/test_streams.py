@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -97,6 +100,46 @@ def test_a_verdict_is_printed_without_its_page(capsys, monkeypatch, as_json):
     else:
         assert "Page:" not in out
         assert out
+
+
+READ_ONLY = """
+import os
+from tapered.cli import main
+main(["study", "s.toml", "--store", "other"])  # all that is imported late, while the sources may be read
+print("----")
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for folder in ("whole", "half"):
+    print(main(["study", "s.toml", "--store", folder]))
+"""
+
+
+@pytest.mark.usefixtures("file")
+def test_a_finished_study_in_a_folder_that_may_only_be_read(capsys):
+    """It prints its verdict; one that lacks runs is refused, and neither is written to."""
+    assert main(["study", "s.toml", "--store", "whole"]) == 0
+    said = capsys.readouterr().out.replace("Page: whole/report.html\n", "")
+    shutil.copytree("whole", "half")
+    next(Path("half/runs").glob("*.json")).unlink()
+    Path("half/runs/" + "0" * 20 + ".json.tmp").write_text("what a kill left")
+    kept = {path: path.read_bytes() for folder in ("whole", "half") for path in Path(folder).rglob("*.*")}
+    for path in (Path("whole"), Path("half"), *kept, Path("whole/runs"), Path("half/runs")):
+        path.chmod(0o555)
+    for parent in takewhile(lambda parent: parent != Path(gettempdir()), (Path.cwd(), *Path.cwd().parents)):
+        parent.chmod(0o755)
+    try:
+        done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=True)
+    finally:
+        for folder in ("whole", "half"):
+            Path(folder).chmod(0o755)
+            Path(folder, "runs").chmod(0o755)
+    assert done.stdout.partition("----\n")[2] == f"{said}0\n3\n"
+    page = "let it be written, or copy its folder, and the same command writes it"
+    assert done.stderr.splitlines()[-2:] == [
+        f"whole/report.html could not be written (Permission denied); {page}",
+        "tapered: half cannot be written (Permission denied); try another --store DIR, or a copy of it",
+    ]
+    assert kept == {path: path.read_bytes() for folder in ("whole", "half") for path in Path(folder).rglob("*.*")}
 
 
 @pytest.mark.usefixtures("file")

@@ -19,7 +19,6 @@ from tapered.study import (
     verify,
 )
 from tapered.study.file.study import Study, to_toml
-from tapered.study.plan.facts import frozen_facts
 from tapered.study.store.text import rows_to_tensors
 from tapered.study.train import grow, trainer
 from tapered.study.train.grow import RunError
@@ -272,7 +271,7 @@ def test_a_bundle_is_as_large_as_memory_allows(tmp_path, monkeypatch):
     found = loaded(tmp_path, FORKED)
     forest = forest_of(found)
     rule = forest.rules[0]
-    size = grow.row_bytes(found.workload, rule)
+    size = capacity.row_bytes(found.workload, rule)
     # a point of 4 numbers and its curvature before and after, its gradient, and 8 samples of 4 twice in backward
     assert 3 * 16 <= size <= 3 * 16 + 2 * 16 + 3 * 8 * 16
     monkeypatch.setattr(capacity, "free_memory", lambda: 4 * 20 * size)
@@ -432,12 +431,9 @@ def test_a_changed_workload_file_is_another_study(tmp_path):
     (tmp_path / "mine.py").write_text(source + "# changed\n")
     second = loaded(tmp_path, text)
     assert default_folder(first) != default_folder(second)
-    differing = {k for k, v in frozen_facts(first).items() if frozen_facts(second)[k] != v}
+    differing = {k for k, v in first.facts.items() if second.facts[k] != v}
     assert differing == {"workload.file"}
-    assert (
-        frozen_facts(loaded(tmp_path, text.replace("0.5", "0.6")))["workload.train"]
-        != frozen_facts(first)["workload.train"]
-    )
+    assert loaded(tmp_path, text.replace("0.5", "0.6")).facts["workload.train"] != first.facts["workload.train"]
 
 
 def test_a_workload_file_imports_what_lies_beside_it(tmp_path, monkeypatch):

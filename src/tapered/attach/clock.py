@@ -61,8 +61,9 @@ class Clock(Joining):
             self.step = self._loads.first()
             plan.check(self.groups)
             self._join()
-            self.first_late = len(self.bases)
+            self.first_late = min(self.joined, default=len(self.bases))
             self._loads.begin()
+            self._spared()
             self.write()
         else:
             self._goes_on(kept)
@@ -135,16 +136,11 @@ class Clock(Joining):
             0.01
         """
         plan = Plan(hypers, groups or {})
-        self.heal(but=False)
-        followed, bases = replaced(self, plan, Reload("replace", counted))
-        before = self.plan, self.joined
-        given = {index for index, _ in self.known() if "lr" in plan.names(self.groups, index)}
-        self.plan, self.joined = self.plan.and_then(plan), self.joined - given
-        try:
+        with self.anew() as written:
+            followed, bases = replaced(self, plan, Reload("replace", counted), written)
+            given = {index for index, _ in self.known() if "lr" in plan.names(self.groups, index)}
+            self.plan, self.joined = self.plan.and_then(plan), self.joined - given
             self.change(followed, bases, f"replaced, counted from {counted or 'any step'}")
-        except ValueError:
-            self.plan, self.joined = before
-            raise
 
     def extend(self, horizon: int, *, how: How) -> None:
         """A longer run: those schedules that end with it are left here and end at the new horizon.
@@ -157,9 +153,11 @@ class Clock(Joining):
         Raises:
             ValueError: no schedule ends later than now, or the horizon is no later one.
         """
-        self.heal()
-        followed, end = lengthened(self, horizon, how)
-        self.change(followed, self.bases, f"horizon {end} extended to {horizon} by {how}")
+        with self.anew() as written:
+            for slot, schedule in written:
+                slot.ours(schedule)
+            followed, end = lengthened(self, horizon, how)
+            self.change(followed, self.bases, f"horizon {end} extended to {horizon} by {how}")
 
     def state_dict(self) -> dict[str, Any]:
         """The step, and for each group its schedules as text and its base values: plain values only."""

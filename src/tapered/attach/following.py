@@ -135,7 +135,7 @@ def base_values(group: Mapping[str, Any], hypers: Iterable[str]) -> Bases:
 
 
 def check_bases(
-    plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], joined: Collection[int] = (), known: int = 0
+    plan: Plan, groups: list[dict[str, Any]], bases: list[Bases], late: Collection[int], known: int
 ) -> None:
     """One schedule for every group means one base value for every group, but for rates of groups that joined late.
 
@@ -147,7 +147,7 @@ def check_bases(
     first: dict[str, tuple[int, float]] = {}
     for index in range(len(groups)):
         for name, asked in plan.shared(groups, index).items():
-            if isinstance(asked, of_base) or (name == "lr" and index in joined):
+            if isinstance(asked, of_base) or (name == "lr" and index in late):
                 continue
             at, value = first.setdefault(name, (index, bases[index][name]))
             if bases[index][name] != value and index >= known:
@@ -159,13 +159,15 @@ def check_bases(
 
 
 def late_with_a_rate(
-    groups: list[dict[str, Any]], plan: Plan, bases: list[Bases], known: int, joined: Collection[int]
+    groups: list[dict[str, Any]], plan: Plan, bases: list[Bases], known: int, made: range
 ) -> Iterator[int]:
     """The groups from `known` on that came with a rate that is no base of the others: copied from a decayed one, say.
 
-    An `initial_lr` that a group brings is its base, as torch has it.
+    The others are those that the optimizer was `made` with, and of them those that follow what was asked for all, where
+    any still does. An `initial_lr` that a group brings is its base, as torch has it.
     """
-    others = {base["lr"] for index, base in enumerate(bases[:known]) if "lr" in base and index not in joined}
+    rated = [index for index in made if "lr" in bases[index]]
+    others = {bases[i]["lr"] for i in [i for i in rated if "lr" in plan.shared(groups, i)] or rated}
     for index in range(known, len(groups)):
         base, group = bases[index].get("lr"), groups[index]
         if base is not None and "lr" in plan.shared(groups, index) and base not in others:

@@ -1,9 +1,11 @@
 """Which schedules a clock's groups follow, those that join late included."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tapered.attach.following import (
     Bases,
@@ -14,8 +16,9 @@ from tapered.attach.following import (
     late_with_a_rate,
     of_base,
 )
+from tapered.attach.places import put, read
 from tapered.attach.saved import KEY, taken
-from tapered.attach.slots import Slot
+from tapered.attach.slots import Slot, as_before
 from tapered.attach.stepping import Stepping
 from tapered.optim import Optimizer
 from tapered.optim.late import reanchored
@@ -75,18 +78,39 @@ class Joining(Stepping):
             for i, group in enumerate(self.groups[:count])
         )
 
-    def heal(self, *, but: bool = True) -> None:
+    def heal(self) -> None:
         """Put the numbers in force where a schedule was written into a group (fastai writes the one in force).
-
-        Args:
-            but: refuse a schedule that is not the one in force.
 
         Raises:
             TypeError: it is another.
         """
         for slot in self._slots:
             if slot.index < len(self.groups):
-                slot.heal(self.groups[slot.index], self.step, but=but)
+                slot.heal(self.groups[slot.index], self.step)
+
+    @contextlib.contextmanager
+    def anew(self) -> Iterator[list[tuple[Slot, Schedule]]]:
+        """Every group is known and shows numbers, and what of them was a schedule is given.
+
+        Where the block refuses, all stands again as others wrote it, and is followed as before.
+        """
+        here = [slot for slot in self._slots if slot.index < len(self.groups)]
+        found = [(slot, read(self.groups[slot.index], slot.place)) for slot in here]
+        written: list[tuple[Slot, Any]] = [(slot, given) for slot, given in found if isinstance(given, Schedule)]
+        asked = None
+        with as_before(here):
+            try:
+                for slot, _ in written:
+                    slot.free(self.groups[slot.index], self.step)
+                self.regroup()
+                asked = self.plan, set(self.joined)
+                yield written
+            except Exception:
+                for slot, schedule in written:
+                    put(self.groups[slot.index], slot.place, schedule)
+                if asked is not None:
+                    self.plan, self.joined = asked
+                raise
 
     def regroup(self) -> None:
         """Take in groups that were added.
@@ -106,22 +130,35 @@ class Joining(Stepping):
             new = tuple(float(group["lr"]) for group in self.groups[len(used or ()) :] if "lr" in group)
             self._used = None if used is None else (*used, *new)
 
-    def look(self) -> None:
+    def look(self, but: Collection[tuple[int, str]] = ()) -> None:
         """Know what others have put into the groups: new ones, schedules, numbers in late ones.
+
+        Args:
+            but: groups and hypers that are about to be given anew, whatever stands there.
 
         Raises:
             TypeError, ValueError: what cannot stand there.
         """
         self.heal()
         self.regroup()
-        late = [slot for slot in self._slots if slot.joined]
+        late = [slot for slot in self._slots if slot.joined and (slot.index, slot.name) not in but]
         if late and KEY not in self.groups[0]:  # else a state has been put in that was not looked at yet
-            used = self._last(len(self.bases)) if self.step else None
-            before = [slot.live for slot in late]
-            for slot in late:
-                slot.untouched(self.groups[slot.index], self.step)
-            if [slot.live for slot in late] != before:
-                self._used = used
+            with self.numbers_of(late):
+                for slot in late:
+                    slot.untouched(self.groups[slot.index], self.step)
+
+    @contextlib.contextmanager
+    def numbers_of(self, late: list[Slot]) -> Iterator[None]:
+        """Around a look at numbers that others may have written; what the last update used stays known.
+
+        Where one is refused, all follow what they did.
+        """
+        used = self._last(len(self.bases)) if self.step else None
+        before = [slot.live for slot in late]
+        with as_before(late):
+            yield
+        if [slot.live for slot in late] != before:
+            self._used = used
 
     def _slot(self, index: int, name: str, schedule: Schedule) -> Slot:
         return Slot(index, name, self.groups[index], schedule, self.multiplier, joined=index in self.joined)
@@ -139,13 +176,17 @@ class Joining(Stepping):
                 f"group {next(i for i in late if groups[i]['schedules'])} of this {type(self.maker).__name__} follows "
                 f"schedules of its own, and a clock writes the others; give it numbers, or clock.detach() before"
             )
+        for i in late if self.first_late is not None else ():
+            rate = groups[i].get("lr")
+            if isinstance(rate, Tensor) and any(rate is o.defaults.get("lr") for o in (self.optimizer, self.maker)):
+                groups[i]["lr"] = rate.clone()
         own = self._own(late) if self.first_late is not None else {}
         plan = self.plan = self.plan.and_of(own)
         bases = [*self.bases, *(self._loads.base(groups[i], plan.names(groups, i)) for i in late)]
-        joined = (
-            set[int]() if self.first_late is None else set(late_with_a_rate(groups, plan, bases, known, self.joined))
-        )
-        check_bases(plan, groups, bases, self.joined | joined, known)
+        joined = set[int]()
+        if self.first_late is not None:
+            joined = set(late_with_a_rate(groups, plan, bases, known, range(self.first_late)))
+        check_bases(plan, groups, bases, self.joined if self.first_late is None else late, known)
         before, self.joined = self.joined, self.joined | joined
         try:
             slots = [self._slot(i, name, s) for i in late for name, s in self._joining(i, bases).items()]
@@ -200,25 +241,45 @@ class Joining(Stepping):
         late = self.first_late is not None and index >= self.first_late and bool(saved.get("schedules"))
         return late and "lr" not in self.plan.own(self.groups, index)
 
-    def rejoin(self, index: int, schedules: Mapping[str, Schedule], *, joined: bool) -> None:
-        """A late group goes on with what it followed when it was saved, and as it had joined."""
-        (self.joined.add if joined else self.joined.discard)(index)
+    def rejoin(self, index: int, schedules: Mapping[str, Schedule], saved: Mapping[str, Any]) -> None:
+        """A late group goes on with what it followed when it was saved."""
+        self.as_left(index, schedules, saved)
         kept = [slot for slot in self._slots if slot.index != index]
         self._slots = [*kept, *(self._slot(index, name, schedule) for name, schedule in schedules.items())]
+
+    def as_left(self, index: int, schedules: Mapping[str, Schedule], saved: Mapping[str, Any]) -> None:
+        """A late group is as it was when it was saved: with a number, with a schedule of its own, or as the others."""
+        (self.joined.add if saved.get("joined") else self.joined.discard)(index)
+        if saved.get("own"):
+            self.plan = self.plan.and_of({index: {**self.plan.groups.get(index, {}), "lr": schedules["lr"]}})
 
     def forget(self) -> None:
         """What was used before a load is not known any more."""
         self._used = None
 
     def unfollowed(self) -> None:
-        """Every group follows what was asked for.
+        """Every group that joined follows something.
 
         Raises:
             ValueError: one was added with a rate of its own before the first update.
         """
-        followed = {slot.index for slot in self._slots if slot.name == "lr"}
-        if lost := self.joined - followed:
-            check_bases(self.plan, self.groups, self.bases, self.joined & followed, min(lost))
+        lost = self.joined - {slot.index for slot in self._slots if slot.name == "lr"}
+        if lost:
+            index = min(lost)
+            raise ValueError(
+                f"got lr={self.bases[index]['lr']!r} for group {index}, which was added before the first update, where "
+                f"nothing has decayed that it could follow in proportion; say what it follows: "
+                f"clock.replace(groups={{{index}: {{'lr': ...}}}})"
+            )
+
+    def _spared(self) -> None:
+        """What a group gets that brings no rate is no tensor that a schedule fills: that is the caller's own."""
+        for optimizer in (self.optimizer, self.maker):
+            rate = optimizer.defaults.get("lr")
+            if isinstance(rate, Tensor):
+                optimizer.defaults["lr"] = rate.clone()
+                if isinstance(optimizer, Optimizer):
+                    optimizer._running.given["lr"] = optimizer.defaults["lr"]  # noqa: SLF001  # the same, for tapered's
 
     def _own(self, late: range) -> dict[int, dict[str, Schedule]]:
         """The schedules that late groups came with; a number stands in their place from now on."""

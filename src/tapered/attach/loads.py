@@ -92,17 +92,19 @@ class Loads:
     def carried(self, index: int) -> dict[str, Any]:
         """What a group's saved state says of its clock."""
         clock = self.clock
-        joined = {"joined": True} if index in clock.joined else {}
+        own = clock.first_late is not None and index >= clock.first_late and "lr" in clock.plan.own(clock.groups, index)
+        how = {"joined": True} if index in clock.joined else {"own": True} if own else {}
         return {
             "schedules": {name: str(schedule) for name, schedule in clock.followed[index].items()},
             "base": dict(clock.bases[index]),
-            **joined,
+            **how,
         }
 
     def load(self, state: Mapping[str, Any], reload: Reload) -> None:
         """A clock's state; see `Clock.load_state_dict`. After a refusal the next step is refused, too."""
         try:
-            self._load(state, reload)
+            with self.clock.anew():
+                self._load(state, reload)
         except Exception as error:
             self.refuse(error)
             raise
@@ -113,8 +115,6 @@ class Loads:
 
     def _load(self, state: Mapping[str, Any], reload: Reload) -> None:
         clock = self.clock
-        clock.heal(but=False)
-        clock.regroup()
         step, groups = checked(state)
         if len(groups) != len(clock.groups):
             raise ValueError(
@@ -126,7 +126,7 @@ class Loads:
             texts, here = saved["schedules"], own[index]
             if reload.policy == "resume" and clock.takes(index, saved):  # a late group goes on as it was left
                 followed.append({name: read(text, clock.all_followed) for name, text in texts.items()})
-                (clock.joined.add if saved.get("joined") else clock.joined.discard)(index)
+                clock.as_left(index, followed[index], saved)
                 continue
             same_hypers(index, texts, here, reload)
             names = here if reload.policy == "replace" else {**here, **texts}
@@ -213,10 +213,9 @@ class Loads:
             return None  # torch says what is wrong
         clock = self.clock
         self.refuse("the optimizer did not take it")  # until it has
-        clock.heal(but=False)
-        clock.regroup()
-        groups = [dict(group) for group in state["param_groups"]]
-        self._found = [taken(group) for group in groups]
+        with clock.anew():
+            groups = [dict(group) for group in state["param_groups"]]
+            self._found = [taken(group) for group in groups]
         self._rates = {}
         for index, (group, own) in enumerate(zip(groups, clock.groups, strict=False)):
             known, saved = places(own), places(group)
@@ -303,7 +302,7 @@ class Loads:
         for index, (theirs, ours) in enumerate(zip(saved, here, strict=False)):
             if clock.takes(index, carried[index]):
                 kept = {name: read(text, clock.all_followed) for name, text in theirs.items()}
-                clock.rejoin(index, kept, joined=bool(carried[index].get("joined")))
+                clock.rejoin(index, kept, carried[index])
                 continue
             for name in sorted({*theirs, *ours}):
                 if theirs.get(name) != ours.get(name):

@@ -1,6 +1,7 @@
 """One scheduled hyper of one group: its schedule, and what was last written there."""
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -77,12 +78,12 @@ class Slot:
         """
         key, part = self.place
         found = group[key] if part is None else group[key][part]
+        taken = None
         if found is not self.shown or (self.version >= 0 and found._version != self.version):  # noqa: SLF001  # torch's own
-            self.untouched(group, step)
+            taken = self.untouched(group, step)
         self.scaled(group)
         value = self.at(step)
-        self.look_ahead()
-        return value
+        return value if taken is None else taken
 
     def look_ahead(self) -> None:
         """Which values of the coming steps may be written without another look."""
@@ -94,8 +95,8 @@ class Slot:
             fits = all(value in self.bounds for value in scaled)
             self._table, self.ahead = values, dict(enumerate(scaled, start)) if fits else {}
 
-    def untouched(self, group: dict[str, Any], step: int) -> None:
-        """What stands here is another object, but the value that was written; or a late group's new rate.
+    def untouched(self, group: dict[str, Any], step: int) -> float | None:
+        """What stands here is another object, but the value that was written; or a late group's new rate, given back.
 
         Raises:
             ValueError: naming both values, the group and the fix.
@@ -104,13 +105,13 @@ class Slot:
         found = read(group, self.place)
         if same(found, self.value):
             self.seen(group)
-            return
+            return None
         given = found.item() if isinstance(found, Tensor) else found
         if self.joined:
             self.live = Live(reanchored(self.live.schedule, float(given), step, self.index, self.scale))
             self._table, self.ahead = [], {}
             self.seen(group)
-            return
+            return float(given)
         raise ValueError(
             f"`{self.name}` in group {self.index} was set to {given!r} from outside at step {step}, but it follows "
             f"{self.live.schedule}, which gives {self.at(step)!r}; keep one of the two: take the other scheduler (or "
@@ -118,20 +119,31 @@ class Slot:
             f"clock.replace({self.name}={given!r}) or clock.detach()"
         )
 
-    def heal(self, group: dict[str, Any], step: int, *, but: bool = True) -> None:
-        """Put the number in force in the place of a schedule; `but` one that is not in force, which is refused.
+    def heal(self, group: dict[str, Any], step: int) -> None:
+        """Put the number in force in the place of the schedule in force.
+
+        Raises:
+            TypeError: another schedule stands there.
+        """
+        found = read(group, self.place)
+        if isinstance(found, Schedule):
+            self.ours(found)
+            self.free(group, step)
+
+    def ours(self, found: Schedule) -> None:
+        """A schedule that was written into the group is the one in force.
 
         Raises:
             TypeError: naming the schedule, the group and the fix.
         """
-        found = read(group, self.place)
-        if not isinstance(found, Schedule):
-            return
-        if but and found != self.live.schedule:
+        if found != self.live.schedule:
             raise TypeError(
                 f"got the schedule {found} written into `{self.name}` of group {self.index}, where the number in force "
                 f"stands; try clock.replace({self.name}=..., counted='now' or 'start')"
             )
+
+    def free(self, group: dict[str, Any], step: int) -> None:
+        """Put the number in force there, whatever stands there."""
         put(group, self.place, self.at(step))
         self.seen(group)
 
@@ -155,3 +167,15 @@ class Slot:
         """Remember what stands there now as ours."""
         self.shown = read(group, self.place)
         self.version = self.shown._version if isinstance(self.shown, Tensor) else -1  # noqa: SLF001  # torch's own
+
+
+@contextlib.contextmanager
+def as_before(slots: Iterable[Slot]) -> Iterator[None]:
+    """Where the block refuses, these follow what they did, and know what they wrote."""
+    kept = [(slot, dict(vars(slot))) for slot in slots]
+    try:
+        yield
+    except Exception:
+        for slot, before in kept:
+            vars(slot).update(before)
+        raise

@@ -47,6 +47,10 @@ class Stepping:
         """Take in groups that were added."""
         raise NotImplementedError
 
+    def numbers_of(self, late: list[Slot]) -> contextlib.AbstractContextManager[None]:
+        """Around a look at numbers that others may have written into groups that came late."""
+        raise NotImplementedError
+
     def _hooked(self) -> list[Any]:
         """Where the updates are made, they are counted; an optimizer around that one may read the rate after it."""
         outer, inner = self.optimizer, self.maker
@@ -111,7 +115,9 @@ class Stepping:
         if self.ready != self.step:
             self._loads.settle()
         step, slots = self.step, self._slots
-        values = [slot.coming(groups[slot.index], step) for slot in slots]
+        late = [slot for slot in slots if slot.joined]
+        with self.numbers_of(late) if late else contextlib.nullcontext():
+            values = [slot.coming(groups[slot.index], step) for slot in slots]
         for slot, value in zip(slots, values, strict=True):
             slot.write(groups[slot.index], value)
         for slot in slots:

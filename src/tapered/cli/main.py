@@ -72,7 +72,7 @@ def _failed(error: Exception, *, debug: bool) -> int:
     complain(f"tapered: {error}")
     # by name, so that a wrong word on the command line does not wait for torch
     match type(error).__name__:
-        case "StoreError" | "CheckpointError":
+        case "StoreError" | "UnwritableError" | "CheckpointError":
             return REFUSED
         case "RunError":
             return FAILED

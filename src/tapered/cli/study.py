@@ -1,5 +1,6 @@
 """`tapered study`: run a study, or go on with it."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def _page(concluded: Any, page: Path, command: str) -> Path | None:
     try:
         report.write(concluded, page, command)
     except OSError as error:
-        advice = "make room, and the same command writes it" if page.parent.is_dir() else "its folder is gone"
+        remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let it be written, or copy its folder"
+        advice = f"{remedy}, and the same command writes it" if page.parent.is_dir() else "its folder is gone"
         why = f"{page} could not be written ({error.strerror}); {advice}"
         console(stderr=True).print(why, soft_wrap=True)
         return None

@@ -110,6 +110,8 @@ class Optimizer(Grouped):
             for index, group in groups
         ]
         self._apply(updates, hypers, grads)
+        if self._running.written:
+            self._late_numbers()
         self._running.used = tuple(hyper["lr"] for hyper in hypers)
         for index, group in groups:
             self._show(index, group, step + 1)

@@ -28,7 +28,7 @@ def replaced(
     for index, own in enumerate(optimizer.param_groups):
         asked = {**hypers, **groups.get(index, {})}
         check_keys(asked, optimizer.hyper_keys, index)
-        group, follows = dict(own), dict(optimizer.schedules[index])
+        group, follows = dict(own), dict(optimizer._resolved(index))  # noqa: SLF001  # its other half
         for key, value in asked.items():
             placed = [
                 reload.placed(f"`{name}` in group {index}", part, optimizer.steps)

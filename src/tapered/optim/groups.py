@@ -35,14 +35,15 @@ class Grouped(Resumable):
         self._outside_readout("add_param_group")
         index, running = len(self.param_groups), self._running
         late = running.built and bool(index)
-        if late:
-            self.heal()
-        used = self.last_lr if late and self.steps else None
-        given = self._checked(param_group, index)
-        del running.follows[index:]  # of groups that were taken out
-        group, follows = self._made(given, index, late=late)
-        self.rule(group)
-        super().add_param_group(group)
+        with self._or_as_it_was():
+            if late:
+                self.heal()
+            used = self.last_lr if late and self.steps else None
+            given = self._checked(param_group, index)
+            del running.follows[index:]  # of groups that were taken out
+            group, follows = self._made(given, index, late=late)
+            self.rule(group)
+            super().add_param_group(group)
         running.follows.append(follows)
         running.scales[index] = factor(group, group["multiplier"], index)
         running.prepared.pop(index, None)
@@ -87,11 +88,10 @@ class Grouped(Resumable):
         for group in self.param_groups:
             create(self.state, self.rule(group), [p for p in group["params"] if p.requires_grad], group["params"])
 
-    def heal(self, but: Collection[str] = ()) -> None:
+    def heal(self, but: Collection[tuple[int, str]] = ()) -> None:
         """Also let late groups follow from the numbers that somebody wrote into them."""
         super().heal(but)
-        if "lr" not in but:
-            self._late_numbers()
+        self._late_numbers(but)
 
     @property
     def schedules(self) -> tuple[dict[str, Schedule], ...]:
@@ -99,12 +99,32 @@ class Grouped(Resumable):
         self._late_numbers()
         return super().schedules
 
-    def _late_numbers(self) -> None:
+    def _late_numbers(self, but: Collection[tuple[int, str]] = ()) -> None:
         for index, group in enumerate(self.param_groups):
-            own = self._resolved(index)
-            if group.get("joined") == WITH_A_RATE and "lr" in own and not isinstance(group["lr"], Schedule):
-                times = factor(group, group["multiplier"], index)
-                self._written(index, "lr", group["lr"], own["lr"](self.steps) * times, times)
+            late = group.get("joined") == WITH_A_RATE and "lr" in self._resolved(index)
+            if not late or (index, "lr") in but or isinstance(group["lr"], Schedule):
+                continue
+            moved = self._moved(index)
+            if moved is not None:
+                if self.steps:
+                    self._running.used = self.last_lr  # which the schedule that is replaced here may be needed for
+                self._running.follows[index]["lr"] = moved
+                group["schedules"] = {**group["schedules"], "lr": str(moved)}
+        self._running.written = False
+
+    def _moved(self, index: int) -> Schedule | None:
+        """What a late group follows from here on, if another number was written into it.
+
+        Raises:
+            TypeError, ValueError: no rate, or nothing that could be followed in proportion.
+        """
+        group, own = self.param_groups[index], self._resolved(index)["lr"]
+        rate = number("lr", group["lr"], index, self.ranges["lr"])
+        times = factor(group, group["multiplier"], index)
+        # the multiplier may be another since
+        if any(shows(group["lr"], own(self.steps) * by) for by in (times, self._running.scales.get(index, 1.0))):
+            return None
+        return reanchored(own, rate, self.steps, index, times)
 
     def _written(self, index: int, name: str, given: Any, value: float, scale: float) -> float:
         """What holds where a group does not show its schedule's value.
@@ -113,16 +133,14 @@ class Grouped(Resumable):
             TypeError, ValueError: somebody else wrote it.
         """
         group, own = self.param_groups[index], self._running.follows[index]
+        if name == "lr" and group.get("joined") == WITH_A_RATE:
+            moved = self._moved(index)
+            self._running.written |= moved is not None  # it is followed once nothing else is refused
+            return value if moved is None else moved(self.steps) * scale
         shown = number(name, given, index, self.ranges[name])
         before = own[name](self.steps) * self._running.scales.get(index, 1.0)
         if shows(given, value) or (name == "lr" and shows(given, before)):  # the multiplier may be another since
             return value
-        if name == "lr" and group.get("joined") == WITH_A_RATE:
-            if self.steps:
-                self._running.used = self.last_lr  # which the schedule that is replaced here may be needed for
-            own[name] = reanchored(own[name], shown, self.steps, index, scale)
-            group["schedules"] = {**group["schedules"], name: str(own[name])}
-            return own[name](self.steps) * scale
         raise ValueError(
             f"`{name}` in group {index} was set to {shown!r} from outside at step {self.steps}, but it follows "
             f"{own[name]}, which gives {value!r}; keep one of the two: give the optimizer {name}={shown!r} and steer "

@@ -1,7 +1,8 @@
 """What an optimizer is saved as, how it goes on from that, and how its schedules are changed on the way."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
@@ -39,6 +40,7 @@ class Running:
         built: the constructor is done, so that groups are late.
         refused: why no step is made; the last state was not loaded.
         used: the rates of the last update.
+        written: somebody wrote a number into a late group, and no schedule goes through it yet.
         change: why the next step reports, and the rates before.
         report: the line about the latest change.
         evaluates: within `readout`.
@@ -51,6 +53,7 @@ class Running:
     built: bool = False
     refused: str = ""
     used: tuple[float, ...] | None = None
+    written: bool = False
     change: tuple[str, Rates] | None = None
     report: str = ""
     evaluates: bool = False
@@ -106,11 +109,11 @@ class Resumable(torch.optim.Optimizer):
             found.append(float(shown) if schedule is None else schedule(before) * times)
         return tuple(found)
 
-    def heal(self, but: Collection[str] = ()) -> None:
+    def heal(self, but: Collection[tuple[int, str]] = ()) -> None:
         """Put numbers where a schedule was written into a group: fastai writes the one in force before each fit.
 
         Args:
-            but: keys that are about to be given anew, where any schedule may stand.
+            but: groups and keys that are about to be given anew, where any schedule may stand.
 
         Raises:
             TypeError: another one than that in force.
@@ -119,8 +122,9 @@ class Resumable(torch.optim.Optimizer):
             for key in self.hyper_keys:
                 parts = group[key] if isinstance(group[key], (tuple, list)) else (group[key],)
                 if any(isinstance(part, Schedule) for part in parts):
+                    anew = (index, key) in but
                     found = tuple(
-                        self._number(index, name, part, anew=key in but) if isinstance(part, Schedule) else part
+                        self._number(index, name, part, anew=anew) if isinstance(part, Schedule) else part
                         for name, part in zip(names(key), items(key, group[key], index), strict=True)
                     )
                     group[key] = found if key in NAMES else found[0]
@@ -131,6 +135,19 @@ class Resumable(torch.optim.Optimizer):
             number(name, written, index, self.ranges[name])  # which says what to do instead
         times = factor(group, group["multiplier"], index) if name == "lr" and own is not None else 1.0
         return (written if own is None else own)(self.steps) * times
+
+    @contextlib.contextmanager
+    def _or_as_it_was(self) -> Iterator[None]:
+        """Where the block refuses, the groups stand as others wrote them, and follow what they did."""
+        groups, running = [dict(group) for group in self.param_groups], self._running.copied()
+        try:
+            yield
+        except Exception:
+            for group, before in zip(self.param_groups, groups, strict=False):
+                group.clear()
+                group.update(before)
+            vars(self._running).update(vars(running))
+            raise
 
     def _resolved(self, index: int) -> dict[str, Schedule]:
         """The schedules whose texts stand in a group; others may have put groups in that they saved (Lightning does).
@@ -214,8 +231,9 @@ class Resumable(torch.optim.Optimizer):
                 state_dict = state_dict if found is None else found
             # a hook may drop the state on purpose; a state without any is a lost one
             dropped = full and not state_dict.get("state")
-            self.heal(self.hyper_keys)
-            groups, follows, state = resumed(self, state_dict, reload, dropped=dropped)
+            with self._or_as_it_was():
+                self.heal({(index, key) for index in range(len(self.param_groups)) for key in self.hyper_keys})
+                groups, follows, state = resumed(self, state_dict, reload, dropped=dropped)
         except Exception as error:
             self.refuse(error)
             raise
@@ -247,10 +265,12 @@ class Resumable(torch.optim.Optimizer):
         Raises:
             TypeError, ValueError: as the constructor; nothing has changed then.
         """
-        self.heal(hypers)
-        found = replaced(self, counted, groups or {}, hypers)
-        why = f"replaced, counted from {counted or 'any step'}"
-        self._running.change = why, used(self, self.param_groups, self.steps)
+        given = [{**hypers, **(groups or {}).get(index, {})} for index in range(len(self.param_groups))]
+        with self._or_as_it_was():
+            self.heal({(index, key) for index, asked in enumerate(given) for key in asked})
+            found = replaced(self, counted, groups or {}, hypers)
+            before = used(self, self.param_groups, self.steps)
+        self._running.change = f"replaced, counted from {counted or 'any step'}", before
         self._running.used = self.last_lr if self.steps else None
         for group, (new, _) in zip(self.param_groups, found, strict=True):
             if "joined" not in new:
@@ -260,9 +280,7 @@ class Resumable(torch.optim.Optimizer):
         self._running.given |= hypers
         self.defaults.update({key: first(key, given) for key, given in hypers.items()})
         self._running.refused = ""
-        self._running.wrote(
-            (i, g) for i, g in enumerate(self.param_groups) if "lr" in {**hypers, **(groups or {}).get(i, {})}
-        )
+        self._running.wrote((i, g) for i, g in enumerate(self.param_groups) if "lr" in given[i])
         self._running.prepared.clear()
 
     def extend(self, horizon: int, *, how: How) -> None:
@@ -276,9 +294,11 @@ class Resumable(torch.optim.Optimizer):
         Raises:
             ValueError: nothing here ends later than now, or the horizon is no later one.
         """
-        self.heal()
-        found = lengthened(self, horizon, how)
-        self._running.change = f"extended to {horizon} by {how}", used(self, self.param_groups, self.steps)
+        with self._or_as_it_was():
+            self.heal()
+            found = lengthened(self, horizon, how)
+            before = used(self, self.param_groups, self.steps)
+        self._running.change = f"extended to {horizon} by {how}", before
         self._running.used = self.last_lr if self.steps else None
         self._running.follows = found
         for group, follows in zip(self.param_groups, found, strict=True):

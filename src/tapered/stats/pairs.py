@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from tapered.stats.flips import sign_flips
-from tapered.stats.intervals import Ends, deviation, share_interval, t_interval
+from tapered.stats.intervals import Ends, bootstrap_interval, deviation, share_interval, t_interval
 
 Direction = Literal["minimize", "maximize"]
 
@@ -27,6 +27,8 @@ class Paired:
         mean: Mean gain; None where a run diverged, since such a gain is infinite, or n = 0.
         low: Lower end of Student's t interval for the mean; None where there is no mean, or n < 2.
         high: Its upper end.
+        bootstrap: The interval for the mean that allows for skewness, bootstrap-t's (see ``intervals``); None where a
+            gain is infinite, and for fewer than 5.
         flips: The interval for the mean that inverts the sign-flip test; None where a gain is infinite, and where there
             are too few for one, 5 at alpha = 0.05 (see ``flips``).
         spread: Standard deviation of the gains; None where there is no interval.
@@ -44,6 +46,7 @@ class Paired:
     mean: float | None
     low: float | None
     high: float | None
+    bootstrap: Ends | None
     flips: Ends | None
     spread: float | None
     p: float | None
@@ -110,6 +113,7 @@ def paired(gain: Sequence[float], *, alpha: float = 0.05) -> Paired:
         mean=mean,
         low=ends and ends[0],
         high=ends and ends[1],
+        bootstrap=bootstrap_interval(d, alpha),
         flips=flips,
         spread=deviation(d) if ends else None,
         p=p,

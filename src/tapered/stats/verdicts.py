@@ -9,6 +9,7 @@ not enough seeds  fewer than 8; or neither, and so few that p could not fall bel
 from dataclasses import dataclass
 from typing import Literal
 
+from tapered.stats.intervals import Ends
 from tapered.stats.pairs import Paired
 from tapered.stats.seeds import seeds_needed, seeds_that_reach
 from tapered.words import counted
@@ -51,9 +52,11 @@ def verdict(
 ) -> Verdict:
     """What may be said of a paired result.
 
-    "helps" and "hurts" need both: intervals that exclude 0, Student's t and that of the sign-flip test, and p < alpha.
-    "equivalent" needs ``delta``, the smallest gain that matters, and both intervals inside +-delta. Where runs diverged
-    the mean gain is infinite: the interval of the win rate must then exclude one half, and the test is on ranks.
+    "helps" and "hurts" need both: intervals that exclude 0, Student's t, that of the bootstrap and that of the
+    sign-flip test, and p < alpha. "equivalent" needs ``delta``, the smallest gain that matters, and all three inside
+    +-delta: none by itself holds the mean often enough both of skewed gains and of heavy-tailed ones. Where runs
+    diverged the mean gain is infinite: the interval of the win rate must then exclude one half, and the test is on
+    ranks.
 
     "no evidence" is said only where evidence was possible. With too few seeds for p, corrected for so many comparisons,
     to fall below alpha, it is "not enough seeds"; seeds at which the two are equal do not count among them.
@@ -124,16 +127,29 @@ def _by_ranks(result: Paired, *, significant: bool) -> Verdict:
 
 
 def _by_intervals(result: Paired, *, significant: bool, delta: float | None) -> Verdict:
-    ends = [(result.low, result.high), *([result.flips] if result.flips else [])]
-    low, high = min(e[0] for e in ends if e[0] is not None), max(e[1] for e in ends if e[1] is not None)
+    ends = {name: each for name, each in _intervals(result).items() if each}
+    low, high = min(each[0] for each in ends.values()), max(each[1] for each in ends.values())
     if delta is not None and -delta < low and high < delta:
         return Verdict("equivalent", f"the interval lies within +-{delta:g}, the smallest difference that matters")
     if _side(low, high):
         reason = f"the interval excludes 0 and p is {'' if significant else 'not '}below alpha"
         return Verdict(_claim(_side(low, high) if significant else 0), reason)
-    if result.low is not None and result.high is not None and _side(result.low, result.high):
-        return Verdict("no evidence", "the t interval excludes 0, and that of the sign-flip test contains it")
+    first, *others = ends
+    contain = [name for name in others if not _side(*ends[name])]
+    if _side(*ends[first]) and contain:
+        said = f"{' and '.join(contain)} contain{'s' if len(contain) == 1 else ''}"
+        return Verdict("no evidence", f"{first} excludes 0, and {said} it")
     return Verdict("no evidence", "the interval contains 0")
+
+
+def _intervals(result: Paired) -> dict[str, Ends | None]:
+    """What each interval is called, the one that is printed first."""
+    student = None if result.low is None or result.high is None else (result.low, result.high)
+    return {
+        "the t interval": student,
+        "that of the bootstrap": result.bootstrap,
+        "that of the sign-flip test": result.flips,
+    }
 
 
 def _side(low: float, high: float) -> int:

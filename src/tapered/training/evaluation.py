@@ -114,12 +114,12 @@ class Tally:
         functions, values = {"loss": workload.loss, **workload.metrics}, {}
         for name in self.later:
             self._reseed(name, torch.zeros(1))
-            values[name] = scalar(workload, name, functions[name](outputs, targets))
+            values[name] = scalar(workload, name, functions[name](outputs, targets), self.count)
         return values
 
     def _sum(self, name: str) -> float:
         if name in self.objects:
-            return scalar(self.workload, name, self.objects[name].compute())
+            return scalar(self.workload, name, self.objects[name].compute(), self.count)
         total = fsum(self.weights) if name == "loss" else self.count
         if total == 0:
             raise ValueError(f"workload {self.workload.name!r}: the weights of a split add up to 0; expected more")

@@ -55,8 +55,8 @@ def together(found: Measures, chunks: Sequence[tuple[Any, Any]]) -> tuple[Any, A
     return trees.joined(outputs, found.along), trees.joined(targets, found.targets)
 
 
-def scalar(workload: Workload, name: str, value: Any) -> float:
-    """The number that a loss or a metric returned; of one for each example their mean.
+def scalar(workload: Workload, name: str, value: Any, count: int = 1) -> float:
+    """The number that a loss or a metric returned; of one for each of so many examples their mean.
 
     Raises:
         TypeError: If it is neither.
@@ -65,12 +65,20 @@ def scalar(workload: Workload, name: str, value: Any) -> float:
         found = numbers(value).detach()
     except (TypeError, ValueError, RuntimeError):
         found = None
-    if found is None or (found.numel() != 1 and (name == "loss" or found.dim() != 1)):
+    if found is None or (found.numel() != 1 and (name == "loss" or found.shape != (count,))):
         what = f"a tensor of shape {tuple(found.shape)}" if found is not None else f"a {type(value).__name__}"
         fix = "return the loss" if value is None else "try loss.mean()"
-        wanted = f"a scalar tensor; {fix}" if name == "loss" else "one number, or one for each example"
+        wanted = (
+            f"a scalar tensor; {fix}" if name == "loss" else f"one number, or one for each example{_classes(found)}"
+        )
         raise TypeError(f"workload {workload.name!r}: {name} returned {what} in evaluation; expected {wanted}")
     return float(found) if found.numel() == 1 else found.double().mean().item()
+
+
+def _classes(found: Tensor | None) -> str:
+    if found is None or found.dim() != 1:
+        return ""
+    return '; of one for each class take their mean, as average="macro" does, or each as a metric of its own'
 
 
 def numbers(value: Any) -> Tensor:

@@ -1,5 +1,7 @@
 """What a model or its data cannot do here, in words: what it is, why, what to write."""
 
+import re
+
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -19,6 +21,7 @@ INPUTS = (
     "a model is called with the input of a batch as its one argument, also where that is a dict or a tuple; try a "
     "module whose forward(self, inputs) passes on **inputs or *inputs"
 )
+DTYPES = "inputs or targets have another dtype than the model's weights; try x.float() where the dataset makes them"
 PARTS = (
     "a dict, tuple or list stands where a tensor was expected: a model is given the first part of an item as it is, a "
     "loss what the model returns as it is; take them apart there"
@@ -30,6 +33,7 @@ HINTS = (
     ("of batch should be of equal size", PADDING),
     ("must contain tensors, numpy arrays, numbers", ITEMS),
     ("does not require grad", GRADIENT),
+    ("must have the same dtype", DTYPES),
     ("must be Tensor, not dict", INPUTS),
     ("must be Tensor, not list", INPUTS),
     ("must be Tensor, not tuple", INPUTS),
@@ -40,6 +44,8 @@ HINTS = (
 )  # fmt: skip
 DRAWS = "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"
 AUTOGRAD = "the model takes gradients of its own by autograd, and stacked it would have to by torch.func"
+IN_PLACE = "the model writes into a tensor in place, which stacked would be another one for each row"
+SIZES = "the model makes tensors of another size for each row, as pack_padded_sequence does; a mask over padding stacks"
 # what is said where rows are tried -> why they are left; the first that fits
 ALONE = (
     ("randomness", DRAWS),
@@ -48,8 +54,11 @@ ALONE = (
     ("requires_grad_()", AUTOGRAD),
     ("require grad", AUTOGRAD),
     ("requires grad", AUTOGRAD),
-    ("in-place", "the model writes into a tensor in place, which stacked would be another one for each row"),
-    ("inplace", "the model writes into a tensor in place, which stacked would be another one for each row"),
+    ("in-place", IN_PLACE),
+    ("inplace", IN_PLACE),
+    ("out= or view", IN_PLACE),
+    ("each tensor to be equal size", SIZES),
+    ("jitted", "the model is scripted by torch.jit, whose parameters cannot be stacked; rows take it unscripted"),
     ("nested", "the model or its data uses nested tensors, which do not stack"),
     ("sparse", "the model or its data uses sparse tensors, which do not stack"),
 )  # fmt: skip
@@ -79,6 +88,8 @@ def unstackable(error: BaseException) -> str:
         return DRAWS
     said = str(error)
     known = next((reason for sign, reason in ALONE if sign.lower() in said.lower()), None)
+    if known is None and (lacking := re.search(r"rule not implemented for aten::(\w+)", said)):
+        return f"torch.func.vmap has no rule for torch's {lacking[1]}, which the model, its loss or its data use"
     return known or (
         f"the model, its loss or its data use something that torch.func.vmap does not take (a {type(error).__name__})"
     )

@@ -66,7 +66,8 @@ class Workload:
         metrics: Name -> what is evaluated beside ``"loss"``, of the whole split: ``metric(outputs, targets)`` that
             returns a value for each example, shape (batch,), of which the mean is taken; one that returns a number,
             which is called once on all outputs and targets of the split (F1, correlation); or an object with
-            ``update(outputs, targets)`` and ``compute()``, as torchmetrics', a fresh copy for each evaluation.
+            ``update(outputs, targets)`` and ``compute()``, as torchmetrics', a fresh copy for each evaluation. One
+            value for each class is refused: their mean is not what ``average="macro"`` says, where some are absent.
         order: How an epoch is ordered: "shuffled"; "drawn" takes each example at random with replacement, so that
             minibatches are independent; "given" goes through the data as it stands, the same for every seed.
         facts: What is known of the data, to be kept with a result: where from, hash, version.

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import tapered
+
 SUFFIXES = (".py", ".so", ".pyd")
 _brought: dict[Path, set[str]] = {}  # a workload's file -> names of modules that running it has brought in
 
@@ -115,7 +117,7 @@ def _is_own(path: Path) -> bool:
 def _installed() -> tuple[Path, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     places = {sysconfig.get_path(name) for name in names} | {*site.getsitepackages(), site.getusersitepackages()}
-    return (*(Path(place).resolve() for place in places if place), Path(__file__).resolve().parent)
+    return (*(Path(place).resolve() for place in places if place), Path(tapered.__file__).resolve().parent)
 
 
 def _shown(path: Path, name: str, folder: Path) -> str:

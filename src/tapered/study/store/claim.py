@@ -21,11 +21,16 @@ ANY = (
 )
 
 
+class UnwritableError(StoreError):
+    """A folder that cannot be written; what it holds can be read where it is a study."""
+
+
 def claim(folder: Path) -> FileLock:
     """The lock of a study's folder, which is made where there is none.
 
     Raises:
-        StoreError: it belongs to something else, is in use, or cannot be written.
+        UnwritableError: it cannot be written.
+        StoreError: it belongs to something else, or is in use.
     """
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file; expected a folder for the study; try --store {folder}.d")
@@ -40,7 +45,8 @@ def claim(folder: Path) -> FileLock:
         raise StoreError(f"{folder} is in use by {error}; wait for it, or try another --store DIR") from None
     except OSError as error:
         copy = ", or a copy of it" if known else ""
-        raise StoreError(f"{folder} cannot be written ({error.strerror}); try another --store DIR{copy}") from error
+        why = f"{folder} cannot be written ({error.strerror}); try another --store DIR{copy}"
+        raise UnwritableError(why) from error
 
 
 def _check_plain(folder: Path) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from filelock import FileLock
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -31,7 +32,7 @@ from tapered.files.errors import StoreError
 from tapered.files.sealed import sealed, unsealed
 from tapered.files.whole import plain
 from tapered.rules import Rule
-from tapered.study.store.claim import Kinds, check_kinds, claim, freeze
+from tapered.study.store.claim import Kinds, UnwritableError, check_kinds, claim, freeze
 from tapered.study.store.ledger import Ledger, Space
 from tapered.study.store.runs import Bundle, Run
 from tapered.study.store.text import Kept, bundle_from_text, bundle_to_text, rows_from_tensors, rows_to_tensors
@@ -45,7 +46,7 @@ LEFT = re.compile(rf"(?:{BUNDLE.pattern}|{STATE.pattern})\.tmp")
 
 
 class Store:
-    """A study's folder, locked while it is open.
+    """A study's folder, locked while it is open; one that can only be read is read, and refuses what it would take.
 
     Args:
         folder: Created where it does not exist.
@@ -62,7 +63,7 @@ class Store:
         self, folder: Path, study_toml: str, frozen: Mapping[str, str], space: Space, kinds: Kinds = "same"
     ) -> None:
         self.folder, self._metric = folder, space.metric
-        self._lock = claim(folder)
+        self._lock, self._unwritable = _claimed(folder)
         try:
             with self._taking("the study's facts"):
                 freeze(folder, study_toml, frozen, kinds)
@@ -70,8 +71,8 @@ class Store:
             self._bundles = self._read()
             self.modes = _read_modes(folder / "modes.json")
             check_kinds(folder, self.kinds, kinds)
-            self._ledger = Ledger(folder / "ledger.db", space)
-            self._ledger.add([run for run in self.runs() if run.finished and not run.probe])
+            self._ledger = None if self._unwritable else Ledger(folder / "ledger.db", space)
+            self._enter([run for run in self.runs() if run.finished])
         except BaseException:
             self._release()
             raise
@@ -82,12 +83,27 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ledger.close()
+        if self._ledger is not None:
+            self._ledger.close()
         self._release()
 
     def _release(self) -> None:
-        (self.folder / "owner").unlink(missing_ok=True)
-        self._lock.release()
+        if self._lock is not None:
+            (self.folder / "owner").unlink(missing_ok=True)
+            self._lock.release()
+
+    def _enter(self, runs: Sequence[Run]) -> None:
+        if self._ledger is not None:
+            self._ledger.add([run for run in runs if not run.probe])
+
+    def check_writable(self) -> None:
+        """Refuse to train where nothing could be kept.
+
+        Raises:
+            StoreError: If the folder can only be read.
+        """
+        if self._unwritable is not None:
+            raise self._unwritable
 
     def _read(self) -> dict[str, Bundle]:
         """What the folder holds; what a kill left behind, such as one half of a bundle being halved, is dropped."""
@@ -102,8 +118,10 @@ class Store:
                 kept[bundle.name] = bundle
                 self._kinds[bundle.name] = known.kinds
                 taken |= set(bundle.keys)
-            else:
+            elif self._unwritable is None:
                 self._remove(bundle.name)
+        if self._unwritable is not None:
+            return kept
         states = {known.state for known in found}
         for path in listed:  # what has no name of ours is somebody else's, and stays
             if LEFT.fullmatch(path.name) or (STATE.fullmatch(path.name) and path.name not in states):
@@ -144,11 +162,12 @@ class Store:
         Raises:
             StoreError: If the disk does not take it; what was kept before still stands.
         """
+        self.check_writable()
         with self._taking(counted(len(bundle.keys), "run")):
             self._put(bundle, rows)
         self._bundles[bundle.name] = bundle
         ended = [branch for branch in bundle.branches if branch.finished]
-        self._ledger.add([run for branch in ended for run in branch.results(self._metric) if not run.probe])
+        self._enter([run for branch in ended for run in branch.results(self._metric)])
 
     @contextmanager
     def _taking(self, what: str) -> Iterator[None]:
@@ -237,10 +256,21 @@ class Store:
 
     def put_mode(self, rule: str, mode: Mode) -> None:
         """Keep how the rows of a rule are trained: numbers of different modes do not mix in one study."""
+        self.check_writable()
         self.modes[rule] = mode
         fields = {name: asdict(mode) for name, mode in sorted(self.modes.items())}
         with self._taking("the mode of its rows"):
             whole.replace(self.folder / "modes.json", sealed(fields, indent=1).encode())
+
+
+def _claimed(folder: Path) -> tuple[FileLock | None, UnwritableError | None]:
+    """The folder's lock; or why there is none, where there is a study to be read all the same."""
+    try:
+        return claim(folder), None
+    except UnwritableError as error:
+        if not ((folder / "frozen.json").is_file() and (folder / "runs").is_dir()):
+            raise
+        return None, error
 
 
 def _read_modes(path: Path) -> dict[str, Mode]:

@@ -72,6 +72,7 @@ def train_runs(
     with threads(planned.study.threads):
         for round_ in rounds(planned, lambda: finished(store), shared=shared):
             if not done and len(round_.runs(finished(store))) < len(round_.forest.tasks):
+                store.check_writable()
                 steady.check(planned.workload)
             done.append(round_)
             on_round(round_)
@@ -124,6 +125,7 @@ class _Trainer:
         waiting = [bundle for bundle in begun if not bundle.reached(until) and forest.rule(bundle) == rule]
         if not (waiting or forest.bundles(rule, 1, known)):
             return True
+        self.store.check_writable()
         if self.stop():
             return False
         mode = self.store.modes.get(repr(rule)) or timed_mode(forest, rule).mode
