@@ -53,7 +53,7 @@ def result(tmp_path_factory):
     found = planned(str(path))
     runs = [invented(task.run) for task in forest_of(found).tasks]
     cost = Cost(210, 105, None, ((("constant", NASTY), Mode("rows", 16, "it is <b>faster</b>")),))
-    return analyse(found.asked, runs, {}, {"torch": torch.__version__, "machine": "<b>x</b>"}, cost)
+    return analyse(found.asked, runs, {}, {"torch": torch.__version__, "machine": "<b>x</b>"}, cost, facts=found.facts)
 
 
 def invented(run):
@@ -79,7 +79,7 @@ def confirmed(tmp_path_factory):
     fresh[-1] = replace(fresh[-1], value=nan, diverged=3, step=3)
     pruning = Pruning(of=500, saved=56, probes=7, charged={NASTY: 7}, chosen=())
     cost = Cost(210, 105, "a test says so", ((("constant",), Mode("loop", 1, "why not")),), pruning)
-    return analyse(found.asked, runs, {}, {"torch": torch.__version__}, cost, fresh)
+    return analyse(found.asked, runs, {}, {"torch": torch.__version__}, cost, fresh, facts=found.facts)
 
 
 def cut(run):

@@ -104,7 +104,7 @@ def test_a_verdict_is_printed_without_its_page(capsys, monkeypatch, as_json):
 
 READ_ONLY = """
 import os
-from tapered.cli import main
+from tapered.cli.main import main
 main(["study", "s.toml", "--store", "other"])  # all that is imported late, while the sources may be read
 print("----")
 if os.geteuid() == 0:

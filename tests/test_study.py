@@ -275,13 +275,13 @@ def test_a_bundle_is_as_large_as_memory_allows(tmp_path, monkeypatch):
     # a point of 4 numbers and its curvature before and after, its gradient, and 8 samples of 4 twice in backward
     assert 3 * 16 <= size <= 3 * 16 + 2 * 16 + 3 * 8 * 16
     monkeypatch.setattr(capacity, "free_memory", lambda: 4 * 20 * size)
-    assert grow.most_rows(found.workload, rule) == 16
+    assert capacity.most_rows(found.workload, rule) == 16
     monkeypatch.setattr(capacity, "free_memory", lambda: 4 * 5 * size)
-    assert grow.most_rows(found.workload, rule) == 5
+    assert capacity.most_rows(found.workload, rule) == 5
     monkeypatch.setattr(capacity, "free_memory", lambda: 0)
-    assert grow.most_rows(found.workload, rule) == 1
+    assert capacity.most_rows(found.workload, rule) == 1
     monkeypatch.undo()
-    assert 2**20 < grow.free_memory() < 2**50
+    assert 2**20 < capacity.free_memory() < 2**50
 
 
 def test_an_evaluation_of_a_trunk_counts_for_all_its_runs(tmp_path, monkeypatch):

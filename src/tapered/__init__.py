@@ -1,30 +1,77 @@
-"""tapered: learning rates that decay dependably in PyTorch, and evidence on whether they should."""
+"""tapered: learning rates that decay dependably in PyTorch, and evidence on whether they should.
 
-from tapered import schedules as schedules
-from tapered import tensorflow1 as tensorflow1
-from tapered.optim import SGD as SGD
-from tapered.optim import Adadelta as Adadelta
-from tapered.optim import Adagrad as Adagrad
-from tapered.optim import Adam as Adam
-from tapered.optim import Adamax as Adamax
-from tapered.optim import AdamW as AdamW
-from tapered.optim import Lion as Lion
-from tapered.optim import NAdam as NAdam
-from tapered.optim import RAdam as RAdam
-from tapered.optim import RMSprop as RMSprop
-from tapered.optim import ScheduleFreeAdamW as ScheduleFreeAdamW
-from tapered.schedules import Schedule as Schedule
-from tapered.schedules import constant as constant
-from tapered.schedules import cooldown as cooldown
-from tapered.schedules import cosine_decay as cosine_decay
-from tapered.schedules import exponential_decay as exponential_decay
-from tapered.schedules import from_function as from_function
-from tapered.schedules import hold as hold
-from tapered.schedules import inverse_sqrt as inverse_sqrt
-from tapered.schedules import linear as linear
-from tapered.schedules import parse as parse
-from tapered.schedules import warmup as warmup
-from tapered.training.workload import Workload as Workload
+    tapered.cosine_decay(...) ─► Schedule ─► tapered.Adam(params, lr=schedule)
+
+What is named here is imported when it is asked for, so that `tapered --help` does not wait for torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tapered import attach as attach
+    from tapered import checkpoint as checkpoint
+    from tapered import convert as convert
+    from tapered import explain as explain
+    from tapered import guards as guards
+    from tapered import range_test as range_test
+    from tapered import schedules as schedules
+    from tapered import tensorflow1 as tensorflow1
+    from tapered.optim import SGD as SGD
+    from tapered.optim import Adadelta as Adadelta
+    from tapered.optim import Adagrad as Adagrad
+    from tapered.optim import Adam as Adam
+    from tapered.optim import Adamax as Adamax
+    from tapered.optim import AdamW as AdamW
+    from tapered.optim import Lion as Lion
+    from tapered.optim import NAdam as NAdam
+    from tapered.optim import RAdam as RAdam
+    from tapered.optim import RMSprop as RMSprop
+    from tapered.optim import ScheduleFreeAdamW as ScheduleFreeAdamW
+    from tapered.schedules import Schedule as Schedule
+    from tapered.schedules import constant as constant
+    from tapered.schedules import cooldown as cooldown
+    from tapered.schedules import cosine_decay as cosine_decay
+    from tapered.schedules import exponential_decay as exponential_decay
+    from tapered.schedules import from_function as from_function
+    from tapered.schedules import hold as hold
+    from tapered.schedules import inverse_sqrt as inverse_sqrt
+    from tapered.schedules import linear as linear
+    from tapered.schedules import parse as parse
+    from tapered.schedules import warmup as warmup
+    from tapered.training.workload import Workload as Workload
+
+ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1")
+PLACES = {
+    "optim": (
+        "SGD",
+        "Adadelta",
+        "Adagrad",
+        "Adam",
+        "Adamax",
+        "AdamW",
+        "Lion",
+        "NAdam",
+        "RAdam",
+        "RMSprop",
+        "ScheduleFreeAdamW",
+    ),
+    "schedules": (
+        "Schedule",
+        "constant",
+        "cooldown",
+        "cosine_decay",
+        "exponential_decay",
+        "from_function",
+        "hold",
+        "inverse_sqrt",
+        "linear",
+        "parse",
+        "warmup",
+    ),
+    "training.workload": ("Workload",),
+}
+PLACE = {name: f"tapered.{room}" for room, names in PLACES.items() for name in names}
 
 __all__ = [
     "SGD",
@@ -53,3 +100,17 @@ __all__ = [
     "tensorflow1",
     "warmup",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ROOMS:
+        return importlib.import_module(f"tapered.{name}")
+    if name not in PLACE:
+        raise AttributeError(f"module 'tapered' has no attribute {name!r}")
+    found = getattr(importlib.import_module(PLACE[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

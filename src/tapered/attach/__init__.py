@@ -1,4 +1,8 @@
-"""A schedule for any torch optimizer: `clock = attach(optimizer, lr=schedule)`."""
+"""A schedule for any torch optimizer: `clock = attach(optimizer, lr=schedule)`.
+
+optimizer.step() ─► hook before: is what stands there ours? ─► the update ─► hook after: count, write the next values
+state_dict ─► the clock's step and schedules as text in each group ─► load_state_dict ─► compared, before the next step
+"""
 
 from tapered.attach.clock import Clock as Clock
 from tapered.attach.following import of_base as of_base

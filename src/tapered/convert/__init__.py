@@ -1,7 +1,7 @@
 """Schedules from other frameworks, and back, each with notes on what the other's curve does and what was kept.
 
-from_torch(scheduler).schedule, from_transformers("cosine", lr=3e-4, ...), from_keras(config), from_optax("..."),
-from_timm("cosine", lr=0.1, ...); to_lambda(schedule, lr), to_keras(schedule), to_optax(schedule)
+from_torch(scheduler), from_transformers("cosine", ...), from_keras(config), from_optax("..."), from_timm("cosine", ...)
+another's schedule ─► Converted: Schedule, notes        Schedule ─► to_lambda, to_keras, to_optax ─► another's
 """
 
 from tapered.convert.back import to_lambda as to_lambda

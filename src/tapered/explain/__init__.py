@@ -1,7 +1,7 @@
 """What a step is made of: the schedule, the bias correction, and the direction that past gradients give.
 
-explain_run(workload, path, seed)     a run, at chosen steps
-recording(optimizer)                  live, on an optimizer of yours or of torch's
+a run, at chosen steps:       explain_run(workload, path, seed) ─► Explanation ─► words, fields
+an optimizer, live:           recording(optimizer) ─► Recorder ─► points
 """
 
 from tapered.explain.bounds import Bound as Bound

@@ -1,4 +1,7 @@
-"""One bad gradient does not destroy a run: `guard(optimizer, "skip")`, `"raise"`, `"rewind"`."""
+"""One bad gradient does not destroy a run: `guard(optimizer, "skip")`, `"raise"`, `"rewind"`.
+
+gradients ─► sums ─► a fault? ─► skip the update, raise, or rewind to the last sound checkpoint
+"""
 
 from tapered.guards.errors import GradientError as GradientError
 from tapered.guards.errors import Rewound as Rewound

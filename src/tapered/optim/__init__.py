@@ -1,4 +1,9 @@
-"""torch optimizers over tapered's rules; any hyper is a number or a schedule."""
+"""torch optimizers over tapered's rules; any hyper is a number or a schedule.
+
+step():  group ─► schedule(step) * lr_scale ─► kernel or rule ─► weights, state ─► the count of applied updates
+
+base.py has the step, groups.py what joins, resumable.py and loading.py what is saved and loaded, changes.py `replace`.
+"""
 
 from tapered.optim.accumulators import Adadelta as Adadelta
 from tapered.optim.accumulators import Adagrad as Adagrad

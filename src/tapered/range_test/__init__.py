@@ -1,4 +1,7 @@
-"""The learning-rate range test: losses over a log grid of rates, what the literature's rules read from them."""
+"""The learning-rate range test: losses over a log grid of rates, what the literature's rules read from them.
+
+workload, or a model and optimizer of one's own ─► some steps at each rate ─► Curve ─► suggestions, picture
+"""
 
 from tapered.range_test.curve import Curve as Curve
 from tapered.range_test.curve import Suggestion as Suggestion

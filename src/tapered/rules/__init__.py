@@ -1,4 +1,10 @@
-"""The update rules: each one optimizer's arithmetic on one tensor, pure, with every moving number a 0-d tensor."""
+"""The update rules: each one optimizer's arithmetic on one tensor, pure, with every moving number a 0-d tensor.
+
+param, grad, state, hypers, t ─► rule.scalars, rule.terms ─► named parts of the update ─► param, state
+
+kernels   the same by torch's fused kernels, where `fused` has tried them and found them right
+shards    the tensors of one process where a parameter is spread over several
+"""
 
 from tapered.rules.accumulators import Adadelta as Adadelta
 from tapered.rules.accumulators import Adagrad as Adagrad

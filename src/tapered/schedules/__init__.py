@@ -3,6 +3,9 @@
     lr = 3e-4 * warmup(200) * cosine_decay(decay_steps=2000)
     lr(0), lr.table(2000), lr.horizon, str(lr), parse(str(lr)) == lr
 
+words, numbers, text ─► Schedule ─► schedule(step): a float        Schedule ─► table(stop): the same in float64
+                           ╰─► str, to_dict ─► parse, from_dict ─► an equal one; svg, plot: its picture
+
 Kinds of schedules bear lower-case names, TensorFlow's where it has one, and print as they are called.
 """
 

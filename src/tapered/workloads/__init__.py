@@ -1,4 +1,8 @@
-"""The built-in workloads, a file each, and `WORKLOADS`: by the name that a study file calls them."""
+"""Problems by name: the built-in ones, a file each, and those of one's own file.
+
+"bmi" ─► WORKLOADS ─────────────────────────────────────────────────────────────╮
+"file.py:name" ─► own.find ─► Source ─► named: may it run? ─► own.make ─► Workload ─► sources: hashes of its code
+"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

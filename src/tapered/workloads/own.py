@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
-from tapered.checkpoint import CheckpointError
 from tapered.draws import seeded
+from tapered.files.errors import CheckpointError
 from tapered.training.workload import Workload
 from tapered.words import suggest
 from tapered.workloads import named

@@ -1,5 +1,7 @@
 """What a study's runs say: the best peak of each arm, paired differences to the baseline, a verdict in a sentence.
 
+runs ─► tuning: best peaks ─► compare: gains, seed by seed ─► verdict ─► wording ─► StudyResult
+
 best peak of an arm = fewest pruned, then fewest diverged runs, then best mean of the metric over seeds
 gain at a seed      = how much better the arm at its best peak is than the baseline at its own
 verdict             = of fresh seeds, which chose nothing, where there are some; else of the seeds that chose the peaks

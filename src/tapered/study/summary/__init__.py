@@ -1,4 +1,7 @@
-"""A study's plan and result as tables, sentences and JSON."""
+"""A study's plan and result as tables, sentences and JSON.
+
+Forecast, StudyResult, Verified ─► fields: JSON        ─► text: rows of tables, sentences
+"""
 
 from tapered.study.summary.fields import forecast_fields, rate_path, summary, verified_fields
 from tapered.study.summary.text import (

@@ -7,12 +7,12 @@ from typing import Any
 
 from tapered.schedules.svg import samples
 from tapered.stats import seeds_needed
-from tapered.study import Verified
 from tapered.study.file.study import to_toml
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
 from tapered.study.store.runs import Run
 from tapered.study.summary.text import finite, outcome
+from tapered.study.train.verify import Verified
 
 
 def _modes(cost: Cost) -> list[dict[str, Any]]:

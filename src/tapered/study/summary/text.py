@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from math import inf, isfinite
 
-from tapered.study import Verified
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Pruning, StudyResult, divergence, mean
 from tapered.study.store.runs import Run
+from tapered.study.train.verify import Verified
 from tapered.training.advance import Mode
 from tapered.words import lasting, sized
 
