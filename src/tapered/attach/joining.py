@@ -178,7 +178,7 @@ class Joining(Stepping):
             )
         for i in late if self.first_late is not None else ():
             rate = groups[i].get("lr")
-            if isinstance(rate, Tensor) and any(rate is o.defaults.get("lr") for o in (self.optimizer, self.maker)):
+            if isinstance(rate, Tensor) and any(rate is d.get("lr") for d in self._defaults()):
                 groups[i]["lr"] = rate.clone()
         own = self._own(late) if self.first_late is not None else {}
         plan = self.plan = self.plan.and_of(own)
@@ -274,12 +274,16 @@ class Joining(Stepping):
 
     def _spared(self) -> None:
         """What a group gets that brings no rate is no tensor that a schedule fills: that is the caller's own."""
-        for optimizer in (self.optimizer, self.maker):
-            rate = optimizer.defaults.get("lr")
-            if isinstance(rate, Tensor):
-                optimizer.defaults["lr"] = rate.clone()
-                if isinstance(optimizer, Optimizer):
-                    optimizer._running.given["lr"] = optimizer.defaults["lr"]  # noqa: SLF001  # the same, for tapered's
+        for defaults in self._defaults():
+            if isinstance(defaults.get("lr"), Tensor):
+                defaults["lr"] = defaults["lr"].clone()
+        if isinstance(self.maker, Optimizer) and isinstance(self.maker.defaults["lr"], Tensor):
+            self.maker._running.given["lr"] = self.maker.defaults["lr"]  # noqa: SLF001  # the same, for tapered's
+
+    def _defaults(self) -> list[dict[str, Any]]:
+        """What groups get that do not say it; a wrapper may have none."""
+        found = (getattr(optimizer, "defaults", None) for optimizer in (self.optimizer, self.maker))
+        return [defaults for defaults in found if isinstance(defaults, dict)]
 
     def _own(self, late: range) -> dict[int, dict[str, Schedule]]:
         """The schedules that late groups came with; a number stands in their place from now on."""
