@@ -28,32 +28,32 @@ newest: .venv-newest/bin/python
 
 # optax is compared where JAX_PYTHON has it: make bench JAX_PYTHON=path, or pip install '.[bench]' before
 bench: .venv/developed
-	$(BIN)/python benchmarks/table.py --jax-python $(JAX_PYTHON)
+	$(BIN)/python benchmarks/speed/table.py --jax-python $(JAX_PYTHON)
 
 # on a machine with a GPU: the kernels, torch's optimizer suite and a step's cost there; DEVICE_PYTHON has torch with CUDA
 DEVICE_PYTHON ?= $(PYTHON)
 device:
-	PYTHONPATH=src $(DEVICE_PYTHON) benchmarks/device.py
+	PYTHONPATH=src $(DEVICE_PYTHON) benchmarks/speed/device.py
 
 # every claim by its quick studies, and every page they make in a browser
 nightly: .venv/developed
 	rm -rf studies-nightly
 	$(BIN)/tapered claims --run --quick --store studies-nightly
-	$(BIN)/python benchmarks/pages.py studies-nightly
+	$(BIN)/python benchmarks/evidence/pages.py studies-nightly
 
 # every claim in full, kept in the package and shown in its page
 claims: .venv/developed
 	$(BIN)/tapered claims --run --keep src/tapered/claims/results.json
-	$(BIN)/python benchmarks/claims_page.py
+	$(BIN)/python benchmarks/evidence/claims_page.py
 
 # training frameworks, in an environment of their own: with --no-deps, since some of them would bring another torch
 clients: .venv-clients/installed
-	.venv-clients/bin/python benchmarks/clients.py
-	.venv-clients/bin/python benchmarks/trainers/documents.py
+	.venv-clients/bin/python benchmarks/clients/clients.py
+	.venv-clients/bin/python benchmarks/clients/trainers/documents.py
 
-.venv-clients/installed: .venv-clients/bin/python pyproject.toml constraints.txt benchmarks/trainers/requirements.txt
+.venv-clients/installed: .venv-clients/bin/python pyproject.toml constraints.txt benchmarks/clients/trainers/requirements.txt
 	.venv-clients/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	.venv-clients/bin/pip install --quiet --no-deps --requirement benchmarks/trainers/requirements.txt
+	.venv-clients/bin/pip install --quiet --no-deps --requirement benchmarks/clients/trainers/requirements.txt
 	touch $@
 
 %/bin/python:

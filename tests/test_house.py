@@ -143,8 +143,8 @@ def test_documents_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_readme_quotes_the_speed_that_was_measured() -> None:
     """Benchmarks keep their figures; the table in README and the page of speed are made from them."""
-    table = runpy.run_path(str(ROOT / "benchmarks" / "table.py"))
-    rows = "\n".join(table["table"](json.loads((ROOT / "benchmarks" / "measured.json").read_text())))
+    table = runpy.run_path(str(ROOT / "benchmarks" / "speed" / "table.py"))
+    rows = "\n".join(table["table"](json.loads((ROOT / "benchmarks" / "speed" / "measured.json").read_text())))
     assert "not measured" not in rows
     for name in ("README.md", "docs/speed.md"):
         assert rows in (ROOT / name).read_text()

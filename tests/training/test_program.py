@@ -1,0 +1,159 @@
+"""The traced update: what rearranging must not change."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from models import ALL, perceptron
+from study_cases import planned
+from torch import nn
+from torch._inductor.utils import fresh_cache
+from torch.utils.data import TensorDataset
+
+from tapered import rules
+from tapered.training import stack
+from tapered.training.advance import Mode, advance
+from tapered.training.program import arranged, bmm, replayed, tensors, traced
+from tapered.training.rows import start, tabulate
+from tapered.training.workload import Workload
+
+RULE, WIDTH = rules.Adam(), 8
+
+
+def parts(workload: Workload) -> tuple:
+    """The arguments of an update of eight rows."""
+    rows = start(workload, RULE, list(range(WIDTH)))
+    path = tabulate(RULE, 4, lr=0.01)
+    batches = stack._Batches(workload, rows.seeds, 0, 4)
+    scalars = {name: values[0] for name, values in stack._scalars(RULE, [path] * WIDTH, 0, 4, torch.float32).items()}
+    return rows.params, rows.buffers, rows.state, *batches(0), scalars
+
+
+def run(function, given: tuple) -> list[torch.Tensor]:
+    """The losses and everything written, of copies."""
+    params, buffers, state, *rest = given
+    params, buffers = ({name: t.clone() for name, t in part.items()} for part in (params, buffers))
+    state = {name: {key: t.clone() for key, t in part.items()} for name, part in state.items()}
+    losses = function(params, buffers, state, *rest)
+    return [losses, *params.values(), *buffers.values(), *(t for part in state.values() for t in part.values())]
+
+
+def as_called(graph):
+    def call(*given):
+        with torch.no_grad():
+            return graph(*tensors(*given))
+
+    return call
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_traced_is_the_same_bits_and_arranged_the_same_numbers(name: str) -> None:
+    workload = ALL[name]()
+    given = parts(workload)
+    step = stack.make(workload, RULE, 0, "plain")
+    wanted = run(step, given)
+    graph = stack._as_rows(lambda: traced(step, given))()
+    assert all(map(torch.equal, run(as_called(graph), given), wanted))
+    for found, true in zip(run(as_called(arranged(graph)), given), wanted, strict=True):
+        torch.testing.assert_close(found, true, rtol=1e-5, atol=1e-6)
+
+
+def test_tracing_writes_nothing_that_was_given() -> None:
+    given = parts(perceptron())
+    before = [t.clone() for t in given[0].values()]
+    stack._as_rows(lambda: traced(stack.make(perceptron(), RULE, 0, "plain"), given))()
+    assert all(map(torch.equal, given[0].values(), before))
+
+
+def test_products_with_few_columns_are_turned() -> None:
+    given = parts(perceptron())
+    graph = stack._as_rows(lambda: traced(stack.make(perceptron(), RULE, 0, "plain"), given))()
+
+    def thin() -> int:
+        shapes = [n.meta.get("tensor_meta") for n in graph.graph.nodes if n.target is bmm]
+        return sum(meta is not None and meta.shape[2] < 8 < meta.shape[1] for meta in shapes)
+
+    before = thin()
+    arranged(graph)
+    assert before > 0
+    assert thin() == 0
+
+
+class Shifted(nn.Module):
+    """A model that makes a constant on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ (self.weight + torch.tensor([1.0, 2.0]))
+
+
+def test_constants_made_in_a_model_are_compiled() -> None:
+    inputs = torch.randn(32, 2, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(inputs, torch.ones(32))
+    workload = Workload("a", Shifted, lambda x, y: ((x - y) ** 2).mean(), data, data, batch_size=8)
+    path = tabulate(RULE, 10, lr=0.01)
+    rows = start(workload, RULE, range(WIDTH))
+    modes = [Mode(kind, WIDTH, "a test") for kind in ("rows", "rows compiled")]
+    stacked, compiled = (advance(workload, rows, [path] * WIDTH, 10, mode=mode) for mode in modes)
+    torch.testing.assert_close(stacked.params["weight"], compiled.params["weight"])
+
+
+def test_a_long_way_is_traced_and_gives_the_bits_of_short_ones() -> None:
+    workload = perceptron()
+    path, mode = tabulate(RULE, stack.TRACED + 8, lr=0.01), Mode("rows", WIDTH, "a test")
+    rows = start(workload, RULE, range(WIDTH))
+    at_once = advance(workload, rows, [path] * WIDTH, path.steps, mode=mode)
+    for stop in (100, 200, path.steps):
+        rows = advance(workload, rows, [path] * WIDTH, stop, mode=mode)
+    assert all(torch.equal(rows.params[name], at_once.params[name]) for name in rows.params)
+
+
+def test_a_dataset_of_ones_own_compiled_for_other_seeds():
+    """Inputs are gathered for the seeds of the rows, so that their shape changes from chunk to chunk."""
+    workload = planned(str(Path(__file__).parents[2] / "examples" / "workloads" / "plain.toml")).workload
+    path, found = tabulate(RULE, 12, lr=1e-3), []
+    advance(workload, start(workload, RULE, [0] * 8), [path] * 8, 4, mode=Mode("rows compiled", 8, "a test"))
+    for kind in ("rows", "rows compiled"):
+        rows = start(workload, RULE, range(8))
+        found.append(advance(workload, rows, [path] * 8, 12, mode=Mode(kind, 8, "a test")).params)
+    assert all(torch.allclose(found[0][name], found[1][name], atol=2e-5) for name in found[0])
+
+
+def weighted(weights: torch.Tensor):
+    """A step whose graph holds a tensor of its own, as a loss with class weights does."""
+
+    def step(params, buffers, state, inputs, targets, indices, scalars):  # noqa: ARG001 - a step's arguments
+        params["w"].mul_(weights)
+        return params["w"].sum(1)
+
+    return step
+
+
+def test_a_graph_is_compiled_once_for_all_processes_and_its_constants_are_its_own() -> None:
+    """The second of the same shape is torch's cached program, with the second's own weights; against plain products."""
+    with fresh_cache():
+        for turn, factor in enumerate((2.0, 3.0)):
+            torch._dynamo.reset()
+            torch._dynamo.utils.counters.clear()
+            weights = torch.full((5,), factor)
+            given = {"w": torch.ones(8, 5)}, {}, {}, torch.zeros(1), torch.zeros(1), torch.zeros(1), {}
+            losses = replayed(weighted(weights), compiled=True)(*given)
+            assert torch.equal(losses, torch.full((8,), 5 * factor))
+            assert torch.equal(given[0]["w"], torch.full((8, 5), factor))
+            counted = torch._dynamo.utils.counters["inductor"]
+            assert (counted["fxgraph_cache_miss"], counted["fxgraph_cache_hit"]) == (1 - turn, turn)
+
+
+def test_a_turned_product_may_be_flattened() -> None:
+    """A gradient of a single layer of four outputs is turned, and its view taken."""
+    x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(x, x.sin())
+    workload = Workload("small", lambda: nn.Linear(4, 4), nn.functional.mse_loss, data, data, batch_size=8)
+    path, ends = [tabulate(RULE, 4, lr=0.01)] * WIDTH, []
+    for kind in ("rows", "rows compiled"):
+        rows = advance(workload, start(workload, RULE, range(WIDTH)), path, 4, mode=Mode(kind, WIDTH, ""))
+        ends.append(rows.params["weight"])
+    torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-6)
