@@ -67,6 +67,13 @@ def test_a_run_is_its_rows(capsys) -> None:
     assert torch.equal(weights("a"), expected.params["w"])
 
 
+def test_a_run_that_was_saved_when_its_class_stood_elsewhere_goes_on(capsys, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(single.Single, "__module__", "tapered.single")
+        run(capsys, "run", "quadratic", "--lr", "0.1", "--steps", "20", "--store", "a")
+    assert run(capsys, "resume", "a", "--steps", "30")["step"] == 30
+
+
 def test_stopped_and_resumed_is_bit_equal(capsys, monkeypatch) -> None:
     words = ["quadratic", "--lr", "linear(0.1, 0.0, steps=steps)", "--rule", "Adam", "--steps", "40"]
     run(capsys, "run", *words, "--store", "whole")

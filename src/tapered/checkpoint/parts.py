@@ -78,6 +78,11 @@ def state_of(name: str, part: Any, parts: Mapping[str, Any]) -> Tree:
     return {**found, "numbers": attributes.numbers_of(part)} if kind == "module" else found
 
 
+def _named(kind: str) -> str:
+    """A class of tapered's by its own name: in which room it stands is no part of a saved state."""
+    return f"tapered.{kind.rpartition('.')[2]}" if kind.startswith("tapered.") else kind
+
+
 def prepare(name: str, part: Any, saved: Tree, parts: Mapping[str, Any], change: Change) -> Apply:
     """Check all of a part's saved state against the part; what is returned applies it.
 
@@ -90,7 +95,8 @@ def prepare(name: str, part: Any, saved: Tree, parts: Mapping[str, Any], change:
             f"got {part!r:.40} for `{name}`, which cannot take a state; plain values come back in the result: leave "
             f"{name} out here and read .values[{name!r}]"
         )
-    if (kind, class_of(part) if kind != "tensor" else "") != (saved["kind"], saved["class"]) and kind != "module":
+    mine = class_of(part) if kind != "tensor" else ""
+    if (kind, _named(mine)) != (saved["kind"], _named(saved["class"])) and kind != "module":
         raise CheckpointError(
             f"`{name}` was saved from {saved['class'] or 'a ' + saved['kind']}; got {class_of(part)}; give the same"
         )
