@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tapered import rules, schedules
 from tapered.rules import Rule
@@ -44,9 +45,10 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Finite = Annotated[float, AllowInfNan(False)]
+Positive = Annotated[Finite, Gt(0)]
+Share = Annotated[float, Gt(0), Lt(1)]
+Name = Annotated[str, MinLen(1), MaxLen(200)]
 PLACEHOLDER = re.compile(r"\{\s*(1\s*-\s*)?([A-Za-z_]\w*)\s*\}")
 
 
@@ -65,9 +67,9 @@ class Peaks(Strict):
 
     low: Positive
     high: Positive
-    count: Annotated[Whole, Field(ge=1, le=1000)]
-    below: Annotated[Whole, Field(ge=0, le=1000)] = 0
-    above: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    count: Annotated[Whole, Ge(1), Le(1000)]
+    below: Annotated[Whole, Ge(0), Le(1000)] = 0
+    above: Annotated[Whole, Ge(0), Le(1000)] = 0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -99,7 +101,7 @@ class Range(Strict):
     low: Finite
     high: Finite
     log: bool = False
-    count: Annotated[Whole, Field(ge=1, le=1000)] = 5
+    count: Annotated[Whole, Ge(1), Le(1000)] = 5
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -137,7 +139,7 @@ class Arm(Strict):
     options: dict[str, bool | Finite | str] = {}
     hypers: dict[str, float | str] = {}
     peaks: Peaks | None = None
-    resets: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False)] | None = None
+    resets: Annotated[tuple[Share, ...], Field(strict=False)] | None = None
     space: dict[str, Range] = {}
     trials: Annotated[tuple[dict[str, Finite], ...], Field(strict=False)] = ()
 

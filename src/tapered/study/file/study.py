@@ -16,15 +16,15 @@ from importlib.util import find_spec
 from math import ceil, prod
 from typing import Annotated, Any, Literal, Self
 
+from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
 from tapered.stats import seeds_needed
-from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Strict, Whole
+from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Share, Strict, Whole
 from tapered.words import counted, suggest
 
 __all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
 EXTEND = 4
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Prune(Strict):
@@ -35,7 +35,7 @@ class Prune(Strict):
     the best ``keep`` of them go on, always with the baseline.
     """
 
-    rungs: Annotated[tuple[Share, ...], Field(min_length=1, strict=False)]
+    rungs: Annotated[tuple[Share, ...], MinLen(1), Field(strict=False)]
     keep: Share = 0.5
     probe: Share | None = None
 
@@ -59,10 +59,10 @@ class Prune(Strict):
 class Tune(Strict):
     """How peaks and the numbers of each arm's ``space`` are searched: ``trials`` for each arm, ``batch`` at a time."""
 
-    trials: Annotated[Whole, Field(ge=1, le=10_000)]
-    batch: Annotated[Whole, Field(ge=1, le=10_000)] = 8
+    trials: Annotated[Whole, Ge(1), Le(10_000)]
+    batch: Annotated[Whole, Ge(1), Le(10_000)] = 8
     sampler: Literal["tpe", "random", "cmaes", "grid"] = "tpe"
-    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[Whole, Ge(0), Lt(2**31)] = 0
 
     @model_validator(mode="after")
     def _installed(self) -> Self:
@@ -90,25 +90,25 @@ class Study(Strict):
     name: Name
     workload: str
     workload_options: Annotated[dict[str, bool | int | float | str], Field(default_factory=dict)]
-    steps: Annotated[Whole, Field(ge=1)] | None = None
+    steps: Annotated[Whole, Ge(1)] | None = None
     epochs: Positive | None = None
-    seeds: Annotated[Whole, Field(ge=1, le=100_000)] = 8
-    first_seed: Annotated[Whole, Field(ge=0)] = 0
-    evaluations: Annotated[Whole, Field(ge=1, le=10_000)] = 20
+    seeds: Annotated[Whole, Ge(1), Le(100_000)] = 8
+    first_seed: Annotated[Whole, Ge(0)] = 0
+    evaluations: Annotated[Whole, Ge(1), Le(10_000)] = 20
     metric: str = "loss"
     direction: Literal["minimize", "maximize"] = "minimize"
-    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    alpha: Share = 0.05
     delta: Positive | None = None
-    threads: Annotated[Whole, Field(ge=1, le=1024)] = 1
+    threads: Annotated[Whole, Ge(1), Le(1024)] = 1
     mode: Literal["auto", "loop", "rows", "rows compiled"] = "auto"
     kinds: Literal["same", "any"] = "same"
-    extend: Annotated[Whole, Field(ge=0, le=100)] | None = None
-    fresh: Annotated[Whole, Field(ge=0, le=100_000)] | None = None
+    extend: Annotated[Whole, Ge(0), Le(100)] | None = None
+    fresh: Annotated[Whole, Ge(0), Le(100_000)] | None = None
     prune: Prune | None = None
     tune: Tune | None = None
     baseline: str
     peaks: Peaks
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1, strict=False)]
+    arms: Annotated[tuple[Arm, ...], MinLen(1), Field(strict=False)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
