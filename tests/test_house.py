@@ -102,9 +102,32 @@ def test_public_names() -> None:
 
 
 def test_import_is_light() -> None:
-    heavy = ["optuna", "scipy", "plotly", "ray", "pydantic", "jinja2", "matplotlib", "plotext", "cyclopts", "rich"]
+    heavy = [
+        "torch",
+        "numpy",
+        "optuna",
+        "scipy",
+        "plotly",
+        "ray",
+        "pydantic",
+        "jinja2",
+        "matplotlib",
+        "plotext",
+        "cyclopts",
+        "rich",
+    ]
     code = f"import sys, tapered; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_rooms_need_no_import_of_their_own() -> None:
+    rooms = ["attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1"]
+    code = f"import tapered; print(*[getattr(tapered, room).__name__ for room in {rooms}])"
+    found = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert found.split() == [f"tapered.{room}" for room in rooms]
+    assert {*rooms, *tapered.__all__} <= {*dir(tapered)}
+    with pytest.raises(AttributeError, match="module 'tapered' has no attribute 'Adan'"):
+        tapered.Adan  # noqa: B018
 
 
 def test_everything_required_has_a_lowest_version_for_make_floor() -> None:

@@ -42,36 +42,7 @@ if TYPE_CHECKING:
     from tapered.training.workload import Workload as Workload
 
 ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1")
-PLACES = {
-    "optim": (
-        "SGD",
-        "Adadelta",
-        "Adagrad",
-        "Adam",
-        "Adamax",
-        "AdamW",
-        "Lion",
-        "NAdam",
-        "RAdam",
-        "RMSprop",
-        "ScheduleFreeAdamW",
-    ),
-    "schedules": (
-        "Schedule",
-        "constant",
-        "cooldown",
-        "cosine_decay",
-        "exponential_decay",
-        "from_function",
-        "hold",
-        "inverse_sqrt",
-        "linear",
-        "parse",
-        "warmup",
-    ),
-    "training.workload": ("Workload",),
-}
-PLACE = {name: f"tapered.{room}" for room, names in PLACES.items() for name in names}
+HOLDERS = ("schedules", "optim", "training.workload")  # of the other names
 
 __all__ = [
     "SGD",
@@ -105,12 +76,13 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ROOMS:
         return importlib.import_module(f"tapered.{name}")
-    if name not in PLACE:
-        raise AttributeError(f"module 'tapered' has no attribute {name!r}")
-    found = getattr(importlib.import_module(PLACE[name]), name)
-    globals()[name] = found
-    return found
+    for holder in HOLDERS if name in __all__ else ():
+        module = importlib.import_module(f"tapered.{holder}")
+        if hasattr(module, name):
+            globals()[name] = getattr(module, name)
+            return globals()[name]
+    raise AttributeError(f"module 'tapered' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *ROOMS})
