@@ -22,10 +22,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import optuna  # noqa: F401 - imported once, for all forks
 import torch
 from kills import results, warm
-from optuna.storages._rdb import models, storage  # noqa: F401 - as above
+from optuna.storages import RDBStorage  # noqa: F401 - imported once, for all forks
 
 from tapered import claims, report, study  # noqa: F401 - as above
 from tapered.cli.main import main as main_of_tapered

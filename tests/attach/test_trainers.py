@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 import tapered
-from tapered import cosine_decay
+from tapered import cosine_decay, warmup
 from tapered.attach import as_lr_scheduler, attach, clock_of
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "clients"
@@ -111,9 +111,11 @@ def test_parameters_given_as_another_list(kind, by_hand) -> None:
     against_torch(kind, by_hand, listed)
 
 
+@pytest.mark.parametrize("rate", [RATE, warmup(5) * RATE], ids=["falling", "from 0"])
 @FOLLOWING
-def test_groups_of_the_past_put_into_a_new_optimizer_before_its_state_is_loaded(kind) -> None:
+def test_groups_of_the_past_put_into_a_new_optimizer_before_its_state_is_loaded(kind, rate, monkeypatch) -> None:
     """Lightning's BaseFinetuning: the dicts are those of the moment at which each group was first seen."""
+    monkeypatch.setitem(globals(), "RATE", rate)
 
     def start():
         torch.manual_seed(0)

@@ -198,14 +198,28 @@ def test_a_run_without_peak_has_none_in_the_ledger(folder):
 
 
 def test_another_study_is_refused_with_what_differs(folder):
-    with opened(folder):
-        pass
+    with opened(folder) as store:
+        store.put(*trained())
     with pytest.raises(StoreError, match=r"study\.steps: 50 there, 60 now\n  study\.x: nothing there, 1 now\nRes") as e:
         opened(folder, {**FACTS, "study.steps": "60", "study.x": "1"})
     assert "versions" not in str(e.value)
     assert "--store" in str(e.value)
     with opened(folder):  # a refusal leaves no lock behind
         pass
+
+
+@pytest.mark.parametrize("left", [None, "{", b"\xff"], ids=["another's", "damaged", "no text"])
+def test_a_folder_in_which_nothing_was_trained_takes_another_study(folder, left):
+    with opened(folder) as store:
+        store.put_mode("Adam()", LOOP)
+    if left is not None:
+        (folder / "frozen.json").write_bytes(left if isinstance(left, bytes) else left.encode())
+    other = {**FACTS, "study.steps": "60"}
+    with opened(folder, other) as store:
+        assert store.modes == {}
+        store.put(*trained())
+    with pytest.raises(StoreError, match=r"study\.steps: 60 there, 50 now"):
+        opened(folder)
 
 
 def test_a_second_process_is_refused_and_told_of_the_first(folder):
@@ -387,8 +401,8 @@ def test_modes_are_kept(folder):
 
 
 def test_damaged_frozen_facts_are_refused(folder):
-    with opened(folder):
-        pass
+    with opened(folder) as store:
+        store.put(*trained())
     (folder / "frozen.json").write_text("{")
     with pytest.raises(StoreError, match=r"frozen\.json is damaged"):
         opened(folder)

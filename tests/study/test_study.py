@@ -7,6 +7,7 @@ import optuna
 import pytest
 import torch
 from study_cases import planned
+from tomlkit.exceptions import TOMLKitError
 
 from tapered.files.errors import StoreError
 from tapered.study import (
@@ -18,6 +19,7 @@ from tapered.study import (
     updates_made,
     verify,
 )
+from tapered.study.file.read import BUILT_IN, STUDIES, read
 from tapered.study.file.study import Study, to_toml
 from tapered.study.store.text import rows_to_tensors
 from tapered.study.train import grow, trainer
@@ -517,10 +519,37 @@ def test_a_horizon_in_epochs(tmp_path):
 
 def test_the_frozen_copy_reads_back_as_the_same_study(tmp_path):
     found = loaded(tmp_path, TINY.replace('"tiny"', '"tiny \\"q\\" \\u0001 é"') + FIXED, seeds=5)
-    text = to_toml(found.study)
-    assert Study.model_validate(tomllib.loads(text)) == found.study
+    for text in (to_toml(found.study), found.stated.text):
+        assert Study.model_validate(tomllib.loads(text)) == found.study
     with open_store(found, tmp_path / "s"):
-        assert (tmp_path / "s" / "study.toml").read_text() == text
+        assert (tmp_path / "s" / "study.toml").read_text() == found.stated.text
+
+
+@pytest.mark.parametrize("changes", [{}, {"quick": True}, {"seeds": 9}, {"steps": 400}, {"seeds": 9, "quick": True}])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_frozen_copy_keeps_what_was_said_beside_the_fields(name, changes):
+    found, text = read(name, **changes), (STUDIES / f"{name}.toml").read_text()
+    assert Study.model_validate(tomllib.loads(found.text)) == found.study
+    said = [line for line in text.splitlines() if line.startswith("#")]
+    assert said == [line for line in found.text.splitlines() if line.startswith("#")]
+
+
+def test_a_field_that_is_replaced_says_what_it_replaces_and_loses_what_was_said_of_it(tmp_path):
+    text = "# claim: it helps\n" + TINY.replace("steps = 24", "steps = 24  # three epochs") + "\n[quick]\nsteps = 8\n"
+    said = loaded(tmp_path, text, quick=True).stated.text
+    assert "steps = 8 # in the place of 24\n" in said
+    assert "# claim: it helps" in said
+    assert "three epochs" not in said
+
+
+def test_a_text_that_only_pythons_reader_understands_is_frozen_without_its_comments(monkeypatch, tmp_path):
+    def broken(_):
+        raise TOMLKitError("no")
+
+    monkeypatch.setattr("tomlkit.parse", broken)
+    found = loaded(tmp_path, "# claim\n" + TINY)
+    assert "claim" not in found.stated.text
+    assert Study.model_validate(tomllib.loads(found.stated.text)) == found.study
 
 
 @pytest.mark.parametrize(

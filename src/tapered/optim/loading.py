@@ -159,7 +159,9 @@ def choose(
 ) -> Any:
     """The number or schedule that holds for one hyper after loading."""
     own, where = optimizer.param_groups[index], f"`{name}` in group {index}"
-    mine: Any = optimizer.schedules[index].get(name)
+    # a number that was written into a late group holds where this optimizer's do; else the state's takes its place
+    follows = optimizer.schedules[index] if reload.policy == "replace" else optimizer._resolved(index)  # noqa: SLF001
+    mine: Any = follows.get(name)
     text = saved.get("schedules", {}).get(name)
     theirs = value if text is None else text
     number(name, value, index, optimizer.ranges[name])

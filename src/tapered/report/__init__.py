@@ -10,7 +10,6 @@ from tapered.files.whole import replace
 from tapered.report.data import Band, Bars, PlotData, plot_data
 from tapered.report.figures import COLOURS, DASHES, Figure, figures
 from tapered.stats.seeds import seeds_that_reach
-from tapered.study.file.study import to_toml
 from tapered.study.result import StudyResult, mean
 from tapered.study.summary import between, cost_lines, gained, number, outcome
 
@@ -53,7 +52,7 @@ def render(result: StudyResult, command: str) -> str:
         ks=sorted({found.k for arm in result.arms if not arm.fixed for found in arm.trials}),
         figures=figures(data),
         command=command,
-        file=to_toml(result.stated),
+        file=result.file,
         facts=result.facts,
         plotly=get_plotlyjs(),
     )

@@ -33,7 +33,7 @@ def conclude(planned: Planned, store: Store, runs: Sequence[Run]) -> StudyResult
     tested = [run for peak in best if peak is not None for run in peak.runs]
     test = _test(rounds, store, tested) if planned.workload.test is not None else {}
     found = analyse(
-        realised.asked, choosing, test, environment(), _cost(rounds, store), fresh, planned.stated.study, planned.facts
+        realised.asked, choosing, test, environment(), _cost(rounds, store), fresh, planned.stated.text, planned.facts
     )
     return replace(found, caveats=(*found.caveats, *told(planned.workload), *_mixed(store.kinds)))
 

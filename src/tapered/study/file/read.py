@@ -4,16 +4,19 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import tomlkit
 from pydantic import ValidationError
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Item
 
 from tapered.study.file.arms import Arm, Peaks, Range
-from tapered.study.file.study import Prune, Study, Tune
+from tapered.study.file.study import Prune, Study, Tune, to_toml
 from tapered.training.workload import Workload
 from tapered.words import suggest
 from tapered.workloads import WORKLOADS, own
@@ -33,12 +36,13 @@ class Stated:
     """A study that can run: its file, its workload, and where that came from.
 
     Args:
-        study: The file.
+        study: The file's fields.
         workload: What it trains.
         steps: Updates each run makes.
         source: Hash of the workload's own file; "built in" for tapered's.
         whole: Whether every run is trained to its end, and pruning only says what it would have done.
         code: Hashes of the other files of the workload's code.
+        file: The file's text, its comments with it; empty for a study that was made in Python.
     """
 
     study: Study
@@ -47,6 +51,12 @@ class Stated:
     source: str
     whole: bool = False
     code: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
+
+    @property
+    def text(self) -> str:
+        """The study as TOML: what was written of it, where its claim and criterion stand, as it runs."""
+        return self.file or to_toml(self.study)
 
     @cached_property
     def data(self) -> Mapping[str, str]:
@@ -83,12 +93,12 @@ def read(
     """
     text, folder = _read(path)
     try:
-        fields = tomllib.loads(text)
+        given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyFileError(f"{path} is no TOML: {error}") from error
     except RecursionError:
         raise StudyFileError(f"{path} is nested too deeply; expected tables and lists a few levels deep") from None
-    fields = _quick(fields, path, asked=quick)
+    fields = _quick(given, path, asked=quick)
     if seeds is not None:
         fields["seeds"] = seeds
     if steps is not None:
@@ -102,11 +112,37 @@ def read(
         raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
     if whole and study.prune is None:
         raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
-    return _resolve(study, folder, path, whole=whole, named=workload)
+    return replace(_resolve(study, folder, path, whole=whole, named=workload), file=_as_it_runs(text, given, fields))
 
 
-def _quick(fields: dict[str, Any], path: str, *, asked: bool) -> dict[str, Any]:
+def _as_it_runs(text: str, given: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    """A file's text with the fields that run in the place of those that were given, its comments kept."""
+    try:
+        document = tomlkit.parse(text)
+        for name in given.keys() - fields.keys():
+            document.remove(name)
+        for name, value in fields.items():
+            if given.get(name) != value:
+                document[name] = _item(value, given.get(name))
+        written = document.as_string()
+        if tomllib.loads(written) == fields:
+            return written
+    except (TOMLKitError, tomllib.TOMLDecodeError, RecursionError):
+        pass
+    return tomlkit.dumps(fields)  # without comments: a text that only Python's own reader understands
+
+
+def _item(value: Any, before: Any) -> Item:
+    """A field of another value; what was said beside the one before may not hold."""
+    item = tomlkit.inline_table() if isinstance(value, dict) else tomlkit.item(value)
+    if isinstance(value, dict):
+        item.update(value)
+    return item if before is None else item.comment(f"in the place of {before}")
+
+
+def _quick(given: Mapping[str, Any], path: str, *, asked: bool) -> dict[str, Any]:
     """The file's fields, those of its `[quick]` table in their place where that is asked for."""
+    fields = dict(given)
     small = fields.pop("quick", None)
     if small is not None and not isinstance(small, dict):
         raise StudyFileError(f"{path}: quick={small!r} is no table; try [quick] and steps = 200 below it")

@@ -11,11 +11,11 @@ In a schedule's text the word ``steps`` stands for the study's steps and ``0.1*s
 rounded, so that a horizon moves with the study: ``exponential_decay(decay_steps=steps, decay_rate=0.01)``.
 """
 
-import json
 from importlib.util import find_spec
 from math import ceil, prod
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
+import tomlkit
 from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
@@ -226,19 +226,5 @@ class Study(Strict):
 
 
 def to_toml(study: Study) -> str:
-    """A study as TOML that reads back as the same study: fields at their defaults are left out.
-
-    JSON's texts, numbers, lists and booleans are TOML's as well.
-    """
-    fields = study.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    arms = fields.pop("arms")
-    lines = [f"{name} = {_toml(value)}" for name, value in fields.items()]
-    for arm in arms:
-        lines += ["", "[[arms]]", *(f"{name} = {_toml(value)}" for name, value in arm.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)
+    """A study as TOML that reads back as the same study: fields at their defaults are left out."""
+    return tomlkit.dumps(study.model_dump(mode="json", exclude_none=True, exclude_defaults=True))

@@ -10,7 +10,6 @@ verdict             = of fresh seeds, which chose nothing, where there are some;
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from tapered.study.file.study import Study
 from tapered.study.result.asked import Asked
 from tapered.study.result.compare import compare
 from tapered.study.result.cost import Cost, Pruning
@@ -55,7 +54,7 @@ def analyse(
     environment: Mapping[str, str],
     cost: Cost,
     fresh: Sequence[Run] = (),
-    stated: Study | None = None,
+    file: str = "",
     facts: Mapping[str, str] = MappingProxyType({}),
 ) -> StudyResult:
     """Choose peaks, compare, conclude.
@@ -67,13 +66,11 @@ def analyse(
         environment: Versions and machine, passed through.
         cost: What it took, passed through.
         fresh: Runs at best peaks with seeds that chose nothing; empty where nothing was confirmed.
-        stated: The study as its file states it; None where it is as it was in the end.
+        file: The study's file as it runs, passed through.
         facts: What its numbers depend on, passed through.
     """
     probes = cost.pruning.charged if cost.pruning else {}
     arms = tuple(arm_result(asked, arm, runs, test, probes.get(arm.name, 0)) for arm in asked.study.arms)
     comparisons = compare(asked, arms, fresh)
     said = caveats(asked, arms, comparisons, fresh)
-    return StudyResult(
-        asked, stated or asked.study, tuple(runs), arms, comparisons, said, environment, cost, tuple(fresh), facts
-    )
+    return StudyResult(asked, file, tuple(runs), arms, comparisons, said, environment, cost, tuple(fresh), facts)

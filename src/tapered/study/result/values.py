@@ -6,7 +6,6 @@ from math import isfinite
 from typing import Literal
 
 from tapered.stats import BestAt, Paired, Verdict
-from tapered.study.file.study import Study
 from tapered.study.result.asked import Asked
 from tapered.study.result.cost import Cost
 from tapered.study.store.runs import Run
@@ -171,7 +170,7 @@ class StudyResult:
 
     Args:
         asked: The study, its grids and trials as they were in the end.
-        stated: The study as its file states it.
+        file: The study's file as it runs, with its comments.
         runs: Every run that peaks were chosen by.
         arms: In the order of the file.
         comparisons: Every tuned arm but the baseline.
@@ -183,7 +182,7 @@ class StudyResult:
     """
 
     asked: Asked
-    stated: Study
+    file: str
     runs: tuple[Run, ...]
     arms: tuple[ArmResult, ...]
     comparisons: tuple[Comparison, ...]

@@ -68,17 +68,19 @@ def _just_made(folder: Path) -> bool:
 
 
 def freeze(folder: Path, study_toml: str, frozen: Mapping[str, str], kinds: Kinds) -> None:
-    """Write down what the numbers depend on, or refuse a folder where that was something else."""
+    """Write down what the numbers depend on, or refuse a folder where that was something else.
+
+    Where nothing was trained, as the first step refused what was then corrected, there is nothing that could mix.
+    """
     path = folder / "frozen.json"
-    if not path.exists():
-        if any((folder / "runs").glob("*.json")):
-            raise StoreError(
-                f"{path} is missing, which says what the runs beside it depend on; put it back, or delete "
-                f"{folder / 'runs'} and they are trained again"
-            )
-        replace(folder / "study.toml", study_toml.encode())
-        replace(path, sealed(dict(sorted(frozen.items())), indent=1).encode())
+    if not any((folder / "runs").glob("*.json")):
+        _begin(folder, study_toml, frozen)
         return
+    if not path.exists():
+        raise StoreError(
+            f"{path} is missing, which says what the runs beside it depend on; put it back, or delete "
+            f"{folder / 'runs'} and they are trained again"
+        )
     try:
         known: dict[str, str] = dict(unsealed(path.read_text()))
     except (ValueError, TypeError, RecursionError) as error:
@@ -97,6 +99,16 @@ def freeze(folder: Path, study_toml: str, frozen: Mapping[str, str], kinds: Kind
             f"{folder} holds a study that differs from this one:\n" + "\n".join(lines) + "\n"
             "Results of the two must not mix; try another --store DIR, or delete the folder"
         )
+
+
+def _begin(folder: Path, study_toml: str, frozen: Mapping[str, str]) -> None:
+    """Write what holds for a folder without runs; how rows are trained was chosen for what stood there before."""
+    path, facts = folder / "frozen.json", sealed(dict(sorted(frozen.items())), indent=1).encode()
+    if path.exists() and path.read_bytes() == facts:
+        return
+    (folder / "modes.json").unlink(missing_ok=True)
+    replace(folder / "study.toml", study_toml.encode())
+    replace(path, facts)
 
 
 def check_kinds(folder: Path, trained: Sequence[str], kinds: Kinds) -> None:

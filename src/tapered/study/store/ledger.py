@@ -7,7 +7,7 @@ curve. A diverged run is a failed trial, a pruned one a pruned trial; the user a
 import json
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,24 +56,25 @@ class Ledger:
         self._path, self._space = path, space
         with quiet():
             import optuna  # noqa: PLC0415 - takes half a second, and nothing else needs it
-            from optuna.storages._rdb import models  # noqa: PLC0415 - as above
 
-            self._optuna, self._models = optuna, models
-        _check(path, models)
+            self._optuna = optuna
+            self._tables = _tables(optuna)
+        _check(path, self._tables)
         with quiet(), _told(path):
             self._storage = optuna.storages.RDBStorage(
                 _url(path), engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}}
             )
-            study = optuna.create_study(
+            optuna.create_study(
                 storage=self._storage, study_name=space.name, direction=space.direction, load_if_exists=True
             )
-            self._study = study._study_id  # noqa: SLF001 - what rows of its tables refer to
+            self._study = self._storage.get_study_id_from_name(space.name)
             self._known = self._keys()
 
     def add(self, runs: Sequence[Run]) -> None:
         """Enter finished runs that are not in it yet, in one transaction.
 
-        Optuna's own ``add_trials`` reads before every value it writes: 60 ms a run of 21 evaluations, against 0.3 ms.
+        Optuna's own ``add_trials`` reads before every value it writes: 60 ms a run of 21 evaluations, against 0.3 ms
+        through its engine. What the tables are is asked of Optuna, and a file of others is refused before.
         """
         new = {run.key: run for run in runs if run.key not in self._known}
         if new:
@@ -89,7 +90,7 @@ class Ledger:
         self._storage.engine.dispose()
 
     def _keys(self) -> set[str]:
-        attributes, trials = self._models.TrialUserAttributeModel.__table__, self._models.TrialModel.__table__
+        attributes, trials = self._tables["trial_user_attributes"], self._tables["trials"]
         with self._storage.engine.connect() as connection:
             found = connection.execute(
                 attributes.select()
@@ -102,14 +103,14 @@ class Ledger:
         """The next trial's id and number."""
         from sqlalchemy import func, select  # noqa: PLC0415 - optuna brings it
 
-        trials = self._models.TrialModel.__table__
+        trials = self._tables["trials"]
         ids = select(func.coalesce(func.max(trials.c.trial_id), 0) + 1)
         numbers = select(func.count()).select_from(trials).where(trials.c.study_id == self._study)
         return connection.execute(ids).scalar_one(), connection.execute(numbers).scalar_one()
 
     def _rows(self, runs: Sequence[Run], first: int, number: int) -> list[tuple[Any, Values]]:
         """The rows of Optuna's tables that are these runs."""
-        models, now = self._models, datetime.now(UTC).replace(tzinfo=None)
+        now = datetime.now(UTC).replace(tzinfo=None)
         states, metric = self._optuna.trial.TrialState, self._space.metric
         distributions = self._distributions()
         trials: Values = []
@@ -122,23 +123,21 @@ class Ledger:
             failed = run.diverged is not None or not isfinite(run.value)
             state = states.PRUNED if run.pruned is not None else states.FAIL if failed else states.COMPLETE
             times = {"datetime_start": now, "datetime_complete": now}
-            trials.append({**trial, **times, "number": number + i, "study_id": self._study, "state": state})
+            trials.append({**trial, **times, "number": number + i, "study_id": self._study, "state": state.name})
             if not failed:
-                values.append({**trial, "objective": 0, **_number("value", run.value, models.TrialValueModel)})
+                values.append({**trial, "objective": 0, **_number("value", run.value)})
             params += [{**trial, **param} for param in _params(run, distributions)]
             said = {"key": run.key, "result": _result(run)}
             attributes += [{**trial, "key": key, "value_json": json.dumps(value)} for key, value in said.items()]
-            points += [
-                {**trial, "step": step, **_number("intermediate_value", p[metric], models.TrialIntermediateValueModel)}
-                for step, p in run.curve
-            ]
-        return [
-            (models.TrialModel.__table__, trials),
-            (models.TrialValueModel.__table__, values),
-            (models.TrialParamModel.__table__, params),
-            (models.TrialUserAttributeModel.__table__, attributes),
-            (models.TrialIntermediateValueModel.__table__, points),
-        ]
+            points += [{**trial, "step": step, **_number("intermediate_value", p[metric])} for step, p in run.curve]
+        rows = {
+            "trials": trials,
+            "trial_values": values,
+            "trial_params": params,
+            "trial_user_attributes": attributes,
+            "trial_intermediate_values": points,
+        }
+        return [(self._tables[name], made) for name, made in rows.items()]
 
     def _distributions(self) -> dict[str, tuple[Any, str]]:
         """Parameter -> its distribution, and that as Optuna's JSON."""
@@ -165,7 +164,7 @@ def _params(run: Run, distributions: dict[str, tuple[Any, str]]) -> Iterator[dic
             yield {"param_name": name, "param_value": kind.to_internal_repr(value), "distribution_json": text}
 
 
-def _number(name: str, value: float, model: Any) -> dict[str, Any]:
+def _number(name: str, value: float) -> dict[str, Any]:
     """A float as Optuna's tables hold it: infinities and NaN by a type beside an empty value."""
     if isfinite(value):
         kind, stored = "FINITE", value
@@ -173,8 +172,7 @@ def _number(name: str, value: float, model: Any) -> dict[str, Any]:
         kind, stored = ("INF_POS" if value > 0 else "INF_NEG"), None
     else:
         kind, stored = "NAN", None
-    kinds = model.TrialValueType if name == "value" else model.TrialIntermediateValueType
-    return {name: stored, f"{name}_type": kinds[kind]}
+    return {name: stored, f"{name}_type": kind}
 
 
 def _url(path: Path) -> str:
@@ -185,9 +183,19 @@ def _url(path: Path) -> str:
     return URL.create("sqlite", database=path.absolute().as_uri(), query={"uri": "true"}).render_as_string()
 
 
-def _check(path: Path, models: Any) -> None:
+def _tables(optuna: Any) -> Mapping[str, Any]:
+    """The tables that this Optuna makes, as it makes them in memory."""
+    from sqlalchemy import MetaData  # noqa: PLC0415 - optuna brings it
+
+    storage = optuna.storages.RDBStorage("sqlite://")
+    found = MetaData()
+    found.reflect(storage.engine)
+    storage.engine.dispose()
+    return found.tables
+
+
+def _check(path: Path, tables: Mapping[str, Any]) -> None:
     """Set a broken ledger aside, as all that is in it is in runs/ too; refuse what is none."""
-    tables = models.BaseModel.metadata.tables
     columns = {name: {column.name for column in table.columns} for name, table in tables.items()}
     indexes = {index.name for table in tables.values() for index in table.indexes}
     found = examine(path, columns, indexes, LOCK_SECONDS)

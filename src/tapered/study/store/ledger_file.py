@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 MAGIC = b"SQLite format 3\0"
-ALEMBIC = {"alembic_version": {"version_num"}}  # what Optuna's tables are migrated by
 BESIDE = ("-journal", "-wal", "-shm")
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -40,7 +39,7 @@ def examine(path: Path, tables: Mapping[str, AbstractSet[str]], indexes: Abstrac
             [result] = connection.execute("PRAGMA quick_check(1)").fetchone()
             if result != "ok":
                 return Found("broken", result.splitlines()[0])
-            return _compared(connection, {**tables, **ALEMBIC}, indexes)
+            return _compared(connection, tables, indexes)
     except sqlite3.DatabaseError as error:
         return Found("locked" if is_locked(error) else "broken", str(error))
 

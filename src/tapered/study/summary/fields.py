@@ -7,7 +7,6 @@ from typing import Any
 
 from tapered.schedules.svg import samples
 from tapered.stats import seeds_needed
-from tapered.study.file.study import to_toml
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
 from tapered.study.store.runs import Run
@@ -66,7 +65,7 @@ def summary(result: StudyResult) -> dict[str, Any]:
         "every_run": [*_runs(result, result.runs, fresh=False), *_runs(result, result.fresh, fresh=True)],
         "environment": {**result.environment, "threads": str(result.asked.study.threads)},
         "frozen": dict(result.facts),
-        "file": to_toml(result.stated),
+        "file": result.file,
     }
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tapered.rules import Rule
-from tapered.study.file.study import to_toml
 from tapered.study.plan import pruning as prune
 from tapered.study.plan.forest import Forest
 from tapered.study.plan.mode import bundle_rows, timed_mode
@@ -37,7 +36,7 @@ def open_store(planned: Planned, folder: Path) -> Store:
     arms = [arm.name for arm in study.arms]
     seeds = [*study.seed_values, *study.fresh_seeds]
     space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
-    return Store(folder, to_toml(study), planned.facts, space, study.kinds)
+    return Store(folder, planned.stated.text, planned.facts, space, study.kinds)
 
 
 def train_runs(
