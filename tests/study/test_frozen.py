@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from textwrap import dedent
 
 import folder_cases
 import numpy as np
@@ -85,6 +86,36 @@ def test_what_a_study_reads_may_not_change(folder, name):
         study(folder)
     (folder / name).write_text(before)
     assert study(folder)[0] == whole
+
+
+MISTAKES = {
+    "a loss for each example": ("cross_entropy(outputs, targets, reduction='none')", "cross_entropy(outputs, targets)"),
+    "a loss with its name": ("('ce', cross_entropy(outputs, targets))", "cross_entropy(outputs, targets)"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_the_first_step_refuses_goes_on_in_the_same_folder_once_corrected(folder, name):
+    wrong, right = MISTAKES[name]
+    code = dedent("""
+        import torch
+        from torch.nn.functional import cross_entropy
+        from torch.utils.data import TensorDataset
+        from tapered.training.workload import Workload
+
+        def loss(outputs, targets):
+            return LOSS
+
+        def problem():
+            x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+            data = TensorDataset(x, (x[:, 0] > 0).long())
+            return Workload("own", lambda: torch.nn.Linear(4, 2), loss, data, data, batch_size=8)
+    """)
+    (folder / "w.py").write_text(code.replace("LOSS", wrong))
+    with pytest.raises(Exception, match="loss"):
+        study(folder)
+    (folder / "w.py").write_text(code.replace("LOSS", right))
+    assert study(folder) == study(folder, "another")
 
 
 @pytest.mark.parametrize("name", CHANGES)
