@@ -25,7 +25,9 @@ def parts(workload: Workload) -> tuple:
     rows = start(workload, RULE, list(range(WIDTH)))
     path = tabulate(RULE, 4, lr=0.01)
     batches = stack._Batches(workload, rows.seeds, 0, 4)
-    scalars = {name: values[0] for name, values in stack._scalars(RULE, [path] * WIDTH, 0, 4, torch.float32).items()}
+    scalars = {
+        name: values[0] for name, values in stack._scalars(workload, RULE, [path] * WIDTH, 0, 4, rows.params).items()
+    }
     return rows.params, rows.buffers, rows.state, *batches(0), scalars
 
 

@@ -181,7 +181,7 @@ def test_an_unknown_mode_or_field_is_refused_by_name(tmp_path) -> None:
         study(tmp_path, "problem = problem()", 'device = "cuda"')
     with pytest.raises(TypeError, match="'device' is no field of a Workload; expected one of name, model"):
         replace(perceptron(), device="cuda")
-    with pytest.raises(TypeError, match="'metric' is no field of a Workload; try metrics"):
+    with pytest.raises(TypeError, match="'metric' is no field of a Workload; try \"metrics\""):
         Workload("mine", metric=len)
 
 

@@ -11,7 +11,7 @@ from tapered.draws import generator_seed
 from tapered.schedules import exponential_decay
 from tapered.training.advance import advance, evaluate
 from tapered.training.rows import Path, start, tabulate
-from tapered.training.workload import Workload, gather, quadratic
+from tapered.training.workload import Workload, quadratic
 from tapered.workloads import bmi
 
 
@@ -99,7 +99,7 @@ def test_adam_against_a_plain_torch_loop():
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
     for step in range(50):
-        inputs, targets = gather(problem.train, problem.batch(1, step))
+        inputs, targets = problem.fetch("train", problem.batch(1, step))
         optimizer.zero_grad()
         problem.loss(model(inputs), targets).backward()
         optimizer.step()
@@ -114,7 +114,7 @@ def test_dropout_follows_seed_and_step():
     model = problem.build(0).train()
     for step in range(3):
         torch.manual_seed(generator_seed(0, "step", step))
-        inputs, targets = gather(problem.train, problem.batch(0, step))
+        inputs, targets = problem.fetch("train", problem.batch(0, step))
         expected.append((step, problem.loss(model(inputs), targets).item()))
     row = go(problem, start(problem, rule, [0]), tabulate(rule, 3, lr=0.0), 3)
     assert list(row.losses[0]) == expected

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from tapered.draws import generator_seed, seeded
-from tapered.training.workload import Workload, gather, quadratic
+from tapered.training.workload import Workload, quadratic
 from tapered.workloads import bmi
 from tapered.workloads.bmi import population
 
@@ -95,7 +95,8 @@ def test_seeded_restores_the_callers_generator():
 def test_a_users_dataset_gives_the_same_minibatch():
     x, y = torch.randn(10, 2), torch.arange(10)
     indices = torch.tensor([3, 1, 9])
-    for a, b in zip(gather(Pairs(x, y), indices), gather(TensorDataset(x, y), indices), strict=True):
+    fetched = [made(train=data).fetch("train", indices) for data in (Pairs(x, y), TensorDataset(x, y))]
+    for a, b in zip(*fetched, strict=True):
         assert torch.equal(a, b)
 
 
@@ -168,7 +169,7 @@ def test_quadratic_loss_and_gradient_in_closed_form():
     problem = quadratic(dimensions=3, condition=100.0)
     model = problem.build(4)
     h, w = np.array([1.0, 10.0, 100.0]), model.w.detach().double().numpy()
-    x, target = gather(problem.train, problem.batch(4, 11))
+    x, target = problem.fetch("train", problem.batch(4, 11))
     loss = problem.loss(model(x), target)
     loss.backward()
     assert loss.item() == pytest.approx(0.5 * (h * (w - x.double().numpy()) ** 2).sum(1).mean(), rel=1e-5)

@@ -10,7 +10,7 @@ from tapered import inverse_sqrt, rules
 from tapered.training.advance import LOOP, Mode, advance, evaluate
 from tapered.training.modes import _Probe
 from tapered.training.rows import start, tabulate
-from tapered.training.workload import Workload, gather
+from tapered.training.workload import Workload
 from tapered.workloads import WORKLOADS, counterexample, noisy_quadratic, online, separable, surface
 from tapered.workloads.online import regret_bound
 from tapered.workloads.own import StudyFileError
@@ -125,7 +125,7 @@ def test_noise_has_exactly_the_stated_moments_and_follows_seed_and_step():
 def test_quadratic_gradient_and_loss_against_numpy():
     problem = noisy_quadratic(dimensions=3, condition=100.0, batch_size=4)
     model, h = problem.build(4), np.array([1.0, 10.0, 100.0])
-    x, target = gather(problem.train, problem.batch(4, 11))
+    x, target = problem.fetch("train", problem.batch(4, 11))
     problem.loss(model(x), target).backward()
     w = model.w.detach().double().numpy()
     np.testing.assert_allclose(model.w.grad, h * (w - x.double().numpy().mean(0)), rtol=1e-4, atol=1e-4)

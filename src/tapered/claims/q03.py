@@ -7,7 +7,6 @@ import torch
 from tapered.claims.base import Answer, Claim, Summary
 from tapered.optim import Adam
 from tapered.schedules import exponential_decay
-from tapered.training.workload import gather
 from tapered.workloads import bmi
 
 EPOCHS = 2.0
@@ -26,7 +25,7 @@ def judge(_: Mapping[str, Summary]) -> Answer:
     optimizer = Adam(model.parameters(), lr=rate)
     by_one = 0
     for step in range(steps):
-        inputs, targets = gather(workload.train, workload.batch(0, step))
+        inputs, targets = workload.fetch("train", workload.batch(0, step))
         before = optimizer.steps
         optimizer.minimize(workload.loss(model(inputs), targets))
         by_one += optimizer.steps == before + 1 and optimizer.last_lr[0] == rate(step)

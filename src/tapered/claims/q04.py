@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from tapered.checkpoint import resume, save
 from tapered.claims.base import Answer, Claim, Summary
 from tapered.optim import Adam
-from tapered.training.workload import gather
 from tapered.workloads import bmi
 
 STEPS = 20
@@ -30,7 +29,7 @@ def judge(_: Mapping[str, Summary]) -> Answer:
 
     def train(model: nn.Module, optimizer: Adam, start: int, stop: int) -> list[Tensor]:
         for step in range(start, stop):
-            inputs, targets = gather(workload.train, workload.batch(0, step))
+            inputs, targets = workload.fetch("train", workload.batch(0, step))
             optimizer.minimize(workload.loss(model(inputs), targets))
         return [param.detach().clone() for param in model.parameters()]
 

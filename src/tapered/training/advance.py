@@ -79,7 +79,7 @@ def advance(
     ((50,), True)
     """
     _check(rows, paths, to_step)
-    with deterministic(), steadily(workload, workload.train, workload.loss):
+    with deterministic(), steadily(workload, workload.train, workload.objective or workload.loss):
         if mode.kind == "loop":
             return loop.advance(workload, rows, paths, to_step, on_step)
         compiled = mode.kind == "rows compiled"
@@ -94,7 +94,7 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
     Raises:
         ValueError: If the workload has no such split.
     """
-    functions = {"loss": workload.loss, **workload.metrics}
+    functions = {"loss": workload.objective or workload.loss, **workload.metrics}
     with deterministic(), steadily(workload, workload.split(split), functions):
         if mode.kind == "loop":
             return loop.evaluate(workload, rows, split)

@@ -8,8 +8,9 @@ import torch
 from tapered.draws import seeded
 from tapered.rules import Rule
 from tapered.training import trees
+from tapered.training.objective import forward
 from tapered.training.rows import start
-from tapered.training.workload import Workload, gather
+from tapered.training.workload import Workload
 
 MEMORY_SHARE = 0.25
 MEMORY_UNKNOWN = 2 * 2**30
@@ -36,10 +37,10 @@ def row_bytes(workload: Workload, rule: Rule) -> int:
 
     model = workload.build(0)
     with seeded(0, "memory"):
-        inputs, targets = gather(workload.train, workload.batch(0, 0))
+        inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
         try:
             with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
-                workload.loss(model(inputs), targets)
+                workload.loss(forward(workload, model, inputs), targets)
         except RuntimeError as error:
             if "saved tensor hooks" not in str(error):  # torch.func's transforms take none
                 raise

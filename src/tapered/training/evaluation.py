@@ -19,6 +19,7 @@ from tapered.training.given import is_object
 from tapered.training.items import Run
 from tapered.training.measures import Measures, measures, numbers, scalar, together, weight_of
 from tapered.training.memory import fitting
+from tapered.training.objective import functions, shown, weighed
 from tapered.training.workload import Workload
 
 Forward = Callable[[Any, Tensor, bool], Sequence[Any]]
@@ -46,7 +47,8 @@ def measured(
             (inputs, targets), drawn = items.evaluated(workload, split, indices, runs)
             outputs = forward(inputs, indices, drawn)
             for row, tally in enumerate(tallies):
-                tally.add(outputs[row], trees.row(targets, row) if drawn else targets, indices)
+                mine = [trees.row(part, row) if drawn else part for part in (inputs, targets)]
+                tally.add(outputs[row], mine[1], indices, weighed(workload, *mine))
         return [tally.values() for tally in tallies]
 
     with kept():
@@ -62,30 +64,32 @@ class Tally:
     def __init__(self, workload: Workload, found: Measures, run: Run) -> None:
         self.seed, self.step = run
         self.workload, self.found = workload, found
-        self.names = ("loss", *workload.metrics)
+        self.functions = functions(workload)
+        self.names = tuple(self.functions)
+        self.losses = ("loss", *workload.losses)
         self.later = [name for name in self.names if not found.summed(workload, name)]
         self.weights: list[float] = []
-        self.sums: dict[str, list[float]] = {name: [] for name in ("loss", *found.each)}
+        self.sums: dict[str, list[float]] = {name: [] for name in (*self.losses, *found.each)}
         self.objects = {name: _fresh(metric) for name, metric in workload.metrics.items() if is_object(metric)}
         self.count = 0
         self.chunks: list[tuple[Any, Any]] = []
 
-    def add(self, outputs: Any, targets: Any, indices: Tensor) -> None:
-        """Take in the chunk of these examples."""
+    def add(self, outputs: Any, targets: Any, indices: Tensor, weighed: Any) -> None:
+        """Take in the chunk of these examples, and what it is weighed by."""
         workload = self.workload
         if self.found.mean:
-            weight = weight_of(workload, targets, len(indices))
+            weight = weight_of(workload, weighed, len(indices))
             self.weights.append(weight)
-            if weight:  # a mean over nothing is no number
-                self._reseed("loss", indices)
-                self.sums["loss"].append(weight * scalar(workload, "loss", workload.loss(outputs, targets)))
+            for name in self.losses if weight else ():  # a mean over nothing is no number
+                self._reseed(name, indices)
+                self.sums[name].append(weight * scalar(workload, name, self.functions[name](outputs, targets)))
         for name in self.found.each:
             self._reseed(name, indices)
-            values = numbers(workload.metrics[name](outputs, targets))
+            values = numbers(self.functions[name](outputs, targets))
             self.sums[name].append(values.double().sum().item())
         for name, metric in self.objects.items():
             self._reseed(name, indices)
-            metric.update(outputs, targets)
+            metric.update(*shown(outputs, targets))
         self.count += len(indices)
         if self.later:
             self.chunks.append((outputs, targets))
@@ -111,16 +115,16 @@ class Tally:
                 f"eval_batch_size={self.count}"
             )
         outputs, targets = together(found, self.chunks)
-        functions, values = {"loss": workload.loss, **workload.metrics}, {}
+        values = {}
         for name in self.later:
             self._reseed(name, torch.zeros(1))
-            values[name] = scalar(workload, name, functions[name](outputs, targets), self.count)
+            values[name] = scalar(workload, name, self.functions[name](outputs, targets), self.count)
         return values
 
     def _sum(self, name: str) -> float:
         if name in self.objects:
             return scalar(self.workload, name, self.objects[name].compute(), self.count)
-        total = fsum(self.weights) if name == "loss" else self.count
+        total = fsum(self.weights) if name in self.losses else self.count
         if total == 0:
             raise ValueError(f"workload {self.workload.name!r}: the weights of a split add up to 0; expected more")
         return fsum(self.sums[name]) / total

@@ -1,6 +1,5 @@
 """What a workload is given, looked at before anything is built."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, TypeGuard, get_args
 
@@ -8,6 +7,8 @@ from torch import nn
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from tapered.draws import Order, seeded
+from tapered.training.objective import trained
+from tapered.training.recipe import Recipe
 
 
 def is_object(metric: Any) -> bool:
@@ -20,12 +21,6 @@ def is_whole(dataset: Dataset[Any]) -> TypeGuard[TensorDataset]:
     return isinstance(dataset, TensorDataset) and type(dataset).__getitem__ is TensorDataset.__getitem__
 
 
-def near(name: str, known: list[str]) -> str:
-    """What to write in the place of a name that there is not."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f"try {close[0]}" if close else f"expected one of {', '.join(known)}"
-
-
 def length(dataset: Dataset[Any]) -> int:
     """Items of a map-style dataset."""
     return len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
@@ -35,6 +30,12 @@ def check_callables(workload: Any) -> None:
     """Refuse a name, functions or metrics that are none."""
     if not isinstance(workload.name, str) or not workload.name:
         raise TypeError(f'got workload name={workload.name!r}; expected a non-empty text; try name="mine"')
+    if workload.objective is not None and not callable(workload.objective):
+        raise TypeError(
+            f"workload {workload.name!r} got objective={workload.objective!r}; expected a function of model and batch; "
+            f"try objective=lambda model, batch: model(**batch).loss"
+        )
+    check_objective(workload)
     for name in ("model", "loss"):
         if not callable(getattr(workload, name)):
             raise TypeError(
@@ -65,8 +66,42 @@ def check_callables(workload: Any) -> None:
             )
 
 
-def check_split(workload: str, split: str, dataset: Any) -> None:
-    """Refuse a dataset that is empty, or whose items are no pairs by index."""
+def check_objective(workload: Any) -> None:
+    """Refuse what does not go together with an objective, or not without one."""
+    known = workload.objective is not None
+    if known and workload.loss is not trained:
+        raise TypeError(f"workload {workload.name!r} got a loss and an objective; expected one of them")
+    if not known and workload.loss is trained:
+        raise TypeError(f"workload {workload.name!r} got objective=None and no loss; expected one of them")
+    needs = {"losses": bool(workload.losses), "predict": workload.predict is not None}
+    for name, given in needs.items():
+        if given and not known:
+            raise TypeError(f"workload {workload.name!r} got {name} and no objective, which it belongs to")
+    if known and workload.metrics and workload.predict is None:
+        raise TypeError(
+            f"workload {workload.name!r} got metrics of an objective, and nothing says what they are of; try "
+            f"predict=lambda model, batch: (model(batch['x']), batch['y'])"
+        )
+    if not all(isinstance(name, str) and name for name in workload.losses) or {"loss", *workload.metrics} & set(
+        workload.losses
+    ):
+        raise TypeError(
+            f"workload {workload.name!r} got losses={workload.losses!r}; expected names of what objective returns "
+            f'beside "loss", none of them a metric\'s'
+        )
+    for name in ("collate", "predict"):
+        given = getattr(workload, name)
+        if given is not None and not callable(given):
+            raise TypeError(f"workload {workload.name!r} got {name}={given!r}; expected a function")
+    if not isinstance(workload.recipe, Recipe):
+        raise TypeError(
+            f"workload {workload.name!r} got recipe={workload.recipe!r:.80}; expected a Recipe; try "
+            f"recipe=Recipe(clip_norm=1.0)"
+        )
+
+
+def check_split(workload: str, split: str, dataset: Any, *, pairs: bool = True) -> None:
+    """Refuse a dataset that is empty, or whose items are no pairs by index where they have to be."""
     if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise TypeError(
             f"workload {workload!r} got {split}={type(dataset).__name__}, which has no length or no items by index; "
@@ -74,6 +109,8 @@ def check_split(workload: str, split: str, dataset: Any) -> None:
         )
     if len(dataset) == 0:
         raise ValueError(f"workload {workload!r} got an empty {split} split; expected at least one example")
+    if not pairs:
+        return
     with seeded(0, "check"):
         item = dataset[0]
     if not isinstance(item, tuple | list) or len(item) != 2:
@@ -95,8 +132,9 @@ def check_numbers(workload: Any) -> None:
     if workload.steps_per_epoch == 0:
         examples = length(workload.train)
         raise ValueError(
-            f"workload {workload.name!r} has {examples} training examples and batch_size={workload.batch_size}, "
-            f"less than one minibatch; try batch_size={examples}"
+            f"workload {workload.name!r} has {examples} training examples and batch_size={workload.batch_size}"
+            + (f", accumulate={workload.recipe.accumulate}" if workload.recipe.accumulate > 1 else "")
+            + f", less than one minibatch; try batch_size={max(1, examples // workload.recipe.accumulate)}"
         )
     if workload.order not in get_args(Order):
         raise ValueError(

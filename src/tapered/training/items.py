@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from tapered.draws import Standing, kept, reseed
-from tapered.training.given import is_whole
-from tapered.training.workload import Workload, gather
+from tapered.training import trees
+from tapered.training.workload import Workload
 
 Run = tuple[int, int]  # seed and step
 Batch = tuple[Any, Any]
@@ -32,8 +31,7 @@ def minibatches(workload: Workload, seeds: Sequence[int], step: int, indices: Te
         for seed, mine in zip(seeds, indices.tolist(), strict=True):
             reseed(seed, "step", step)
             items += [workload.train[i] for i in mine]
-    inputs, targets = default_collate(items)
-    return inputs, targets
+    return workload.paired(workload.collate(items))
 
 
 def evaluated(workload: Workload, split: str, indices: Tensor, runs: Sequence[Run]) -> tuple[Batch, bool]:
@@ -43,20 +41,19 @@ def evaluated(workload: Workload, split: str, indices: Tensor, runs: Sequence[Ru
         One batch and False where all runs have the same items; where the items are drawn, the batches of the runs
         stacked along a first axis, and True.
     """
-    dataset = workload.split(split)
-    if is_whole(dataset):
-        return gather(dataset, indices), False
+    if workload.is_whole(split):
+        return workload.fetch(split, indices), False
     with kept():
         if len(runs) > 1:
             before = Standing.now()
-            batch = gather(dataset, indices)
+            batch = workload.fetch(split, indices)
             if before.drawn() is None:  # so that no other seed could have given others
                 return batch, False
         known = {run: _drawn(workload, split, indices, *run) for run in dict.fromkeys(runs)}
     if len(runs) == 1:
         return known[runs[0]], False
-    inputs, targets = default_collate([known[run] for run in runs])
-    return (inputs, targets), True
+    inputs, targets = zip(*(known[run] for run in runs), strict=True)
+    return (trees.stacked(inputs), trees.stacked(targets)), True
 
 
 def _drawn(workload: Workload, split: str, indices: Tensor, seed: int, step: int) -> Batch:
@@ -65,8 +62,7 @@ def _drawn(workload: Workload, split: str, indices: Tensor, seed: int, step: int
     for i in indices.tolist():
         reseed(seed, f"{split}/{i}", step)
         items.append(dataset[i])
-    inputs, targets = default_collate(items)
-    return inputs, targets
+    return workload.paired(workload.collate(items))
 
 
 def purpose(whose: str, indices: Tensor) -> str:

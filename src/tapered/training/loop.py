@@ -1,7 +1,7 @@
 """One run after another as ordinary PyTorch: any model, and what rows are measured against."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any
@@ -12,12 +12,16 @@ from torch import Tensor, nn
 from tapered.draws import kept, reseed
 from tapered.rules import State
 from tapered.rules.kernels import prepare
+from tapered.training import trees
 from tapered.training.evaluation import measured
 from tapered.training.extras import pack, unpack
 from tapered.training.items import purpose
 from tapered.training.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
+from tapered.training.measures import shares_of
+from tapered.training.objective import forward
+from tapered.training.recipe import Recipe, shares
 from tapered.training.rows import OnStep, Path, Rows, keep
-from tapered.training.workload import Workload, gather
+from tapered.training.workload import Workload
 
 
 def advance(workload: Workload, rows: Rows, paths: Sequence[Path], to_step: int, on_step: OnStep | None) -> Rows:
@@ -43,15 +47,13 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     # views of one vector, which kernels count up in one operation
     counts = dict(zip(row.counts, torch.cat(list(row.counts.values())).unbind(), strict=True))
-    update = _Update(path, slice(row.steps[0], to_step), params, state, counts)
+    update = _Update(workload.recipe, path, slice(row.steps[0], to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
     with kept():
         while step < to_step and diverged is None and not stopped:
-            loss = _loss(workload, model, row.seeds[0], step)
-            value = loss.item()
+            value = step_of(workload, model, row.seeds[0], step)
             if isfinite(value):
                 keep(losses, step, value)
-                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 update()
                 step += 1
             else:
@@ -95,8 +97,7 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
     ends = []
     with kept():
         for one in (model, _load(workload, row.seeds[0], row).train()):
-            loss = _loss(workload, one, row.seeds[0], row.steps[0])
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss = step_of(workload, one, row.seeds[0], row.steps[0])
             ends.append((marks([loss, *(p.grad for p in one.parameters())]), marks(one)))
     if ends[0] != ends[1]:
         place = (differing(ends[0][1], ends[1][1]) or differing(held, now))[0]
@@ -109,14 +110,42 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
         )
 
 
-def _loss(workload: Workload, model: nn.Module, seed: int, step: int) -> Tensor:
+def step_of(workload: Workload, model: nn.Module, seed: int, step: int) -> float:
+    """The loss of a step, the mean over its minibatches, and the gradients that its update uses; no update is made.
+
+    Where it is not finite there are none.
+    """
     reseed(seed, "step", step)
-    inputs, targets = gather(workload.train, workload.batch(seed, step))
-    loss = workload.loss(model(inputs), targets)
+    parts = torch.split(workload.batch(seed, step), workload.batch_size)
+    batches = [workload.fetch("train", indices) for indices in parts] if len(parts) > 1 else None
+    shares = [1.0] if batches is None else shares_of(workload, batches)
+    total = 0.0
+    for place, share in enumerate(shares):
+        inputs, targets = workload.fetch("train", parts[place]) if batches is None else batches[place]
+        loss = _loss(workload, forward(workload, model, inputs), targets, step)
+        total += share * loss.item()
+        if not isfinite(total):
+            return total
+        if share:  # of a minibatch that weighs nothing there may be no gradient
+            (loss if share == 1 else share * loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    _clip(workload.recipe, model)
+    return total
+
+
+def _clip(recipe: Recipe, model: nn.Module) -> None:
+    trained = [p for p in model.parameters() if p.grad is not None]
+    if recipe.clip_norm is not None:
+        nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
+    if recipe.clip_value is not None:
+        nn.utils.clip_grad_value_(trained, recipe.clip_value)
+
+
+def _loss(workload: Workload, outputs: Any, targets: Any, step: int) -> Tensor:
+    loss = workload.loss(outputs, targets)
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         raise TypeError(
-            f"workload {workload.name!r}: loss returned {_describe(loss)} at step {step}; expected a scalar tensor; "
-            f"try loss.mean()"
+            f"workload {workload.name!r}: {'loss' if workload.objective is None else 'objective'} returned "
+            f"{_describe(loss)} at step {step}; expected a scalar tensor; try loss.mean()"
         )
     return loss
 
@@ -126,28 +155,52 @@ def _describe(value: object) -> str:
 
 
 class _Update:
-    """The rule on the parameters that have a gradient, step after step; prepared anew only when that set changes."""
+    """The rule on the parameters that have a gradient, step after step, at the hypers of their groups."""
 
     def __init__(
         self,
+        recipe: Recipe,
         path: Path,
         span: slice,
         params: dict[str, nn.Parameter],
         state: dict[str, State],
         counts: dict[str, Tensor],
     ) -> None:
+        self.parts = [
+            _Part(path, share.of(path.hypers), span, {name: params[name] for name in share.names}, state, counts)
+            for share in shares(recipe, params)
+        ]
+
+    def __call__(self) -> None:
+        for part in self.parts:
+            part()
+
+
+class _Part:
+    """The parameters of one group; prepared anew only when those that have a gradient change."""
+
+    def __init__(
+        self,
+        path: Path,
+        tables: Mapping[str, Any],
+        span: slice,
+        params: dict[str, nn.Parameter],
+        state: dict[str, State],
+        counts: dict[str, Tensor],
+    ) -> None:
         self.params, self.state, self.counts, self.rule = params, state, counts, path.rule
-        columns = [values[span].tolist() for values in path.hypers.values()]
-        self.hypers = iter([dict(zip(path.hypers, values, strict=True)) for values in zip(*columns, strict=True)])
+        columns = [values[span].tolist() for values in tables.values()]
+        self.hypers = iter([dict(zip(tables, values, strict=True)) for values in zip(*columns, strict=True)])
         self.names: list[str] = []
 
     def __call__(self) -> None:
-        names = [name for name, p in self.params.items() if p.grad is not None]
+        names, hypers = [name for name, p in self.params.items() if p.grad is not None], next(self.hypers)
         if names != self.names:
             self.names = names
             params, states = [self.params[n].data for n in names], [self.state[n] for n in names]
             self.apply = prepare(self.rule, params, states, [self.counts[n] for n in names])
-        self.apply([self.params[n].grad for n in names], next(self.hypers))  # type: ignore[misc]  # none is None
+        if names:
+            self.apply([self.params[n].grad for n in names], hypers)  # type: ignore[misc]  # none is None
         for name in names:
             self.params[name].grad = None
 
@@ -170,18 +223,19 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
     weights = {name: row.rule.readout(p[0], state[name])[None] for name, p in row.params.items()}
     model = _load(workload, row.seeds[0], replace(row, params=weights)).eval()
 
-    def forward(inputs: Any, indices: Tensor, _: object) -> list[Any]:
+    def outputs(inputs: Any, indices: Tensor, _: object) -> list[Any]:
         reseed(seed, purpose("", indices), step)
-        return [model(inputs)]
+        with torch.set_grad_enabled(workload.derivatives):
+            found = forward(workload, model, inputs, evaluating=True)
+        return [trees.detached(found) if workload.derivatives else found]
 
     with torch.no_grad(), kept():
-        return measured(workload, split, forward, [(seed, step)], 1, places)[0]
+        return measured(workload, split, outputs, [(seed, step)], 1, places)[0]
 
 
 def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:
     """The loss of a single row's next minibatch, and its gradients by parameter: what its next update would use."""
     model = _load(workload, row.seeds[0], row).train()
     with kept():
-        loss = _loss(workload, model, row.seeds[0], row.steps[0])
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        loss = step_of(workload, model, row.seeds[0], row.steps[0])
+    return loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

@@ -19,6 +19,7 @@ from tapered.draws import generator_seed, seeded
 from tapered.training import items, trees
 from tapered.training.given import is_object
 from tapered.training.memory import fitting, is_out_of_memory
+from tapered.training.objective import forward, functions, weighed
 from tapered.training.workload import Workload
 
 T = TypeVar("T")
@@ -46,7 +47,9 @@ class Measures:
 
     def summed(self, workload: Workload, name: str) -> bool:
         """Whether it is summed as it comes, so that no outputs are kept for it."""
-        return self.mean if name == "loss" else name in self.each or is_object(workload.metrics[name])
+        if name == "loss" or name in workload.losses:
+            return self.mean
+        return name in self.each or is_object(workload.metrics[name])
 
 
 def together(found: Measures, chunks: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
@@ -107,6 +110,21 @@ def weight_of(workload: Workload, targets: Any, count: int) -> float:
     return weight
 
 
+def shares_of(workload: Workload, batches: Sequence[tuple[Any, Any]]) -> list[float]:
+    """What each of accumulated minibatches weighs in the loss of their step.
+
+    Raises:
+        ValueError: If all of them weigh nothing.
+    """
+    if workload.weight is None:
+        return [1 / len(batches)] * len(batches)
+    found = [weight_of(workload, weighed(workload, *batch), 0) for batch in batches]
+    total = fsum(found)
+    if not total:
+        raise ValueError(f"workload {workload.name!r}: the weights of a step's minibatches add up to 0; expected more")
+    return [weight / total for weight in found]
+
+
 @lru_cache(maxsize=16)
 def measures(workload: Workload) -> Measures:
     """What the loss and metrics are, found on a sample of the validation split and, in it, on three parts.
@@ -134,7 +152,7 @@ def _found(workload: Workload, places: Tensor) -> Measures:
         model = workload.build(0).eval()
         batches = _batches(workload, model, places, sizes)
         shaken = _tried(lambda: _batches(workload, _shaken(model), places, sizes))
-    if shaken is not None and all(isfinite(batch.loss) for batch in shaken):
+    if shaken is not None and all(isfinite(loss) for batch in shaken for loss in batch.losses):
         batches = shaken
     whole, last = batches[0], batches[-1]
     found = Measures(
@@ -162,15 +180,15 @@ def _lost(workload: Workload, found: Measures, batches: Sequence["_Batch"]) -> f
     if trees.is_whole([batch.outputs for batch in batches], found.along):
         return frozenset()
     chunks = [(batch.outputs, batch.targets) for batch in batches]
-    functions = {"loss": workload.loss, **workload.metrics}
+    known = functions(workload)
 
     def has(name: str, outputs: Any, targets: Any) -> bool:
-        value = _tried(lambda: scalar(workload, name, functions[name](outputs, targets)))
+        value = _tried(lambda: scalar(workload, name, known[name](outputs, targets)))
         return value is not None and not isnan(value)
 
     return frozenset(
         name
-        for name in functions
+        for name in known
         if not found.summed(workload, name)
         and all(has(name, *chunk) for chunk in chunks)
         and not has(name, *together(found, chunks))
@@ -199,7 +217,7 @@ class _Batch:
     outputs: Any
     targets: Any
     count: int
-    loss: float  # NaN where there is none
+    losses: tuple[float, ...]  # NaN where there is none
     weight: float
     rounding: float
     shapes: dict[str, tuple[int, ...] | None]
@@ -214,18 +232,20 @@ def _batches(workload: Workload, model: nn.Module, places: Tensor, sizes: Sequen
 def _batch(workload: Workload, model: nn.Module, indices: Tensor) -> _Batch:
     # each item under its own seed: drawn ones are the same alone and among others
     (inputs, targets), _ = items.evaluated(workload, "valid", indices, [(0, 0)])
-    outputs = model(inputs)
-    loss = _tried(lambda: torch.as_tensor(workload.loss(outputs, targets)))
-    eps = torch.finfo(loss.dtype).eps if loss is not None and loss.is_floating_point() else 0.0
-    functions = {name: metric for name, metric in workload.metrics.items() if not is_object(metric)}
+    with torch.set_grad_enabled(workload.derivatives):
+        outputs = trees.detached(forward(workload, model, inputs, evaluating=True))
+    known = functions(workload)
+    losses = [_tried(lambda f=known[name]: torch.as_tensor(f(outputs, targets))) for name in ("loss", *workload.losses)]  # type: ignore[misc]
+    eps = [torch.finfo(loss.dtype).eps for loss in losses if loss is not None and loss.is_floating_point()]
+    metrics = {name: known[name] for name, metric in workload.metrics.items() if not is_object(metric)}
     return _Batch(
         outputs,
         targets,
         len(indices),
-        nan if loss is None else scalar(workload, "loss", loss),
-        weight_of(workload, targets, len(indices)),
-        max(ROUNDING, 8 * eps),
-        {name: _tried(partial(_shape, metric, outputs, targets)) for name, metric in functions.items()},
+        tuple(nan if loss is None else scalar(workload, "loss", loss) for loss in losses),
+        weight_of(workload, weighed(workload, inputs, targets), len(indices)),
+        max([ROUNDING, *(8 * each for each in eps)]),
+        {name: _tried(partial(_shape, metric, outputs, targets)) for name, metric in metrics.items()},
     )
 
 
@@ -238,9 +258,13 @@ def _is_mean(batches: Sequence[_Batch]) -> bool:
     total = fsum(part.weight for part in parts)
     if not total:
         return True
-    mean = fsum(part.weight * part.loss for part in parts) / total
-    scale = max(abs(batch.loss) for batch in (whole, *parts))
-    return abs(mean - whole.loss) <= whole.rounding * scale
+
+    def fits(place: int) -> bool:
+        mean = fsum(part.weight * part.losses[place] for part in parts) / total
+        scale = max(abs(batch.losses[place]) for batch in (whole, *parts))
+        return abs(mean - whole.losses[place]) <= whole.rounding * scale
+
+    return all(map(fits, range(len(whole.losses))))
 
 
 def sample(workload: Workload) -> Tensor:

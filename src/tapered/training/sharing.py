@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tapered.training.extras import keepers
 from tapered.training.living import TENSOR, UnsteadyError, differing, marks
+from tapered.training.objective import forward
 from tapered.training.workload import Workload
 
 
@@ -35,6 +36,7 @@ class Shared:
 
     def __init__(self, model: nn.Module) -> None:
         self.model, self.held, self.called = model, marks(model), False
+        self.trained = [name for name, p in model.named_parameters() if p.requires_grad]
 
     def check(self) -> None:
         """Refuse what has changed.
@@ -55,12 +57,18 @@ class Shared:
 
 
 class Reading(nn.Module):
-    """A model that also returns its buffers as they are after its forward, those assigned anew as well."""
+    """What loss and metrics are computed from, and the model's buffers after it, those assigned anew as well.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        workload: The problem.
+        model: Its model, which is swapped for a row's by name.
+    """
+
+    def __init__(self, workload: Workload, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.workload, self.model = workload, model
 
     def forward(self, inputs: Any) -> tuple[Any, dict[str, Tensor]]:
-        """The model's output, and its buffers by name."""
-        return self.model(inputs), dict(self.model.named_buffers())
+        """The outputs, or what an objective says, and the buffers by name."""
+        found = forward(self.workload, self.model, inputs, evaluating=not self.model.training)
+        return found, dict(self.model.named_buffers())

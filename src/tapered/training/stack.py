@@ -24,8 +24,10 @@ from tapered.rules import Rule, State
 from tapered.rules.kernels import real, wide
 from tapered.training import items, program, trees
 from tapered.training.evaluation import measured
-from tapered.training.given import is_whole
+from tapered.training.gradients import accumulated, clipped
+from tapered.training.objective import strange_of
 from tapered.training.program import Step, Tensors
+from tapered.training.recipe import shares
 from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.training.sharing import Reading, shared
 from tapered.training.trees import Rebuild, TreeError, taken_apart
@@ -87,7 +89,7 @@ def _advance(
     memory, stopped = shared(workload), False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
-        scalars = _scalars(rows.rule, [paths[i] for i in padded], first, last, _finest(part.params))
+        scalars = _scalars(workload, rows.rule, [paths[i] for i in padded], first, last, part.params)
         batches = _Batches(workload, part.seeds, first, last)
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
@@ -107,7 +109,7 @@ def _advance(
 def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
     """How many operations the graph of one update has, traced as for compiling; the rows are left as they are."""
     step = rows.steps[0]
-    tables = _scalars(rows.rule, paths, step, step + 1, _finest(rows.params))
+    tables = _scalars(workload, rows.rule, paths, step, step + 1, rows.params)
     scalars = {name: values[0] for name, values in tables.items()}
     inputs, targets, indices = _Batches(workload, rows.seeds, step, step + 1)(0)
     update = make(workload, rows.rule, 0, "plain")
@@ -168,15 +170,23 @@ def _wide(tensor: Tensor) -> Tensor:
     return wide(real(tensor))
 
 
-def _scalars(rule: Rule, paths: Sequence[Path], first: int, last: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """What the rule needs at each step and row: name -> (steps, rows), made in float64 and rounded once."""
-    tables = {
-        name: torch.from_numpy(np.stack([path.hypers[name][first:last] for path in paths], axis=1))
-        for name in paths[0].hypers
-    }
+def _scalars(
+    workload: Workload, rule: Rule, paths: Sequence[Path], first: int, last: int, params: Tensors
+) -> dict[str, Tensor]:
+    """What the rule needs at each step and row: name -> (steps, rows), made in float64 and rounded once.
+
+    Of several groups of parameters each has its own, by the name and the group's place.
+    """
+    tables = {name: np.stack([path.hypers[name][first:last] for path in paths], axis=1) for name in paths[0].hypers}
     t = torch.arange(first + 1, last + 1, dtype=torch.float64)[:, None]
-    shape = (last - first, len(paths))
-    return {name: value.to(dtype).expand(shape).contiguous() for name, value in rule.scalars(tables, t).items()}
+    shape, dtype = (last - first, len(paths)), _finest(params)
+    return {
+        f"{name}@{i}": value.to(dtype).expand(shape).contiguous()
+        for i, share in enumerate(shares(workload.recipe, shared(workload).trained))
+        for name, value in rule.scalars(
+            {key: torch.from_numpy(table) for key, table in share.of(tables).items()}, t
+        ).items()
+    }
 
 
 class _Batches:
@@ -191,24 +201,21 @@ class _Batches:
     def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
         """Inputs and targets of the block's step k, and for each row its indices into them."""
         indices = self.indices[k]
-        if is_whole(self.workload.train):
-            inputs, targets = self.workload.train.tensors
-            return inputs, targets, indices[self.place]
+        if self.workload.is_whole("train"):
+            whole: Any = self.workload.train
+            return *self.workload.paired(whole.tensors), indices[self.place]
         size = indices.shape[1]
         inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
-        for what, tree in (("input", inputs), ("target", targets)):
-            strange = trees.strange_of(tree)
-            if strange is not None:
-                raise TreeError(f"its {what} holds a {strange}, and rows take tensors, or dicts and tuples of them")
+        if strange := strange_of(inputs, targets):
+            raise TreeError(f"its {strange}, and rows take tensors, or dicts and tuples of them")
         return inputs, targets, self.place[:, None] * size + torch.arange(size)
 
 
 @lru_cache(maxsize=8)
 def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
-    model = shared(workload).model
-    reading = Reading(model)
-    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    reading, trained = Reading(workload, shared(workload).model), shared(workload).trained
+    groups = list(enumerate(shares(workload.recipe, trained)))
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
         given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
@@ -229,19 +236,22 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
     ) -> Tensor:
         mine = {name: params[name] for name in trained}
         others = {**{name: params[name] for name in params if name not in mine}, **buffers}
-        grads, (losses, written) = vmap(grad_and_value(loss, has_aux=True))(
-            mine, others, trees.row(inputs, indices), trees.row(targets, indices)
-        )
-        for name in trained:
-            at, old = _wide(params[name]), {key: _wide(tensor) for key, tensor in state[name].items()}
-            of = {key: value.to(at.dtype) for key, value in scalars.items()}
-            delta, new = vmap(one)(at, _wide(grads[name]), old, of)
-            real(params[name]).add_(delta)  # rounded once, where it is stored
-            for key, value in new.items():
-                real(state[name][key]).copy_(value)
+        parts = torch.split(indices, workload.batch_size, dim=1)
+        at_once = [(trees.row(inputs, part), trees.row(targets, part)) for part in parts]
+        grads, losses, written = accumulated(vmap(grad_and_value(loss, has_aux=True)), workload, mine, others, at_once)
+        clipped(workload.recipe, grads)
+        for i, share in groups:
+            here = {key.removesuffix(f"@{i}"): value for key, value in scalars.items() if key.endswith(f"@{i}")}
+            for name in share.names:
+                at, old = _wide(params[name]), {key: _wide(tensor) for key, tensor in state[name].items()}
+                of = {key: value.to(at.dtype) for key, value in here.items()}
+                delta, new = vmap(one)(at, _wide(grads[name]), old, of)
+                real(params[name]).add_(delta)  # rounded once, where it is stored
+                for key, value in new.items():
+                    real(state[name][key]).copy_(value)
         for name, buffer in buffers.items():
             buffer.copy_(written[name])
-        return losses  # type: ignore[no-any-return]  # vmap is untyped
+        return losses
 
     stacked = _as_rows(step)
     return stacked if how == "plain" else program.replayed(stacked, compiled=how == "compiled")
@@ -276,15 +286,15 @@ def evaluate(
 
 def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Tensor | None) -> list[dict[str, float]]:
     """Of the first so many rows; the others are padding."""
-    model = workload.build(0).eval()
+    reading = Reading(workload, workload.build(0).eval())
     weights = {name: vmap(rows.rule.readout)(p, rows.state[name]) for name, p in rows.params.items()}
-    tensors = {**weights, **rows.buffers}
+    tensors = {f"model.{name}": tensor for name, tensor in {**weights, **rows.buffers}.items()}
 
-    def forward(inputs: Any, _: Tensor, drawn: bool) -> list[Any]:  # noqa: FBT001 - as `items.evaluated` tells
+    def outputs(inputs: Any, _: Tensor, drawn: bool) -> list[Any]:  # noqa: FBT001 - as `items.evaluated` tells
         rebuilds: list[Rebuild] = []
 
         def one(mine: dict[str, Tensor], x: Any) -> list[Tensor]:
-            parts, rebuild = taken_apart(functional_call(model, mine, (x,)))
+            parts, rebuild = taken_apart(functional_call(reading, mine, (x,))[0])
             rebuilds.append(rebuild)
             return parts
 
@@ -292,4 +302,4 @@ def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Te
             stacked = vmap(one, in_dims=(0, 0 if drawn else None))(tensors, inputs)
         return [rebuilds[0]([tensor[row] for tensor in stacked]) for row in range(count)]
 
-    return measured(workload, split, forward, list(zip(rows.seeds, rows.steps, strict=True)), count, places)
+    return measured(workload, split, outputs, list(zip(rows.seeds, rows.steps, strict=True)), count, places)

@@ -14,10 +14,10 @@ from torch.utils.data import Subset
 from tapered import rules
 from tapered.draws import seeded
 from tapered.training.advance import advance, deterministic, evaluate
-from tapered.training.given import is_whole
 from tapered.training.living import GENERATOR, SHARED, UnsteadyError, differing, marks
+from tapered.training.objective import forward
 from tapered.training.rows import start, tabulate
-from tapered.training.workload import SPLITS, Workload, gather
+from tapered.training.workload import SPLITS, Workload
 
 ITEMS = 8  # of a split, evenly spaced
 STEPS = 2
@@ -63,12 +63,12 @@ def _weights(workload: Workload) -> None:
 def _items(workload: Workload) -> None:
     for split in SPLITS:
         dataset = getattr(workload, split)
-        if dataset is None or is_whole(dataset):
+        if dataset is None or workload.is_whole(split):
             continue
         size = len(dataset)
         places = sorted({i * size // ITEMS for i in range(ITEMS)} | {size - 1})
-        first = {i: _fetched(dataset, i) for i in places}
-        again = {i: _fetched(dataset, i) for i in reversed(places)}
+        first = {i: _fetched(workload, split, i) for i in places}
+        again = {i: _fetched(workload, split, i) for i in reversed(places)}
         own = marks(dataset, whole=False)
         for i in places:
             if first[i] != again[i]:
@@ -77,7 +77,7 @@ def _items(workload: Workload) -> None:
                     f"so that it depends on {ELSE}; {SHARED}"
                 )
         for i in places:
-            _fetched(dataset, i)
+            _fetched(workload, split, i)
         if moved := differing(own, marks(dataset, whole=False)):
             raise UnsteadyError(
                 f"workload {workload.name!r}: the {split} split remembers {moved[0]!r} from item to item, so that an "
@@ -85,9 +85,9 @@ def _items(workload: Workload) -> None:
             )
 
 
-def _fetched(dataset: Any, i: int) -> dict[str, str]:
+def _fetched(workload: Workload, split: str, i: int) -> dict[str, str]:
     with seeded(0, "twice", i):
-        return marks(gather(dataset, torch.tensor([i])))
+        return marks(workload.fetch(split, torch.tensor([i])))
 
 
 def _training(workload: Workload) -> None:
@@ -128,8 +128,8 @@ def _which(workload: Workload) -> str:
     def once() -> list[Any]:
         model = workload.build(0).train()
         with seeded(0, "step", 0):
-            inputs, targets = gather(workload.train, workload.batch(0, 0))
-            outputs = model(inputs)
+            inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
+            outputs = forward(workload, model, inputs)
             return [marks(part) for part in ((inputs, targets), outputs, workload.loss(outputs, targets))]
 
     names = ("an item of the train split", "the model's output", "the loss")
@@ -142,13 +142,13 @@ def _remembered(workload: Workload) -> None:
 
     def once() -> dict[str, dict[str, str]]:
         with seeded(0, "step", 0):
-            inputs, targets = gather(workload.train, workload.batch(0, 0))
-            outputs = model(inputs)
-            for function in functions.values():
-                function(outputs, targets)
+            inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
+            workload.loss(forward(workload, model, inputs), targets)
         return {name: marks(function) for name, function in functions.items()}
 
     functions: dict[str, Callable[..., Any]] = {"the loss": workload.loss}
+    if workload.objective is not None:
+        functions = {"the objective": workload.objective}
     mine, theirs = once(), once()
     for name in functions:
         if moved := differing(mine[name], theirs[name]):

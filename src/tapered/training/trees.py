@@ -147,6 +147,25 @@ def row(tree: Any, place: int | Tensor) -> Any:
     return pytree.tree_map(lambda leaf: leaf[place] if isinstance(leaf, Tensor) else leaf, tree)
 
 
+def stacked(trees: Sequence[Any]) -> Any:
+    """Trees of one form as one, of whose tensors each has a first axis more.
+
+    >>> stacked([(torch.ones(2), None), (torch.zeros(2), None)])
+    (tensor([[1., 1.],
+            [0., 0.]]), None)
+    """
+    return pytree.tree_map(lambda *same: torch.stack(same) if isinstance(same[0], Tensor) else same[0], *trees)
+
+
+def detached(tree: Any) -> Any:
+    """A tree without its graph.
+
+    >>> detached((torch.ones(2, requires_grad=True), "name"))
+    (tensor([1., 1.]), 'name')
+    """
+    return pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree)
+
+
 def tensors_of(tree: Any) -> list[Tensor]:
     """The tensors of a tree, as `taken_apart` has them.
 

@@ -23,8 +23,11 @@ from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from tapered.draws import Order, epoch_order, generator_seed, seeded
 from tapered.training import fingerprint, trees
-from tapered.training.given import check_callables, check_numbers, check_split, is_whole, length, near
+from tapered.training.given import check_callables, check_numbers, check_split, is_whole, length
+from tapered.training.objective import Objective, trained
 from tapered.training.reasons import refuse_model
+from tapered.training.recipe import Recipe
+from tapered.words import suggest
 
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Tensor | float] | Any  # or an object with update and compute
@@ -33,32 +36,20 @@ MOST_AT_ONCE = 2048  # examples that are evaluated at once
 SMALL = 2**16  # bytes of examples so small that 4 minibatches of them are no measure of what memory holds
 
 
-def gather(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Any]:
-    """The minibatch (inputs, targets) at ``indices``, int64 of shape (batch,).
-
-    A ``TensorDataset`` is indexed in one go; the items of any other dataset are fetched one by one and collated by
-    torch's ``default_collate``.
-    """
-    if is_whole(dataset):
-        inputs, targets = dataset.tensors
-        return inputs[indices], targets[indices]
-    inputs, targets = default_collate([dataset[i] for i in indices.tolist()])
-    return inputs, targets
-
-
 @dataclass(frozen=True, eq=False)  # a workload equals itself only: functions and data have no equality
 class Workload:
     """A training problem that every arm of a study shares.
 
     The loss of a minibatch is ``loss(model(inputs), targets)``, a scalar tensor. What the model returns may be a tensor
-    or a tuple, list or dict of them.
+    or a tuple, list or dict of them. Where that does not say it, ``objective(model, batch)`` stands in its place: a
+    loss inside the model's forward, of several terms, of derivatives, of the whole batch.
 
     Args:
         name: How tables and verdicts call it.
         model: Builds a fresh ``torch.nn.Module``; called without arguments, under a seed.
         loss: ``loss(outputs, targets)`` -> scalar tensor, as a rule a mean over examples.
-        train: A map-style dataset whose items are pairs (input, target), tensors or dicts and tuples of them. Any torch
-            ``Dataset`` with a length works.
+        train: A map-style dataset whose items are pairs (input, target), tensors or dicts and tuples of them; under an
+            ``objective`` any items that ``collate`` makes a batch of. Any torch ``Dataset`` with a length works.
         valid: The split on which peaks are chosen and arms compared.
         test: The split that is looked at once, at the end; None if there is none.
         batch_size: Examples a step. A fresh permutation orders each epoch, and its last partial minibatch is
@@ -74,8 +65,16 @@ class Workload:
         weight: ``weight(targets)``, what a batch weighs in the loss of a split, the weighted mean over batches: the
             count of tokens that are not padding, the sum of the examples' weights. None counts examples. A loss that
             is found to be no such mean (Dice, contrastive ones) is computed from all outputs of the split at once.
+            Under an ``objective`` it is ``weight(batch)``. Accumulated minibatches weigh so, too.
         eval_batch_size: Examples that are evaluated at once, in every mode; None takes 4 minibatches, and up to 2,048
             examples where they are small. It is halved where memory runs out.
+        objective: ``objective(model, batch)`` -> scalar tensor, or a dict of them of which ``"loss"`` is trained; in
+            the place of ``loss``.
+        losses: Names of the others in that dict, which are recorded as metrics are.
+        predict: ``predict(model, batch) -> (outputs, targets)``, what the metrics are of under an ``objective``.
+        collate: ``collate(items)``, a list of items -> a batch; torch's ``default_collate`` where left out.
+        derivatives: Whether the loss takes derivatives of the model, so that it is evaluated under enabled gradients.
+        recipe: How a step is made of it: clipping, accumulation, groups of parameters.
 
     Raises:
         TypeError: If a field is not of the kind above.
@@ -90,9 +89,9 @@ class Workload:
 
     name: str
     model: Callable[[], nn.Module]
-    loss: Loss
-    train: Dataset[Any]
-    valid: Dataset[Any]
+    loss: Loss = None  # type: ignore[assignment]  # of an objective it is read off
+    train: Dataset[Any] = None  # type: ignore[assignment]  # refused below, as it stands behind one that may be missing
+    valid: Dataset[Any] = None  # type: ignore[assignment]
     test: Dataset[Any] | None = None
     batch_size: int = 32
     metrics: Mapping[str, Metric] = field(default_factory=dict)
@@ -100,28 +99,42 @@ class Workload:
     facts: Mapping[str, str] = field(default_factory=dict)
     weight: Callable[[Any], Tensor | float] | None = None
     eval_batch_size: int | None = None
+    objective: Objective | None = None
+    losses: tuple[str, ...] = ()
+    predict: Callable[[nn.Module, Any], tuple[Any, Any]] | None = None
+    collate: Callable[[list[Any]], Any] = default_collate
+    derivatives: bool = False
+    recipe: Recipe = field(default_factory=Recipe)
 
     def __new__(cls, *_: Any, **fields: Any) -> Self:
         """Refuse fields that there are not, by name."""
         known = [each.name for each in dataclasses.fields(cls)]
         for name in fields.keys() - set(known):
-            raise TypeError(f"{name!r} is no field of a Workload; {near(name, known)}")
+            raise TypeError(f"{name!r} is no field of a Workload; {suggest(name, known)}")
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuse what could not be trained, before anything is built."""
+        if self.objective is not None and self.loss is None:
+            object.__setattr__(self, "loss", trained)
+        object.__setattr__(self, "losses", tuple(self.losses))
         check_callables(self)
         for split in SPLITS:
             if split != "test" or self.test is not None:
-                check_split(self.name, split, getattr(self, split))
+                check_split(self.name, split, getattr(self, split), pairs=self.objective is None)
         check_numbers(self)
         object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
         object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole minibatches in one pass over the training split."""
-        return length(self.train) // self.batch_size
+        """Updates in one pass over the training split: whole minibatches, or accumulated ones."""
+        return length(self.train) // self.step_size
+
+    @property
+    def step_size(self) -> int:
+        """Examples of an update."""
+        return self.batch_size * self.recipe.accumulate
 
     @property
     def evaluation_batch(self) -> int:
@@ -149,17 +162,17 @@ class Workload:
         return max(1, round(epochs * self.steps_per_epoch))
 
     def batch(self, seed: int, step: int) -> Tensor:
-        """Indices of minibatch `step` of the run with `seed`: int64, shape (batch_size,)."""
+        """Indices of the examples of update `step` of the run with `seed`: int64, shape (step_size,)."""
         return self.batches(seed, step, step + 1)[0]
 
     def batches(self, seed: int, start: int, stop: int) -> Tensor:
-        """Indices of minibatches start, ..., stop - 1: int64, shape (stop - start, batch_size)."""
+        """Indices of the examples of updates start, ..., stop - 1: int64, shape (stop - start, step_size)."""
         per_epoch, parts = self.steps_per_epoch, []
         while start < stop:
             epoch, place = divmod(start, per_epoch)
             count = min(stop - start, per_epoch - place)
             order = epoch_order(length(self.train), seed, epoch, self.order)
-            parts.append(order[place * self.batch_size : (place + count) * self.batch_size].view(count, -1))
+            parts.append(order[place * self.step_size : (place + count) * self.step_size].view(count, -1))
             start += count
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
@@ -204,6 +217,27 @@ class Workload:
             raise ValueError(f"workload {self.name!r} has no split {name!r}; expected one of {', '.join(SPLITS)}")
         return dataset
 
+    def is_whole(self, split: str) -> bool:
+        """Whether a split's batches are its tensors at some indices, and nothing else."""
+        return self.collate is default_collate and is_whole(self.split(split))
+
+    def fetch(self, split: str, indices: Tensor) -> tuple[Any, Any]:
+        """The batch (inputs, targets) of a split at ``indices``, int64; of an ``objective`` (batch, None).
+
+        A ``TensorDataset`` is indexed in one go; the items of any other dataset are fetched one by one and collated.
+        """
+        dataset: Any = self.split(split)
+        if self.is_whole(split):
+            return self.paired(tuple(tensor[indices] for tensor in dataset.tensors))
+        return self.paired(self.collate([dataset[i] for i in indices.tolist()]))
+
+    def paired(self, batch: Any) -> tuple[Any, Any]:
+        """A batch as inputs and targets; of an ``objective`` all of it is inputs."""
+        if self.objective is not None:
+            return batch, None
+        inputs, targets = batch
+        return inputs, targets
+
     def fingerprints(self) -> dict[str, str]:
         """Digests of what the numbers depend on: each split's items, how they are drawn, the initial weights at seed 0.
 
@@ -214,7 +248,10 @@ class Workload:
         ['batches', 'train', 'valid', 'weights']
         """
         splits = {name: fingerprint.of_dataset(self.split(name)) for name in SPLITS if getattr(self, name) is not None}
-        batches = fingerprint.of_value((self.name, self.batch_size, sorted(self.metrics), self.order))
+        recipe = self.recipe.text()
+        batches = fingerprint.of_value(
+            (self.name, self.batch_size, sorted(self.metrics), self.order, *([recipe] if recipe else []))
+        )
         weights = fingerprint.of_value(dict(self.build(0).state_dict()))
         return {**splits, "batches": batches, "weights": weights}
 

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from tapered.draws import seeded
-from tapered.training.workload import Workload, gather
+from tapered.training.objective import forward
+from tapered.training.workload import Workload
 from tapered.words import suggest
 from tapered.workloads import WORKLOADS, own, sources
 from tapered.workloads.own import StudyFileError
@@ -69,5 +70,5 @@ def rehearse(workload: Workload) -> None:
     with suppress(Exception):
         model = workload.build(0)
         with seeded(0, "rehearsal"):
-            inputs, targets = gather(workload.train, workload.batch(0, 0))
-            workload.loss(model(inputs), targets)
+            inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
+            workload.loss(forward(workload, model, inputs), targets)
