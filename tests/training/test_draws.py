@@ -70,14 +70,18 @@ def reseed_all(seed, purpose, step):
 
 
 def by_hand(problem, seed, steps=STEPS):
-    """A plain loop: seed, fetch, forward, backward, step."""
+    """A plain loop: each item under its own seed, then the step's: forward, backward, step."""
     reseed_all(seed, "model", 0)
     model = problem.model().train()
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
     for step in range(steps):
         indices = problem.batch(seed, step).tolist()
+        items = []
+        for place, i in enumerate(indices):
+            reseed_all(seed, f"item/{place}", step)
+            items.append(problem.train[i])
+        inputs, targets = default_collate(items)
         reseed_all(seed, "step", step)
-        inputs, targets = default_collate([problem.train[i] for i in indices])
         optimizer.zero_grad()
         problem.loss(model(inputs), targets).backward()
         optimizer.step()

@@ -124,7 +124,7 @@ def test_bad_epochs_are_refused(epochs):
         ({"batch_size": 2.0}, ValueError, r"batch_size=2\.0"),
         ({"batch_size": True}, ValueError, "batch_size=True"),
         ({"batch_size": 11}, ValueError, "10 training examples and batch_size=11"),
-        ({"train": Stream()}, TypeError, "train=Stream"),
+        ({"train": Stream()}, ValueError, """order='shuffled' of the Stream.*expected order="given\""""),
         ({"train": [1, 2, 3, 4, 5]}, TypeError, r"pair \(input, target\)"),
         ({"valid": []}, ValueError, "empty valid split"),
         ({"test": 3}, TypeError, "test=int"),

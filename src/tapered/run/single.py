@@ -19,7 +19,8 @@ from tapered.checkpoint.lock import claim
 from tapered.files.tree import leaves
 from tapered.run.setting import Setting, data_of, refuse, setting_in
 from tapered.study.file.read import arm_of
-from tapered.training.advance import advance, evaluate
+from tapered.training.advance import advance, evaluated
+from tapered.training.crew import crew
 from tapered.training.rows import Rows, start
 from tapered.training.steady import check
 from tapered.workloads import own, sources
@@ -74,8 +75,8 @@ class Single:
         self.rows = advance(self.workload, self.rows, [path], to_step, on_step=on_step)
 
     def evaluate(self) -> dict[str, float]:
-        """The loss and metrics on the validation split."""
-        return evaluate(self.workload, self.rows, "valid")[0]
+        """The loss and metrics on the validation split, and on those beside it."""
+        return evaluated(self.workload, self.rows)[0]
 
     def reset_moments(self) -> None:
         """Fresh rule state; the schedule counts on, bias correction starts again."""
@@ -140,6 +141,14 @@ def train(
     Raises:
         RunError: it diverged; its last checkpoint is kept.
     """
+    with crew(run.workload):
+        found = _train(run, folder, save_every, on_step)
+    return found or run.evaluate()
+
+
+def _train(
+    run: Single, folder: Path, save_every: int, on_step: Callable[[int], bool | None] | None
+) -> dict[str, float]:
     found, at = {}, run.step - 1
     while at < run.step < run.setting.steps:
         at = run.step
@@ -152,7 +161,7 @@ def train(
         found = save(run, folder)
         if run.step % save_every and run.step < run.setting.steps:
             break
-    return found or run.evaluate()
+    return found
 
 
 def resume(

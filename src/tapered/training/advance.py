@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 from tapered.training import loop, stack
+from tapered.training.crew import crew
 from tapered.training.living import steadily
 from tapered.training.rows import OnStep, Path, Rows, start, tabulate
 from tapered.training.workload import Workload
@@ -79,7 +80,7 @@ def advance(
     ((50,), True)
     """
     _check(rows, paths, to_step)
-    with deterministic(), steadily(workload, workload.train, workload.objective or workload.loss):
+    with deterministic(), steadily(workload, workload.train, workload.objective or workload.loss), crew(workload):
         if mode.kind == "loop":
             return loop.advance(workload, rows, paths, to_step, on_step)
         compiled = mode.kind == "rows compiled"
@@ -95,10 +96,20 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
         ValueError: If the workload has no such split.
     """
     functions = {"loss": workload.objective or workload.loss, **workload.metrics}
-    with deterministic(), steadily(workload, workload.split(split), functions):
+    with deterministic(), steadily(workload, workload.split(split), functions), crew(workload):
         if mode.kind == "loop":
             return loop.evaluate(workload, rows, split)
         return stack.evaluate(workload, rows, split, mode.width)
+
+
+def evaluated(workload: Workload, rows: Rows, *, mode: Mode = LOOP) -> list[dict[str, float]]:
+    """Every number of an evaluation of each row, by `workload.names`: of ``valid``, and of each of `splits`."""
+    with crew(workload):
+        found = evaluate(workload, rows, "valid", mode=mode)
+        for split in workload.splits:
+            for mine, theirs in zip(found, evaluate(workload, rows, split, mode=mode), strict=True):
+                mine |= {f"{split}/{name}": value for name, value in theirs.items()}
+    return found
 
 
 def _check(rows: Rows, paths: Sequence[Path], to_step: int) -> None:

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, TypeGuard, get_args
 
+import torch
 from torch import nn
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
-from tapered.draws import Order, seeded
+from tapered.draws import Order, generator_seed, seeded
 from tapered.training.objective import trained
+from tapered.training.order import ordered
 from tapered.training.recipe import Recipe
+from tapered.training.stream import Streamed
 
 
 def is_object(metric: Any) -> bool:
@@ -102,10 +105,10 @@ def check_objective(workload: Any) -> None:
 
 def check_split(workload: str, split: str, dataset: Any, *, pairs: bool = True) -> None:
     """Refuse a dataset that is empty, or whose items are no pairs by index where they have to be."""
-    if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise TypeError(
             f"workload {workload!r} got {split}={type(dataset).__name__}, which has no length or no items by index; "
-            f"expected a map-style dataset; try torch.utils.data.TensorDataset(inputs, targets)"
+            f"expected a map-style dataset, or an IterableDataset; try torch.utils.data.TensorDataset(inputs, targets)"
         )
     if len(dataset) == 0:
         raise ValueError(f"workload {workload!r} got an empty {split} split; expected at least one example")
@@ -121,6 +124,44 @@ def check_split(workload: str, split: str, dataset: Any, *, pairs: bool = True) 
         )
 
 
+def check_splits(workload: Any) -> None:
+    """Refuse splits under names that are no text or are taken, and names that two numbers of an evaluation share."""
+    taken = {"train", "valid", "test"}
+    if not isinstance(workload.splits, Mapping):
+        raise TypeError(
+            f"workload {workload.name!r} got splits={type(workload.splits).__name__}; expected names and datasets; try "
+            f'splits={{"shifted": dataset}}'
+        )
+    for name in workload.splits:
+        if not isinstance(name, str) or not name or name in taken:
+            raise ValueError(
+                f"workload {workload.name!r} got the split {name!r} in splits; expected a text other than "
+                f'{", ".join(sorted(taken))}; try splits={{"shifted": dataset}}'
+            )
+    names = list(workload.names)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"workload {workload.name!r} evaluates two numbers under the name {twice[0]!r}; give the split or the "
+            f"metric another"
+        )
+
+
+def few(workload: str, dataset: Any, size: int | None) -> Any:
+    """So many examples of a split, drawn once for every run, in their order; all of them where there is no size."""
+    if size is None or (size == length(dataset) and not isinstance(size, bool)):
+        return dataset
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < length(dataset):
+        raise ValueError(
+            f"workload {workload!r} got valid_size={size!r}; expected how many of the {length(dataset):,} examples of "
+            f"valid are evaluated; try valid_size={min(512, length(dataset))}"
+        )
+    generator = torch.Generator().manual_seed(generator_seed(0, "valid"))
+    places = torch.randperm(length(dataset), generator=generator)[:size].sort().values
+    if is_whole(dataset):
+        return TensorDataset(*(tensor[places] for tensor in dataset.tensors))
+    return dataset.at(places.tolist()) if isinstance(dataset, Streamed) else Subset(dataset, places.tolist())
+
+
 def check_numbers(workload: Any) -> None:
     """Refuse batches of no size, or larger than the data, and an order that there is not."""
     for field_, size in (("batch_size", workload.batch_size), ("eval_batch_size", workload.eval_batch_size)):
@@ -129,15 +170,27 @@ def check_numbers(workload: Any) -> None:
                 f"workload {workload.name!r} got {field_}={size!r}; expected a whole number of at least 1; "
                 f"try {field_}=32"
             )
+    check_order(workload)
     if workload.steps_per_epoch == 0:
-        examples = length(workload.train)
+        examples = len(ordered(workload, 0, 0)) if callable(workload.order) else length(workload.train)
         raise ValueError(
-            f"workload {workload.name!r} has {examples} training examples and batch_size={workload.batch_size}"
+            f"workload {workload.name!r} has {examples} training examples{' an epoch' * callable(workload.order)} and "
+            f"batch_size={workload.batch_size}"
             + (f", accumulate={workload.recipe.accumulate}" if workload.recipe.accumulate > 1 else "")
             + f", less than one minibatch; try batch_size={max(1, examples // workload.recipe.accumulate)}"
         )
-    if workload.order not in get_args(Order):
+
+
+def check_order(workload: Any) -> None:
+    """Refuse an order that there is not, or in which a dataset cannot be read."""
+    if not callable(workload.order) and workload.order not in get_args(Order):
         raise ValueError(
-            f"workload {workload.name!r} got order={workload.order!r}; expected one of {', '.join(get_args(Order))}; "
-            f'try order="shuffled"'
+            f"workload {workload.name!r} got order={workload.order!r}; expected one of {', '.join(get_args(Order))}, "
+            f'or a function of seed and epoch; try order="shuffled"'
+        )
+    if isinstance(workload.train, Streamed) and workload.order != "given":
+        shown = getattr(workload.order, "__qualname__", repr(workload.order))
+        raise ValueError(
+            f"workload {workload.name!r} got order={shown} of the {type(workload.train.dataset).__name__} train, which "
+            f'is read from its start; expected order="given"'
         )

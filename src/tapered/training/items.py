@@ -1,37 +1,152 @@
-"""Items as the run of a seed has them: what a dataset draws is a function of seed and step, in every mode.
+"""Items as the run of a seed has them: what is drawn for an item is a function of seed, step and place, in every mode.
 
-In training the items of a minibatch draw one after another, and the model after them, from the step's one seed. In
-evaluation every item has a seed of its own, so that neither its neighbours nor the size of a chunk change it.
+    (seed, step, place) ─► an item of a minibatch      (seed, step, index) ─► an item in evaluation
+    (seed, step, part) ──► its collation               then the model, from the step's own seed
+
+So neither neighbours, nor the size of a chunk, nor who fetches it changes an item. Items are made on one thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tapered.draws import Standing, kept, reseed
-from tapered.training import trees
+from tapered.training import crew, trees
+from tapered.training.stream import Streamed
+from tapered.training.threads import threads
 from tapered.training.workload import Workload
 
 Run = tuple[int, int]  # seed and step
 Batch = tuple[Any, Any]
+PIECE = 64  # items that are fetched for an evaluation by one worker at once
 
 
-def minibatches(workload: Workload, seeds: Sequence[int], step: int, indices: Tensor) -> Batch:
-    """The minibatches of several seeds at a step, one after another, each with the draws of its run alone.
+class ItemError(RuntimeError):
+    """An item that could not be made; the message says which, and the cause is attached where it is of this process."""
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """A minibatch of a run.
 
     Args:
-        workload: Whose training split.
-        seeds: The runs' seeds.
-        step: Their step.
-        indices: int64, shape (seeds, batch).
+        seed: The run's.
+        step: Of which update.
+        part: Which of those that are accumulated.
     """
-    items: list[Any] = []
-    with kept():
-        for seed, mine in zip(seeds, indices.tolist(), strict=True):
-            reseed(seed, "step", step)
-            items += [workload.train[i] for i in mine]
-    return workload.paired(workload.collate(items))
+
+    seed: int
+    step: int
+    part: int
+
+    def fetch(self, workload: Workload) -> Batch:
+        """Inputs and targets."""
+        size = workload.batch_size
+        first = self.part * size
+        indices = workload.batch(self.seed, self.step)[first : first + size]
+        if workload.is_whole("train"):
+            return workload.fetch("train", indices)
+        with threads(1):
+            found = _items(workload, "train", indices.tolist(), [f"item/{first + p}" for p in range(size)], self)
+            reseed(self.seed, f"collate/{self.part}", self.step)
+            return _collated(workload, found, self)
+
+    def __str__(self) -> str:
+        return f"for step {self.step} of seed {self.seed}"
+
+
+def updates(workload: Workload, seeds: Sequence[int], first: int, last: int) -> Generator[list[Batch]]:
+    """For each step from first to last - 1 the minibatches of each seed in turn, fetched ahead where there is a crew.
+
+    The shared generators stand anywhere afterwards.
+    """
+    parts = range(workload.recipe.accumulate)
+    wanted = (Minibatch(seed, step, part) for step in range(first, last) for seed in seeds for part in parts)
+    found: Iterator[Batch]
+    if workload.is_whole("train"):
+        found = (each.fetch(workload) for each in wanted)
+    else:  # of a stream each worker would read all
+        found = crew.fetch(workload, wanted, 1 if isinstance(workload.train, Streamed) else None)
+    for _ in range(first, last):
+        yield list(islice(found, len(seeds) * len(parts)))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some items of a split, for evaluation.
+
+    Args:
+        split: Of which.
+        indices: Which.
+        run: Whose draws they have; None where it is asked whether any are drawn.
+    """
+
+    split: str
+    indices: tuple[int, ...]
+    run: Run | None
+
+    def fetch(self, workload: Workload) -> tuple[list[Any], bool]:
+        """The items, and whether a shared generator has moved."""
+        with threads(1):
+            if self.run is not None:
+                return self._items(workload), True
+            before = Standing.now()
+            return self._items(workload), before.drawn() is not None
+
+    def _items(self, workload: Workload) -> list[Any]:
+        return _items(workload, self.split, self.indices, [f"{self.split}/{i}" for i in self.indices], self)
+
+    @property
+    def seed(self) -> int | None:
+        """The run's."""
+        return None if self.run is None else self.run[0]
+
+    @property
+    def step(self) -> int:
+        """The run's."""
+        return 0 if self.run is None else self.run[1]
+
+    def __str__(self) -> str:
+        return "in evaluation"
+
+
+def _items(
+    workload: Workload, split: str, indices: Sequence[int], purposes: Sequence[str], asked: Minibatch | Piece
+) -> list[Any]:
+    """Items of a split, each under its own seed where they are a run's."""
+    dataset: Any = workload.split(split)
+    if isinstance(dataset, Streamed):
+        return dataset.at(indices)
+    found, seed, step = [], asked.seed, asked.step
+    for i, purpose in zip(indices, purposes, strict=True):
+        if seed is not None:
+            reseed(seed, purpose, step)
+        try:
+            found.append(dataset[i])
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ItemError(
+                f"workload {workload.name!r}: item {i} of the {split} split, fetched {asked}, raised "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    return found
+
+
+def _collated(workload: Workload, found: list[Any], asked: object) -> Batch:
+    try:
+        return workload.paired(workload.collate(found))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ItemError(
+            f"workload {workload.name!r}: the collation of {len(found)} items, {asked}, raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def evaluated(workload: Workload, split: str, indices: Tensor, runs: Sequence[Run]) -> tuple[Batch, bool]:
@@ -45,24 +160,32 @@ def evaluated(workload: Workload, split: str, indices: Tensor, runs: Sequence[Ru
         return workload.fetch(split, indices), False
     with kept():
         if len(runs) > 1:
+            found, drawn = _pieces(workload, split, indices, None)
             before = Standing.now()
-            batch = workload.fetch(split, indices)
-            if before.drawn() is None:  # so that no other seed could have given others
+            batch = _collated(workload, found, "in evaluation")
+            if not drawn and before.drawn() is None:  # so that no other seed could have given others
                 return batch, False
-        known = {run: _drawn(workload, split, indices, *run) for run in dict.fromkeys(runs)}
+        known = {run: _drawn(workload, split, indices, run) for run in dict.fromkeys(runs)}
     if len(runs) == 1:
         return known[runs[0]], False
     inputs, targets = zip(*(known[run] for run in runs), strict=True)
     return (trees.stacked(inputs), trees.stacked(targets)), True
 
 
-def _drawn(workload: Workload, split: str, indices: Tensor, seed: int, step: int) -> Batch:
+def _drawn(workload: Workload, split: str, indices: Tensor, run: Run) -> Batch:
     """The items of one run, each under its own seed."""
-    dataset, items = workload.split(split), []
-    for i in indices.tolist():
-        reseed(seed, f"{split}/{i}", step)
-        items.append(dataset[i])
-    return workload.paired(workload.collate(items))
+    found, _ = _pieces(workload, split, indices, run)
+    reseed(run[0], f"{split}/collate/{int(indices[0])}", run[1])
+    return _collated(workload, found, "in evaluation")
+
+
+def _pieces(workload: Workload, split: str, indices: Tensor, run: Run | None) -> tuple[list[Any], bool]:
+    stream = isinstance(workload.split(split), Streamed)  # which is read in one pass, and by one process
+    wanted = [
+        Piece(split, tuple(part.tolist()), run) for part in torch.split(indices, len(indices) if stream else PIECE)
+    ]
+    found = [each.fetch(workload) for each in wanted] if stream else list(crew.fetch(workload, wanted))
+    return [item for items, _ in found for item in items], any(drawn for _, drawn in found)
 
 
 def purpose(whose: str, indices: Tensor) -> str:

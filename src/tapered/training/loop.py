@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from math import isfinite
 from typing import Any
@@ -15,7 +16,7 @@ from tapered.rules.kernels import prepare
 from tapered.training import trees
 from tapered.training.evaluation import measured
 from tapered.training.extras import pack, unpack
-from tapered.training.items import purpose
+from tapered.training.items import Batch, purpose, updates
 from tapered.training.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
 from tapered.training.measures import shares_of
 from tapered.training.objective import forward
@@ -49,9 +50,9 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     counts = dict(zip(row.counts, torch.cat(list(row.counts.values())).unbind(), strict=True))
     update = _Update(workload.recipe, path, slice(row.steps[0], to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
-    with kept():
+    with kept(), closing(updates(workload, row.seeds, step, to_step)) as ahead:
         while step < to_step and diverged is None and not stopped:
-            value = step_of(workload, model, row.seeds[0], step)
+            value = step_of(workload, model, row.seeds[0], step, next(ahead))
             if isfinite(value):
                 keep(losses, step, value)
                 update()
@@ -110,18 +111,19 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
         )
 
 
-def step_of(workload: Workload, model: nn.Module, seed: int, step: int) -> float:
+def step_of(
+    workload: Workload, model: nn.Module, seed: int, step: int, batches: Sequence[Batch] | None = None
+) -> float:
     """The loss of a step, the mean over its minibatches, and the gradients that its update uses; no update is made.
 
-    Where it is not finite there are none.
+    Where it is not finite there are none. The minibatches are fetched where they are not given.
     """
+    if batches is None:
+        batches = next(updates(workload, [seed], step, step + 1))
     reseed(seed, "step", step)
-    parts = torch.split(workload.batch(seed, step), workload.batch_size)
-    batches = [workload.fetch("train", indices) for indices in parts] if len(parts) > 1 else None
-    shares = [1.0] if batches is None else shares_of(workload, batches)
+    shares = [1.0] if len(batches) == 1 else shares_of(workload, batches)
     total = 0.0
-    for place, share in enumerate(shares):
-        inputs, targets = workload.fetch("train", parts[place]) if batches is None else batches[place]
+    for (inputs, targets), share in zip(batches, shares, strict=True):
         loss = _loss(workload, forward(workload, model, inputs), targets, step)
         total += share * loss.item()
         if not isfinite(total):

@@ -17,6 +17,7 @@ import numpy as np
 
 from tapered.words import suggest
 
+MOST_WORKERS = 256
 Match = tuple[str, ...] | Callable[[str], bool]
 NUMBERED = re.compile(r"^(.*?)\.?(\d+)\.")
 
@@ -81,6 +82,8 @@ class Recipe:
         layer_decay: The rate falls by this factor from layer to layer, from the head, which has the run's, down to what
             comes before the first. Layers are those of the numbered modules that come first in the names (blocks.0,
             blocks.1, ...).
+        workers: Processes that fetch items ahead; 0 fetches each minibatch when its step comes. No number depends on
+            it.
 
     Raises:
         TypeError, ValueError: If a field is not as above.
@@ -94,6 +97,7 @@ class Recipe:
     accumulate: int = 1
     groups: tuple[Group, ...] = ()
     layer_decay: float | None = None
+    workers: int = 0
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Refuse fields that there are not, by name."""
@@ -113,6 +117,11 @@ class Recipe:
             raise ValueError("got clip_norm and clip_value; expected one of them")
         if isinstance(self.accumulate, bool) or not isinstance(self.accumulate, int) or self.accumulate < 1:
             raise ValueError(f"got accumulate={self.accumulate!r}; expected a whole number >= 1; try accumulate=4")
+        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or not 0 <= self.workers <= MOST_WORKERS:
+            raise ValueError(
+                f"got workers={self.workers!r}; expected how many processes fetch items, 0 to {MOST_WORKERS}; try "
+                f"workers=2"
+            )
         groups = tuple(self.groups)
         if not all(isinstance(group, Group) for group in groups):
             raise TypeError(f'got groups={self.groups!r:.80}; expected Groups; try groups=[Group("*.bias", lr=0.1)]')
@@ -120,7 +129,7 @@ class Recipe:
 
     def differing(self) -> dict[str, Any]:
         """The fields that are not as they are by default: what numbers depend on, as text can hold it."""
-        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        found = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "workers"}
         plain = type(self)()
         return {name: value for name, value in found.items() if value != getattr(plain, name)}
 

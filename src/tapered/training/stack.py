@@ -19,7 +19,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tapered import rules
-from tapered.draws import undrawn
+from tapered.draws import kept, undrawn
 from tapered.rules import Rule, State
 from tapered.rules.kernels import real, wide
 from tapered.training import items, program, trees
@@ -193,21 +193,26 @@ class _Batches:
     """Minibatches of all rows for a block of steps: rows of one seed see the same."""
 
     def __init__(self, workload: Workload, seeds: Sequence[int], first: int, last: int) -> None:
-        self.workload, self.first = workload, first
+        self.workload = workload
         self.seeds = list(dict.fromkeys(seeds))
         self.place = torch.tensor([self.seeds.index(seed) for seed in seeds])
-        self.indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
+        self.whole = workload.is_whole("train")
+        if self.whole:
+            self.indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
+        else:
+            self.ahead = items.updates(workload, self.seeds, first, last)
 
     def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
-        """Inputs and targets of the block's step k, and for each row its indices into them."""
-        indices = self.indices[k]
-        if self.workload.is_whole("train"):
+        """Inputs and targets of the block's step k, the next one, and for each row its indices into them."""
+        if self.whole:
             whole: Any = self.workload.train
-            return *self.workload.paired(whole.tensors), indices[self.place]
-        size = indices.shape[1]
-        inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
-        if strange := strange_of(inputs, targets):
+            return *self.workload.paired(whole.tensors), self.indices[k][self.place]
+        with kept():
+            batches = next(self.ahead)
+        if strange := strange_of(*batches[0]):
             raise TreeError(f"its {strange}, and rows take tensors, or dicts and tuples of them")
+        inputs, targets = (trees.rows(parts, self.workload.batch_size) for parts in zip(*batches, strict=True))
+        size = self.workload.step_size
         return inputs, targets, self.place[:, None] * size + torch.arange(size)
 
 

@@ -17,7 +17,8 @@ from tapered.training.advance import advance, deterministic, evaluate
 from tapered.training.living import GENERATOR, SHARED, UnsteadyError, differing, marks
 from tapered.training.objective import forward
 from tapered.training.rows import start, tabulate
-from tapered.training.workload import SPLITS, Workload
+from tapered.training.stream import Streamed
+from tapered.training.workload import Workload
 
 ITEMS = 8  # of a split, evenly spaced
 STEPS = 2
@@ -61,11 +62,13 @@ def _weights(workload: Workload) -> None:
 
 
 def _items(workload: Workload) -> None:
-    for split in SPLITS:
-        dataset = getattr(workload, split)
-        if dataset is None or workload.is_whole(split):
+    for split, dataset in workload.data.items():
+        if isinstance(dataset, Streamed):
+            _passes(workload, split, dataset)
             continue
-        size = len(dataset)
+        if workload.is_whole(split):
+            continue
+        size = len(dataset)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
         places = sorted({i * size // ITEMS for i in range(ITEMS)} | {size - 1})
         first = {i: _fetched(workload, split, i) for i in places}
         again = {i: _fetched(workload, split, i) for i in reversed(places)}
@@ -85,6 +88,17 @@ def _items(workload: Workload) -> None:
             )
 
 
+def _passes(workload: Workload, split: str, dataset: Streamed) -> None:
+    """Two passes over the first items of a stream."""
+    places = range(min(ITEMS, len(dataset)))
+    first, again = (marks(Streamed(dataset.dataset, len(dataset)).at(places)) for _ in range(2))
+    if first != again:
+        raise UnsteadyError(
+            f"workload {workload.name!r}: two passes over the {split} split begin with other items, so that these "
+            f"depend on {ELSE}; {SHARED}"
+        )
+
+
 def _fetched(workload: Workload, split: str, i: int) -> dict[str, str]:
     with seeded(0, "twice", i):
         return marks(workload.fetch(split, torch.tensor([i])))
@@ -93,7 +107,8 @@ def _fetched(workload: Workload, split: str, i: int) -> dict[str, str]:
 def _training(workload: Workload) -> None:
     """A few steps and an evaluation of a few items, twice from one state."""
     rule = rules.SGD()
-    few = replace(workload, valid=_few(workload.valid))
+    alone = replace(workload.recipe, workers=0)  # so little is fetched at once here
+    few = replace(workload, valid=_few(workload.valid), valid_size=None, splits={}, recipe=alone)
     begun, path = start(few, rule, [0]), tabulate(rule, STEPS, lr=1e-3)
 
     def once() -> tuple[Any, Any]:
@@ -119,6 +134,8 @@ def _training(workload: Workload) -> None:
 
 def _few(dataset: Any) -> Subset[Any]:
     size = len(dataset)
+    if isinstance(dataset, Streamed):
+        return Subset(dataset, range(min(ITEMS, size)))
     return Subset(dataset, sorted({i * size // ITEMS for i in range(ITEMS)}))
 
 

@@ -147,6 +147,34 @@ def row(tree: Any, place: int | Tensor) -> Any:
     return pytree.tree_map(lambda leaf: leaf[place] if isinstance(leaf, Tensor) else leaf, tree)
 
 
+def rows(trees: Sequence[Any], size: int) -> Any:
+    """Minibatches as one batch: each tensor has its examples along the first axis.
+
+    Raises:
+        TreeError: If one has not, or they are of several shapes.
+
+    >>> rows([(torch.ones(1), None), (torch.zeros(1), None)], 1)
+    (tensor([1., 0.]), None)
+    """
+
+    def one(*same: Any) -> Any:
+        if not isinstance(same[0], Tensor):
+            return same[0]
+        shapes = list(dict.fromkeys(tuple(leaf.shape) for leaf in same))
+        if len(shapes) > 1 or not shapes[0] or shapes[0][0] != size:
+            raise TreeError(
+                f"its minibatches of {size} hold tensors of shape {' and '.join(map(str, shapes[:2]))}, and rows "
+                f"that are trained together take examples of one shape along the first axis; train one after another: "
+                f'mode = "loop"'
+            )
+        return same[0] if len(same) == 1 else torch.cat(same)
+
+    try:
+        return pytree.tree_map(one, *trees)
+    except ValueError as error:
+        raise TreeError(f"its minibatches are trees of several forms: {error}") from error
+
+
 def stacked(trees: Sequence[Any]) -> Any:
     """Trees of one form as one, of whose tensors each has a first axis more.
 

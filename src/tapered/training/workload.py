@@ -19,14 +19,16 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset, TensorDataset, default_collate
+from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_collate
 
-from tapered.draws import Order, epoch_order, generator_seed, seeded
+from tapered.draws import Order, generator_seed, seeded
 from tapered.training import fingerprint, trees
-from tapered.training.given import check_callables, check_numbers, check_split, is_whole, length
+from tapered.training.given import check_callables, check_numbers, check_split, check_splits, few, is_whole, length
 from tapered.training.objective import Objective, trained
+from tapered.training.order import Sampler, ordered
 from tapered.training.reasons import refuse_model
 from tapered.training.recipe import Recipe
+from tapered.training.stream import Streamed
 from tapered.words import suggest
 
 Loss = Callable[[Any, Any], Tensor]
@@ -49,7 +51,9 @@ class Workload:
         model: Builds a fresh ``torch.nn.Module``; called without arguments, under a seed.
         loss: ``loss(outputs, targets)`` -> scalar tensor, as a rule a mean over examples.
         train: A map-style dataset whose items are pairs (input, target), tensors or dicts and tuples of them; under an
-            ``objective`` any items that ``collate`` makes a batch of. Any torch ``Dataset`` with a length works.
+            ``objective`` any items that ``collate`` makes a batch of. Any torch ``Dataset`` with a length works, and an
+            ``IterableDataset`` under ``order="given"``: the place of an item is its count, so that a run that goes on
+            reads from the start of the epoch. What has no length is counted once.
         valid: The split on which peaks are chosen and arms compared.
         test: The split that is looked at once, at the end; None if there is none.
         batch_size: Examples a step. A fresh permutation orders each epoch, and its last partial minibatch is
@@ -60,7 +64,9 @@ class Workload:
             ``update(outputs, targets)`` and ``compute()``, as torchmetrics', a fresh copy for each evaluation. One
             value for each class is refused: their mean is not what ``average="macro"`` says, where some are absent.
         order: How an epoch is ordered: "shuffled"; "drawn" takes each example at random with replacement, so that
-            minibatches are independent; "given" goes through the data as it stands, the same for every seed.
+            minibatches are independent; "given" goes through the data as it stands, the same for every seed. Or a
+            function ``order(seed, epoch)`` that returns the indices of an epoch, as many in each; what it draws from
+            the shared generators follows seed and epoch.
         facts: What is known of the data, to be kept with a result: where from, hash, version.
         weight: ``weight(targets)``, what a batch weighs in the loss of a split, the weighted mean over batches: the
             count of tokens that are not padding, the sum of the examples' weights. None counts examples. A loss that
@@ -74,7 +80,10 @@ class Workload:
         predict: ``predict(model, batch) -> (outputs, targets)``, what the metrics are of under an ``objective``.
         collate: ``collate(items)``, a list of items -> a batch; torch's ``default_collate`` where left out.
         derivatives: Whether the loss takes derivatives of the model, so that it is evaluated under enabled gradients.
-        recipe: How a step is made of it: clipping, accumulation, groups of parameters.
+        recipe: How a step is made of it: clipping, accumulation, groups of parameters; workers that fetch its items.
+        splits: Name -> another dataset on which runs are evaluated as on ``valid``, under the names "name/loss" and so
+            on for every metric. ``valid`` stays the one that chooses.
+        valid_size: How many examples of ``valid`` are evaluated, the same for every run, drawn once; None for all.
 
     Raises:
         TypeError: If a field is not of the kind above.
@@ -95,7 +104,7 @@ class Workload:
     test: Dataset[Any] | None = None
     batch_size: int = 32
     metrics: Mapping[str, Metric] = field(default_factory=dict)
-    order: Order = "shuffled"
+    order: Order | Sampler = "shuffled"
     facts: Mapping[str, str] = field(default_factory=dict)
     weight: Callable[[Any], Tensor | float] | None = None
     eval_batch_size: int | None = None
@@ -105,6 +114,8 @@ class Workload:
     collate: Callable[[list[Any]], Any] = default_collate
     derivatives: bool = False
     recipe: Recipe = field(default_factory=Recipe)
+    splits: Mapping[str, Dataset[Any]] = field(default_factory=dict)
+    valid_size: int | None = None
 
     def __new__(cls, *_: Any, **fields: Any) -> Self:
         """Refuse fields that there are not, by name."""
@@ -119,17 +130,43 @@ class Workload:
             object.__setattr__(self, "loss", trained)
         object.__setattr__(self, "losses", tuple(self.losses))
         check_callables(self)
+        check_splits(self)
         for split in SPLITS:
-            if split != "test" or self.test is not None:
-                check_split(self.name, split, getattr(self, split), pairs=self.objective is None)
+            object.__setattr__(self, split, _by_index(getattr(self, split)))
+        splits = {name: _by_index(dataset) for name, dataset in self.splits.items()}
+        object.__setattr__(self, "splits", MappingProxyType(splits))
+        for split, dataset in self.data.items():
+            check_split(self.name, split, dataset, pairs=self.objective is None)
+        object.__setattr__(self, "valid", few(self.name, self.valid, self.valid_size))
         check_numbers(self)
         object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
         object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
 
     @property
+    def data(self) -> dict[str, Dataset[Any]]:
+        """Every split that there is, by name: "train", "valid", "test", and those of `splits`."""
+        known = {name: getattr(self, name) for name in SPLITS if name != "test" or self.test is not None}
+        return known | dict(self.splits)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of what is evaluated of a split: "loss", the other losses, the metrics."""
+        return ("loss", *self.losses, *self.metrics)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of every number of an evaluation: those of ``valid``, and "name/loss" and so on of other splits.
+
+        >>> quadratic().names
+        ('loss', 'distance')
+        """
+        return (*self.measured, *(f"{split}/{name}" for split in self.splits for name in self.measured))
+
+    @property
     def steps_per_epoch(self) -> int:
         """Updates in one pass over the training split: whole minibatches, or accumulated ones."""
-        return length(self.train) // self.step_size
+        examples = len(ordered(self, 0, 0)) if callable(self.order) else length(self.train)
+        return examples // self.step_size
 
     @property
     def step_size(self) -> int:
@@ -171,8 +208,8 @@ class Workload:
         while start < stop:
             epoch, place = divmod(start, per_epoch)
             count = min(stop - start, per_epoch - place)
-            order = epoch_order(length(self.train), seed, epoch, self.order)
-            parts.append(order[place * self.step_size : (place + count) * self.step_size].view(count, -1))
+            indices = ordered(self, seed, epoch)
+            parts.append(indices[place * self.step_size : (place + count) * self.step_size].view(count, -1))
             start += count
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
@@ -207,14 +244,15 @@ class Workload:
         return self.model()
 
     def split(self, name: str) -> Dataset[Any]:
-        """The dataset called ``name``: "train", "valid" or "test".
+        """The dataset called ``name``: "train", "valid", "test", or one of `splits`.
 
         Raises:
             ValueError: If there is no such split.
         """
-        dataset: Dataset[Any] | None = getattr(self, name) if name in SPLITS else None
+        dataset: Dataset[Any] | None = getattr(self, name) if name in SPLITS else self.splits.get(name)
         if dataset is None:
-            raise ValueError(f"workload {self.name!r} has no split {name!r}; expected one of {', '.join(SPLITS)}")
+            known = ", ".join(dict.fromkeys([*SPLITS, *self.splits]))
+            raise ValueError(f"workload {self.name!r} has no split {name!r}; expected one of {known}")
         return dataset
 
     def is_whole(self, split: str) -> bool:
@@ -225,11 +263,15 @@ class Workload:
         """The batch (inputs, targets) of a split at ``indices``, int64; of an ``objective`` (batch, None).
 
         A ``TensorDataset`` is indexed in one go; the items of any other dataset are fetched one by one and collated.
+        What they draw is from where the shared generators stand; a run's minibatches are `training.items`'.
         """
         dataset: Any = self.split(split)
         if self.is_whole(split):
             return self.paired(tuple(tensor[indices] for tensor in dataset.tensors))
-        return self.paired(self.collate([dataset[i] for i in indices.tolist()]))
+        places = indices.tolist()
+        return self.paired(
+            self.collate(dataset.at(places) if isinstance(dataset, Streamed) else [dataset[i] for i in places])
+        )
 
     def paired(self, batch: Any) -> tuple[Any, Any]:
         """A batch as inputs and targets; of an ``objective`` all of it is inputs."""
@@ -247,10 +289,16 @@ class Workload:
         >>> sorted(quadratic().fingerprints())
         ['batches', 'train', 'valid', 'weights']
         """
-        splits = {name: fingerprint.of_dataset(self.split(name)) for name in SPLITS if getattr(self, name) is not None}
+        splits = {
+            name if name in SPLITS else f"splits.{name}": fingerprint.of_dataset(dataset)
+            for name, dataset in self.data.items()
+        }
         recipe = self.recipe.text()
+        order: Any = self.order
+        if callable(order):
+            order = [ordered(self, *place) for place in ((0, 0), (0, 1), (1, 0))]
         batches = fingerprint.of_value(
-            (self.name, self.batch_size, sorted(self.metrics), self.order, *([recipe] if recipe else []))
+            (self.name, self.batch_size, sorted(self.metrics), order, *([recipe] if recipe else []))
         )
         weights = fingerprint.of_value(dict(self.build(0).state_dict()))
         return {**splits, "batches": batches, "weights": weights}
@@ -258,6 +306,10 @@ class Workload:
     def fingerprint(self) -> str:
         """One digest of `fingerprints`."""
         return hashlib.sha256(repr(sorted(self.fingerprints().items())).encode()).hexdigest()
+
+
+def _by_index(dataset: Any) -> Any:
+    return Streamed(dataset) if isinstance(dataset, IterableDataset) else dataset
 
 
 class _Point(nn.Module):

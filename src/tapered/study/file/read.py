@@ -166,9 +166,8 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         return workload_of(study.workload, study.workload_options, folder)
 
     workload, source, code = coded(study.workload, make, folder)
-    if study.metric != "loss" and study.metric not in workload.metrics:
-        names = ["loss", *workload.metrics]
-        hint = suggest(study.metric, names)
+    if study.metric not in workload.names:
+        hint = suggest(study.metric, workload.names)
         raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
     steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
     for arm in map(_cornered, study.arms):

@@ -11,7 +11,7 @@ from tapered.study.plan.mode import bundle_rows, timed_mode
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import rounds
 from tapered.study.result import Cost
-from tapered.training.advance import evaluate
+from tapered.training.advance import evaluated
 from tapered.training.capacity import row_bytes
 from tapered.training.modes import Timed
 from tapered.training.rows import start
@@ -93,7 +93,7 @@ def _seconds(forest: Forest, rule: Rule, timed: Timed) -> float:
     seeds = [task.run.seed for task in forest.tasks if task.rule == rule]
     rows = start(forest.workload, rule, seeds[: timed.mode.width])
     begin = time.perf_counter()
-    evaluate(forest.workload, rows, "valid", mode=timed.mode)
+    evaluated(forest.workload, rows, mode=timed.mode)
     evaluation = (time.perf_counter() - begin) / len(rows)
     steps = sum(forest.plan.segments[i].steps for tree in forest.trees(rule) for i in tree)
     return timed.seconds * steps + evaluation * len(seeds) * len(forest.marks)

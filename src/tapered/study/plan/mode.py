@@ -3,8 +3,9 @@
 from tapered.rules.base import Rule
 from tapered.study.plan.forest import Forest
 from tapered.training import modes
-from tapered.training.advance import LOOP, Mode, advance, evaluate
+from tapered.training.advance import LOOP, Mode, advance, evaluated
 from tapered.training.capacity import most_rows
+from tapered.training.crew import crew
 from tapered.training.memory import is_out_of_memory
 from tapered.training.rows import start, tabulate
 
@@ -22,9 +23,10 @@ def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
         most = most_rows(workload, rule)
         rows = min(most, sum(forest.plan.width(tree) for tree in trees))
         crowd = [(min(most, many), steps) for many, steps in forest.plan.crowd([i for tree in trees for i in tree])]
-        if forest.mode == "auto":
-            return modes.forecast(workload, rule, rows, steps, crowd)
-        return modes.fixed(workload, rule, forest.mode, rows, steps, crowd)
+        with crew(workload):
+            if forest.mode == "auto":
+                return modes.forecast(workload, rule, rows, steps, crowd)
+            return modes.fixed(workload, rule, forest.mode, rows, steps, crowd)
     except modes.ModeError:
         raise
     except Exception as error:
@@ -42,7 +44,7 @@ def _raises_alone(forest: Forest, rule: Rule) -> bool:
     try:
         begun = start(forest.workload, rule, [0])
         advance(forest.workload, begun, [tabulate(rule, 64, lr=modes.RATE)], 64, mode=LOOP)
-        evaluate(forest.workload, begun, "valid")
+        evaluated(forest.workload, begun)
     except Exception:  # noqa: BLE001 - the model's own
         return True
     return False

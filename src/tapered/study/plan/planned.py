@@ -50,7 +50,7 @@ class Planned:
     @property
     def asked(self) -> Asked:
         """What its result is an answer to."""
-        return Asked(self.study, self.steps, self.workload.name, tuple(self.workload.metrics))
+        return Asked(self.study, self.steps, self.workload.name, self.workload.names[1:])
 
     @property
     def marks(self) -> tuple[int, ...]:

@@ -62,7 +62,7 @@ def _comparison(
     asked: Asked, arm: ArmResult, baseline: ArmResult, chosen: Evidence, fresh: Evidence | None
 ) -> Comparison:
     study, test = asked.study, None
-    if arm.test and len(arm.best.runs) == len(baseline.best.runs):
+    if study.metric in arm.test and len(arm.best.runs) == len(baseline.best.runs):
         test = paired(gains(arm.test[study.metric], baseline.test[study.metric], study.direction), alpha=study.alpha)
     return Comparison(
         arm=arm.name,

@@ -63,7 +63,7 @@ def arm_result(
         peaks=peaks,
         best=best,
         edge=_edge(peaks, best),
-        test=_tested(asked, best, test),
+        test=_tested(best, test),
         budget=_budget(peaks, probes),
         trials=_trials(peaks, asked.study.direction),
         default=_default(arm.rule, peaks),
@@ -76,10 +76,10 @@ def _edge(peaks: Sequence[PeakResult], best: PeakResult) -> Literal["lowest", "h
     return "lowest" if best == peaks[0] else "highest"
 
 
-def _tested(asked: Asked, best: PeakResult, test: Mapping[str, Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
+def _tested(best: PeakResult, test: Mapping[str, Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
     if not test:
         return {}
-    nothing = {name: float("nan") for name in ("loss", *asked.metrics)}
+    nothing = dict.fromkeys(next(iter(test.values())), float("nan"))
     tested = [nothing if is_diverged(run) else test.get(run.key, nothing) for run in best.runs]
     return {name: tuple(point[name] for point in tested) for name in nothing}
 

@@ -9,7 +9,7 @@ from tapered.files.errors import StoreError
 from tapered.study.plan.forest import Forest
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Bundle
-from tapered.training.advance import Mode, advance, evaluate
+from tapered.training.advance import Mode, advance, evaluated
 from tapered.training.memory import is_out_of_memory
 from tapered.training.reasons import advised
 from tapered.training.rows import Rows, start
@@ -132,7 +132,7 @@ class Grower:
         step, curve = rows.steps[0], branches[0].curve
         if step not in self.forest.marks or (curve and curve[-1][0] >= step):
             return branches
-        points = evaluate(self.forest.workload, rows, "valid", mode=self.mode)
+        points = evaluated(self.forest.workload, rows, mode=self.mode)
         return tuple(replace(b, curve=(*b.curve, (step, p))) for b, p in zip(branches, points, strict=True))
 
     def _halves(self, bundle: Bundle, rows: Rows) -> list[Bundle]:

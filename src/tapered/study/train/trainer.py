@@ -20,6 +20,7 @@ from tapered.study.store.ledger import Space
 from tapered.study.store.runs import Run
 from tapered.study.train.grow import Grower
 from tapered.training import steady
+from tapered.training.crew import crew
 from tapered.training.threads import threads
 
 
@@ -68,7 +69,7 @@ def train_runs(
     store.check_modes()
     trainer = _Trainer(store, progress, stop)
     done: list[Round] = []
-    with threads(planned.study.threads):
+    with threads(planned.study.threads), crew(planned.workload):
         for round_ in rounds(planned, lambda: finished(store), shared=shared):
             if not done and len(round_.runs(finished(store))) < len(round_.forest.tasks):
                 store.check_writable()

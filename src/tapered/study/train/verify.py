@@ -16,7 +16,8 @@ from tapered.study.plan.rounds import finished_rounds
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Run
 from tapered.study.store.text import rows_to_tensors
-from tapered.training.advance import LOOP, advance, evaluate
+from tapered.training.advance import LOOP, advance, evaluated
+from tapered.training.crew import crew
 from tapered.training.modes import TOLERANCE, off
 from tapered.training.rows import Rows, start
 from tapered.training.threads import threads
@@ -57,7 +58,7 @@ def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SA
     forest = replace(rounds[0].forest, tasks=tasks, shared=False)
     whole = [run for run in runs if run.pruned is None]
     chosen = [whole[i * len(whole) // sample] for i in range(sample)] if len(whole) > sample else whole
-    with threads(planned.study.threads):
+    with threads(planned.study.threads), crew(planned.workload):
         found = [_differences(forest, store, rule, chosen) for rule in forest.rules]
     return Verified(len(chosen), len(whole), *map(max, zip(*found, strict=True)))
 
@@ -84,7 +85,7 @@ def _differences(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) 
     rows, apart = start(forest.workload, rule, [run.seed for _, run in mine]), 0.0
     for mark in forest.marks:
         rows = advance(forest.workload, rows, [task.path for task, _ in mine], mark, mode=mode)
-        for i, point in enumerate(evaluate(forest.workload, rows, "valid", mode=mode)):
+        for i, point in enumerate(evaluated(forest.workload, rows, mode=mode)):
             if rows.diverged[i] is None:
                 apart = max(apart, _gap(point, curves[i].get(mark, {})))
     if rows.diverged != tuple(run.diverged for _, run in mine):
@@ -106,7 +107,7 @@ def _differences(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) 
 def _from_loop(forest: Forest, rows: Rows, curves: Sequence[Mapping[int, Mapping[str, float]]]) -> float:
     """How far the last evaluations that were kept are from an ordinary loop's, as a share of them."""
     whole = [i for i, diverged in enumerate(rows.diverged) if diverged is None]
-    points = evaluate(forest.workload, rows.take(whole), "valid", mode=LOOP) if whole else []
+    points = evaluated(forest.workload, rows.take(whole), mode=LOOP) if whole else []
     kept = [curves[i].get(forest.marks[-1], {}) for i in whole]
     return max(
         (off(mine[name], point[name]) for mine, point in zip(kept, points, strict=True) for name in mine), default=0.0
