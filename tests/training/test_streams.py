@@ -29,7 +29,7 @@ class Stream(IterableDataset):
     def __init__(self, pairs=PAIRS, length=None):
         self.pairs = pairs
         if length is not None:
-            self.__class__ = type("Long", (Stream,), {"__len__": lambda _: length})
+            self.__class__ = type("Long", (type(self),), {"__len__": lambda _: length})
 
     def __iter__(self):
         for pair in self.pairs:
