@@ -2,8 +2,8 @@
 
     python benchmarks/speed/workers.py [--json] [--rounds 3] [--steps 100]
 
-An item takes 5 ms, waiting as for a disk, or computing; a minibatch has 16. Both sides train one row from the first step
-to the last, workers begun and ended, and their weights must have the same bits. Two workers that compute need two
+An item takes 5 ms, waiting as for a disk, or computing; a minibatch has 16. Both sides train one row from the first
+step to the last, workers begun and ended, and their weights must have the same bits. Two workers that compute need two
 processors that nobody else uses.
 """
 
