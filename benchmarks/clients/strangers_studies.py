@@ -82,6 +82,18 @@ class Differences:
         self.see(math.inf, said)
 
 
+def minibatch_by_hand(module: ModuleType, seed: int, step: int) -> list:
+    """The indices of a minibatch, or, where items draw, the items, each made under its own seed."""
+    indices = module.problem.batch(seed, step).tolist()
+    if not getattr(module, "DRAWS", False):
+        return indices
+    items = []
+    for place, i in enumerate(indices):
+        with seeded(seed, f"item/{place}", step):
+            items.append(module.problem.train[i])
+    return items
+
+
 def by_hand(module: ModuleType, schedule: str, seed: int) -> Found:
     """A run as anybody writes it."""
     with seeded(seed, "model"):
@@ -91,8 +103,9 @@ def by_hand(module: ModuleType, schedule: str, seed: int) -> Found:
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = rate(step, module.PEAK)
         optimizer.zero_grad()
+        minibatch = minibatch_by_hand(module, seed, step)
         with seeded(seed, "step", step):
-            loss = module.loss_by_hand(model, module.problem.batch(seed, step).tolist())
+            loss = module.loss_by_hand(model, minibatch)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

@@ -71,8 +71,11 @@ RULE, PEAK = "SGD", 1e-1
 STACKS = True  # whether rows can be trained together
 
 
-def loss_by_hand(model: nn.Module, indices: list[int]) -> torch.Tensor:
-    pictures, labels = zip(*(problem.train[i] for i in indices), strict=True)
+DRAWS = True  # so that each item is made under its own seed, before the loss
+
+
+def loss_by_hand(model: nn.Module, items: list[tuple[np.ndarray, int]]) -> torch.Tensor:
+    pictures, labels = zip(*items, strict=True)
     scores = model(torch.from_numpy(np.stack(pictures)))
     return -scores.log_softmax(1)[range(len(labels)), labels].mean()
 
