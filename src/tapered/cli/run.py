@@ -37,6 +37,11 @@ def run(
     steps: int | None = None,
     seed: int = 0,
     option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    accumulate: int | None = None,
+    group: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    layer_decay: float | None = None,
     store: Path | None = None,
     save_every: int | None = None,
     kinds: Literal["same", "any"] = "same",
@@ -52,6 +57,12 @@ def run(
         steps: Updates to make; by default one epoch.
         seed: What weights, minibatches and dropout follow.
         option: An argument of the workload, as name=value; may be given again.
+        clip_norm: The largest norm of the whole gradient.
+        clip_value: The largest size of an element of the gradient.
+        accumulate: Minibatches that make one step.
+        group: Parameters with hypers of their own, as '*.bias,*norm*: weight_decay=0' or 'encoder.*: lr=0.1', which
+            multiplies their rate; may be given again.
+        layer_decay: What the rate is multiplied by from layer to layer, from the head down.
         store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
         save_every: Updates between two checkpoints; by default a tenth of the run.
         kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
@@ -60,10 +71,14 @@ def run(
     """
     from tapered.run import setting as settings  # noqa: PLC0415 - torch takes a second that --help need not wait
     from tapered.run import single  # noqa: PLC0415 - as above
+    from tapered.study.file.read import steps_of  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
     with threads(1):
-        setting = settings.setting_of(workload, rule, lr, steps, seed, options_of(option))
+        steps_as = steps_of(
+            group, clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, layer_decay=layer_decay
+        )
+        setting = settings.setting_of(workload, rule, lr, steps, seed, options_of(option), steps_as)
         folder = store or default_folder(setting)
         if settings.begun(folder):
             settings.check_same(folder, setting)
@@ -136,7 +151,8 @@ def default_folder(setting: Any) -> Path:
     import re  # noqa: PLC0415 - only here
 
     name = re.sub(r"[^A-Za-z0-9]+", "-", setting.workload.rpartition(":")[2] or setting.workload)[:40]
-    return Path("runs") / f"{name}-{setting.rule}-{hashlib.sha256(repr(setting).encode()).hexdigest()[:8]}"
+    what = repr(setting) + (repr(sorted(setting.steps_as.items())) if setting.steps_as else "")
+    return Path("runs") / f"{name}-{setting.rule}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
 
 def options_of(given: tuple[str, ...], of: str = "option") -> dict[str, Any]:

@@ -18,7 +18,8 @@ from tapered.checkpoint import CheckpointError, Resumed
 from tapered.checkpoint.lock import claim
 from tapered.files.tree import leaves
 from tapered.run.setting import Setting, data_of, refuse, setting_in
-from tapered.study.file.read import arm_of
+from tapered.study.file.read import arm_of, trained_as
+from tapered.study.file.recipe import Steps
 from tapered.training.advance import advance, evaluate
 from tapered.training.rows import Rows, start
 from tapered.training.steady import check
@@ -51,10 +52,12 @@ class Single:
         refuse(sources.changed(Path(place.rpartition(":")[0]), setting.code))
         self.workload, _, code = coded(place, lambda: workload_of(place, setting.options, expected=setting.source))
         refuse(sorted(code.keys() ^ setting.code.keys()))
+        self.arm = arm_of(setting.rule, setting.lr, {}, {})
+        said = Steps.model_validate(setting.steps_as)
+        self.workload = trained_as(self.workload, said, [self.arm.build()], setting.workload)
         check(self.workload)
         now = data_of(self.workload)
         refuse([f"{name} data" for name in now if now[name] != setting.data.get(name)])
-        self.arm = arm_of(setting.rule, setting.lr, {}, {})
         self.kinds: tuple[str, ...] = ()  # of processor that trained it, as far as it is saved
         self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
 
