@@ -24,7 +24,7 @@ from tapered.cli.terminal import (
     table,
 )
 
-EXAMPLES = {"option": "batch_size=64", "hyper": "weight_decay=0.1", "choice": "amsgrad=true"}
+EXAMPLES = {"option": "batch_size=64", "hyper": "weight_decay=0.1", "choice": "amsgrad=true", "average": "ema,decay=0.999"}
 SAVES = 10  # a run, where --save-every is not given
 
 
@@ -36,6 +36,7 @@ def run(
     rule: str = "Adam",
     steps: int | None = None,
     seed: int = 0,
+    average: str | None = None,
     option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     store: Path | None = None,
     save_every: int | None = None,
@@ -51,6 +52,7 @@ def run(
         rule: The rule's name.
         steps: Updates to make; by default one epoch.
         seed: What weights, minibatches and dropout follow.
+        average: The average of the weights that is evaluated: ema, swa or lawa, then its fields, as ema,decay=0.999.
         option: An argument of the workload, as name=value; may be given again.
         store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
         save_every: Updates between two checkpoints; by default a tenth of the run.
@@ -63,7 +65,7 @@ def run(
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
     with threads(1):
-        setting = settings.setting_of(workload, rule, lr, steps, seed, options_of(option))
+        setting = settings.setting_of(workload, rule, lr, steps, seed, options_of(option), average_of(average))
         folder = store or default_folder(setting)
         if settings.begun(folder):
             settings.check_same(folder, setting)
@@ -115,13 +117,15 @@ def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) 
     """Where a run stands."""
     setting = trained.setting
     rate = setting.schedule(max(trained.step - 1, 0))
+    average = {"average": dict(setting.average)} if setting.average else {}
     if as_json:
         valid = {name: value if isfinite(value) else None for name, value in found.items()}
         fields = {"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": valid}
-        print_json(fields | {"kinds": list(trained.kinds)})
+        print_json(fields | average | {"kinds": list(trained.kinds)})
         return
     out = console(stderr=False)
     rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]
+    rows += [("average", str(trained.arm.average))] if average else []
     rows += [(f"valid {name}", f"{value:.6g}") for name, value in found.items()]
     out.print(table(rows, header=False))
     if len(trained.kinds) > 1:
@@ -137,6 +141,18 @@ def default_folder(setting: Any) -> Path:
 
     name = re.sub(r"[^A-Za-z0-9]+", "-", setting.workload.rpartition(":")[2] or setting.workload)[:40]
     return Path("runs") / f"{name}-{setting.rule}-{hashlib.sha256(repr(setting).encode()).hexdigest()[:8]}"
+
+
+def average_of(given: str | None) -> dict[str, Any] | None:
+    """An average as a command gives it, its kind first.
+
+    >>> average_of("ema,decay=0.999,ramp=(1+t)/(10+t)")
+    {'kind': 'ema', 'decay': 0.999, 'ramp': '(1+t)/(10+t)'}
+    """
+    if given is None:
+        return None
+    kind, *words = (word.strip() for word in given.split(","))
+    return {"kind": kind, **options_of(tuple(words), "average")}
 
 
 def options_of(given: tuple[str, ...], of: str = "option") -> dict[str, Any]:

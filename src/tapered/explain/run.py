@@ -7,6 +7,7 @@ import numpy as np
 
 from tapered.explain.measure import Given, measure
 from tapered.explain.points import Explanation, Point, Series
+from tapered.rules import bare
 from tapered.training import loop
 from tapered.training.advance import advance, deterministic
 from tapered.training.rows import Path, Rows, start
@@ -73,7 +74,7 @@ def explain_run(
             break
         found.append(points)
     names = list(dict.fromkeys(name for points in found for name in points))
-    series = [Series(name, path.rule, tuple(p[name] for p in found if name in p)) for name in names]
+    series = [Series(name, bare(path.rule), tuple(p[name] for p in found if name in p)) for name in names]
     stopped = row.steps[0] if len(found) < len(chosen) and row.diverged[0] is None else row.diverged[0]
     return Explanation(tuple(series), stopped)
 
@@ -102,6 +103,8 @@ def explain_row(workload: Workload, row: Rows, path: Path, *, by_parameter: bool
             for name, grad in grads.items()
         }
         groups = {name: [part] for name, part in given.items()} if by_parameter else {"all": list(given.values())}
-        hyper = {name: float(values[step]) for name, values in path.hypers.items()}
-        moving = [name for name, values in path.hypers.items() if (values != values[0]).any()]
-        return {name: measure(path.rule, step, parts, hyper, moving) for name, parts in groups.items()}
+        rule = bare(path.rule)
+        hypers = {name: path.hypers[name] for name in ("lr", *rule.hypers)}
+        hyper = {name: float(values[step]) for name, values in hypers.items()}
+        moving = [name for name, values in hypers.items() if (values != values[0]).any()]
+        return {name: measure(rule, step, parts, hyper, moving) for name, parts in groups.items()}

@@ -24,8 +24,9 @@ KINDS = {
     "options": dict,
     "code": dict,
     "data": dict,
+    "average": dict,
 }
-ASKED = ("workload", "rule", "lr", "seed", "options")  # what a command says, beside where the run ends
+ASKED = ("workload", "rule", "lr", "seed", "options", "average")  # what a command says, beside where the run ends
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Setting:
         options: What the function that makes the workload is called with.
         code: Hashes of the other files of the workload's code.
         data: Digests of its splits.
+        average: Fields of the average that is evaluated, its shares as updates; empty where there is none.
     """
 
     workload: str
@@ -53,6 +55,7 @@ class Setting:
     options: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    average: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def schedule(self) -> Schedule:
@@ -61,7 +64,13 @@ class Setting:
 
 
 def setting_of(
-    workload: str, rule: str, lr: str, steps: int | None, seed: int, options: Mapping[str, Any] | None = None
+    workload: str,
+    rule: str,
+    lr: str,
+    steps: int | None,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+    average: Mapping[str, Any] | None = None,
 ) -> Setting:
     """A setting as a command line gives it; `steps` in the rate's text stands for the run's.
 
@@ -81,11 +90,12 @@ def setting_of(
         raise ValueError(f"got steps={steps}; expected how many updates the run makes, at least 1; try --steps 1000")
     if seed < 0:
         raise ValueError(f"got seed={seed}; expected a whole number of at least 0; try --seed 0")
-    arm = arm_of(rule, lr, {}, {})
+    arm = arm_of(rule, lr, {}, {}, average)
     arm.path(steps, None)
+    kept = {} if arm.average is None else arm.average.settled(steps).given
     own.remember(workload, options or {}, source)
     rate = str(arm.schedule(steps, None))
-    return Setting(workload, rule, rate, seed, steps, source, dict(options or {}), code, data_of(made))
+    return Setting(workload, rule, rate, seed, steps, source, dict(options or {}), code, data_of(made), kept)
 
 
 def data_of(workload: Workload) -> dict[str, str]:
@@ -119,6 +129,8 @@ def setting_in(folder: Path) -> tuple[Setting, Resumed]:
     """
     found = find(folder, None).resumed()
     fields = found.values.get("setting")
+    if isinstance(fields, dict):
+        fields = {"average": {}, **fields}  # of runs from before there were any
     if not isinstance(fields, dict) or fields.keys() != Setting.__dataclass_fields__.keys():
         known = set(fields) if isinstance(fields, dict) else set()
         if {"workload", "lr", "source"} <= known < Setting.__dataclass_fields__.keys():

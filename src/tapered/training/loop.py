@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from tapered.draws import kept, reseed
-from tapered.rules import State
+from tapered.rules import State, recomputed
+from tapered.rules.following import apart
 from tapered.rules.kernels import prepare
 from tapered.training.evaluation import measured
 from tapered.training.extras import pack, unpack
@@ -136,7 +138,8 @@ class _Update:
         state: dict[str, State],
         counts: dict[str, Tensor],
     ) -> None:
-        self.params, self.state, self.counts, self.rule = params, state, counts, path.rule
+        self.params, self.counts = params, counts
+        self.rule, self.state, self.move = apart(path.rule, params, state)
         columns = [values[span].tolist() for values in path.hypers.values()]
         self.hypers = iter([dict(zip(path.hypers, values, strict=True)) for values in zip(*columns, strict=True)])
         self.names: list[str] = []
@@ -147,7 +150,9 @@ class _Update:
             self.names = names
             params, states = [self.params[n].data for n in names], [self.state[n] for n in names]
             self.apply = prepare(self.rule, params, states, [self.counts[n] for n in names])
-        self.apply([self.params[n].grad for n in names], next(self.hypers))  # type: ignore[misc]  # none is None
+        hypers = next(self.hypers)
+        self.apply([self.params[n].grad for n in names], hypers)  # type: ignore[misc]  # none is None
+        self.move(hypers)
         for name in names:
             self.params[name].grad = None
 
@@ -168,14 +173,28 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
     seed, step = row.seeds[0], row.steps[0]
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     weights = {name: row.rule.readout(p[0], state[name])[None] for name, p in row.params.items()}
-    model = _load(workload, row.seeds[0], replace(row, params=weights)).eval()
+    model = _load(workload, seed, replace(row, params=weights))
 
     def forward(inputs: Any, indices: Tensor, _: object) -> list[Any]:
         reseed(seed, purpose("", indices), step)
         return [model(inputs)]
 
     with torch.no_grad(), kept():
+        if recomputed(row.rule):
+            update_bn(range(workload.steps_per_epoch), _Epoch(workload, model, seed))
+        model.eval()
         return measured(workload, split, forward, [(seed, step)], 1, places)[0]
+
+
+class _Epoch(nn.Module):
+    """A model whose inputs are steps, each a minibatch of the seed's first epoch: what BatchNorm is to have seen."""
+
+    def __init__(self, workload: Workload, model: nn.Module, seed: int) -> None:
+        super().__init__()
+        self.workload, self.model, self.seed = workload, model, seed
+
+    def forward(self, step: int) -> Tensor:
+        return _loss(self.workload, self.model, self.seed, step)
 
 
 def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:
