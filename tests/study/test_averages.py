@@ -79,7 +79,7 @@ def test_arms_share_their_steps_until_a_mean_begins(tmp_path) -> None:
 
 
 WRONG = [
-    ('{ kind = "ema" }', 'arms.0.average: ema needs decay; try decay = 0.999'),
+    ('{ kind = "ema" }', "arms.0.average: ema needs decay; try decay = 0.999"),
     ('{ kind = "swa", start = 25 }', "after update 25, and the run makes 24"),
     ('{ kind = "ema", decay = 0.9, dacay = 1 }', "'dacay' is no field of an average; try \"decay\""),
     ('{ kind = "ema", decay = 0.9, ramp = "13.5-t" }', 'ramp="13.5-t" is -0.5 at t=14'),
@@ -94,7 +94,7 @@ def test_a_wrong_average_is_refused_with_the_field(tmp_path, average: str, messa
     assert message in str(error.value)
 
 
-def test_schedule_free_takes_no_average(tmp_path) -> None:
+def test_schedule_free_takes_no_average() -> None:
     with pytest.raises(StudyFileError, match="ScheduleFreeAdamW keeps an average of its own"):
         arm_of("ScheduleFreeAdamW", "0.1", {}, {}, {"kind": "swa", "start": 0.5})
 

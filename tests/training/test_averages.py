@@ -1,6 +1,7 @@
-"""Averages of the weights against torch's AveragedModel in a plain loop, in every mode; training does not notice them."""
+"""Averages of the weights against torch's AveragedModel in a plain loop, in every mode; training notices none."""
 
 import copy
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -67,7 +68,11 @@ class Ramped:
 
 
 KINDS = {
-    "ema": (Average("ema", decay=0.9), lambda m: AveragedModel(m, multi_avg_fn=get_ema_multi_avg_fn(0.9)), range(1, 25)),
+    "ema": (
+        Average("ema", decay=0.9),
+        lambda m: AveragedModel(m, multi_avg_fn=get_ema_multi_avg_fn(0.9)),
+        range(1, 25),
+    ),
     "ramp": (Average("ema", decay=0.99, ramp="(1+t)/(10+t)"), lambda _: Ramped(), range(1, 25)),
     "late": (
         Average("ema", decay=0.5, start=0.25, every=3),
@@ -276,7 +281,7 @@ BAD_FORMULAS = [
 
 @pytest.mark.parametrize("text", BAD_FORMULAS)
 def test_what_is_no_formula_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="cannot read|ramp"):
+    with pytest.raises(ValueError, match="cannot read"):
         values_of(text, np.arange(1.0, 3.0))
     with pytest.raises(ValueError, match="ramp"):
         Average("ema", decay=0.9, ramp=text)
@@ -313,9 +318,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("given", "message"), REFUSED, ids=str)
 def test_what_is_no_average_is_refused_with_the_field(given: object, message: str) -> None:
-    with pytest.raises(ValueError, match="(?s)") as error:
+    with pytest.raises(ValueError, match=re.escape(message)):
         Average.read(given)
-    assert message in str(error.value)
 
 
 def test_a_ramp_that_fails_late_is_refused_before_training() -> None:

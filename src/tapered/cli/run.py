@@ -24,7 +24,12 @@ from tapered.cli.terminal import (
     table,
 )
 
-EXAMPLES = {"option": "batch_size=64", "hyper": "weight_decay=0.1", "choice": "amsgrad=true", "average": "ema,decay=0.999"}
+EXAMPLES = {
+    "option": "batch_size=64",
+    "hyper": "weight_decay=0.1",
+    "choice": "amsgrad=true",
+    "average": "ema,decay=0.999",
+}
 SAVES = 10  # a run, where --save-every is not given
 
 

@@ -43,7 +43,8 @@ class Beside:
         """Refuse an average of an average, and a choice that there is not."""
         trained = self.rule.rule if isinstance(self.rule, Restarted) else self.rule
         if isinstance(trained, Beside | ScheduleFreeAdamW):
-            raise ValueError(f"{type(trained).__name__} keeps an average of its own; leave the other one out")
+            name = type(trained).__name__
+            raise ValueError(f"{name} keeps an average of its own; leave the other one out")  # noqa: TRY004 - a rule too
         if self.batch_norm not in get_args(BatchNorm):
             raise ValueError(f'got batch_norm={self.batch_norm!r}; expected "trained" or "recomputed"')
 
@@ -141,7 +142,9 @@ class Latest(Beside):
         """Refuse what is no number of weights."""
         super().__post_init__()
         if isinstance(self.latest, bool) or not isinstance(self.latest, int) or self.latest < 1:
-            raise ValueError(f"got latest={self.latest!r}; expected a whole number of weights, at least 1; try latest=5")
+            raise ValueError(
+                f"got latest={self.latest!r}; expected a whole number of weights, at least 1; try latest=5"
+            )
 
     def begun(self, param: Tensor) -> State:
         """Places for `latest` weights; taken, shape=()."""

@@ -55,7 +55,7 @@ class Average:
         kind: "ema", "swa" (Izmailov et al. 2018), "lawa" (Kaddour 2022; Sanyal et al. 2023) or "none".
         decay: Of "ema", in [0, 1).
         ramp: A formula of t = n for "ema", such as "(1+t)/(10+t)", at least 0; the decay is at most its value.
-        start: The update whose weights are the first: a whole number, or a share of the run below 1. By default `every`.
+        start: The update whose weights are the first: a whole number, or a share of the run below 1; else `every`.
         every: Updates from one to the next: a whole number, or a share of the run below 1. By default 1.
         latest: Of "lawa", how many; each takes as much memory as the weights.
         batch_norm: BatchNorm's statistics where the average is evaluated: "trained", those that training kept, or
@@ -101,10 +101,12 @@ class Average:
             raise ValueError(f"decay={self.decay!r} is no number in [0, 1); try decay = 0.999")
         for name in ("start", "every"):
             value = getattr(self, name)
-            if value is not None and not (_is_number(value) and (0 < value < 1 or value >= 1 and value == int(value))):
+            if value is not None and not (
+                _is_number(value) and (0 < value < 1 or (value >= 1 and value == int(value)))
+            ):
                 raise ValueError(
-                    f"{name}={value!r} is neither a whole number of updates, at least 1, nor a share of the run between "
-                    f"0 and 1; try {name} = 100"
+                    f"{name}={value!r} is neither a whole number of updates, at least 1, nor a share of the run, "
+                    f"between 0 and 1; try {name} = 100"
                 )
         if self.latest is not None and not (type(self.latest) is int and 1 <= self.latest <= MOST):
             raise ValueError(f"latest={self.latest!r} is no whole number from 1 to {MOST:,}; try latest = 5")
@@ -195,18 +197,21 @@ class Average:
         """The share of the newest weights where n are taken."""
         if self.kind == "swa":
             return 1 / n
-        shares = 1 - (self._ramped(n) if self.ramp is not None else np.full(len(n), self.decay))
+        decay = np.full(len(n), self.decay, dtype=np.float64)
+        shares: NDArray[np.float64] = 1 - (decay if self.ramp is None else np.minimum(decay, self._ramped(n)))
         shares[:1] = 1.0
         return shares
 
     def _ramped(self, n: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The decay where n are taken, at most the ramp's value.
+        """The ramp's value where n are taken.
 
         Raises:
             ValueError: If the ramp is no formula, or has no value of at least 0 somewhere.
         """
         if not isinstance(self.ramp, str):
-            raise ValueError(f'ramp={self.ramp!r} is no text; try ramp = "(1+t)/(10+t)"')
+            raise ValueError(  # noqa: TRY004 - as of every other field
+                f'ramp={self.ramp!r} is no text; try ramp = "(1+t)/(10+t)"'
+            )
         try:
             values = values_of(self.ramp, n)
         except ValueError as error:
@@ -217,7 +222,7 @@ class Average:
                 f'ramp="{self.ramp}" is {values[bad[0]]:g} at t={n[bad[0]]:g}; expected at least 0; '
                 f'try ramp = "(1+t)/(10+t)"'
             )
-        return np.minimum(values, self.decay)
+        return values
 
 
 @lru_cache(maxsize=64)

@@ -55,4 +55,6 @@ def _value(node: ast.expr, t: Values) -> Any:
             return -value if isinstance(node.op, ast.USub) else value
         case ast.BinOp() if type(node.op) in OPERATORS:
             return OPERATORS[type(node.op)](_value(node.left, t), _value(node.right, t))
-    raise ValueError(f'cannot read "{ast.unparse(node)}": a formula is written with t, numbers, + - * / ** and brackets')
+    raise ValueError(
+        f'cannot read "{ast.unparse(node)}": a formula is written with t, numbers, + - * / ** and brackets'
+    )
