@@ -103,8 +103,6 @@ def explain_row(workload: Workload, row: Rows, path: Path, *, by_parameter: bool
             for name, grad in grads.items()
         }
         groups = {name: [part] for name, part in given.items()} if by_parameter else {"all": list(given.values())}
-        rule = bare(path.rule)
-        hypers = {name: path.hypers[name] for name in ("lr", *rule.hypers)}
-        hyper = {name: float(values[step]) for name, values in hypers.items()}
-        moving = [name for name, values in hypers.items() if (values != values[0]).any()]
-        return {name: measure(rule, step, parts, hyper, moving) for name, parts in groups.items()}
+        hyper = {name: float(values[step]) for name, values in path.hypers.items()}
+        moving = [name for name, values in path.hypers.items() if (values != values[0]).any()]
+        return {name: measure(path.rule, step, parts, hyper, moving) for name, parts in groups.items()}

@@ -183,6 +183,11 @@ def bare(rule: Rule) -> Rule:
     return rule.rule if isinstance(rule, Beside) else rule
 
 
+def bare_state(rule: Rule, state: State) -> State:
+    """The state of the rule that trains."""
+    return rule.without(state) if isinstance(rule, Beside) else state
+
+
 def recomputed(rule: Rule) -> bool:
     """Whether BatchNorm's statistics are computed anew where the rule's weights are evaluated."""
     return isinstance(rule, Beside) and rule.batch_norm == "recomputed"
