@@ -348,3 +348,18 @@ def test_no_average_is_kept_of_an_average() -> None:
         rules.Averaged(rules.SGD(), batch_norm="both")
     with pytest.raises(ValueError, match=r"got newest=1.5 at step 0; expected a finite number in \[0, 1\]"):
         tabulate(rules.Averaged(rules.SGD()), 3, lr=0.1, newest=1.5)
+
+
+@pytest.mark.parametrize("mode", [LOOP, ROWS], ids=["loop", "rows"])
+def test_a_rule_that_starts_anew_keeps_its_average(mode: Mode) -> None:
+    workload, rule = perceptron(), rules.Restarted(rules.Adam())
+    begun = np.where(np.arange(STEPS) < 12, 0.0, 12.0)
+    alone = tabulate(rule, STEPS, lr=0.01)
+    path = KINDS["ema"][0].over(Path(rule, {**alone.hypers, "begun": begun}))
+    expected = None
+    for step in range(1, STEPS + 1):
+        weights = trained(workload, Path(rule, {**alone.hypers, "begun": begun}), mode, step).params
+        now = {name: p[0].double() for name, p in weights.items()}
+        expected = now if expected is None else {name: 0.9 * a + 0.1 * now[name] for name, a in expected.items()}
+    for ours, name in zip(readouts(trained(workload, path, mode)), expected, strict=True):
+        assert torch.allclose(ours.double(), expected[name], atol=1e-6)
