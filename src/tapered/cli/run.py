@@ -24,7 +24,12 @@ from tapered.cli.terminal import (
     table,
 )
 
-EXAMPLES = {"option": "batch_size=64", "hyper": "weight_decay=0.1", "choice": "amsgrad=true"}
+EXAMPLES = {
+    "option": "batch_size=64",
+    "hyper": "weight_decay=0.1",
+    "choice": "amsgrad=true",
+    "average": "ema,decay=0.999",
+}
 SAVES = 10  # a run, where --save-every is not given
 
 
@@ -36,6 +41,7 @@ def run(
     rule: str = "Adam",
     steps: int | None = None,
     seed: int = 0,
+    average: str | None = None,
     option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     clip_norm: float | None = None,
     clip_value: float | None = None,
@@ -56,6 +62,7 @@ def run(
         rule: The rule's name.
         steps: Updates to make; by default one epoch.
         seed: What weights, minibatches and dropout follow.
+        average: The average of the weights that is evaluated: ema, swa or lawa, then its fields, as ema,decay=0.999.
         option: An argument of the workload, as name=value; may be given again.
         clip_norm: The largest norm of the whole gradient.
         clip_value: The largest size of an element of the gradient.
@@ -78,7 +85,8 @@ def run(
         steps_as = steps_of(
             group, clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, layer_decay=layer_decay
         )
-        setting = settings.setting_of(workload, rule, lr, steps, seed, options_of(option), steps_as)
+        given = options_of(option), average_of(average), steps_as
+        setting = settings.setting_of(workload, rule, lr, steps, seed, *given)
         folder = store or default_folder(setting)
         if settings.begun(folder):
             settings.check_same(folder, setting)
@@ -130,13 +138,15 @@ def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) 
     """Where a run stands."""
     setting = trained.setting
     rate = setting.schedule(max(trained.step - 1, 0))
+    average = {"average": dict(setting.average)} if setting.average else {}
     if as_json:
         valid = {name: value if isfinite(value) else None for name, value in found.items()}
         fields = {"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": valid}
-        print_json(fields | {"kinds": list(trained.kinds)})
+        print_json(fields | average | {"kinds": list(trained.kinds)})
         return
     out = console(stderr=False)
     rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]
+    rows += [("average", str(trained.arm.average))] if average else []
     rows += [(f"valid {name}", f"{value:.6g}") for name, value in found.items()]
     out.print(table(rows, header=False))
     if len(trained.kinds) > 1:
@@ -151,8 +161,21 @@ def default_folder(setting: Any) -> Path:
     import re  # noqa: PLC0415 - only here
 
     name = re.sub(r"[^A-Za-z0-9]+", "-", setting.workload.rpartition(":")[2] or setting.workload)[:40]
-    what = repr(setting) + (repr(sorted(setting.steps_as.items())) if setting.steps_as else "")
+    later = {name: value for name, value in (("average", setting.average), ("steps_as", setting.steps_as)) if value}
+    what = repr(setting) + (repr(later) if later else "")  # runs from before there were such fields keep their folders
     return Path("runs") / f"{name}-{setting.rule}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+
+
+def average_of(given: str | None) -> dict[str, Any] | None:
+    """An average as a command gives it, its kind first.
+
+    >>> average_of("ema,decay=0.999,ramp=(1+t)/(10+t)")
+    {'kind': 'ema', 'decay': 0.999, 'ramp': '(1+t)/(10+t)'}
+    """
+    if given is None:
+        return None
+    kind, *words = (word.strip() for word in given.split(","))
+    return {"kind": kind, **options_of(tuple(words), "average")}
 
 
 def options_of(given: tuple[str, ...], of: str = "option") -> dict[str, Any]:

@@ -25,9 +25,10 @@ KINDS = {
     "options": dict,
     "code": dict,
     "data": dict,
+    "average": dict,
     "steps_as": dict,
 }
-ASKED = ("workload", "rule", "lr", "seed", "options")  # what a command says, beside where the run ends
+ASKED = ("workload", "rule", "lr", "seed", "options", "average")  # what a command says, beside where the run ends
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Setting:
         options: What the function that makes the workload is called with.
         code: Hashes of the other files of the workload's code.
         data: Digests of its splits.
+        average: Fields of the average that is evaluated, its shares as updates; empty where there is none.
         steps_as: How a step is made, where that is not as the workload says: fields of a study file's `Steps`.
     """
 
@@ -56,6 +58,7 @@ class Setting:
     options: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    average: Mapping[str, Any] = field(default_factory=dict, repr=False)
     steps_as: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -71,6 +74,7 @@ def setting_of(
     steps: int | None,
     seed: int,
     options: Mapping[str, Any] | None = None,
+    average: Mapping[str, Any] | None = None,
     steps_as: Mapping[str, Any] | None = None,
 ) -> Setting:
     """A setting as a command line gives it; `steps` in the rate's text stands for the run's.
@@ -83,7 +87,7 @@ def setting_of(
     'cosine_decay(0.001, decay_steps=500)'
     """
     made, source, code = coded(workload, lambda: workload_of(workload, options or {}))
-    arm = arm_of(rule, lr, {}, {})
+    arm = arm_of(rule, lr, {}, {}, average)
     made = trained_as(made, Steps.model_validate(steps_as or {}), [arm.build()], workload)
     steps = made.steps_per_epoch if steps is None else steps
     for name, value in (("steps", steps), ("seed", seed)):
@@ -94,9 +98,10 @@ def setting_of(
     if seed < 0:
         raise ValueError(f"got seed={seed}; expected a whole number of at least 0; try --seed 0")
     arm.path(steps, None)
+    kept = {} if arm.average is None else arm.average.settled(steps).given
     own.remember(workload, options or {}, source)
     rate = str(arm.schedule(steps, None))
-    given = dict(options or {}), code, data_of(made), dict(steps_as or {})
+    given = dict(options or {}), code, data_of(made), kept, dict(steps_as or {})
     return Setting(workload, rule, rate, seed, steps, source, *given)
 
 
@@ -131,8 +136,8 @@ def setting_in(folder: Path) -> tuple[Setting, Resumed]:
     """
     found = find(folder, None).resumed()
     fields = found.values.get("setting")
-    if isinstance(fields, dict):  # a run that was begun before there was such a field
-        fields = {"steps_as": {}, **fields}
+    if isinstance(fields, dict):  # a run that was begun before there were such fields
+        fields = {"average": {}, "steps_as": {}, **fields}
     if not isinstance(fields, dict) or fields.keys() != Setting.__dataclass_fields__.keys():
         known = set(fields) if isinstance(fields, dict) else set()
         if {"workload", "lr", "source"} <= known < Setting.__dataclass_fields__.keys():

@@ -186,6 +186,8 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         for peak in study.peaks_of(arm):
             try:
                 arm.path(steps, peak)
+                if arm.average is not None:
+                    arm.average.settled(steps)
             except ValueError as error:
                 raise StudyFileError(str(error)) from error
     return Stated(study, workload, steps, source, whole, code)
@@ -271,7 +273,9 @@ def _allow(source: own.Source, folder: Path, path: str, named: str | None) -> No
         )
 
 
-def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any]) -> Arm:
+def arm_of(
+    rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any], average: Mapping[str, Any] | None = None
+) -> Arm:
     """A fixed arm as a command line gives it.
 
     Args:
@@ -279,6 +283,7 @@ def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, 
         lr: A number, or a schedule's text, in which `steps` stands for the run's steps.
         options: The rule's structural choices.
         hypers: Its other hypers, numbers or schedule texts.
+        average: Fields of the average that is evaluated; none where there are none.
 
     Raises:
         StudyFileError: If it is no arm, naming the field.
@@ -288,6 +293,7 @@ def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, 
     """
     rate = f"constant({lr})" if NUMBER.fullmatch(lr.strip()) else lr
     fields = {"name": rule, "rule": rule, "lr": rate, "options": options, "hypers": hypers, "fixed": True}
+    fields |= {"average": average} if average else {}
     try:
         return Arm.model_validate(fields)
     except ValidationError as error:
