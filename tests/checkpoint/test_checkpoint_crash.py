@@ -14,8 +14,8 @@ from tempfile import gettempdir
 import pytest
 import torch
 from crash_save import CALLS, die_at, parts
+from saving import forked
 
-from tapered import checkpoint
 from tapered.checkpoint import CheckpointError, release, resume, save
 
 
@@ -37,18 +37,11 @@ def whole(folder: Path) -> int:
     return found.step
 
 
-def forked(folder: Path, place: int) -> int:
-    """Save in a child process that dies at its place-th call; its wait status."""
-    child = os.fork()
-    if child == 0:
-        try:
-            checkpoint.lock._held.clear()
-            resume(folder, **parts())
-            die_at(place)
-            save(folder, 3, keep=1, **parts(3.0), value=3)
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1]
+def saved(folder: Path, place: int) -> None:
+    """A save that dies at its place-th call."""
+    resume(folder, **parts())
+    die_at(place)
+    save(folder, 3, keep=1, **parts(3.0), value=3)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -58,7 +51,7 @@ def test_killed_at_every_call(tmp_path: Path) -> None:
         place += 1
         folder = tmp_path / str(place)
         begun(folder)
-        status = forked(folder, place)
+        code = forked(lambda folder=folder, place=place: saved(folder, place))
         steps.append(whole(folder))
         again = parts()
         step = resume(folder, **again).step + 1
@@ -67,9 +60,9 @@ def test_killed_at_every_call(tmp_path: Path) -> None:
         assert whole(folder) == step
         assert not list(folder.glob(".tmp-*")) + list(folder.glob(".old-*"))
         assert len(list(folder.glob("*-step*"))) == 1
-        if status == 0:
+        if code == 0:
             break
-        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert code == -signal.SIGKILL
         shutil.rmtree(folder)
     assert place > 30
     assert steps == sorted(steps)  # the old one up to some call, the new one from there on

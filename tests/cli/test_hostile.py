@@ -7,8 +7,8 @@ from pathlib import Path
 
 import hostile
 import pytest
+from saving import let_go
 
-from tapered import checkpoint
 from tapered.cli.main import main
 
 SECONDS = 10
@@ -32,8 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield here
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
-    for held in list(checkpoint.lock._held):
-        checkpoint.release(held)
+    let_go()
 
 
 def unharmed(home: Path) -> None:

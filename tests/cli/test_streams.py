@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import pytest
+from study_cases import arm_text
 
 from tapered import report
 from tapered.cli.main import main
@@ -23,11 +24,7 @@ steps = 5
 seeds = 2
 baseline = "a ± b"
 peaks = { low = 0.01, high = 0.1, count = 2 }
-[[arms]]
-name = "a ± b"
-rule = "SGD"
-lr = "constant(1.0)"
-"""
+""" + arm_text("a ± b")
 
 
 @pytest.fixture

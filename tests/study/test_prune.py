@@ -6,8 +6,7 @@ from math import inf
 import numpy as np
 import optuna
 import pytest
-import torch
-from study_cases import finished, planned, read, stopped_again_and_again
+from study_cases import LOOP, arm_text, finished, planned, read, stopped_again_and_again, trained_as
 
 from tapered.cli.main import main
 from tapered.files import whole as written
@@ -17,7 +16,6 @@ from tapered.study.plan import pruning as prune
 from tapered.study.plan.facts import frozen_facts
 from tapered.study.result import is_diverged
 from tapered.study.summary import summary
-from tapered.training import modes
 from tapered.training.advance import Mode
 from tapered.workloads.own import StudyFileError
 
@@ -31,40 +29,23 @@ evaluations = 8
 baseline = "constant"
 peaks = { low = 0.005, high = 0.1, count = 5 }
 prune = { rungs = [0.25, 0.5], keep = 0.5, probe = 0.125 }
-[[arms]]
-name = "constant"
-rule = "SGD"
-lr = "constant(1.0)"
-[[arms]]
-name = "late"
-rule = "SGD"
-lr = "hold(0.6*steps).then(cooldown(0.4*steps))"
-[[arms]]
-name = "later"
-rule = "SGD"
-lr = "hold(0.9*steps).then(cooldown(0.1*steps))"
-[[arms]]
-name = "drops"
-rule = "Adam"
-lr = "hold(0.1*steps).then(constant(0.01))"
-[[arms]]
-name = "as written"
-rule = "SGD"
-lr = "constant(0.05)"
-fixed = true
-"""
+""" + "".join(
+    [
+        arm_text("constant"),
+        arm_text("late", "hold(0.6*steps).then(cooldown(0.4*steps))"),
+        arm_text("later", "hold(0.9*steps).then(cooldown(0.1*steps))"),
+        arm_text("drops", "hold(0.1*steps).then(constant(0.01))", rule="Adam"),
+        arm_text("as written", "constant(0.05)", more="fixed = true"),
+    ]
+)
 WHOLE = TOML.replace("prune = {", "# prune = {")
 
 
 @pytest.fixture(autouse=True)
 def kind(request, monkeypatch):
     kind = getattr(request, "param", "rows")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    mode = Mode(kind, 1 if kind == "loop" else 64, "a test says so")
-    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(mode, 1e-5))
-    yield kind
-    torch.set_num_threads(before)
+    trained_as(monkeypatch, LOOP if kind == "loop" else Mode(kind, 64, "a test says so"))
+    return kind
 
 
 def by_key(runs):
