@@ -21,7 +21,6 @@ from tapered.training.rows import start, tabulate
 from tapered.training.threads import threads
 from tapered.training.workload import quadratic
 
-
 pytestmark = pytest.mark.usefixtures("here")
 
 

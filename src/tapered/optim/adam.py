@@ -190,14 +190,8 @@ class NAdam(Optimizer):
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
         options = {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
-        hints = {
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {**options, **hints})
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, hypers, {**options, **hints, "compile": compile, "multiplier": multiplier})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
         """NAdam's, with the group's options."""
@@ -241,14 +235,8 @@ class RAdam(Optimizer):
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         options = {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
-        hints = {
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {**options, **hints})
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, hypers, {**options, **hints, "compile": compile, "multiplier": multiplier})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
         """RAdam's, with the group's options."""
@@ -288,14 +276,9 @@ class Adamax(Optimizer):
         multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        hints = {
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {"maximize": maximize, **hints})
+        options = {"maximize": maximize, "compile": compile, "multiplier": multiplier}
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, hypers, {**options, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options
         """Adamax's."""
