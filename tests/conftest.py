@@ -20,7 +20,7 @@ hypothesis.settings.load_profile("house")
 torch.set_num_threads(1)
 # what tests write need not outlive a power cut: where memory has a folder, no save waits for a disk
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 << 30:
-    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 # what tests name to `tapered run` is remembered here, and not in the home of who runs them
 os.environ["XDG_STATE_HOME"] = tempfile.gettempdir() + "/tapered-tests"
 

@@ -7,14 +7,12 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
 import torch
 from crash_save import CALLS, die_at, parts
-from saving import forked
+from saving import forked, opened
 
 from tapered.checkpoint import CheckpointError, release, resume, save
 
@@ -188,8 +186,7 @@ except CheckpointError as error:
 """
     for path in [tmp_path, *tmp_path.rglob("*")]:
         path.chmod(0o555)
-    for path in takewhile(lambda parent: parent != Path(gettempdir()), tmp_path.parents):
-        path.chmod(0o755)
+    opened(tmp_path.parent)
     try:
         lines = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
     finally:

@@ -5,11 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from itertools import takewhile
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
+from saving import opened
 from study_cases import arm_text
 
 from tapered import report
@@ -122,8 +121,7 @@ def test_a_finished_study_in_a_folder_that_may_only_be_read(capsys):
     kept = {path: path.read_bytes() for folder in ("whole", "half") for path in Path(folder).rglob("*.*")}
     for path in (Path("whole"), Path("half"), *kept, Path("whole/runs"), Path("half/runs")):
         path.chmod(0o555)
-    for parent in takewhile(lambda parent: parent != Path(gettempdir()), (Path.cwd(), *Path.cwd().parents)):
-        parent.chmod(0o755)
+    opened(Path.cwd())
     try:
         done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=True)
     finally:

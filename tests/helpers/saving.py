@@ -2,7 +2,10 @@
 
 import io
 import os
+import stat
 from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,6 +36,12 @@ def forked(call: Callable[[], object]) -> int:
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def opened(folder: Path) -> None:
+    """Anybody may enter it: pytest makes folders for their owner alone."""
+    for path in takewhile(lambda path: not path.stat().st_mode & stat.S_IXOTH, (folder, *folder.parents)):
+        path.chmod(0o755)
 
 
 def let_go() -> None:

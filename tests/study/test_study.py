@@ -89,10 +89,10 @@ def test_a_finished_study_trains_nothing(tmp_path):
 
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
 @pytest.mark.parametrize("at", [1, 8, 30, 48, 100])
-def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, at, mode):
+def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, undisturbed, at, mode):
     trained_as(monkeypatch, mode)
     found, rows = loaded(tmp_path), 1 if mode.kind == "loop" else 8
-    whole, _ = finished(found, tmp_path / "whole")
+    whole = undisturbed(TINY, mode).runs
     seen = []
     with open_store(found, tmp_path / "parts") as store:
         part = train_runs(found, store, progress=seen.append, stop=lambda: sum(seen) >= at)
@@ -106,8 +106,9 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, at, mode):
 
 
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
-def test_a_killed_study_goes_on_from_what_was_kept(tmp_path, monkeypatch, mode):
+def test_a_killed_study_goes_on_from_what_was_kept(tmp_path, monkeypatch, undisturbed, mode):
     trained_as(monkeypatch, mode)
+    whole = undisturbed(TINY, mode).runs
     monkeypatch.setattr(grow, "SAVE_SECONDS", 0.0)
     found, seen = loaded(tmp_path), []
 
@@ -122,7 +123,7 @@ def test_a_killed_study_goes_on_from_what_was_kept(tmp_path, monkeypatch, mode):
         assert updates_made(forest_of(found), store) == sum(seen[:-1])  # all but the update it was killed in
     with open_store(found, tmp_path / "s") as store:
         runs = train_runs(found, store)
-    assert runs == finished(found, tmp_path / "whole")[0]
+    assert runs == whole
 
 
 FORKED = """
@@ -182,12 +183,12 @@ def test_results_depend_on_neither_sharing_nor_bundles(tmp_path, monkeypatch, mo
 
 
 @pytest.mark.parametrize(("mode", "updates"), [(LOOP, 130), (ROWS, 130), (ROWS, 61)])
-def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, monkeypatch, mode, updates):
+def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, monkeypatch, undisturbed, mode, updates):
     trained_as(monkeypatch, mode)
+    text = FORKED.replace("high = 0.1", "high = 1e6")
+    found, total, uneven, other = loaded(tmp_path, text), 0, 0, undisturbed(text, mode)
     monkeypatch.setattr(trainer, "bundle_rows", lambda *_: 4096)  # 24 rows, of which 8 advance at a time
-    found, total, uneven = loaded(tmp_path, FORKED.replace("high = 0.1", "high = 1e6")), 0, 0
-    whole, _ = finished(found, tmp_path / "whole")
-    runs = []
+    whole, runs = other.runs, []
     while len(runs) < len(whole):
         made = []
         with open_store(found, tmp_path / "parts") as store:
@@ -197,7 +198,7 @@ def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, monkeypatch, mod
     assert repr(runs) == repr(whole)
     assert total <= forest_of(found).plan.to_run
     assert uneven
-    mine, theirs = (ends(found, tmp_path / name) for name in ("parts", "whole"))
+    mine, theirs = (ends(found, folder) for folder in (tmp_path / "parts", other.folder))
     assert all(torch.equal(mine[key][name], t) for key, parts in theirs.items() for name, t in parts.items())
 
 
@@ -257,10 +258,10 @@ def test_an_evaluation_of_a_trunk_counts_for_all_its_runs(tmp_path, monkeypatch)
     ("failing", "error"),
     [(1, MemoryError()), (3, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))],
 )
-def test_a_bundle_is_halved_when_memory_runs_out(tmp_path, monkeypatch, failing, error):
-    trained_as(monkeypatch, Mode("rows", 32, "a test says so"))
-    found = loaded(tmp_path, FORKED)
-    whole, _ = finished(found, tmp_path / "whole")
+def test_a_bundle_is_halved_when_memory_runs_out(tmp_path, monkeypatch, undisturbed, failing, error):
+    mode = Mode("rows", 32, "a test says so")
+    trained_as(monkeypatch, mode)
+    found, whole = loaded(tmp_path, FORKED), undisturbed(FORKED, mode).runs
     advance, calls = grow.advance, []
 
     def short(workload, rows, *arguments, mode, **options):

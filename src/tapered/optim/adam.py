@@ -132,22 +132,9 @@ class AdamW(Adam):
         compile: bool = False,  # noqa: A002 - torch's own word
         multiplier: str | None = "lr_scale",
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            foreach=foreach,
-            maximize=maximize,
-            capturable=capturable,
-            differentiable=differentiable,
-            fused=fused,
-            decoupled_weight_decay=True,
-            compile=compile,
-            multiplier=multiplier,
-        )
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused}
+        options: dict[str, Any] = {"maximize": maximize, "compile": compile, "multiplier": multiplier, **hints}
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True, **options)
 
 
 class NAdam(Optimizer):
