@@ -52,6 +52,19 @@ def counted(calls: int) -> Callable[[str, tuple], None]:
     return hook
 
 
+def halved(writes: int) -> Callable[[int, bytes], int]:
+    """`os.write`, of which so many are made, and of the next one a half before the process ends."""
+    left, write = iter(range(writes)), os.write
+
+    def writing(handle: int, data: bytes) -> int:
+        if next(left, None) is None:
+            write(handle, data[: len(data) // 2])
+            os._exit(DIED)
+        return write(handle, data)
+
+    return writing
+
+
 class World:
     """A folder, what lies beside it, and what of it is not as it was."""
 
@@ -123,8 +136,10 @@ class World:
                 progress(step)
             return repr({name: t.tolist() for name, t in model.state_dict().items()})
 
-    def killed(self, target: str, *, updates: int | None = None, calls: int | None = None) -> bool:
-        """Whether another process dies after so many updates, or before it touches the folder so many times."""
+    def killed(
+        self, target: str, *, updates: int | None = None, calls: int | None = None, writes: int | None = None
+    ) -> bool:
+        """Whether another process dies after so many updates, touches of the folder, or amid a write."""
         left = count() if updates is None else iter(range(updates))
         child = os.fork()
         if not child:
@@ -132,6 +147,8 @@ class World:
             self.threads = 1  # of the others none is left after a fork
             if calls is not None:
                 sys.addaudithook(counted(calls))
+            if writes is not None:
+                os.write = halved(writes)
             try:
                 getattr(self, target)(lambda _: alive(left))
             except REFUSALS:
@@ -161,9 +178,9 @@ class World:
         self.touched = {name: pattern for name, pattern in self.touched.items() if Path(name) not in gone}
 
     def begun(self) -> bool:
-        """What the numbers depend on is written down."""
+        """Something was trained, whose numbers depend on what lies beside it."""
         kept = self.place / "kept"
-        return (kept / "frozen.json").exists() or any(kept.glob("[0-9]*-step*"))
+        return any(kept.glob("runs/*.json")) or any(kept.glob("[0-9]*-step*"))
 
     def files(self) -> list[Path]:
         """What a study or a run has written, but for locks."""

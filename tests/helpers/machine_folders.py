@@ -15,7 +15,7 @@ from unittest import mock
 from filelock import FileLock
 from folder_world import REFUSALS, World, undisturbed
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tapered import checkpoint
 from tapered.training.advance import LOOP, Mode
@@ -61,6 +61,11 @@ class Folders(RuleBasedStateMachine):
         """It dies where it reads, writes, renames or deletes something."""
         TALLY["killed in a call"] += self.world.killed(self.target, calls=calls)
 
+    @rule(writes=st.integers(0, 30))
+    def killed_in_a_write(self, writes: int) -> None:
+        """It dies when half of a file is written."""
+        TALLY["killed in a write"] += self.world.killed(self.target, writes=writes)
+
     @rule()
     def goes_on(self) -> None:
         """The same command again: the same end, or the name of what differs."""
@@ -82,6 +87,7 @@ class Folders(RuleBasedStateMachine):
     def ends(self) -> None:
         assert self.goes() == undisturbed(self.target)
 
+    @precondition(lambda self: self.world.touched)
     @rule()
     def puts_all_back(self) -> None:
         """Whatever differs is as it was."""
@@ -98,22 +104,25 @@ class Folders(RuleBasedStateMachine):
         path.write_bytes(data) if data is not None else path.unlink()
         self.world.touched[str(path)] = pattern
 
+    @precondition(lambda self: self.world.begun() and READ[self.target])
     @rule(name=st.sampled_from(sorted(EDITS)))
     def edit(self, name: str) -> None:
         """Study, code and data; a run reads no study."""
         old, new, pattern = EDITS[name]
         path = self.world.place / name
-        if name in READ[self.target] and path not in self.world.saved and self.world.begun():
+        if name in READ[self.target] and path not in self.world.saved:
             text = path.read_text()
             self.edits(path, (text.replace(old, new) + "\n" * (old == new)).encode(), pattern)
 
+    @precondition(lambda self: self.world.files() and not self.world.touched)
     @rule(seed=SEEDS, gone=st.integers(0, 3).map(lambda n: n == 0))
     def damage(self, seed: int, gone: bool) -> None:
         """A bit flips, or a file is gone."""
         files, any_of = self.world.files(), random.Random(seed)
-        if not files or self.world.touched:
-            return
-        path = any_of.choice(files)
+        by_kind: dict[str, list[Path]] = {}  # of which there may be many, or one
+        for found in files:
+            by_kind.setdefault(found.suffix, []).append(found)
+        path = any_of.choice(by_kind[any_of.choice(sorted(by_kind))])
         data = bytearray(path.read_bytes())
         if data:
             data[any_of.randrange(len(data))] ^= 1 << any_of.randrange(8)
@@ -121,12 +130,12 @@ class Folders(RuleBasedStateMachine):
         names = "|".join({path.name, path.parent.name, path.stem.split("-")[0]} - {"kept"})
         self.edits(path, None if gone else bytes(data), names)
 
+    @precondition(lambda self: self.world.begun())
     @rule(name=st.sampled_from(["another", "a third"]))
     def another_processor(self, name: str) -> None:
         """The libraries choose other instructions."""
-        if self.world.begun():
-            self.world.kind = name
-            self.world.touched["kind"] = "vectors .* then, a"
+        self.world.kind = name
+        self.world.touched["kind"] = "vectors .* then, a"
 
     @rule(mode=st.sampled_from([LOOP, Mode("rows", 8, "another day")]), threads=st.integers(1, 2))
     def another_day(self, mode: Mode, threads: int) -> None:
@@ -139,12 +148,11 @@ class Folders(RuleBasedStateMachine):
     def elsewhere(self, copy: bool) -> None:
         self.world.move(copy=copy)
 
+    @precondition(lambda self: (self.world.place / "kept").is_dir())
     @rule()
     def in_use(self) -> None:
         """Somebody else works there."""
         folder = self.world.place / "kept"
-        if not folder.is_dir():
-            return
         checkpoint.release(folder)
         with FileLock(folder / "lock", is_singleton=False):
             before = {path: path.read_bytes() for path in self.world.files()}
