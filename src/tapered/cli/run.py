@@ -11,18 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from tapered.cli.terminal import (
-    DONE,
-    INTERRUPTED,
-    Flag,
-    Interrupt,
-    Json,
-    console,
-    print_json,
-    progress,
-    retype,
-    table,
-)
+from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, console, print_json, progress, retype, table
 
 EXAMPLES = {"option": "batch_size=64", "hyper": "weight_decay=0.1", "choice": "amsgrad=true"}
 SAVES = 10  # a run, where --save-every is not given

@@ -101,13 +101,8 @@ class Adagrad(Optimizer):
         compile: bool = False,  # noqa: A002 - torch's own word
         multiplier: str | None = "lr_scale",
     ) -> None:
-        hypers = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-        }
+        decays = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay}
+        hypers = {**decays, "initial_accumulator_value": initial_accumulator_value, "eps": eps}
         options = {"maximize": maximize, "compile": compile, "multiplier": multiplier}
         hints = {"foreach": foreach, "differentiable": differentiable, "fused": fused}
         super().__init__(params, hypers, {**options, **hints})
