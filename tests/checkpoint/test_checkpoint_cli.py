@@ -21,14 +21,12 @@ from tapered.training.rows import start, tabulate
 from tapered.training.threads import threads
 from tapered.training.workload import quadratic
 
+pytestmark = pytest.mark.usefixtures("here")
+
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def narrow(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    yield
-    for held in list(checkpoint.lock._held):
-        checkpoint.release(held)
 
 
 def run(capsys, *words: str) -> dict:

@@ -11,18 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from tapered.cli.terminal import (
-    DONE,
-    INTERRUPTED,
-    Flag,
-    Interrupt,
-    Json,
-    console,
-    print_json,
-    progress,
-    retype,
-    table,
-)
+from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, console, print_json, progress, retype, table
 
 EXAMPLES = {
     "option": "batch_size=64",
