@@ -23,14 +23,6 @@ STEPS, PEAK = 12, 0.05
 PAD = -100
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Net(nn.Module):
     """BatchNorm, whose buffers move, two numbered blocks, and a head."""
 
