@@ -118,6 +118,8 @@ def test_what_a_study_leaves_out_is_the_workloads_own(tmp_path):
         ("groups = [{ lr = 0.1 }]", r"groups\.0\.match is missing"),
         ("groups = [{ match = [], lr = 0.1 }]", r"groups\.0\.match"),
         ('groups = [{ match = "*.bias", lr = 0.1 }, { match = "4.*", lr = 0.1 }]', r"'4\.bias' is in the groups"),
+        ('stop = "no better for 5 evaluations"', "stop would end runs early, .* cannot be compared; leave it out"),
+        ("patience = 3", "patience would end runs early"),
         ("clipnorm = 1.0", 'clipnorm is no field of a study; try "clip_norm"'),
     ],
 )

@@ -37,6 +37,7 @@ PARTS: Mapping[Any, type[Any]] = {
     "tune": Tune,
     "space": Range,
 }
+STOPS = {(name,) for name in ("stop", "early_stop", "early_stopping", "patience")}
 STUDIES = resources.files("tapered.study") / "studies"
 BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in STUDIES.iterdir()))
 
@@ -304,6 +305,11 @@ def _explain(item: Any) -> str:
     """One of pydantic's findings as one sentence of ours."""
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
+        if item["loc"] in STOPS:
+            return (
+                f"{where} would end runs early, each at a step of its own, and arms of unequal budgets cannot be compared; "
+                f"leave it out, and see in the curves where a run was best; prune = {{ rungs = [0.25, 0.5] }} spares runs"
+            )
         model = next((PARTS[part] for part in reversed(item["loc"][:-1]) if part in PARTS), Study)
         return f"{where} is no field of a study; {suggest(str(item['loc'][-1]), model.model_fields)}"
     if item["type"] == "missing":
