@@ -77,6 +77,13 @@ def test_what_is_not_said_leaves_a_studys_facts_as_they_were(tmp_path):
     assert Study.model_validate(tomllib.loads(to_toml(said.study))) == said.study
 
 
+def test_how_many_fetch_its_items_is_no_part_of_a_study(tmp_path):
+    plain, two = plan(tmp_path), plan(tmp_path, "workers = 2")
+    assert (two.workload.recipe.workers, plain.workload.recipe.workers) == (2, 0)
+    assert two.facts == plain.facts
+    assert values(plain, tmp_path / "a") == values(two, tmp_path / "a") == values(two, tmp_path / "b")
+
+
 def test_a_horizon_in_epochs_counts_steps(tmp_path):
     text = TEXT.replace("steps = 6", "epochs = 2")
     one, four = (plan(tmp_path, said, text=text) for said in ("", "accumulate = 4"))

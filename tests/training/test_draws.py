@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, TensorDataset, default_collate
 from tapered import Workload, rules
 from tapered.draws import DrawError, Standing, generator_seed, seeded
 from tapered.study import open_store, verify
-from tapered.training import sharing, stack
+from tapered.training import fingerprint, sharing, stack
 from tapered.training.advance import LOOP, Mode, advance, evaluate
 from tapered.training.modes import _Probe
 from tapered.training.rows import start, tabulate
@@ -291,3 +291,22 @@ def test_what_a_file_draws_as_it_is_read_is_the_same_in_every_process(tmp_path):
         found.append(workload_of("drawn.py:problem", {}, tmp_path)[0].fingerprint())
         assert before.drawn() is None
     assert found[0] == found[1]
+
+
+def test_a_dataset_that_draws_is_told_from_the_same_items_drawn_otherwise():
+    """What was begun when items drew one after another must not go on with those that draw by place."""
+
+    class Items(Dataset):
+        def __init__(self, draws):
+            self.draws = draws
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            if self.draws and i == 1:
+                np.random.rand()
+            return i, i
+
+    assert fingerprint.of_dataset(Items(draws=False)) == fingerprint.of_dataset([(i, i) for i in range(3)])
+    assert fingerprint.of_dataset(Items(draws=True)) != fingerprint.of_dataset(Items(draws=False))

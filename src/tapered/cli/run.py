@@ -37,6 +37,7 @@ def run(
     accumulate: int | None = None,
     group: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     layer_decay: float | None = None,
+    workers: int | None = None,
     store: Path | None = None,
     save_every: int | None = None,
     kinds: Literal["same", "any"] = "same",
@@ -59,6 +60,7 @@ def run(
         group: Parameters with hypers of their own, as '*.bias,*norm*: weight_decay=0' or 'encoder.*: lr=0.1', which
             multiplies their rate; may be given again.
         layer_decay: What the rate is multiplied by from layer to layer, from the head down.
+        workers: Processes that fetch its items ahead; the numbers do not depend on them.
         store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
         save_every: Updates between two checkpoints; by default a tenth of the run.
         kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
@@ -84,6 +86,7 @@ def run(
         else:
             trained = single.Single(setting)
             single.save(trained, folder)
+        trained.fetch_by(workers)
         return train(trained, folder, save_every, as_json=as_json)
 
 

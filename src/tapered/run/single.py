@@ -63,6 +63,11 @@ class Single:
         self.kinds: tuple[str, ...] = ()  # of processor that trained it, as far as it is saved
         self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
 
+    def fetch_by(self, workers: int | None) -> None:
+        """Have items fetched ahead by so many processes, which changes no number; None leaves it to the workload."""
+        if workers is not None:
+            self.workload = replace(self.workload, recipe=self.workload.recipe.having(workers=workers))
+
     @property
     def step(self) -> int:
         """Completed updates."""

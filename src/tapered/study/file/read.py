@@ -201,7 +201,7 @@ def trained_as(workload: Workload, said: Steps, rules: Sequence[Rule], where: st
     """
     try:
         recipe = said.recipe(workload.recipe)
-        if recipe.text() != workload.recipe.text():
+        if any(getattr(said, name) is not None for name in Steps.model_fields):
             workload = replace(workload, recipe=recipe)
         if recipe.groups or recipe.layer_decay:
             for rule in dict.fromkeys(rules):
@@ -306,8 +306,8 @@ def _explain(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         if item["loc"] in STOPS:
             return (
-                f"{where} would end runs early, each at a step of its own, and arms of unequal budgets cannot be compared; "
-                f"leave it out, and see in the curves where a run was best; prune = {{ rungs = [0.25, 0.5] }} spares runs"
+                f"{where} would end runs early, each at its own step, and arms of unequal budgets cannot be compared; "
+                f"leave it out, and see in the curves where a run was best; prune = {{ rungs = [0.25] }} spares runs"
             )
         model = next((PARTS[part] for part in reversed(item["loc"][:-1]) if part in PARTS), Study)
         return f"{where} is no field of a study; {suggest(str(item['loc'][-1]), model.model_fields)}"

@@ -7,7 +7,7 @@ groups = [{ match = ["*.bias", "*norm*"], weight_decay = 0.0 }, { match = "encod
 
 from typing import Annotated, Any
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Le, MinLen
 from pydantic import ConfigDict, Field
 
 from tapered.study.file.arms import Finite, Positive, Strict, Whole
@@ -38,6 +38,7 @@ class Steps(Strict):
     accumulate: Annotated[Whole, Ge(1)] | None = None
     groups: Annotated[tuple[Parameters, ...], Field(strict=False)] | None = None
     layer_decay: Positive | None = None
+    workers: Annotated[Whole, Ge(0), Le(256)] | None = None
 
     def recipe(self, own: Recipe) -> Recipe:
         """A workload's recipe with what is said here in the place of its own.

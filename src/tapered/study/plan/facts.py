@@ -41,7 +41,7 @@ def shared_facts(stated: Stated) -> dict[str, str]:
 
 def frozen_facts(stated: Stated) -> dict[str, str]:
     """What every number of the study depends on beside that, field -> text."""
-    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={"arms", "kinds"})
+    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={"arms", "kinds", "workers"})
     facts = {f"study.{name}": str(value) for name, value in study.items()}
     for i, arm in enumerate(stated.study.arms):
         fields = arm.model_dump(mode="json", exclude_none=True)
