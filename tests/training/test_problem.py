@@ -277,6 +277,12 @@ def padded(items):
     return Batch(ids, torch.arange(ids.shape[1]) < lengths[:, None])
 
 
+def to_one_length(items):
+    """As rows take them: minibatches of several lengths do not go through one program."""
+    batch = padded([*items, {"ids": torch.zeros(5, dtype=torch.int64)}])
+    return Batch(batch.ids[:-1], batch.mask[:-1])
+
+
 class Language(Tagger):
     """A model that computes its own loss, beside a term of its own."""
 
@@ -296,9 +302,9 @@ def correct(outputs, targets):
     return ((outputs.argmax(-1) == targets) & (targets != PAD)).sum(1).double()
 
 
-def language(**fields):
+def language(mode=LOOP, **fields):
     return made(
-        model=Language, objective=objective, losses=("entropy", "size"), collate=padded, train=Dicts(64, 0),
+        model=Language, objective=objective, losses=("entropy", "size"), collate=padded if mode == LOOP else to_one_length, train=Dicts(64, 0),
         valid=Dicts(23, 1), weight=lambda batch: batch.mask.sum(), metrics={"right": correct}, eval_batch_size=7,
         predict=lambda model, batch: model(batch)[:2], **fields,
     )  # fmt: skip
@@ -306,7 +312,7 @@ def language(**fields):
 
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
 def test_an_objective_is_trained_and_all_that_it_says_is_recorded(mode):
-    problem = language()
+    problem = language(mode)
 
     def step(model, indices):
         objective(model, padded([problem.train[i] for i in indices.tolist()]))["loss"].backward()
@@ -323,15 +329,12 @@ def test_an_objective_is_trained_and_all_that_it_says_is_recorded(mode):
 
 
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
-@pytest.mark.parametrize(
-    "problem",
-    [
-        made(Recipe(clip_norm=0.3, accumulate=2, groups=GROUPS), batch_size=4),
-        language(recipe=Recipe(accumulate=2, clip_value=0.1)),
-    ],
-    ids=["clipped", "objective"],
-)
-def test_a_run_that_is_stopped_and_gone_on_with_has_the_same_bits(problem, mode):
+@pytest.mark.parametrize("kind", ["clipped", "objective"])
+def test_a_run_that_is_stopped_and_gone_on_with_has_the_same_bits(kind, mode):
+    if kind == "clipped":
+        problem = made(Recipe(clip_norm=0.3, accumulate=2, groups=GROUPS), batch_size=4)
+    else:
+        problem = language(mode, recipe=Recipe(accumulate=2, clip_value=0.1))
     whole, parts = (trained(problem, mode, until=until) for until in ((STEPS,), (1, 5, STEPS)))
     assert whole.losses == parts.losses
     for name in whole.params:
