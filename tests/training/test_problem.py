@@ -303,8 +303,9 @@ def correct(outputs, targets):
 
 
 def language(mode=LOOP, **fields):
+    collate = padded if mode == LOOP else to_one_length
     return made(
-        model=Language, objective=objective, losses=("entropy", "size"), collate=padded if mode == LOOP else to_one_length, train=Dicts(64, 0),
+        model=Language, objective=objective, losses=("entropy", "size"), collate=collate, train=Dicts(64, 0),
         valid=Dicts(23, 1), weight=lambda batch: batch.mask.sum(), metrics={"right": correct}, eval_batch_size=7,
         predict=lambda model, batch: model(batch)[:2], **fields,
     )  # fmt: skip
