@@ -91,6 +91,7 @@ class Single:
             "buffers": dict(rows.buffers),
             "state": {name: dict(part) for name, part in rows.state.items()},
             "counts": dict(rows.counts),
+            **({"scaler": dict(rows.scaler)} if rows.scaler else {}),
             "losses": [list(point) for point in rows.losses[0]],
             **({"extra": torch.frombuffer(bytearray(rows.extra[0]), dtype=torch.uint8)} if rows.extra[0] else {}),
         }
@@ -110,6 +111,7 @@ class Single:
                 f"the run's {at} is {theirs.get(at)} where its workload has {mine.get(at)}; begin another run"
             )
         tensors = {name: state[name] for name in ("params", "buffers", "state", "counts")}
+        tensors["scaler"] = state.get("scaler", {})
         losses = tuple((int(step), float(loss)) for step, loss in state["losses"])
         extra = state["extra"].numpy().tobytes() if "extra" in state else b""
         self.rows = replace(

@@ -65,7 +65,7 @@ def advance(
         mode: How; see `modes.choose`.
 
     Raises:
-        ValueError: If a path does not fit its row or ends before `to_step`.
+        ValueError: If a path does not fit its row or ends before `to_step`, or the recipe takes no rows.
         TypeError: If the loss is not a scalar tensor.
         DrawError: If a model or loss draws where rows are trained together.
         UnsteadyError: If numbers would depend on more than seed and step: a model remembers what is no parameter and
@@ -79,6 +79,8 @@ def advance(
     ((50,), True)
     """
     _check(rows, paths, to_step)
+    if mode.kind != "loop" and (why := workload.recipe.alone):
+        raise ValueError(f'mode = "{mode.kind}" cannot be taken, since {why}; try mode = "loop"')
     with deterministic(), steadily(workload, workload.train, workload.objective or workload.loss):
         if mode.kind == "loop":
             return loop.advance(workload, rows, paths, to_step, on_step)

@@ -8,7 +8,7 @@ import torch
 from tapered.draws import seeded
 from tapered.rules import Rule
 from tapered.training import trees
-from tapered.training.objective import forward
+from tapered.training.objective import loss_of
 from tapered.training.rows import start
 from tapered.training.workload import Workload
 
@@ -40,7 +40,7 @@ def row_bytes(workload: Workload, rule: Rule) -> int:
         inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
         try:
             with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
-                workload.loss(forward(workload, model, inputs), targets)
+                loss_of(workload, model, inputs, targets)
         except RuntimeError as error:
             if "saved tensor hooks" not in str(error):  # torch.func's transforms take none
                 raise

@@ -19,6 +19,7 @@ from tapered.training.items import purpose
 from tapered.training.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
 from tapered.training.measures import shares_of
 from tapered.training.objective import forward
+from tapered.training.precision import Scaling, cast
 from tapered.training.recipe import Recipe, shares
 from tapered.training.rows import OnStep, Path, Rows, keep
 from tapered.training.workload import Workload
@@ -47,14 +48,16 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     # views of one vector, which kernels count up in one operation
     counts = dict(zip(row.counts, torch.cat(list(row.counts.values())).unbind(), strict=True))
-    update = _Update(workload.recipe, path, slice(row.steps[0], to_step), params, state, counts)
+    scaling = _scaling(workload, model, row)
+    begin = row.steps[0] - (scaling.skipped if scaling else 0)
+    update = _Update(workload.recipe, path, slice(begin, to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
     with kept():
         while step < to_step and diverged is None and not stopped:
-            value = step_of(workload, model, row.seeds[0], step)
+            value = step_of(workload, model, row.seeds[0], step, scaling)
             if isfinite(value):
                 keep(losses, step, value)
-                update()
+                update() if scaling is None else scaling.made(update)
                 step += 1
             else:
                 diverged = step
@@ -69,6 +72,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
         losses=(tuple(losses),),
         diverged=(diverged,),
         extra=(pack(model),),
+        scaler=scaling.state() if scaling else {},
     )
     _check_shapes(workload, row, trained)
     if diverged is None and step > row.steps[0] and marks(model) != held:
@@ -97,7 +101,7 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
     ends = []
     with kept():
         for one in (model, _load(workload, row.seeds[0], row).train()):
-            loss = step_of(workload, one, row.seeds[0], row.steps[0])
+            loss = step_of(workload, one, row.seeds[0], row.steps[0], _scaling(workload, one, row))
             ends.append((marks([loss, *(p.grad for p in one.parameters())]), marks(one)))
     if ends[0] != ends[1]:
         place = (differing(ends[0][1], ends[1][1]) or differing(held, now))[0]
@@ -110,7 +114,15 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
         )
 
 
-def step_of(workload: Workload, model: nn.Module, seed: int, step: int) -> float:
+def _scaling(workload: Workload, model: nn.Module, row: Rows) -> Scaling | None:
+    """Float16's scaler where the row stands; None in another precision."""
+    if not row.scaler:
+        return None
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return Scaling(workload.recipe, trained, {name: value[0] for name, value in row.scaler.items()})
+
+
+def step_of(workload: Workload, model: nn.Module, seed: int, step: int, scaling: Scaling | None = None) -> float:
     """The loss of a step, the mean over its minibatches, and the gradients that its update uses; no update is made.
 
     Where it is not finite there are none.
@@ -122,12 +134,16 @@ def step_of(workload: Workload, model: nn.Module, seed: int, step: int) -> float
     total = 0.0
     for place, share in enumerate(shares):
         inputs, targets = workload.fetch("train", parts[place]) if batches is None else batches[place]
-        loss = _loss(workload, forward(workload, model, inputs), targets, step)
+        with cast(workload.recipe):
+            loss = _loss(workload, forward(workload, model, inputs), targets, step)
         total += share * loss.item()
         if not isfinite(total):
             return total
         if share:  # of a minibatch that weighs nothing there may be no gradient
-            (loss if share == 1 else share * loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            part = loss if share == 1 else share * loss
+            (part if scaling is None else scaling.scaled(part)).backward()  # type: ignore[no-untyped-call]  # torch's
+    if scaling is not None:
+        scaling.unscale()
     _clip(workload.recipe, model)
     return total
 
@@ -225,7 +241,7 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
 
     def outputs(inputs: Any, indices: Tensor, _: object) -> list[Any]:
         reseed(seed, purpose("", indices), step)
-        with torch.set_grad_enabled(workload.derivatives):
+        with torch.set_grad_enabled(workload.derivatives), cast(workload.recipe):
             found = forward(workload, model, inputs, evaluating=True)
         return [trees.detached(found) if workload.derivatives else found]
 
@@ -237,5 +253,5 @@ def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:
     """The loss of a single row's next minibatch, and its gradients by parameter: what its next update would use."""
     model = _load(workload, row.seeds[0], row).train()
     with kept():
-        loss = step_of(workload, model, row.seeds[0], row.steps[0])
+        loss = step_of(workload, model, row.seeds[0], row.steps[0], _scaling(workload, model, row))
     return loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

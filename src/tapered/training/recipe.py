@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
 from tapered.words import suggest
 
+Precision = Literal["float32", "bfloat16", "float16"]
 Match = tuple[str, ...] | Callable[[str], bool]
 NUMBERED = re.compile(r"^(.*?)\.?(\d+)\.")
 
@@ -81,6 +82,11 @@ class Recipe:
         layer_decay: The rate falls by this factor from layer to layer, from the head, which has the run's, down to what
             comes before the first. Layers are those of the numbered modules that come first in the names (blocks.0,
             blocks.1, ...).
+        precision: What forward and loss are computed in, in training and evaluation: "float32" as the model is;
+            "bfloat16" and "float16" by `torch.autocast`, of which float16 has torch's `GradScaler`: a step whose
+            gradients are not finite at its scale is skipped, and counts as no update.
+        params: "bfloat16" for parameters and buffers of that dtype, as `model.to(torch.bfloat16)`; what a model is
+            called with is cast as well (an `objective` casts its batch itself). None leaves them as they are.
 
     Raises:
         TypeError, ValueError: If a field is not as above.
@@ -94,6 +100,8 @@ class Recipe:
     accumulate: int = 1
     groups: tuple[Group, ...] = ()
     layer_decay: float | None = None
+    precision: Precision = "float32"
+    params: Literal["bfloat16"] | None = None
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Refuse fields that there are not, by name."""
@@ -113,10 +121,44 @@ class Recipe:
             raise ValueError("got clip_norm and clip_value; expected one of them")
         if isinstance(self.accumulate, bool) or not isinstance(self.accumulate, int) or self.accumulate < 1:
             raise ValueError(f"got accumulate={self.accumulate!r}; expected a whole number >= 1; try accumulate=4")
+        self._check_dtypes()
         groups = tuple(self.groups)
         if not all(isinstance(group, Group) for group in groups):
             raise TypeError(f'got groups={self.groups!r:.80}; expected Groups; try groups=[Group("*.bias", lr=0.1)]')
         object.__setattr__(self, "groups", groups)
+
+    def _check_dtypes(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"got precision={self.precision!r}; expected one of {', '.join(get_args(Precision))}; try "
+                f'precision="bfloat16"'
+            )
+        if self.params not in (None, "bfloat16"):
+            raise ValueError(
+                f'got params={self.params!r}; expected "bfloat16", or nothing for those of the model; a model of '
+                f"another dtype is built so: lambda: make_model().double()"
+            )
+        if self.params is not None and self.precision == "float16":
+            raise ValueError(
+                'got params="bfloat16" and precision="float16", whose scaler is for gradients of more bits; try '
+                'precision="bfloat16"'
+            )
+
+    @property
+    def kind(self) -> str:
+        """The kind of device that it is trained on, as torch names it."""
+        return "cpu"
+
+    @property
+    def alone(self) -> str | None:
+        """Why rows are trained one after another, a clause; None where they may be stacked.
+
+        >>> Recipe().alone is None, Recipe(precision="float16").alone
+        (True, 'in float16 each row has a scale of its own, which skips other steps')
+        """
+        if self.precision == "float16":
+            return "in float16 each row has a scale of its own, which skips other steps"
+        return None
 
     def differing(self) -> dict[str, Any]:
         """The fields that are not as they are by default: what numbers depend on, as text can hold it."""

@@ -26,6 +26,7 @@ from tapered.training import items, program, trees
 from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
 from tapered.training.objective import strange_of
+from tapered.training.precision import cast
 from tapered.training.program import Step, Tensors
 from tapered.training.recipe import shares
 from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
@@ -219,8 +220,9 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
         given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
-        outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
-        return workload.loss(outputs, targets), written
+        with cast(workload.recipe, cached=False):
+            outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
+            return workload.loss(outputs, targets), written
 
     def one(param: Tensor, grad: Tensor, state: State, scalars: Tensors) -> tuple[Tensor, State]:
         return rules.added(*rule.terms(param, grad, state, scalars))
@@ -294,7 +296,8 @@ def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Te
         rebuilds: list[Rebuild] = []
 
         def one(mine: dict[str, Tensor], x: Any) -> list[Tensor]:
-            parts, rebuild = taken_apart(functional_call(reading, mine, (x,))[0])
+            with cast(workload.recipe, cached=False):
+                parts, rebuild = taken_apart(functional_call(reading, mine, (x,))[0])
             rebuilds.append(rebuild)
             return parts
 

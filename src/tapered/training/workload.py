@@ -25,6 +25,7 @@ from tapered.draws import Order, epoch_order, generator_seed, seeded
 from tapered.training import fingerprint, trees
 from tapered.training.given import check_callables, check_numbers, check_split, is_whole, length
 from tapered.training.objective import Objective, trained
+from tapered.training.precision import built
 from tapered.training.reasons import refuse_model
 from tapered.training.recipe import Recipe
 from tapered.words import suggest
@@ -191,7 +192,7 @@ class Workload:
         refuse_model(self.name, model)
         if not any(p.requires_grad for p in model.parameters()):
             raise TypeError(f"workload {self.name!r}: model() returned a {type(model).__name__} with nothing to train")
-        return model
+        return built(self.recipe, model)
 
     def _made(self) -> nn.Module:
         try:
