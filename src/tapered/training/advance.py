@@ -16,7 +16,7 @@ import torch
 
 from tapered.training import loop, stack
 from tapered.training.living import steadily
-from tapered.training.rows import OnStep, Path, Rows, start, tabulate
+from tapered.training.rows import OnStep, Path, Rows, placed, start, tabulate
 from tapered.training.workload import Workload
 
 __all__ = ["LOOP", "Mode", "Path", "Rows", "advance", "evaluate", "start", "tabulate"]
@@ -81,6 +81,7 @@ def advance(
     _check(rows, paths, to_step)
     if mode.kind != "loop" and (why := workload.recipe.alone):
         raise ValueError(f'mode = "{mode.kind}" cannot be taken, since {why}; try mode = "loop"')
+    rows = placed(rows, workload.recipe.place)
     with deterministic(), steadily(workload, workload.train, workload.objective or workload.loss):
         if mode.kind == "loop":
             return loop.advance(workload, rows, paths, to_step, on_step)
@@ -96,6 +97,7 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
     Raises:
         ValueError: If the workload has no such split.
     """
+    rows = placed(rows, workload.recipe.place)
     functions = {"loss": workload.objective or workload.loss, **workload.metrics}
     with deterministic(), steadily(workload, workload.split(split), functions):
         if mode.kind == "loop":

@@ -13,6 +13,7 @@ from tapered.draws import kept, reseed
 from tapered.rules import State
 from tapered.rules.kernels import prepare
 from tapered.training import trees
+from tapered.training.devices import ahead
 from tapered.training.evaluation import measured
 from tapered.training.extras import pack, unpack
 from tapered.training.items import purpose
@@ -52,16 +53,25 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     begin = row.steps[0] - (scaling.skipped if scaling else 0)
     update = _Update(workload.recipe, path, slice(begin, to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
+    at_once, waiting = ahead(workload.recipe.place), list[Tensor]()
     with kept():
         while step < to_step and diverged is None and not stopped:
-            value = step_of(workload, model, row.seeds[0], step, scaling)
-            if isfinite(value):
+            value = step_of(workload, model, row.seeds[0], step, scaling, read=at_once == 1)
+            if isinstance(value, Tensor):  # on its way to be computed, while the next step is begun
+                waiting.append(value)
+                update() if scaling is None else scaling.made(update)
+                step += 1
+                diverged = _looked(losses, waiting, step) if len(waiting) == at_once else None
+            elif isfinite(value):
                 keep(losses, step, value)
                 update() if scaling is None else scaling.made(update)
                 step += 1
             else:
                 diverged = step
             stopped = on_step is not None and bool(on_step(1))
+        if waiting:
+            diverged = _looked(losses, waiting, step)
+    step = step if diverged is None else diverged
     trained = replace(
         row,
         steps=(step,),
@@ -78,6 +88,18 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     if diverged is None and step > row.steps[0] and marks(model) != held:
         _check_nothing_lost(workload, model, trained, held)
     return trained, stopped
+
+
+def _looked(losses: list[tuple[int, float]], waiting: list[Tensor], step: int) -> int | None:
+    """Keep the losses of the steps before this one, which are read at once; the first that is not finite, if any."""
+    first = step - len(waiting)
+    values = torch.stack(waiting).tolist()
+    waiting.clear()
+    for k, value in enumerate(values):
+        if not isfinite(value):
+            return first + k
+        keep(losses, first + k, value)
+    return None
 
 
 def _check_shapes(workload: Workload, before: Rows, after: Rows) -> None:
@@ -122,22 +144,31 @@ def _scaling(workload: Workload, model: nn.Module, row: Rows) -> Scaling | None:
     return Scaling(workload.recipe, trained, {name: value[0] for name, value in row.scaler.items()})
 
 
-def step_of(workload: Workload, model: nn.Module, seed: int, step: int, scaling: Scaling | None = None) -> float:
+def step_of(
+    workload: Workload,
+    model: nn.Module,
+    seed: int,
+    step: int,
+    scaling: Scaling | None = None,
+    *,
+    read: bool = True,
+) -> float | Tensor:
     """The loss of a step, the mean over its minibatches, and the gradients that its update uses; no update is made.
 
-    Where it is not finite there are none.
+    Where it is not finite there are none. Unless it is to be read it stays where it is computed, a float64 tensor, and
+    there are gradients whatever it is.
     """
     reseed(seed, "step", step)
     parts = torch.split(workload.batch(seed, step), workload.batch_size)
     batches = [workload.fetch("train", indices) for indices in parts] if len(parts) > 1 else None
     shares = [1.0] if batches is None else shares_of(workload, batches)
-    total = 0.0
+    total: float | Tensor = 0.0
     for place, share in enumerate(shares):
         inputs, targets = workload.fetch("train", parts[place]) if batches is None else batches[place]
         with cast(workload.recipe):
             loss = _loss(workload, forward(workload, model, inputs), targets, step)
-        total += share * loss.item()
-        if not isfinite(total):
+        total = total + share * (loss.item() if read else loss.detach().double().reshape(()))
+        if read and not isfinite(total):
             return total
         if share:  # of a minibatch that weighs nothing there may be no gradient
             part = loss if share == 1 else share * loss
@@ -254,4 +285,4 @@ def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:
     model = _load(workload, row.seeds[0], row).train()
     with kept():
         loss = step_of(workload, model, row.seeds[0], row.steps[0], _scaling(workload, model, row))
-    return loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return float(loss), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

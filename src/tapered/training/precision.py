@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tapered.training import trees
+from tapered.training.devices import CPU
 from tapered.training.recipe import Recipe
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -32,7 +33,7 @@ def cast(recipe: Recipe, *, cached: bool = True) -> AbstractContextManager[Any]:
     """
     if recipe.precision == "float32":
         return AS_IT_IS
-    return torch.autocast(recipe.kind, DTYPES[recipe.precision], cache_enabled=cached)
+    return torch.autocast(recipe.place.type, DTYPES[recipe.precision], cache_enabled=cached)
 
 
 def under_cast(recipe: Recipe, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,8 +49,10 @@ def under_cast(recipe: Recipe, function: Callable[..., Any]) -> Callable[..., An
 
 
 def built(recipe: Recipe, model: nn.Module) -> nn.Module:
-    """A model with parameters and buffers as a recipe has them; those of whole numbers stay."""
-    return model if recipe.params is None else model.to(DTYPES[recipe.params])
+    """A model with parameters and buffers where and as a recipe has them; those of whole numbers keep their dtype."""
+    if recipe.params is not None:
+        model = model.to(DTYPES[recipe.params])
+    return model if recipe.place == CPU else model.to(recipe.place)
 
 
 def given(recipe: Recipe, inputs: Any) -> Any:
@@ -74,15 +77,14 @@ def fresh(recipe: Recipe) -> dict[str, Tensor]:
     """What float16's scaler of one row begins with, each of shape (1,); nothing in another precision."""
     if recipe.precision != "float16":
         return {}
-    begun = torch.amp.GradScaler(recipe.kind).state_dict()
-    return _kept(begun, 0)
+    return _kept(torch.amp.GradScaler(recipe.place.type).state_dict(), 0, recipe.place)
 
 
-def _kept(state: Mapping[str, Any], skipped: int) -> dict[str, Tensor]:
+def _kept(state: Mapping[str, Any], skipped: int, place: torch.device) -> dict[str, Tensor]:
     return {
-        "scale": torch.tensor([state["scale"]], dtype=torch.float32),
-        "growth": torch.tensor([state["_growth_tracker"]], dtype=torch.int64),
-        "skipped": torch.tensor([skipped], dtype=torch.int64),
+        "scale": torch.tensor([state["scale"]], dtype=torch.float32, device=place),
+        "growth": torch.tensor([state["_growth_tracker"]], dtype=torch.int64, device=place),
+        "skipped": torch.tensor([skipped], dtype=torch.int64, device=place),
     }
 
 
@@ -96,7 +98,8 @@ class Scaling:
     """
 
     def __init__(self, recipe: Recipe, params: Iterable[nn.Parameter], state: Mapping[str, Tensor]) -> None:
-        self.scaler = torch.amp.GradScaler(recipe.kind)
+        self.place = recipe.place
+        self.scaler = torch.amp.GradScaler(self.place.type)
         begun = {"scale": state["scale"].item(), "_growth_tracker": int(state["growth"])}
         self.scaler.load_state_dict(self.scaler.state_dict() | begun)
         self.optimizer = _Updating(params)
@@ -122,7 +125,7 @@ class Scaling:
 
     def state(self) -> dict[str, Tensor]:
         """What the next step goes on from."""
-        return _kept(self.scaler.state_dict(), self.skipped)
+        return _kept(self.scaler.state_dict(), self.skipped, self.place)
 
 
 class _Updating(torch.optim.Optimizer):

@@ -9,12 +9,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
+import torch
 
+from tapered.training.devices import WORD, device_of
 from tapered.words import suggest
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -87,6 +90,8 @@ class Recipe:
             gradients are not finite at its scale is skipped, and counts as no update.
         params: "bfloat16" for parameters and buffers of that dtype, as `model.to(torch.bfloat16)`; what a model is
             called with is cast as well (an `objective` casts its batch itself). None leaves them as they are.
+        device: What it is trained on: "cpu", "cuda" (the first), "cuda:1", "mps", or "auto", the first that is here.
+            Initial weights are drawn on the processor, the same for each.
 
     Raises:
         TypeError, ValueError: If a field is not as above.
@@ -102,6 +107,7 @@ class Recipe:
     layer_decay: float | None = None
     precision: Precision = "float32"
     params: Literal["bfloat16"] | None = None
+    device: str = "cpu"
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Refuse fields that there are not, by name."""
@@ -122,6 +128,10 @@ class Recipe:
         if isinstance(self.accumulate, bool) or not isinstance(self.accumulate, int) or self.accumulate < 1:
             raise ValueError(f"got accumulate={self.accumulate!r}; expected a whole number >= 1; try accumulate=4")
         self._check_dtypes()
+        if not (isinstance(self.device, str) and WORD.fullmatch(self.device)):
+            raise ValueError(
+                f'got device={self.device!r}; expected "auto", "cpu", "cuda", "cuda:1" or "mps"; try device="auto"'
+            )
         groups = tuple(self.groups)
         if not all(isinstance(group, Group) for group in groups):
             raise TypeError(f'got groups={self.groups!r:.80}; expected Groups; try groups=[Group("*.bias", lr=0.1)]')
@@ -144,10 +154,14 @@ class Recipe:
                 'precision="bfloat16"'
             )
 
-    @property
-    def kind(self) -> str:
-        """The kind of device that it is trained on, as torch names it."""
-        return "cpu"
+    @cached_property
+    def place(self) -> torch.device:
+        """The device that it is trained on.
+
+        Raises:
+            DeviceError: If it is not here.
+        """
+        return device_of(self.device)
 
     @property
     def alone(self) -> str | None:
@@ -167,8 +181,9 @@ class Recipe:
         return {name: value for name, value in found.items() if value != getattr(plain, name)}
 
     def text(self) -> str:
-        """What numbers depend on; empty for the default."""
+        """What numbers depend on, whatever device they are made on; empty for the default."""
         found = self.differing()
+        found.pop("device", None)
         if "groups" in found:
             found["groups"] = [(str(group), group.lr, sorted(group.hypers.items())) for group in self.groups]
         return repr(sorted(found.items())) if found else ""

@@ -212,6 +212,7 @@ def start(workload: Workload, rule: Rule, seeds: Sequence[int]) -> Rows:
 def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
     model = workload.build(seed)
     params = {name: p.detach().clone() for name, p in model.named_parameters()}
+    place = workload.recipe.place
     return Rows(
         rule=rule,
         seeds=(seed,),
@@ -219,12 +220,26 @@ def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
         params={name: p[None] for name, p in params.items()},
         buffers={name: b.detach().clone()[None] for name, b in model.named_buffers()},
         state={name: {key: s[None] for key, s in rule.init(p).items()} for name, p in params.items()},
-        counts={name: torch.zeros(1) for name in params},
+        counts={name: torch.zeros(1, device=place) for name in params},
         losses=((),),
         diverged=(None,),
         extra=(pack(model),),
         scaler=fresh(workload.recipe),
     )
+
+
+def placed(rows: Rows, device: torch.device) -> Rows:
+    """Rows on a device; themselves where they are there.
+
+    >>> from tapered import rules
+    >>> from tapered.training.workload import quadratic
+    >>> rows = start(quadratic(), rules.Adam(), seeds=[0])
+    >>> placed(rows, torch.device("cpu")) is rows
+    True
+    """
+    if next(iter(rows.params.values())).device == device:
+        return rows
+    return replace(rows, **mapped(rows, lambda tensor: tensor.to(device)))
 
 
 def keep(losses: list[tuple[int, float]], step: int, value: float) -> None:

@@ -23,6 +23,7 @@ from tapered.draws import undrawn
 from tapered.rules import Rule, State
 from tapered.rules.kernels import real, wide
 from tapered.training import items, program, trees
+from tapered.training.devices import CPU
 from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
 from tapered.training.objective import strange_of
@@ -180,14 +181,22 @@ def _scalars(
     """
     tables = {name: np.stack([path.hypers[name][first:last] for path in paths], axis=1) for name in paths[0].hypers}
     t = torch.arange(first + 1, last + 1, dtype=torch.float64)[:, None]
-    shape, dtype = (last - first, len(paths)), _finest(params)
+    shape, dtype, place = (last - first, len(paths)), _finest(params), workload.recipe.place
     return {
-        f"{name}@{i}": value.to(dtype).expand(shape).contiguous()
+        f"{name}@{i}": value.to(dtype).expand(shape).contiguous().to(place)
         for i, share in enumerate(shares(workload.recipe, shared(workload).trained))
         for name, value in rule.scalars(
             {key: torch.from_numpy(table) for key, table in share.of(tables).items()}, t
         ).items()
     }
+
+
+def _whole(workload: Workload) -> tuple[Tensor, ...] | None:
+    """The training split's tensors, to be gathered where the rows are; None where that is not possible."""
+    if not workload.is_whole("train"):
+        return None
+    dataset: Any = workload.train
+    return tuple(dataset.tensors) if workload.recipe.place == CPU else workload.lying("train")
 
 
 class _Batches:
@@ -196,20 +205,26 @@ class _Batches:
     def __init__(self, workload: Workload, seeds: Sequence[int], first: int, last: int) -> None:
         self.workload, self.first = workload, first
         self.seeds = list(dict.fromkeys(seeds))
-        self.place = torch.tensor([self.seeds.index(seed) for seed in seeds])
+        there = workload.recipe.place
+        self.place = torch.tensor([self.seeds.index(seed) for seed in seeds], device=there)
+        self.whole = _whole(workload)
         self.indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
+        if self.whole is not None:  # gathered where they lie
+            self.indices = self.indices.to(there)
 
     def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
         """Inputs and targets of the block's step k, and for each row its indices into them."""
         indices = self.indices[k]
-        if self.workload.is_whole("train"):
-            whole: Any = self.workload.train
-            return *self.workload.paired(whole.tensors), indices[self.place]
+        if self.whole is not None:
+            return *self.workload.paired(self.whole), indices[self.place]
         size = indices.shape[1]
-        inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
+        if self.workload.is_whole("train"):
+            inputs, targets = self.workload.fetch("train", indices.flatten())
+        else:
+            inputs, targets = items.minibatches(self.workload, self.seeds, self.first + k, indices)
         if strange := strange_of(inputs, targets):
             raise TreeError(f"its {strange}, and rows take tensors, or dicts and tuples of them")
-        return inputs, targets, self.place[:, None] * size + torch.arange(size)
+        return inputs, targets, self.place[:, None] * size + torch.arange(size, device=self.place.device)
 
 
 @lru_cache(maxsize=8)

@@ -13,6 +13,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Self
@@ -23,6 +24,7 @@ from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from tapered.draws import Order, epoch_order, generator_seed, seeded
 from tapered.training import fingerprint, trees
+from tapered.training.devices import CPU, lying, moved
 from tapered.training.given import check_callables, check_numbers, check_split, is_whole, length
 from tapered.training.objective import Objective, trained
 from tapered.training.precision import built
@@ -124,6 +126,7 @@ class Workload:
             if split != "test" or self.test is not None:
                 check_split(self.name, split, getattr(self, split), pairs=self.objective is None)
         check_numbers(self)
+        _ = self.recipe.place  # that is not here is refused before anything is made
         object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
         object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
 
@@ -229,11 +232,31 @@ class Workload:
         """
         dataset: Any = self.split(split)
         if self.is_whole(split):
-            return self.paired(tuple(tensor[indices] for tensor in dataset.tensors))
+            if (there := self.lying(split)) is not None:
+                indices = indices.to(self.recipe.place, non_blocking=True)
+            return self.paired(tuple(tensor[indices] for tensor in there or dataset.tensors))
         return self.paired(self.collate([dataset[i] for i in indices.tolist()]))
 
+    def lying(self, split: str) -> tuple[Tensor, ...] | None:
+        """The tensors of a split that is one of tensors, on the device; None where it is another's memory or too small.
+
+        They are copied once, however often they are asked for.
+        """
+        dataset: Any = self.split(split)
+        if self.recipe.place == CPU:
+            return None
+        if split not in self.copied:
+            self.copied[split] = lying(self.recipe.place, dataset.tensors)
+        return self.copied[split]
+
+    @cached_property
+    def copied(self) -> dict[str, tuple[Tensor, ...] | None]:
+        """Splits that lie on the device, by name; None for one that does not fit."""
+        return {}
+
     def paired(self, batch: Any) -> tuple[Any, Any]:
-        """A batch as inputs and targets; of an ``objective`` all of it is inputs."""
+        """A batch as inputs and targets, on the device; of an ``objective`` all of it is inputs."""
+        batch = moved(self.recipe.place, batch)
         if self.objective is not None:
             return batch, None
         inputs, targets = batch

@@ -18,6 +18,7 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "vectors": torch.backends.cpu.get_cpu_capability(),
+        **({"device": " and ".join(kind.USED)} if kind.USED else {}),
     }
 
 

@@ -97,7 +97,7 @@ def rows_to_tensors(rows: Rows) -> dict[str, Tensor]:
         if packed
     }
     # safetensors refuses tensors that share memory
-    return {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in parts.items()}
+    return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in parts.items()}
 
 
 def rows_from_tensors(tensors: Mapping[str, Tensor], branches: Sequence[Branch], rule: Rule) -> Rows:

@@ -62,9 +62,9 @@ def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SA
     chosen = [whole[i * len(whole) // sample] for i in range(sample)] if len(whole) > sample else whole
     with threads(planned.study.threads):
         found = [_differences(forest, store, rule, chosen) for rule in forest.rules]
-    return Verified(
-        len(chosen), len(whole), *map(max, zip(*found, strict=True)), tolerance(forest.workload.recipe, TOLERANCE)
-    )
+    states, evaluations, looped = map(max, zip(*found, strict=True))
+    within = tolerance(forest.workload.recipe, TOLERANCE)
+    return Verified(len(chosen), len(whole), states, evaluations, looped, within)
 
 
 def ends(forest: Forest, store: Store, runs: Sequence[Run]) -> Iterator[tuple[list[Branch], Rows]]:
