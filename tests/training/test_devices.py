@@ -16,11 +16,11 @@ from torch.utils.data import Dataset, TensorDataset
 from tapered import Workload, draws, kind, rules
 from tapered.study.plan.facts import environment
 from tapered.study.store.text import rows_to_tensors
-from tapered.training import devices, recipe
+from tapered.training import devices, loop, recipe, stack
 from tapered.training.advance import Mode, advance, evaluate
 from tapered.training.capacity import most_rows
 from tapered.training.recipe import Recipe
-from tapered.training.rows import start, tabulate
+from tapered.training.rows import mapped, start, tabulate
 
 LOOP, ROWS = Mode("loop", 1, "tried"), Mode("rows", 8, "tried")
 STEPS = 16
@@ -316,3 +316,45 @@ def test_cublas_is_told_in_time_or_it_is_said(monkeypatch, recwarn, begun):
     assert devices.os.environ[devices.WORKSPACE] == ":4096:8"
     assert [devices.WORKSPACE in str(warning.message) for warning in recwarn] == [True] * begun
     monkeypatch.delenv(devices.WORKSPACE)
+
+
+@pytest.fixture
+def elsewhere(standing_in, monkeypatch):  # noqa: ARG001
+    """A device whose tensors meet no other's: torch's "meta", which computes shapes and refuses the processor's."""
+    monkeypatch.setattr(devices, "_copied", lambda tensor, device: tensor.to(device))
+    monkeypatch.setattr(recipe, "device_of", lambda word: torch.device("meta" if word == "cuda" else word))
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "clip_norm": 1.0}, {"drawn": True}], ids=str)
+@pytest.mark.usefixtures("elsewhere")
+def test_nothing_of_stacked_rows_is_left_on_the_processor(options):
+    of, rule = problem("cuda", **options), rules.Adam()
+    rows, path = start(of, rule, [0, 1] * 4), tabulate(rule, 8, lr=0.1)
+    scalars = {name: table[1] for name, table in stack._scalars(of, rule, [path] * 8, 0, 4, rows.params).items()}
+    inputs, targets, indices = stack._Batches(of, rows.seeds, 0, 4)(1)
+    update = stack.make(of, rule, 0, "plain")
+    losses = update(rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars)
+    assert {tensor.device.type for tensor in (losses, inputs, targets, indices, *scalars.values())} == {"meta"}
+    assert {tensor.device.type for tensor in rows_tensors(rows)} == {"meta"}
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "clip_norm": 1.0, "params": "bfloat16"}, {"drawn": True}])
+@pytest.mark.parametrize("free", [0, 2**30])
+@pytest.mark.usefixtures("elsewhere")
+def test_nothing_of_a_loops_step_is_left_on_the_processor(monkeypatch, options, free):
+    monkeypatch.setattr(devices, "free_memory", lambda device: free)  # noqa: ARG005
+    of, rule = problem("cuda", **options), rules.Adam()
+    row = start(of, rule, [0])
+    model = of.build(0).train()
+    loss = loop.step_of(of, model, 0, 0, read=False)
+    state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
+    counts = {name: count[0] for name, count in row.counts.items()}
+    loop._Update(of.recipe, tabulate(rule, 8, lr=0.1), slice(0, 4), dict(model.named_parameters()), state, counts)()
+    assert loss.device.type == "meta"
+    assert {tensor.device.type for tensor in rows_tensors(row)} == {"meta"}
+
+
+def rows_tensors(rows):
+    found = []
+    mapped(rows, found.append)
+    return found
