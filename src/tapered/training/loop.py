@@ -13,6 +13,7 @@ from tapered.draws import kept, reseed
 from tapered.rules import State
 from tapered.rules.kernels import prepare
 from tapered.training import trees
+from tapered.training.compiled import called, told
 from tapered.training.devices import ahead
 from tapered.training.evaluation import measured
 from tapered.training.extras import pack, unpack
@@ -49,14 +50,15 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     # views of one vector, which kernels count up in one operation
     counts = dict(zip(row.counts, torch.cat(list(row.counts.values())).unbind(), strict=True))
+    through = called(workload, model)
     scaling = _scaling(workload, model, row)
     begin = row.steps[0] - (scaling.skipped if scaling else 0)
     update = _Update(workload.recipe, path, slice(begin, to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
     at_once, waiting = ahead(workload.recipe.place), list[Tensor]()
-    with kept():
+    with kept(), told(workload):
         while step < to_step and diverged is None and not stopped:
-            value = step_of(workload, model, row.seeds[0], step, scaling, read=at_once == 1)
+            value = step_of(workload, through, row.seeds[0], step, scaling, read=at_once == 1)
             if isinstance(value, Tensor):  # on its way to be computed, while the next step is begun
                 waiting.append(value)
                 update() if scaling is None else scaling.made(update)
@@ -268,7 +270,7 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
     seed, step = row.seeds[0], row.steps[0]
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     weights = {name: row.rule.readout(p[0], state[name])[None] for name, p in row.params.items()}
-    model = _load(workload, row.seeds[0], replace(row, params=weights)).eval()
+    model = called(workload, _load(workload, row.seeds[0], replace(row, params=weights)).eval())
 
     def outputs(inputs: Any, indices: Tensor, _: object) -> list[Any]:
         reseed(seed, purpose("", indices), step)
@@ -276,7 +278,7 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
             found = forward(workload, model, inputs, evaluating=True)
         return [trees.detached(found) if workload.derivatives else found]
 
-    with torch.no_grad(), kept():
+    with torch.no_grad(), kept(), told(workload):
         return measured(workload, split, outputs, [(seed, step)], 1, places)[0]
 
 

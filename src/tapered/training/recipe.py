@@ -92,6 +92,8 @@ class Recipe:
             called with is cast as well (an `objective` casts its batch itself). None leaves them as they are.
         device: What it is trained on: "cpu", "cuda" (the first), "cuda:1", "mps", or "auto", the first that is here.
             Initial weights are drawn on the processor, the same for each.
+        compile: Whether the model is compiled by `torch.compile`, each row by itself; numbers then differ from the
+            model's by rounding, and dropout draws others, which follow seed and step as well.
 
     Raises:
         TypeError, ValueError: If a field is not as above.
@@ -108,6 +110,7 @@ class Recipe:
     precision: Precision = "float32"
     params: Literal["bfloat16"] | None = None
     device: str = "cpu"
+    compile: bool = False
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Refuse fields that there are not, by name."""
@@ -128,6 +131,8 @@ class Recipe:
         if isinstance(self.accumulate, bool) or not isinstance(self.accumulate, int) or self.accumulate < 1:
             raise ValueError(f"got accumulate={self.accumulate!r}; expected a whole number >= 1; try accumulate=4")
         self._check_dtypes()
+        if not isinstance(self.compile, bool):
+            raise TypeError(f"got compile={self.compile!r}; expected true or false; try compile=True")
         if not (isinstance(self.device, str) and WORD.fullmatch(self.device)):
             raise ValueError(
                 f'got device={self.device!r}; expected "auto", "cpu", "cuda", "cuda:1" or "mps"; try device="auto"'
@@ -172,6 +177,8 @@ class Recipe:
         """
         if self.precision == "float16":
             return "in float16 each row has a scale of its own, which skips other steps"
+        if self.compile:
+            return 'compile = true compiles the model by itself, and rows are compiled by mode = "rows compiled"'
         return None
 
     def differing(self) -> dict[str, Any]:
