@@ -66,9 +66,7 @@ def test_imports_within_a_study_point_downwards(path: Path) -> None:
 
 def test_every_room_has_a_door_that_draws_what_goes_through_it() -> None:
     rooms = [path for path in SOURCE.rglob("*") if path.is_dir() and (path / "__init__.py").exists()]
-    assert {room.name for room in rooms if room.parent == SOURCE} | {"draws", "kind", "tensorflow1", "words"} == set(
-        FLOOR
-    )
+    assert {room.name for room in rooms if room.parent == SOURCE} | {"draws", "kind", "words"} == set(FLOOR)
     doors = {room.name: ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or "" for room in rooms}
     assert [name for name, said in doors.items() if "─►" not in said] == []
 
@@ -93,9 +91,9 @@ def test_only_the_store_and_the_sampler_know_optuna() -> None:
 
 def test_public_names() -> None:
     assert tapered.__all__ == [
-        "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "RAdam", "RMSprop", "Schedule",
-        "ScheduleFreeAdamW", "Workload", "constant", "cooldown", "cosine_decay", "exponential_decay", "from_function",
-        "hold", "inverse_sqrt", "linear", "parse", "schedules", "tensorflow1", "warmup",
+        "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Group", "Lion", "NAdam", "RAdam", "RMSprop", "Recipe",
+        "Schedule", "ScheduleFreeAdamW", "Workload", "constant", "cooldown", "cosine_decay", "exponential_decay",
+        "from_function", "hold", "inverse_sqrt", "linear", "parse", "schedules", "tensorflow1", "warmup",
     ]  # fmt: skip
     assert len(tapered.__all__) <= 30
     assert all(hasattr(tapered, name) for name in tapered.__all__)

@@ -39,10 +39,12 @@ if TYPE_CHECKING:
     from tapered.schedules import linear as linear
     from tapered.schedules import parse as parse
     from tapered.schedules import warmup as warmup
+    from tapered.training.recipe import Group as Group
+    from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
 ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1")
-HOLDERS = ("schedules", "optim", "training.workload")  # of the other names
+HOLDERS = ("schedules", "optim", "training.recipe", "training.workload")  # of the other names
 
 __all__ = [
     "SGD",
@@ -51,10 +53,12 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Group",
     "Lion",
     "NAdam",
     "RAdam",
     "RMSprop",
+    "Recipe",
     "Schedule",
     "ScheduleFreeAdamW",
     "Workload",

@@ -1,7 +1,6 @@
 """Resume, saved, replace, extend: the same words and the same numbers for a clock and for tapered's own optimizers."""
 
 import copy
-import io
 import logging
 import re
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from saving import filed
 from torch import nn
 
 import tapered
@@ -39,8 +39,8 @@ class Attached:
         return self
 
     def load(self, other: "Attached", **reload) -> None:
-        self.optimizer.load_state_dict(plain(other.optimizer.state_dict()))
-        self.verbs.load_state_dict(plain(other.verbs.state_dict()), **reload)
+        self.optimizer.load_state_dict(filed(other.optimizer.state_dict()))
+        self.verbs.load_state_dict(filed(other.verbs.state_dict()), **reload)
 
     @property
     def rate(self) -> float:
@@ -59,17 +59,10 @@ class Own(Attached):
         self.verbs = self.optimizer = tapered.Adam([self.param], **hypers)
 
     def load(self, other: "Own", **reload) -> None:
-        self.optimizer.load_state_dict(plain(other.optimizer.state_dict()), **reload)
+        self.optimizer.load_state_dict(filed(other.optimizer.state_dict()), **reload)
 
     def text(self, name: str = "lr") -> str:
         return str(self.optimizer.param_groups[0]["schedules"][name])
-
-
-def plain(state: dict) -> dict:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 BOTH = pytest.mark.parametrize("kind", [Attached, Own])
@@ -262,7 +255,7 @@ def test_a_late_group_is_saved_and_goes_on(kind, stepped) -> None:
         run.optimizer.add_param_group({"params": [param], **options})
     run.steps(stepped)
     assert len(run.verbs.schedules) == 3
-    state = plain(run.optimizer.state_dict())
+    state = filed(run.optimizer.state_dict())
     again = kind(lr=COSINE)
     for param, options in zip(extra[2:], ({}, {"lr": 0.02}), strict=True):
         again.optimizer.add_param_group({"params": [param], **options})
@@ -367,7 +360,7 @@ def test_a_late_number_after_a_load_and_a_replacement() -> None:
     late(run, lr=0.02)
     again.verbs.detach()
     again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": 0.02})
-    again.optimizer.load_state_dict(plain(run.optimizer.state_dict()))
+    again.optimizer.load_state_dict(filed(run.optimizer.state_dict()))
     again.verbs = attach(again.optimizer, lr=COSINE)
     for one in (run, again):
         one.verbs.replace(lr=COSINE, counted="now")
@@ -384,7 +377,7 @@ def test_a_late_group_that_was_given_a_schedule_is_none_of_the_others_after_a_lo
     late(run)
     run.verbs.replace(groups={1: {"lr": LINEAR}}, counted="start")
     again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
-    state = {"o": plain(run.optimizer.state_dict()), "c": plain(run.verbs.state_dict())}
+    state = {"o": filed(run.optimizer.state_dict()), "c": filed(run.verbs.state_dict())}
     for part in order.split():
         (again.optimizer if part == "o" else again.verbs).load_state_dict(state[part])
     for one in (run, again):
@@ -398,7 +391,7 @@ def test_a_late_group_of_a_state_that_was_loaded_before_attach() -> None:
     again = Attached(lr=COSINE)
     again.verbs.detach()
     again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": 0.02})
-    again.optimizer.load_state_dict(plain(run.optimizer.state_dict()))
+    again.optimizer.load_state_dict(filed(run.optimizer.state_dict()))
     again.verbs = attach(again.optimizer, lr=COSINE)
     assert again.steps(1).verbs.last_lr == run.steps(1).verbs.last_lr
     again.optimizer.param_groups[1]["lr"] = 0.05
@@ -410,7 +403,7 @@ def test_a_late_group_without_a_rate_stays_strict_after_a_load(kind) -> None:
     run, again = (kind(lr=COSINE).steps(1) for _ in range(2))
     late(run)
     again.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
-    again.optimizer.load_state_dict(plain(run.optimizer.state_dict()))
+    again.optimizer.load_state_dict(filed(run.optimizer.state_dict()))
     again.optimizer.param_groups[1]["lr"] = 0.05
     with pytest.raises(ValueError, match=r"`lr` in group 1 was set to 0\.05 from outside"):
         again.steps(1)
@@ -420,7 +413,7 @@ def test_a_late_group_without_a_rate_stays_strict_after_a_load(kind) -> None:
 def test_a_late_group_with_a_schedule(kind) -> None:
     run = kind(lr=COSINE).steps(2)
     run.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": LINEAR})
-    state = plain(run.optimizer.state_dict())  # before anything has looked
+    state = filed(run.optimizer.state_dict())  # before anything has looked
     assert state["param_groups"][1]["lr"] == LINEAR(2)
     assert run.steps(2).verbs.last_lr == (COSINE(3), LINEAR(3))
     other = kind(lr=COSINE)
@@ -446,6 +439,6 @@ def test_a_late_group_beside_a_function_goes_on(kind) -> None:
     for one in (run, again):
         one.optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))], "lr": 0.01})
     run.steps(1)
-    again.optimizer.load_state_dict(plain(run.optimizer.state_dict()))
+    again.optimizer.load_state_dict(filed(run.optimizer.state_dict()))
     assert again.steps(1).verbs.last_lr == run.steps(1).verbs.last_lr
     assert run.verbs.last_lr == (rate(4), pytest.approx(0.01 * rate(4) / rate(3), rel=1e-14))

@@ -1,7 +1,6 @@
 """States loaded in any order: the right rate at the next update, or a refusal there that says why."""
 
 import copy
-import io
 import itertools
 import json
 import logging
@@ -11,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from saving import filed
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -52,11 +52,8 @@ class Run:
 
     def saved(self) -> dict:
         """As a file would bring it back."""
-        file = io.BytesIO()
         clock = None if self.clock is None else self.clock.state_dict()
-        torch.save({"o": self.optimizer.state_dict(), "c": clock, "p": self.param.detach()}, file)
-        file.seek(0)
-        return torch.load(file, weights_only=True)
+        return filed({"o": self.optimizer.state_dict(), "c": clock, "p": self.param.detach()})
 
     @property
     def rate(self) -> float:

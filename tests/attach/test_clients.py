@@ -23,21 +23,11 @@ NAMES = ["tapered", "attached"]
 def example(name: str):
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    threads = torch.get_num_threads()
     spec.loader.exec_module(module)
-    torch.set_num_threads(threads)
     return module
 
 
 trainer, loop, script = example("transformers_trainer"), example("accelerate_loop"), example("plain_script")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def interrupted(module, folder, name, **arguments) -> dict[int, float]:

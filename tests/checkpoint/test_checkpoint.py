@@ -18,16 +18,6 @@ from tapered import checkpoint
 from tapered.checkpoint import Batches, CheckpointError, release, resume, save
 from tapered.files import tree as trees
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors: two threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 # the whole product, across processes, is benchmarks/faults/resume_bits.py
 CASES = [
     *((model, "Adam", "float32") for model in MODELS),

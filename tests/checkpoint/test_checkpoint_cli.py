@@ -21,14 +21,12 @@ from tapered.training.rows import start, tabulate
 from tapered.training.threads import threads
 from tapered.training.workload import quadratic
 
+pytestmark = pytest.mark.usefixtures("here")
+
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def narrow(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    yield
-    for held in list(checkpoint.lock._held):
-        checkpoint.release(held)
 
 
 def run(capsys, *words: str) -> dict:
@@ -220,3 +218,81 @@ def test_check_tells_another_format_from_damage(capsys) -> None:
     assert [one["foreign"] for one in checkpoints] == [True, *[False] * (len(checkpoints) - 1)]
     assert main(["resume", "a"]) == 3
     assert "install tapered 9.0 to go on from it" in capsys.readouterr().err
+
+
+AVERAGED = ["quadratic", "--rule", "SGD", "--lr", "0.05"]
+
+
+def averages(folder: str) -> dict:
+    found = single.Single(settings.setting_in(Path(folder))[0])
+    checkpoint.resume(folder, partial=True, run=found)
+    return found.rows.state["w"]
+
+
+@pytest.mark.parametrize("average", ["ema,decay=0.9,ramp=(1+t)/(10+t)", "swa,start=0.5", "lawa,latest=3,every=4"])
+def test_an_average_resumes_bit_equal(capsys, monkeypatch, average: str) -> None:
+    words = [*AVERAGED, "--steps", "40", "--average", average]
+    whole = run(capsys, "run", *words, "--store", "whole")
+    stops = iter([False] * 26 + [True] * 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(terminal.Interrupt, "asked", property(lambda _: next(stops), lambda *_: None), raising=False)
+        assert main(["run", *words, "--store", "parts", "--json"]) == terminal.INTERRUPTED
+        capsys.readouterr()
+    again = run(capsys, "run", *words, "--store", "parts")
+    assert (again["valid"], again["average"]) == (whole["valid"], whole["average"])
+    mine, theirs = averages("whole"), averages("parts")
+    assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+    assert run(capsys, "run", *AVERAGED, "--steps", "40", "--store", "plain")["valid"] != whole["valid"]
+
+
+def test_a_share_stays_where_it_was_when_a_run_is_made_longer(capsys) -> None:
+    words = [*AVERAGED, "--average", "swa,start=0.5"]
+    assert run(capsys, "run", *words, "--steps", "40", "--store", "a")["average"] == {"kind": "swa", "start": 20}
+    longer = run(capsys, "resume", "a", "--steps", "60")
+    whole = run(capsys, "run", *AVERAGED, "--average", "swa,start=20", "--steps", "60", "--store", "b")
+    assert longer["valid"] == whole["valid"]
+    assert main(["run", *words, "--steps", "60", "--store", "a"]) == terminal.REFUSED
+    assert "average" in capsys.readouterr().err
+
+
+def test_a_fork_with_fresh_moments_keeps_weights_and_average(capsys) -> None:
+    words = ["quadratic", "--rule", "Adam", "--lr", "0.05", "--average", "ema,decay=0.9", "--steps", "30"]
+    run(capsys, "run", *words, "--store", "a")
+    run(capsys, "fork", "a", "--lr", "0.01", "--into", "b", "--steps", "40", "--reset-moments")
+    before = averages("a")
+    found = single.Single(settings.setting_in(Path("a"))[0])
+    checkpoint.resume("a", partial=True, run=found)
+    found.reset_moments()
+    after = found.rows.state["w"]
+    assert torch.equal(after["average"], before["average"])
+    assert not after["exp_avg"].any()
+    assert before["exp_avg"].any()
+
+
+def test_fresh_state_is_of_the_weights_where_they_are(capsys) -> None:
+    """Schedule-Free's z is a point, which would else be the initial weights."""
+    run(capsys, "run", "quadratic", "--rule", "ScheduleFreeAdamW", "--lr", "0.05", "--steps", "30", "--store", "a")
+    found = single.Single(settings.setting_in(Path("a"))[0])
+    checkpoint.resume("a", partial=True, run=found)
+    found.reset_moments()
+    assert torch.equal(found.rows.state["w"]["z"], found.rows.params["w"])
+
+
+def test_a_wrong_average_is_refused_before_anything_is_made(capsys) -> None:
+    for average, said in (
+        ("ema", "ema needs decay"),
+        ("ema,decay", "expected name=value; try --average"),
+        ("emma,decay=0.9", "kind='emma' is no average"),
+        ("swa,start=50", "after update 50, and the run makes 40"),
+    ):
+        assert main(["run", *AVERAGED, "--steps", "40", "--average", average, "--store", "a"]) != 0
+        assert said in " ".join(capsys.readouterr().err.split())
+    assert not Path("a").exists()
+
+
+def test_a_run_with_an_average_is_explained_by_its_rule(capsys) -> None:
+    words = ["quadratic", "--rule", "Adam", "--lr", "0.05", "--steps", "10", "--store", "a"]
+    run(capsys, "run", *words, "--average", "ema,decay=0.9")
+    found = run(capsys, "explain", "a", "--steps", "3")
+    assert found["rule"] == str(Adam())
+    assert "bias correction" in found["text"]

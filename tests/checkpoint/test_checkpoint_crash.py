@@ -7,15 +7,13 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
 import torch
 from crash_save import CALLS, die_at, parts
+from saving import forked, opened
 
-from tapered import checkpoint
 from tapered.checkpoint import CheckpointError, release, resume, save
 
 
@@ -37,18 +35,11 @@ def whole(folder: Path) -> int:
     return found.step
 
 
-def forked(folder: Path, place: int) -> int:
-    """Save in a child process that dies at its place-th call; its wait status."""
-    child = os.fork()
-    if child == 0:
-        try:
-            checkpoint.lock._held.clear()
-            resume(folder, **parts())
-            die_at(place)
-            save(folder, 3, keep=1, **parts(3.0), value=3)
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1]
+def saved(folder: Path, place: int) -> None:
+    """A save that dies at its place-th call."""
+    resume(folder, **parts())
+    die_at(place)
+    save(folder, 3, keep=1, **parts(3.0), value=3)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -58,7 +49,7 @@ def test_killed_at_every_call(tmp_path: Path) -> None:
         place += 1
         folder = tmp_path / str(place)
         begun(folder)
-        status = forked(folder, place)
+        code = forked(lambda folder=folder, place=place: saved(folder, place))
         steps.append(whole(folder))
         again = parts()
         step = resume(folder, **again).step + 1
@@ -67,9 +58,9 @@ def test_killed_at_every_call(tmp_path: Path) -> None:
         assert whole(folder) == step
         assert not list(folder.glob(".tmp-*")) + list(folder.glob(".old-*"))
         assert len(list(folder.glob("*-step*"))) == 1
-        if status == 0:
+        if code == 0:
             break
-        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert code == -signal.SIGKILL
         shutil.rmtree(folder)
     assert place > 30
     assert steps == sorted(steps)  # the old one up to some call, the new one from there on
@@ -195,8 +186,7 @@ except CheckpointError as error:
 """
     for path in [tmp_path, *tmp_path.rglob("*")]:
         path.chmod(0o555)
-    for path in takewhile(lambda parent: parent != Path(gettempdir()), tmp_path.parents):
-        path.chmod(0o755)
+    opened(tmp_path.parent)
     try:
         lines = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from study_cases import planned
+from study_cases import arm_text, planned
 
 from tapered import rules
 from tapered.claims import CLAIMS, Answer, Claim, q01, q02, q03, q04, q05, q06, q11
@@ -18,18 +18,11 @@ from tapered.cli.main import main
 from tapered.study.file.read import BUILT_IN
 from tapered.training.advance import advance
 from tapered.training.rows import start, tabulate
-from tapered.training.threads import threads
 from tapered.training.workload import quadratic
 from tapered.workloads.own import StudyFileError
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "tensorflow_optimizers.json").read_text())
 QUESTIONS = [claim.question for claim in CLAIMS]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with threads(1):
-        yield
 
 
 def test_every_claim_is_there_and_its_studies_too() -> None:
@@ -78,11 +71,7 @@ epochs = 2
 baseline = "constant"
 peaks = { low = 0.1, high = 0.1, count = 1 }
 QUICK
-[[arms]]
-name = "constant"
-rule = "SGD"
-lr = "constant(1.0)"
-"""
+""" + arm_text("constant")
 
 
 def written(folder, quick):
@@ -134,18 +123,11 @@ def test_restarted_is_a_new_state_with_the_old_weights(rule) -> None:
     assert (ours.params["w"] - kept_on.params["w"]).abs().max() > 1e-4
 
 
-ARMS = """
-[[arms]]
-name = "kept"
-rule = "Adam"
-lr = "constant(1.0)"
-resets = []
-[[arms]]
-name = "reset"
-rule = "Adam"
-lr = "constant(1.0)"
-resets = [0.5, 0.75]
-"""
+ARMS = (
+    "\n"
+    + arm_text("kept", "constant(1.0)", rule="Adam", more="resets = []")
+    + arm_text("reset", "constant(1.0)", rule="Adam", more="resets = [0.5, 0.75]")
+)
 
 
 def test_arms_that_reset_share_their_steps_until_then(tmp_path) -> None:

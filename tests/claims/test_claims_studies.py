@@ -8,7 +8,6 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-import torch
 from study_cases import planned
 
 from tapered.claims import beside, q08, q09, q10, q12
@@ -80,14 +79,6 @@ def test_the_recipe_is_the_published_one():
 
 
 # summaries with known answers
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache

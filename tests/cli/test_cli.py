@@ -7,16 +7,15 @@ import sys
 import time
 
 import pytest
-import torch
+from study_cases import MODES, arm_text, trained_as
 
 from tapered.cli import main as cli
 from tapered.cli.main import main
 from tapered.study.store.text import bundle_from_text
 from tapered.study.train import verify
-from tapered.training import modes
-from tapered.training.advance import Mode
 
-TOML = """
+TOML = (
+    """
 name = "small"
 workload = "quadratic"
 steps = 40
@@ -24,26 +23,13 @@ seeds = 4
 evaluations = 2
 baseline = "constant"
 peaks = { low = 0.05, high = 0.1, count = 2 }
-[[arms]]
-name = "constant"
-rule = "SGD"
-lr = "constant(1.0)"
-[[arms]]
-name = "decay"
-rule = "SGD"
-lr = "exponential_decay(decay_steps=steps, decay_rate=0.01)"
 """
+    + arm_text("constant")
+    + arm_text("decay", "exponential_decay(decay_steps=steps, decay_rate=0.01)")
+)
 DECAY = "exponential_decay(decay_steps=steps, decay_rate=0.01)"
 UPDATES = 2 * 2 * 4 * 40
 WSD = "hold(0.5*steps).then(cooldown(0.5*steps))"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -57,8 +43,7 @@ def file(tmp_path, monkeypatch):
 @pytest.fixture(params=["loop", "rows"])
 def kind(request, monkeypatch):
     """How rows are trained here, whatever is faster."""
-    mode = Mode(request.param, 1 if request.param == "loop" else 8, "a test says so")
-    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(mode, 1e-5))
+    trained_as(monkeypatch, MODES[request.param])
     return request.param
 
 

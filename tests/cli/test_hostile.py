@@ -1,17 +1,20 @@
 """Folders that a stranger forged: none runs code, writes or deletes outside of itself, or hangs; each is told in words."""
 
 # ruff: noqa: E501, PT018  # texts of forged files, in one line each
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import hostile
 import pytest
+from saving import let_go
 
-from tapered import checkpoint
 from tapered.cli.main import main
 
 SECONDS = 10
+FILE, FOLDER = Path("forged.toml"), Path("studies")
+STUDY = ["study", str(FILE), "--store", str(FOLDER)]
 
 
 @pytest.fixture
@@ -32,8 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield here
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
-    for held in list(checkpoint.lock._held):
-        checkpoint.release(held)
+    let_go()
 
 
 def unharmed(home: Path) -> None:
@@ -70,19 +72,25 @@ def test_a_forged_run(name: str, home: Path, capsys: pytest.CaptureFixture[str])
         unharmed(home)
 
 
-@pytest.mark.parametrize("name", hostile.STUDIES)
-def test_a_forged_study(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder, file = Path("studies"), Path("forged.toml")
-    words = ["study", str(file), "--store", str(folder)]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished study, of which forgeries are made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("trained"))
+        FILE.write_text(hostile.TOML)
+        assert main(STUDY) == 0
+        return FOLDER.absolute()
 
+
+@pytest.mark.parametrize("name", hostile.STUDIES)
+def test_a_forged_study(name: str, trained: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def filled() -> int:
-        file.write_text(hostile.TOML)
-        assert main(words) == 0
+        shutil.copytree(trained, FOLDER)
         return 0
 
-    file.write_text(hostile.STUDIES[name](folder, filled))
+    FILE.write_text(hostile.STUDIES[name](FOLDER, filled))
     capsys.readouterr()
-    code = main(words)
+    code = main(STUDY)
     assert code in (0, 1, 2, 3)
     told(capsys, code)
     unharmed(home)

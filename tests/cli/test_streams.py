@@ -5,11 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-from itertools import takewhile
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
+from saving import opened
+from study_cases import arm_text
 
 from tapered import report
 from tapered.cli.main import main
@@ -23,11 +23,7 @@ steps = 5
 seeds = 2
 baseline = "a ± b"
 peaks = { low = 0.01, high = 0.1, count = 2 }
-[[arms]]
-name = "a ± b"
-rule = "SGD"
-lr = "constant(1.0)"
-"""
+""" + arm_text("a ± b")
 
 
 @pytest.fixture
@@ -125,8 +121,7 @@ def test_a_finished_study_in_a_folder_that_may_only_be_read(capsys):
     kept = {path: path.read_bytes() for folder in ("whole", "half") for path in Path(folder).rglob("*.*")}
     for path in (Path("whole"), Path("half"), *kept, Path("whole/runs"), Path("half/runs")):
         path.chmod(0o555)
-    for parent in takewhile(lambda parent: parent != Path(gettempdir()), (Path.cwd(), *Path.cwd().parents)):
-        parent.chmod(0o755)
+    opened(Path.cwd())
     try:
         done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=True)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from saving import let_go
 
 from tapered import checkpoint
 from tapered.cli.main import main
@@ -26,8 +27,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "home")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     yield
-    for held in list(checkpoint.lock._held):
-        checkpoint.release(held)
+    let_go()
 
 
 def begun(*more: str, code: str = MINE) -> None:

@@ -28,14 +28,6 @@ from tapered.workloads import bmi
 STEPS = 300
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def fed(steps=STEPS, size=40, seed=0):
     """Gradients of many sizes; every fifth entry's come rarely, the last is always 0."""
     random = np.random.default_rng(seed)

@@ -9,8 +9,9 @@ import torch
 from hypothesis import strategies as st
 from machine_groups import Groups
 from machine_oracle import Curve
-from machine_tensors import filed, kept, laid, same
+from machine_tensors import kept, laid, same
 from machine_updates import operation
+from saving import filed
 from torch import nn
 
 from tapered import checkpoint

@@ -118,7 +118,19 @@ class Folders(RuleBasedStateMachine):
     @rule(seed=SEEDS, gone=st.integers(0, 3).map(lambda n: n == 0))
     def damage(self, seed: int, gone: bool) -> None:
         """A bit flips, or a file is gone."""
-        files, any_of = self.world.files(), random.Random(seed)
+        self.damages(self.world.files(), random.Random(seed), gone=gone)
+
+    @precondition(lambda self: not self.world.touched)
+    @rule(updates=st.integers(1, 20), seed=SEEDS)
+    def damaged_rows(self, updates: int, seed: int) -> None:
+        """It dies in training, and a bit flips in the tensors that it is to go on from."""
+        TALLY["killed in training"] += self.world.killed(self.target, updates=updates)
+        rows = [path for path in self.world.files() if path.suffix == ".safetensors"]
+        if rows:
+            self.damages(rows, random.Random(seed))
+
+    def damages(self, files: list[Path], any_of: random.Random, *, gone: bool = False) -> None:
+        """A file of these is another, or gone."""
         by_kind: dict[str, list[Path]] = {}  # of which there may be many, or one
         for found in files:
             by_kind.setdefault(found.suffix, []).append(found)

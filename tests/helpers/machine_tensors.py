@@ -1,6 +1,5 @@
 """Parameters and gradients of every layout, files, and what can be compared of an optimizer before and after."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,14 +53,6 @@ def gradient(param: Tensor, how: str, source: torch.Generator) -> Tensor:
         values[::2] = 0
         return values.to_sparse(1)
     return torch.zeros_like(param) if how == "zero" else values
-
-
-def filed(state: Any) -> Any:
-    """As a file would bring it back, of tensors and plain values alone."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 def kept(value: Any) -> Any:

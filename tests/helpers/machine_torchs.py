@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from machine_checks import near
 from machine_config import BASE
 from machine_refusals import Refusals
-from machine_tensors import filed, gradient
+from machine_tensors import gradient
 from machine_updates import operation
+from saving import filed
 
 
 class Torchs(Refusals):

@@ -66,6 +66,8 @@ CASES = [
     Case("sgd-keras-nesterov", rules.SGD(momentum=True, nesterov=True, rate_in_momentum=True), {"momentum": 0.9}),
     Case("lion", rules.Lion(), {"weight_decay": 0.1}),
     Case("schedule-free", rules.ScheduleFreeAdamW(), {"weight_decay": 0.1, "r": 1.0}),
+    Case("averaged", rules.Averaged(rules.Adam()), {"newest": 0.25}),
+    Case("latest", rules.Latest(rules.SGD(momentum=True), latest=3), {"momentum": 0.9, "taken": 2.0}),
 ]
 STEPS, SIZE = 60, 12
 

@@ -1,8 +1,23 @@
-"""What the tests of rounds, pruning and tuning share: a study from text to verdict, and one that is stopped often."""
+"""What tests of studies share: arms as text, how rows are trained, from text to verdict, and one stopped often."""
 
 from tapered import study as studies
 from tapered.study import conclude, open_store, plan_of, train_runs
 from tapered.study.plan.rounds import finished_rounds
+from tapered.training import modes
+from tapered.training.advance import Mode
+
+LOOP, ROWS = Mode("loop", 1, "a test says so"), Mode("rows", 8, "a test says so")
+MODES = {mode.kind: mode for mode in (LOOP, ROWS)}
+
+
+def arm_text(name, lr="constant(1.0)", rule="SGD", more=""):
+    """An arm's table in a study's file."""
+    return f'[[arms]]\nname = "{name}"\nrule = "{rule}"\nlr = "{lr}"\n{more}\n'
+
+
+def trained_as(monkeypatch, mode):
+    """How rows are trained, whatever is faster here."""
+    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(mode, 1e-5))
 
 
 def planned(*given, **options):

@@ -18,6 +18,7 @@ from crash_save import parts
 from fault_rows import ADAMW, ROWS, SCHEDULES
 from inputs import adamw, damage, schedules
 from inputs.judge import Bad, judged
+from saving import forked
 from test_checkpoint_crash import begun, failing, whole
 from torch import nn
 
@@ -170,18 +171,15 @@ def test_interrupted_at_every_call(tmp_path: Path) -> None:
 def test_signals_in_a_save(number: int, call: str, tmp_path: Path) -> None:
     """Row 44: a process that a signal ends in the middle of a save."""
     begun(tmp_path)
-    child = os.fork()
-    if child == 0:
-        try:
-            checkpoint.lock._held.clear()
-            signal.signal(number, signal.SIG_DFL)
-            resume(tmp_path, **parts())
-            real = getattr(os, call)
-            setattr(os, call, lambda *given, **named: (os.kill(os.getpid(), number), real(*given, **named))[1])
-            save(tmp_path, 3, keep=1, **parts(3.0), value=3)
-        finally:
-            os._exit(0)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == number
+
+    def saved() -> None:
+        signal.signal(number, signal.SIG_DFL)
+        resume(tmp_path, **parts())
+        real = getattr(os, call)
+        setattr(os, call, lambda *given, **named: (os.kill(os.getpid(), number), real(*given, **named))[1])
+        save(tmp_path, 3, keep=1, **parts(3.0), value=3)
+
+    assert forked(saved) == -number
     assert whole(tmp_path) == 2
 
 

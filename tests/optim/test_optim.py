@@ -1,11 +1,11 @@
 """The optimizers: torch's numbers, one counter, schedules for every hyper, states that travel both ways."""
 
 import copy
-import io
 import pickle
 
 import pytest
 import torch
+from saving import filed
 from torch import nn
 
 import tapered
@@ -73,19 +73,12 @@ def test_states_travel_both_ways(ours, theirs, options) -> None:
     first = theirs(nets[1].parameters(), lr=0.01, **options)
     train(nets[1], first, 0, 7)
     second = ours(nets[1].parameters(), lr=0.01, **options)
-    second.load_state_dict(through_file(first.state_dict()))
+    second.load_state_dict(filed(first.state_dict()))
     train(nets[1], second, 7, 14)
     third = theirs(nets[1].parameters(), lr=0.01, **options)
-    third.load_state_dict(through_file(second.state_dict()))
+    third.load_state_dict(filed(second.state_dict()))
     train(nets[1], third, 14, 20)
     torch.testing.assert_close(weights(nets[1]), weights(nets[0]), rtol=1e-7, atol=0)
-
-
-def through_file(state: dict) -> dict:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
 
 
 @pytest.mark.parametrize(("ours", "options"), EVERY)
@@ -94,7 +87,7 @@ def test_resumes_bit_for_bit(ours, options) -> None:
     train(straight, ours(straight.parameters(), lr=RATE, **options), 0, 12)
     first = ours(resumed.parameters(), lr=RATE, **options)
     train(resumed, first, 0, 5)
-    state = through_file(first.state_dict())
+    state = filed(first.state_dict())
     second = ours(resumed.parameters(), lr=RATE, **options)
     second.load_state_dict(state)
     assert second.steps == 5

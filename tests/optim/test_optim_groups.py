@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from saving import filed
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, ReduceLROnPlateau, SequentialLR
 
@@ -28,13 +29,6 @@ def step(optimizer: torch.optim.Optimizer, times: int = 1) -> None:
                 if param.requires_grad:
                     param.grad = torch.ones_like(param)
         optimizer.step()
-
-
-def plain(state: dict) -> dict:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 def own(groups, **options) -> tuple:
@@ -80,7 +74,7 @@ def test_a_multiplier_goes_through_a_state(make) -> None:
 
     optimizer, follower = make(groups(weights()))
     step(optimizer, 3)
-    state = plain(optimizer.state_dict())
+    state = filed(optimizer.state_dict())
     again, its = make(groups(weights()))
     again.load_state_dict(state)
     assert [g["lr"] for g in again.param_groups] == [RATE(3) * 0.25, RATE(3)]
@@ -119,7 +113,7 @@ def test_others_keys_and_entries_come_back(late) -> None:
     first = optimizer.param_groups[0]["params"][0]
     optimizer.state[first]["slow"] = torch.full((3,), 7.0)
     optimizer.state["everybody"]["count"] = 3
-    state = plain(optimizer.state_dict())
+    state = filed(optimizer.state_dict())
     again = tapered.Adam(weights(), lr=RATE)
     if late:
         step(again)
@@ -131,7 +125,7 @@ def test_others_keys_and_entries_come_back(late) -> None:
     step(again)
     assert again.steps == 3
     theirs = torch.optim.Adam(weights(), lr=0.1)
-    theirs.load_state_dict(plain(again.state_dict()))
+    theirs.load_state_dict(filed(again.state_dict()))
     assert theirs.param_groups[0]["max_lr"] == 1.0
 
 
@@ -261,7 +255,7 @@ def test_a_number_is_driven_by_torchs_schedulers_and_resumed(name, way, tmp_path
         checkpoint.resume(tmp_path, **again)
     else:
         for key, part in again.items():
-            part.load_state_dict(plain(run[key].state_dict()))
+            part.load_state_dict(filed(run[key].state_dict()))
     assert rates + train(again, 6) == wanted
     train(run, 6)
     assert torch.equal(run["model"].weight, again["model"].weight)

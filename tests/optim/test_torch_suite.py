@@ -1,6 +1,5 @@
 """tapered's optimizers against torch's by torch's own tests; all runs by benchmarks/clients/torch_suite.py."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,15 +19,6 @@ FEW = {"compiled": 1, "compiled_sets": 1, "every_size": 20, "sparse_valley": 8} 
 CHOSEN: dict[str, list[Run]] = {}
 for chosen in thinned(torch_suite.runs("cpu"), 50):
     CHOSEN.setdefault(chosen.template.name, []).append(chosen)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Problems this small are slower on two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", CHOSEN)

@@ -25,14 +25,6 @@ from tapered.training.advance import Mode
 from tapered.training.workload import quadratic
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def sgd_losses(rates, seed=0):
     """The quadratic's minibatch losses and final excess under gradient descent, in numpy; a rate for each step."""
     problem = quadratic()

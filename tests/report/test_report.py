@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats as scipy_stats
-from study_cases import planned
+from study_cases import arm_text, planned
 
 from tapered import report
 from tapered.cli import terminal
@@ -29,20 +29,13 @@ seeds = 3
 evaluations = 2
 baseline = "constant"
 peaks = { low = 0.1, high = 10, count = 3 }
-[[arms]]
-name = "constant"
-rule = "SGD"
-lr = "constant(1.0)"
-[[arms]]
-name = "NAME"
-rule = "SGD"
-lr = "exponential_decay(decay_steps=steps, decay_rate=0.01)"
-[[arms]]
-name = "as written"
-rule = "Adam"
-lr = "constant(0.05)"
-fixed = true
-"""
+""" + "".join(
+    [
+        arm_text("constant"),
+        arm_text("NAME", "exponential_decay(decay_steps=steps, decay_rate=0.01)"),
+        arm_text("as written", "constant(0.05)", rule="Adam", more="fixed = true"),
+    ]
+)
 
 
 @pytest.fixture(scope="module")

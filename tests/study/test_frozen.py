@@ -13,7 +13,7 @@ import folder_cases
 import numpy as np
 import pytest
 import torch
-from study_cases import planned
+from study_cases import LOOP, planned, trained_as
 from torch.utils.data import TensorDataset
 
 import tapered
@@ -24,19 +24,14 @@ from tapered.files.sealed import UnsealedError, sealed, unsealed
 from tapered.run import setting as settings
 from tapered.run import single
 from tapered.study import conclude, default_folder, open_store, train_runs
-from tapered.training import fingerprint, modes
-from tapered.training.advance import Mode
+from tapered.training import fingerprint
 from tapered.workloads import sources
 
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(Mode("loop", 1, "a test says so"), 1e-5))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    trained_as(monkeypatch, LOOP)
 
 
 @pytest.fixture
@@ -347,13 +342,14 @@ def parts():
 
 
 @pytest.mark.parametrize("what", ["kind", "threads"])
-def test_a_checkpoint_of_another_kind_is_refused_or_allowed_by_a_word(tmp_path, monkeypatch, what):
+def test_a_checkpoint_of_another_kind_is_refused_or_allowed_by_a_word(tmp_path, monkeypatch, request, what):
     checkpoint.save(tmp_path / "c", 3, **parts())
     checkpoint.release(tmp_path / "c")
     there = kind.here(gpus=True)
     if what == "kind":
         monkeypatch.setattr(kind, "here", lambda **_: there | {"vectors": "another"})
     else:
+        request.addfinalizer(lambda: torch.set_num_threads(1))
         torch.set_num_threads(2)
     said = f"vectors {there['vectors']} then, another now" if what == "kind" else "threads 1 then, 2 now"
     given = parts()

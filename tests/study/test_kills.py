@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
+from saving import forked
 
 from tapered import checkpoint
 from tapered.cli.main import main
@@ -15,25 +15,7 @@ from tapered.run import single
 RUN = ["run", "quadratic", "--rule", "SGD", "--lr", "1e-3", "--steps", "4", "--store", "kept"]
 CALLS = {"open": os.open, "rename": os.rename, "mkdir": os.mkdir, "write": os.write, "fsync": os.fsync}
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def forked(call) -> int:
-    """What a child process that makes the call ends with."""
-    child = os.fork()
-    if child == 0:
-        code = 99
-        try:
-            checkpoint.lock._held.clear()
-            code = call()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+pytestmark = [pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"), pytest.mark.usefixtures("here")]
 
 
 def killed_at(place: int) -> int:
@@ -62,7 +44,6 @@ def weights(folder: str) -> list[float]:
 
 
 def test_a_run_killed_in_its_first_saves_goes_on():
-    torch.set_num_threads(1)
     assert forked(lambda: main(RUN)) == 0
     expected = weights("kept")
     codes = []

@@ -6,8 +6,7 @@ from math import inf
 import numpy as np
 import optuna
 import pytest
-import torch
-from study_cases import finished, planned, read, stopped_again_and_again
+from study_cases import LOOP, arm_text, finished, planned, read, stopped_again_and_again, trained_as
 
 from tapered.cli.main import main
 from tapered.files import whole as written
@@ -17,7 +16,6 @@ from tapered.study.plan import pruning as prune
 from tapered.study.plan.facts import frozen_facts
 from tapered.study.result import is_diverged
 from tapered.study.summary import summary
-from tapered.training import modes
 from tapered.training.advance import Mode
 from tapered.workloads.own import StudyFileError
 
@@ -31,40 +29,22 @@ evaluations = 8
 baseline = "constant"
 peaks = { low = 0.005, high = 0.1, count = 5 }
 prune = { rungs = [0.25, 0.5], keep = 0.5, probe = 0.125 }
-[[arms]]
-name = "constant"
-rule = "SGD"
-lr = "constant(1.0)"
-[[arms]]
-name = "late"
-rule = "SGD"
-lr = "hold(0.6*steps).then(cooldown(0.4*steps))"
-[[arms]]
-name = "later"
-rule = "SGD"
-lr = "hold(0.9*steps).then(cooldown(0.1*steps))"
-[[arms]]
-name = "drops"
-rule = "Adam"
-lr = "hold(0.1*steps).then(constant(0.01))"
-[[arms]]
-name = "as written"
-rule = "SGD"
-lr = "constant(0.05)"
-fixed = true
-"""
+""" + "".join(
+    [
+        arm_text("constant"),
+        arm_text("late", "hold(0.6*steps).then(cooldown(0.4*steps))"),
+        arm_text("later", "hold(0.9*steps).then(cooldown(0.1*steps))"),
+        arm_text("drops", "hold(0.1*steps).then(constant(0.01))", rule="Adam"),
+        arm_text("as written", "constant(0.05)", more="fixed = true"),
+    ]
+)
 WHOLE = TOML.replace("prune = {", "# prune = {")
+WIDE = Mode("rows", 64, "a test says so")
 
 
 @pytest.fixture(autouse=True)
-def kind(request, monkeypatch):
-    kind = getattr(request, "param", "rows")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    mode = Mode(kind, 1 if kind == "loop" else 64, "a test says so")
-    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(mode, 1e-5))
-    yield kind
-    torch.set_num_threads(before)
+def rows(monkeypatch):
+    trained_as(monkeypatch, WIDE)
 
 
 def by_key(runs):
@@ -93,10 +73,10 @@ def expected_by_hand(runs, probed):
     return out
 
 
-def test_what_goes_is_what_a_hand_would_choose(tmp_path):
+def test_what_goes_is_what_a_hand_would_choose(tmp_path, undisturbed):
     loaded, plain = read(tmp_path, TOML), read(tmp_path, WHOLE)
-    pruned, _ = finished(loaded, tmp_path / "pruned")
-    whole, _ = finished(plain, tmp_path / "whole")
+    left, whole = undisturbed(TOML, WIDE), undisturbed(WHOLE, WIDE).runs
+    pruned = left.runs
     assert by_key(pruned).keys() == by_key(whole).keys()
     cache = {}
 
@@ -120,7 +100,7 @@ def test_what_goes_is_what_a_hand_would_choose(tmp_path):
     assert {r.key for r in pruned if r.pruned == 40} == second
     assert first
     assert second
-    with open_store(loaded, tmp_path / "pruned") as store:
+    with open_store(loaded, left.folder) as store:
         probes = {run.key: run for run in store.runs() if run.probe}
         candidates = [run for run in whole if run.peak is not None]
         found = [(r, rung, probes.get(prune.probe_key(loaded, r, rung))) for r in candidates for rung in (20, 40)]
@@ -128,10 +108,10 @@ def test_what_goes_is_what_a_hand_would_choose(tmp_path):
     assert all(probe.value == probed(run, rung) for run, rung, probe in found if probe is not None)
 
 
-@pytest.mark.parametrize("kind", ["loop", "rows"], indirect=True)
-def test_a_run_is_the_same_up_to_where_it_was_pruned(tmp_path):
-    pruned, result = finished(read(tmp_path, TOML), tmp_path / "pruned")
-    whole = by_key(finished(read(tmp_path, WHOLE), tmp_path / "whole")[0])
+@pytest.mark.parametrize("mode", [LOOP, WIDE], ids=lambda mode: mode.kind)
+def test_a_run_is_the_same_up_to_where_it_was_pruned(undisturbed, mode):
+    left, whole = undisturbed(TOML, mode), by_key(undisturbed(WHOLE, mode).runs)
+    pruned, result = left.runs, left.result
     for run in pruned:
         other = whole[run.key]
         if run.pruned is None:
@@ -147,12 +127,12 @@ def test_a_run_is_the_same_up_to_where_it_was_pruned(tmp_path):
     assert {arm.name: arm.best.pruned for arm in result.arms}["constant"] == 0
 
 
-def test_what_was_saved_is_what_was_not_made(tmp_path):
-    loaded, made = read(tmp_path, TOML), []
-    runs, result = finished(loaded, tmp_path / "s", progress=made.append)
+def test_what_was_saved_is_what_was_not_made(tmp_path, undisturbed):
+    loaded, left = read(tmp_path, TOML), undisturbed(TOML, WIDE)
+    runs, result = left.runs, left.result
     found, to_run = result.cost.pruning, forest_of(loaded).plan.to_run
     assert found.of == to_run == result.cost.to_run
-    assert sum(made) == to_run - found.saved + found.probes
+    assert left.updates == to_run - found.saved + found.probes
     assert 0.3 * to_run < found.saved < 0.7 * to_run
     assert found.same is None
     # each arm is charged for its runs and for the probes of each, as if nothing were shared
@@ -181,22 +161,21 @@ def test_a_shared_trunk_goes_on_as_long_as_one_run_below_it(tmp_path):
 
 
 @pytest.mark.parametrize("updates", [331, 557])
-def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, updates):
-    loaded, made = read(tmp_path, TOML), []
-    whole, _ = finished(loaded, tmp_path / "whole", progress=made.append)
+def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, undisturbed, updates):
+    loaded, whole = read(tmp_path, TOML), undisturbed(TOML, WIDE)
     runs, total, times = stopped_again_and_again(loaded, tmp_path / "parts", updates)
-    assert repr(runs) == repr(whole)
-    assert total == sum(made)
+    assert repr(runs) == repr(whole.runs)
+    assert total == whole.updates
     assert times > 2
-    with open_store(loaded, tmp_path / "parts") as parts, open_store(loaded, tmp_path / "whole") as other:
+    with open_store(loaded, tmp_path / "parts") as parts, open_store(loaded, whole.folder) as other:
         assert repr(sorted(parts.runs(), key=lambda r: r.key)) == repr(sorted(other.runs(), key=lambda r: r.key))
 
 
 @pytest.mark.parametrize("at", range(1, 40, 6))
-def test_killed_while_something_is_kept_it_goes_on(tmp_path, monkeypatch, at):
+def test_killed_while_something_is_kept_it_goes_on(tmp_path, monkeypatch, undisturbed, at):
     """Whatever is being written when the power goes: a bundle, its probes, or the bundle without pruned rows."""
-    loaded = read(tmp_path, TOML.replace("seeds = 3", "seeds = 2").replace("count = 5", "count = 3"))
-    whole, _ = finished(loaded, tmp_path / "whole")
+    text = TOML.replace("seeds = 3", "seeds = 2").replace("count = 5", "count = 3")
+    loaded, whole = read(tmp_path, text), undisturbed(text, WIDE).runs
     write, left = written.replace, [at]
 
     def dying(path, data):
@@ -214,10 +193,11 @@ def test_killed_while_something_is_kept_it_goes_on(tmp_path, monkeypatch, at):
     assert repr(runs) == repr(whole)
 
 
-def test_without_pruning_it_says_what_pruning_would_have_done(tmp_path):
-    pruned, result = finished(read(tmp_path, TOML), tmp_path / "pruned")
+def test_without_pruning_it_says_what_pruning_would_have_done(tmp_path, undisturbed):
+    cut = undisturbed(TOML, WIDE)
+    pruned, result = cut.runs, cut.result
     replayed, other = finished(read(tmp_path, TOML, whole=True), tmp_path / "whole")
-    assert repr(replayed) == repr(finished(read(tmp_path, WHOLE), tmp_path / "plain")[0])
+    assert repr(replayed) == repr(undisturbed(WHOLE, WIDE).runs)
     mine, theirs = result.cost.pruning, other.cost.pruning
     assert (mine.saved, mine.probes, mine.charged) == (theirs.saved, theirs.probes, theirs.charged)
     chosen = {arm.name: arm.best.peak for arm in other.arms}
@@ -279,9 +259,10 @@ def test_a_metric_that_is_to_rise():
     assert known_at({1: [1.0], 2: [2.0], 3: [3.0], 4: [4.0]}, direction="maximize") == [1, 2]
 
 
-def test_pruned_runs_are_pruned_trials_and_probes_none(tmp_path):
-    runs, _ = finished(read(tmp_path, TOML), tmp_path / "s")
-    study = optuna.load_study(study_name="pruned", storage=f"sqlite:///{tmp_path}/s/ledger.db")
+def test_pruned_runs_are_pruned_trials_and_probes_none(undisturbed):
+    left = undisturbed(TOML, WIDE)
+    runs = left.runs
+    study = optuna.load_study(study_name="pruned", storage=f"sqlite:///{left.folder}/ledger.db")
     assert len(study.trials) == len(runs)
     states = [trial.state for trial in study.trials]
     assert states.count(optuna.trial.TrialState.PRUNED) == sum(run.pruned is not None for run in runs)

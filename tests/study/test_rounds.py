@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import optuna
 import pytest
-import torch
 from pydantic import ValidationError
-from study_cases import finished, read, stopped_again_and_again
+from study_cases import ROWS, arm_text, finished, read, stopped_again_and_again, trained_as
 
 from tapered import study as studies
 from tapered.study import open_store, train_runs, updates_made, verify
@@ -16,8 +15,6 @@ from tapered.study.file.study import Study, to_toml
 from tapered.study.plan import rounds
 from tapered.study.plan.rounds import finished_rounds
 from tapered.study.summary import summary
-from tapered.training import modes
-from tapered.training.advance import Mode
 from tapered.workloads.own import StudyFileError
 
 TOML = """
@@ -30,29 +27,18 @@ baseline = "constant"
 peaks = { low = 0.001, high = 0.004, count = 3 }
 extend = 8
 fresh = 2
-[[arms]]
-name = "constant"
-rule = "SGD"
-lr = "constant(1.0)"
-[[arms]]
-name = "late"
-rule = "SGD"
-lr = "hold(0.5*steps).then(cooldown(0.5*steps))"
-[[arms]]
-name = "as written"
-rule = "SGD"
-lr = "constant(0.05)"
-fixed = true
-"""
+""" + "".join(
+    [
+        arm_text("constant"),
+        arm_text("late", "hold(0.5*steps).then(cooldown(0.5*steps))"),
+        arm_text("as written", "constant(0.05)", more="fixed = true"),
+    ]
+)
 
 
 @pytest.fixture(autouse=True)
 def rows(monkeypatch):
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(Mode("rows", 8, "a test says so"), 1e-5))
-    yield
-    torch.set_num_threads(before)
+    trained_as(monkeypatch, ROWS)
 
 
 def loaded(tmp_path, text=TOML):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import optuna
 import pytest
 import torch
-from study_cases import planned
+from study_cases import LOOP, MODES, ROWS, arm_text, finished, planned, read, trained_as
 from tomlkit.exceptions import TOMLKitError
 
 from tapered.files.errors import StoreError
@@ -19,17 +19,19 @@ from tapered.study import (
     updates_made,
     verify,
 )
-from tapered.study.file.read import BUILT_IN, STUDIES, read
+from tapered.study.file.read import BUILT_IN, STUDIES
+from tapered.study.file.read import read as stated
 from tapered.study.file.study import Study, to_toml
 from tapered.study.store.text import rows_to_tensors
 from tapered.study.train import grow, trainer
 from tapered.study.train.grow import RunError
-from tapered.training import capacity, modes
+from tapered.training import capacity
 from tapered.training.advance import Mode, evaluate
 from tapered.training.workload import quadratic
 from tapered.workloads.own import StudyFileError
 
-TINY = """
+TINY = (
+    """
 name = "tiny"
 workload = "quadratic"
 steps = 24
@@ -37,32 +39,16 @@ seeds = 2
 evaluations = 3
 baseline = "constant"
 peaks = { low = 0.01, high = 0.1, count = 2 }
-[[arms]]
-name = "constant"
-rule = "SGD"
-lr = "constant(1.0)"
-[[arms]]
-name = "linear"
-rule = "SGD"
-lr = "polynomial_decay(decay_steps=steps, end=0.0)"
 """
-FIXED = """
-[[arms]]
-name = "as written"
-rule = "Adam"
-lr = "constant(0.05)"
+    + arm_text("constant")
+    + arm_text("linear", "polynomial_decay(decay_steps=steps, end=0.0)")
+)
+HYPERS = """
 options = { epsilon = "hat" }
 hypers = { beta1 = 0.8, weight_decay = "constant(0.01)" }
 fixed = true
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+FIXED = arm_text("as written", "constant(0.05)", rule="Adam", more=HYPERS)
 
 
 @pytest.fixture(autouse=True)
@@ -70,20 +56,8 @@ def loop(monkeypatch):
     trained_as(monkeypatch, LOOP)
 
 
-def trained_as(monkeypatch, mode):
-    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(mode, 1e-5))
-
-
 def loaded(tmp_path, text=TINY, **options):
-    path = tmp_path / "my.toml"
-    path.write_text(text)
-    return planned(str(path), **options)
-
-
-def finished(found, folder):
-    with open_store(found, folder) as store:
-        runs = train_runs(found, store)
-        return runs, conclude(found, store, runs)
+    return read(tmp_path, text, **options)
 
 
 def test_a_study_from_file_to_verdict(tmp_path):
@@ -113,15 +87,12 @@ def test_a_finished_study_trains_nothing(tmp_path):
     assert again == first
 
 
-LOOP, ROWS = Mode("loop", 1, "a test says so"), Mode("rows", 8, "a test says so")
-
-
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
 @pytest.mark.parametrize("at", [1, 8, 30, 48, 100])
-def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, at, mode):
+def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, undisturbed, at, mode):
     trained_as(monkeypatch, mode)
     found, rows = loaded(tmp_path), 1 if mode.kind == "loop" else 8
-    whole, _ = finished(found, tmp_path / "whole")
+    whole = undisturbed(TINY, mode).runs
     seen = []
     with open_store(found, tmp_path / "parts") as store:
         part = train_runs(found, store, progress=seen.append, stop=lambda: sum(seen) >= at)
@@ -135,8 +106,9 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch, at, mode):
 
 
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=lambda mode: mode.kind)
-def test_a_killed_study_goes_on_from_what_was_kept(tmp_path, monkeypatch, mode):
+def test_a_killed_study_goes_on_from_what_was_kept(tmp_path, monkeypatch, undisturbed, mode):
     trained_as(monkeypatch, mode)
+    whole = undisturbed(TINY, mode).runs
     monkeypatch.setattr(grow, "SAVE_SECONDS", 0.0)
     found, seen = loaded(tmp_path), []
 
@@ -151,7 +123,7 @@ def test_a_killed_study_goes_on_from_what_was_kept(tmp_path, monkeypatch, mode):
         assert updates_made(forest_of(found), store) == sum(seen[:-1])  # all but the update it was killed in
     with open_store(found, tmp_path / "s") as store:
         runs = train_runs(found, store)
-    assert runs == finished(found, tmp_path / "whole")[0]
+    assert runs == whole
 
 
 FORKED = """
@@ -162,31 +134,16 @@ seeds = 3
 evaluations = 4
 baseline = "constant"
 peaks = { low = 0.01, high = 0.1, count = 2 }
-[[arms]]
-name = "constant"
-rule = "SGD"
-lr = "constant(1.0)"
-[[arms]]
-name = "the same"
-rule = "SGD"
-lr = "1.0 * constant(1.0)"
-[[arms]]
-name = "late"
-rule = "SGD"
-lr = "hold(20).then(cooldown(10))"
-[[arms]]
-name = "early"
-rule = "SGD"
-lr = "hold(11).then(0.5 * hold(9)).then(0.5 * cooldown(10))"
-[[arms]]
-name = "early, then constant"
-rule = "SGD"
-lr = "hold(11).then(constant(0.5))"
-[[arms]]
-name = "another rule"
-rule = "Adam"
-lr = "hold(9).then(cooldown(21))"
-"""
+""" + "".join(
+    [
+        arm_text("constant"),
+        arm_text("the same", "1.0 * constant(1.0)"),
+        arm_text("late", "hold(20).then(cooldown(10))"),
+        arm_text("early", "hold(11).then(0.5 * hold(9)).then(0.5 * cooldown(10))"),
+        arm_text("early, then constant", "hold(11).then(constant(0.5))"),
+        arm_text("another rule", "hold(9).then(cooldown(21))", rule="Adam"),
+    ]
+)
 
 
 def ends(found, folder):
@@ -226,12 +183,12 @@ def test_results_depend_on_neither_sharing_nor_bundles(tmp_path, monkeypatch, mo
 
 
 @pytest.mark.parametrize(("mode", "updates"), [(LOOP, 130), (ROWS, 130), (ROWS, 61)])
-def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, monkeypatch, mode, updates):
+def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, monkeypatch, undisturbed, mode, updates):
     trained_as(monkeypatch, mode)
+    text = FORKED.replace("high = 0.1", "high = 1e6")
+    found, total, uneven, other = loaded(tmp_path, text), 0, 0, undisturbed(text, mode)
     monkeypatch.setattr(trainer, "bundle_rows", lambda *_: 4096)  # 24 rows, of which 8 advance at a time
-    found, total, uneven = loaded(tmp_path, FORKED.replace("high = 0.1", "high = 1e6")), 0, 0
-    whole, _ = finished(found, tmp_path / "whole")
-    runs = []
+    whole, runs = other.runs, []
     while len(runs) < len(whole):
         made = []
         with open_store(found, tmp_path / "parts") as store:
@@ -241,7 +198,7 @@ def test_stopped_again_and_again_is_as_if_undisturbed(tmp_path, monkeypatch, mod
     assert repr(runs) == repr(whole)
     assert total <= forest_of(found).plan.to_run
     assert uneven
-    mine, theirs = (ends(found, tmp_path / name) for name in ("parts", "whole"))
+    mine, theirs = (ends(found, folder) for folder in (tmp_path / "parts", other.folder))
     assert all(torch.equal(mine[key][name], t) for key, parts in theirs.items() for name, t in parts.items())
 
 
@@ -301,10 +258,10 @@ def test_an_evaluation_of_a_trunk_counts_for_all_its_runs(tmp_path, monkeypatch)
     ("failing", "error"),
     [(1, MemoryError()), (3, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))],
 )
-def test_a_bundle_is_halved_when_memory_runs_out(tmp_path, monkeypatch, failing, error):
-    trained_as(monkeypatch, Mode("rows", 32, "a test says so"))
-    found = loaded(tmp_path, FORKED)
-    whole, _ = finished(found, tmp_path / "whole")
+def test_a_bundle_is_halved_when_memory_runs_out(tmp_path, monkeypatch, undisturbed, failing, error):
+    mode = Mode("rows", 32, "a test says so")
+    trained_as(monkeypatch, mode)
+    found, whole = loaded(tmp_path, FORKED), undisturbed(FORKED, mode).runs
     advance, calls = grow.advance, []
 
     def short(workload, rows, *arguments, mode, **options):
@@ -454,7 +411,7 @@ def test_a_workload_file_imports_what_lies_beside_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize("evaluations", [1, 3])
 def test_rows_that_wait_for_others_are_not_finished(tmp_path, monkeypatch, kind, evaluations):
     """Kept after every update: a row at its last step has no value before all are there and are evaluated."""
-    monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(Mode(kind, 1 if kind == "loop" else 8, ""), 1e-5))
+    trained_as(monkeypatch, MODES[kind])
     fork = TINY.replace("polynomial_decay(decay_steps=steps, end=0.0)", "hold(12).then(cooldown(12))")
     text = fork.replace("evaluations = 3", f"evaluations = {evaluations}").replace("seeds = 2", "seeds = 3")
     values = []
@@ -528,7 +485,7 @@ def test_the_frozen_copy_reads_back_as_the_same_study(tmp_path):
 @pytest.mark.parametrize("changes", [{}, {"quick": True}, {"seeds": 9}, {"steps": 400}, {"seeds": 9, "quick": True}])
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_frozen_copy_keeps_what_was_said_beside_the_fields(name, changes):
-    found, text = read(name, **changes), (STUDIES / f"{name}.toml").read_text()
+    found, text = stated(name, **changes), (STUDIES / f"{name}.toml").read_text()
     assert Study.model_validate(tomllib.loads(found.text)) == found.study
     said = [line for line in text.splitlines() if line.startswith("#")]
     assert said == [line for line in found.text.splitlines() if line.startswith("#")]

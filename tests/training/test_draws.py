@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from study_cases import finished, read
+from study_cases import arm_text, finished, read
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
@@ -225,7 +225,8 @@ def test_a_graph_is_not_traced_of_a_model_that_draws(draw):
     assert _Probe(problem, RULE).fault().startswith("the model draws random numbers, as dropout does")
 
 
-STUDY = """
+STUDY = (
+    """
 name = "drawn"
 workload = "drawn.py:problem"
 steps = 12
@@ -235,15 +236,10 @@ extend = 0
 evaluations = 2
 baseline = "one"
 peaks = { low = 0.01, high = 0.02, count = 2 }
-[[arms]]
-name = "one"
-rule = "SGD"
-lr = "constant(1.0)"
-[[arms]]
-name = "other"
-rule = "SGD"
-lr = "constant(1.0)"
 """
+    + arm_text("one")
+    + arm_text("other")
+)
 FILE = """
 import random
 import numpy as np, torch

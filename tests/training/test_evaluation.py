@@ -26,15 +26,6 @@ each = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.kind)
 in_parts = pytest.mark.parametrize("chunk", CHUNKS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on tiny tensors wait for each other wherever the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def draw(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 

@@ -28,15 +28,6 @@ RULES = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on tiny tensors wait for each other wherever the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def plain(problem, seed, make, peak, steps):
     """A loop as anybody writes it: the model that it ends with, and its losses."""
     model, losses = problem.build(seed), []

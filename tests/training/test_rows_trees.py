@@ -16,15 +16,6 @@ X = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.stack([X[:, 0].sin() + X[:, 4], X[:, 1].exp()], dim=1)  # what is looked for, and what it weighs
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on tiny tensors wait for each other wherever the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Items(Dataset):
     """A dict of parts of a row, one of them nested, whose names come in any order; two numbers beside it."""
 

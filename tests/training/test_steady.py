@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from study_cases import finished, read, stopped_again_and_again
+from study_cases import arm_text, finished, read, stopped_again_and_again
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
@@ -455,7 +455,8 @@ def test_marks_tell_places_and_change_nothing():
     assert differing(before, marks(model))[:2] == ["0.table.b", "0.table.a.1"]
 
 
-STUDY = """
+STUDY = (
+    """
 name = "annealed"
 workload = "annealed.py:problem"
 steps = 24
@@ -465,15 +466,10 @@ extend = 0
 evaluations = 3
 baseline = "constant"
 peaks = { low = 0.01, high = 0.02, count = 2 }
-[[arms]]
-name = "constant"
-rule = "Adam"
-lr = "constant(1.0)"
-[[arms]]
-name = "cosine"
-rule = "Adam"
-lr = "hold(16).then(cooldown(8))"
 """
+    + arm_text("constant", "constant(1.0)", rule="Adam")
+    + arm_text("cosine", "hold(16).then(cooldown(8))", rule="Adam")
+)
 FILE = """
 import torch
 from torch import nn

@@ -2,17 +2,6 @@
 
 import pytest
 import strangers_studies
-import torch
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As studies have it: two would wait for each other at every small tensor."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
 
 EVERY = ["loop", "rows", "rows compiled"]
 

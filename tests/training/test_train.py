@@ -15,15 +15,6 @@ from tapered.training.workload import Workload, quadratic
 from tapered.workloads import bmi
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads on tiny tensors wait for each other wherever the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def noisy(loss=nn.functional.cross_entropy, model=None):
     """Dropout and BatchNorm: everything that makes a restart go wrong."""
     x = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))

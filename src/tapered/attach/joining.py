@@ -7,15 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tapered.attach.following import (
-    Bases,
-    Plan,
-    as_another,
-    check_bases,
-    check_tensors,
-    late_with_a_rate,
-    of_base,
-)
+from tapered.attach.following import Bases, Plan, as_another, check_bases, check_tensors, late_with_a_rate, of_base
 from tapered.attach.places import put, read
 from tapered.attach.saved import KEY, taken
 from tapered.attach.slots import Slot, as_before

@@ -6,20 +6,19 @@ optimizer's state alone is enough, and a clock's own state that does not belong 
 `clock.ready` is both, where nothing has to be looked at first.
 """
 
-import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tapered.attach.changing import loaded
 from tapered.attach.following import Bases, base_values
 from tapered.attach.places import places, put
 from tapered.attach.places import read as shown_at
-from tapered.attach.saved import KEY, checked, counted, same_hypers, taken, whole
+from tapered.attach.saved import KEY, counted, taken, whole
 from tapered.optim.late import read
 from tapered.optim.policies import ADVICE, Rates, Reload
-from tapered.schedules import parse
 
 if TYPE_CHECKING:
     from tapered.attach.clock import Clock
@@ -104,7 +103,9 @@ class Loads:
         """A clock's state; see `Clock.load_state_dict`. After a refusal the next step is refused, too."""
         try:
             with self.clock.anew():
-                self._load(state, reload)
+                found, why = loaded(self.clock, state, reload), WHY[reload.policy].format(reload)
+                self.clock.change(found.followed, found.bases, why, found.step, found.before)
+                self._texts = found.texts
         except Exception as error:
             self.refuse(error)
             raise
@@ -112,49 +113,6 @@ class Loads:
     def refuse(self, error: object) -> None:
         """Let no step be made on what was refused: a framework may have swallowed that."""
         self.made, self._doubt = self.made, REFUSED.format(error)
-
-    def _load(self, state: Mapping[str, Any], reload: Reload) -> None:
-        clock = self.clock
-        step, groups = checked(state)
-        if len(groups) != len(clock.groups):
-            raise ValueError(
-                f"got a clock's state of {len(groups)} groups; this optimizer has {len(clock.groups)}; make "
-                "them the same, then load"
-            )
-        own, followed = clock.schedules, []
-        for index, saved in enumerate(groups):
-            texts, here = saved["schedules"], own[index]
-            if reload.policy == "resume" and clock.takes(index, saved):  # a late group goes on as it was left
-                followed.append({name: read(text, clock.all_followed) for name, text in texts.items()})
-                clock.as_left(index, followed[index], saved)
-                continue
-            same_hypers(index, texts, here, reload)
-            names = here if reload.policy == "replace" else {**here, **texts}
-            followed.append(
-                {
-                    name: reload.chosen(
-                        f"`{name}` in group {index}",
-                        here.get(name, texts.get(name)),
-                        texts.get(name, here.get(name)),
-                        step,
-                    )
-                    for name in names
-                }
-            )
-        bases = [{**clock.bases[i], **saved["base"]} for i, saved in enumerate(groups)]
-        clock.change(followed, bases, WHY[reload.policy].format(reload), step, self._before(groups, step))
-        self._texts = [saved["schedules"] for saved in groups]
-
-    def _before(self, groups: list[dict[str, Any]], step: int) -> Rates:
-        """The values of the last update before a state was saved."""
-        own, found = self.clock.schedules, {}
-        for index, saved in enumerate(groups):
-            for name, text in saved["schedules"].items():
-                mine = own[index].get(name)
-                with contextlib.suppress(ValueError):  # a user's function cannot be read back
-                    then = mine if mine is not None and str(mine) == text else parse(text)
-                    found[index, name] = then(step - 1) if step else saved["base"][name]
-        return found
 
     def resumed(self, why: str, before: Rates) -> None:
         """Schedules or the step were set on purpose: doubts are over, and the next step reports."""

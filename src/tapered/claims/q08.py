@@ -11,7 +11,6 @@ from tapered.stats import Paired
 PREFIX = "marginal-value-"
 STUDIES = tuple(f"{PREFIX}{name}" for name in ("separable", "digits", "mnist1d"))
 ADAPTIVE = ("Adam + decay", "RMSProp + decay", "AdaGrad + decay")
-Found = tuple[str, Paired]
 
 
 def judge(found: Mapping[str, Summary]) -> Answer:

@@ -96,6 +96,7 @@ def _kept(
     folder: Path, steps: int | None, given: dict[str, Any], trusted: str | None
 ) -> tuple[dict[str, Any], Any, Any, Any]:
     """The same, of a run that tapered saved, from its newest checkpoint on."""
+    from tapered.rules import bare  # noqa: PLC0415 - as above
     from tapered.run import single  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
@@ -105,7 +106,7 @@ def _kept(
     with threads(1):
         run, _ = single.resume(folder, workload=trusted, command=retype("explain", str(folder), steps=steps))
     setting, count = run.setting, 1 if steps is None else steps
-    asked = {"folder": str(folder), "workload": setting.workload, "rule": str(run.rows.rule), "lr": setting.lr}
+    asked = {"folder": str(folder), "workload": setting.workload, "rule": str(bare(run.rows.rule)), "lr": setting.lr}
     path = run.arm.path(run.step + count, None)
     return {**asked, "steps": count, "seed": setting.seed}, run.workload, run.rows, path
 

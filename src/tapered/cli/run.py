@@ -11,20 +11,14 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from tapered.cli.terminal import (
-    DONE,
-    INTERRUPTED,
-    Flag,
-    Interrupt,
-    Json,
-    console,
-    print_json,
-    progress,
-    retype,
-    table,
-)
+from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, console, print_json, progress, retype, table
 
-EXAMPLES = {"option": "batch_size=64", "hyper": "weight_decay=0.1", "choice": "amsgrad=true"}
+EXAMPLES = {
+    "option": "batch_size=64",
+    "hyper": "weight_decay=0.1",
+    "choice": "amsgrad=true",
+    "average": "ema,decay=0.999",
+}
 SAVES = 10  # a run, where --save-every is not given
 
 
@@ -36,7 +30,13 @@ def run(
     rule: str = "Adam",
     steps: int | None = None,
     seed: int = 0,
+    average: str | None = None,
     option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    accumulate: int | None = None,
+    group: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    layer_decay: float | None = None,
     store: Path | None = None,
     save_every: int | None = None,
     kinds: Literal["same", "any"] = "same",
@@ -51,7 +51,14 @@ def run(
         rule: The rule's name.
         steps: Updates to make; by default one epoch.
         seed: What weights, minibatches and dropout follow.
+        average: The average of the weights that is evaluated: ema, swa or lawa, then its fields, as ema,decay=0.999.
         option: An argument of the workload, as name=value; may be given again.
+        clip_norm: The largest norm of the whole gradient.
+        clip_value: The largest size of an element of the gradient.
+        accumulate: Minibatches that make one step.
+        group: Parameters with hypers of their own, as '*.bias,*norm*: weight_decay=0' or 'encoder.*: lr=0.1', which
+            multiplies their rate; may be given again.
+        layer_decay: What the rate is multiplied by from layer to layer, from the head down.
         store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
         save_every: Updates between two checkpoints; by default a tenth of the run.
         kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
@@ -60,10 +67,15 @@ def run(
     """
     from tapered.run import setting as settings  # noqa: PLC0415 - torch takes a second that --help need not wait
     from tapered.run import single  # noqa: PLC0415 - as above
+    from tapered.study.file.read import steps_of  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
     with threads(1):
-        setting = settings.setting_of(workload, rule, lr, steps, seed, options_of(option))
+        steps_as = steps_of(
+            group, clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, layer_decay=layer_decay
+        )
+        given = options_of(option), average_of(average), steps_as
+        setting = settings.setting_of(workload, rule, lr, steps, seed, *given)
         folder = store or default_folder(setting)
         if settings.begun(folder):
             settings.check_same(folder, setting)
@@ -115,13 +127,15 @@ def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) 
     """Where a run stands."""
     setting = trained.setting
     rate = setting.schedule(max(trained.step - 1, 0))
+    average = {"average": dict(setting.average)} if setting.average else {}
     if as_json:
         valid = {name: value if isfinite(value) else None for name, value in found.items()}
         fields = {"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": valid}
-        print_json(fields | {"kinds": list(trained.kinds)})
+        print_json(fields | average | {"kinds": list(trained.kinds)})
         return
     out = console(stderr=False)
     rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]
+    rows += [("average", str(trained.arm.average))] if average else []
     rows += [(f"valid {name}", f"{value:.6g}") for name, value in found.items()]
     out.print(table(rows, header=False))
     if len(trained.kinds) > 1:
@@ -136,7 +150,21 @@ def default_folder(setting: Any) -> Path:
     import re  # noqa: PLC0415 - only here
 
     name = re.sub(r"[^A-Za-z0-9]+", "-", setting.workload.rpartition(":")[2] or setting.workload)[:40]
-    return Path("runs") / f"{name}-{setting.rule}-{hashlib.sha256(repr(setting).encode()).hexdigest()[:8]}"
+    later = {name: value for name, value in (("average", setting.average), ("steps_as", setting.steps_as)) if value}
+    what = repr(setting) + (repr(later) if later else "")  # runs from before there were such fields keep their folders
+    return Path("runs") / f"{name}-{setting.rule}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+
+
+def average_of(given: str | None) -> dict[str, Any] | None:
+    """An average as a command gives it, its kind first.
+
+    >>> average_of("ema,decay=0.999,ramp=(1+t)/(10+t)")
+    {'kind': 'ema', 'decay': 0.999, 'ramp': '(1+t)/(10+t)'}
+    """
+    if given is None:
+        return None
+    kind, *words = (word.strip() for word in given.split(","))
+    return {"kind": kind, **options_of(tuple(words), "average")}
 
 
 def options_of(given: tuple[str, ...], of: str = "option") -> dict[str, Any]:

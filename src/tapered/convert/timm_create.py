@@ -40,12 +40,9 @@ def create_scheduler_v2(  # noqa: D103  # a signature to bind to
 
 def created(call: Call) -> Call:
     """The class and arguments that create_scheduler_v2 makes of its own."""
-    sched = "cosine" if call.name == "create_scheduler_v2" else call.name
-    given = call.bound(inspect.signature(create_scheduler_v2)) if call.name == "create_scheduler_v2" else None
-    if given is None:
-        given = Call("create_scheduler_v2", (sched, *call.args), call.kwargs).bound(
-            inspect.signature(create_scheduler_v2)
-        )
+    if call.name != "create_scheduler_v2":
+        call = Call("create_scheduler_v2", (call.name, *call.args), call.kwargs)
+    given = call.bound(inspect.signature(create_scheduler_v2))
     sched = given["sched"]
     if sched not in SCHEDS:
         raise ValueError(f"timm has no scheduler {sched!r}{suggestion(str(sched), SCHEDS)}; it has {', '.join(SCHEDS)}")

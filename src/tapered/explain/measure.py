@@ -12,7 +12,8 @@ from torch import Tensor
 from tapered import rules
 from tapered.explain.bounds import Bound, bound, driven, root
 from tapered.explain.points import QUANTILES, Point, TermPoint
-from tapered.rules import Hyper, Rule, State, Terms
+from tapered.rules import Hyper, Rule, State, Terms, bare
+from tapered.rules.averaged import bare_state
 from tapered.rules.kernels import real
 
 SAMPLE = 2**20  # entries whose quantiles are taken
@@ -40,6 +41,8 @@ def measure(
         hyper: Every hyper's value at this step, `lr` too.
         moving: Names of the hypers that are scheduled.
     """
+    given = [part._replace(state=bare_state(rule, part.state)) for part in given]
+    rule = bare(rule)
     entries = sum(real(part.param).numel() for part in given)
     sums = _Sums(stride=max(1, math.ceil(entries / SAMPLE)))
     values = {name: torch.tensor(value, dtype=torch.float64) for name, value in hyper.items()}

@@ -7,6 +7,7 @@ import numpy as np
 
 from tapered.explain.measure import Given, measure
 from tapered.explain.points import Explanation, Point, Series
+from tapered.rules import bare
 from tapered.training import loop
 from tapered.training.advance import advance, deterministic
 from tapered.training.rows import Path, Rows, start
@@ -73,7 +74,7 @@ def explain_run(
             break
         found.append(points)
     names = list(dict.fromkeys(name for points in found for name in points))
-    series = [Series(name, path.rule, tuple(p[name] for p in found if name in p)) for name in names]
+    series = [Series(name, bare(path.rule), tuple(p[name] for p in found if name in p)) for name in names]
     stopped = row.steps[0] if len(found) < len(chosen) and row.diverged[0] is None else row.diverged[0]
     return Explanation(tuple(series), stopped)
 

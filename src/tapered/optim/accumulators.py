@@ -54,14 +54,9 @@ class RMSprop(Optimizer):
         multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
-        hints = {
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {"centered": centered, "maximize": maximize, **hints})
+        options = {"centered": centered, "maximize": maximize, "compile": compile, "multiplier": multiplier}
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, hypers, {**options, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
         """RMSprop's, with a buffer while there is momentum."""
@@ -106,21 +101,11 @@ class Adagrad(Optimizer):
         compile: bool = False,  # noqa: A002 - torch's own word
         multiplier: str | None = "lr_scale",
     ) -> None:
-        hypers = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-        }
-        hints = {
-            "foreach": foreach,
-            "differentiable": differentiable,
-            "fused": fused,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {"maximize": maximize, **hints})
+        decays = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay}
+        hypers = {**decays, "initial_accumulator_value": initial_accumulator_value, "eps": eps}
+        options = {"maximize": maximize, "compile": compile, "multiplier": multiplier}
+        hints = {"foreach": foreach, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, hypers, {**options, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
         """Adagrad's, with the group's first accumulator."""
@@ -166,14 +151,9 @@ class Adadelta(Optimizer):
         multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
-        hints = {
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {"maximize": maximize, **hints})
+        options = {"maximize": maximize, "compile": compile, "multiplier": multiplier}
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, hypers, {**options, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options
         """Adadelta's."""

@@ -132,22 +132,9 @@ class AdamW(Adam):
         compile: bool = False,  # noqa: A002 - torch's own word
         multiplier: str | None = "lr_scale",
     ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            foreach=foreach,
-            maximize=maximize,
-            capturable=capturable,
-            differentiable=differentiable,
-            fused=fused,
-            decoupled_weight_decay=True,
-            compile=compile,
-            multiplier=multiplier,
-        )
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused}
+        options: dict[str, Any] = {"maximize": maximize, "compile": compile, "multiplier": multiplier, **hints}
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True, **options)
 
 
 class NAdam(Optimizer):
@@ -190,14 +177,8 @@ class NAdam(Optimizer):
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
         options = {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
-        hints = {
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {**options, **hints})
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, hypers, {**options, **hints, "compile": compile, "multiplier": multiplier})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
         """NAdam's, with the group's options."""
@@ -241,14 +222,8 @@ class RAdam(Optimizer):
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         options = {"maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
-        hints = {
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {**options, **hints})
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, hypers, {**options, **hints, "compile": compile, "multiplier": multiplier})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
         """RAdam's, with the group's options."""
@@ -288,14 +263,9 @@ class Adamax(Optimizer):
         multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        hints = {
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {"maximize": maximize, **hints})
+        options = {"maximize": maximize, "compile": compile, "multiplier": multiplier}
+        hints = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, hypers, {**options, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options
         """Adamax's."""

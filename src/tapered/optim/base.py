@@ -18,7 +18,7 @@ from tapered.optim.hypers import NAMES, Live, first, items, number
 from tapered.optim.multipliers import TaperedWarning, factor, warn_of_others
 from tapered.optim.parameters import check_grads, only_initialises, tensors
 from tapered.optim.policies import report
-from tapered.optim.resumable import Running
+from tapered.optim.running import Running
 from tapered.optim.states import create, lent, names_of
 from tapered.rules import Rule, kernels, shards
 from tapered.schedules import Schedule

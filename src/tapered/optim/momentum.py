@@ -55,14 +55,9 @@ class SGD(Optimizer):
         multiplier: str | None = "lr_scale",
     ) -> None:
         hypers = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        hints = {
-            "foreach": foreach,
-            "differentiable": differentiable,
-            "fused": fused,
-            "compile": compile,
-            "multiplier": multiplier,
-        }
-        super().__init__(params, hypers, {"nesterov": nesterov, "maximize": maximize, **hints})
+        options = {"nesterov": nesterov, "maximize": maximize, "compile": compile, "multiplier": multiplier}
+        hints = {"foreach": foreach, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, hypers, {**options, **hints})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
         """SGD's, with a buffer while there is momentum."""

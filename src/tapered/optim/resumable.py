@@ -2,8 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar, cast
 
 import torch
@@ -14,7 +13,8 @@ from tapered.optim.hypers import NAMES, Live, first, items, names, number
 from tapered.optim.late import read
 from tapered.optim.loading import resumed
 from tapered.optim.multipliers import factor
-from tapered.optim.policies import Counted, Policy, Rates, Reload
+from tapered.optim.policies import Counted, Policy, Reload
+from tapered.optim.running import Running
 from tapered.rules import Rule
 from tapered.rules.ranges import RANGES, Range
 from tapered.schedules import Schedule
@@ -24,49 +24,6 @@ REFUSED = (
     "the state that was to be loaded was refused ({0}), and going on without it would be another run; load one that "
     "fits, or, to go on with what this optimizer holds, optimizer.load_state_dict(optimizer.state_dict())"
 )
-
-
-@dataclass
-class Running:
-    """What an optimizer knows beside its groups and state.
-
-    It is changed in place: wrappers that pass attributes through (Lightning's) run these methods as their own, and an
-    attribute that is set there stays there.
-
-    Args:
-        given: what the constructor, or `replace`, gave for every group.
-        follows: each group's schedules; their texts in the groups are what counts.
-        scales: each group's multiplier when its rate was last written.
-        built: the constructor is done, so that groups are late.
-        refused: why no step is made; the last state was not loaded.
-        used: the rates of the last update.
-        written: somebody wrote a number into a late group, and no schedule goes through it yet.
-        change: why the next step reports, and the rates before.
-        report: the line about the latest change.
-        evaluates: within `readout`.
-        prepared: what stays the same from step to step, by group.
-    """
-
-    given: dict[str, Any] = field(default_factory=dict)
-    follows: list[dict[str, Schedule]] = field(default_factory=list)
-    scales: dict[int, float] = field(default_factory=dict)
-    built: bool = False
-    refused: str = ""
-    used: tuple[float, ...] | None = None
-    written: bool = False
-    change: tuple[str, Rates] | None = None
-    report: str = ""
-    evaluates: bool = False
-    prepared: dict[int, Any] = field(default_factory=dict)
-
-    def copied(self) -> "Running":
-        """The same, to go back to."""
-        follows = [dict(found) for found in self.follows]
-        return replace(self, given=dict(self.given), follows=follows, scales=dict(self.scales), prepared={})
-
-    def wrote(self, groups: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
-        """The rates of these groups were written, with their multipliers of now."""
-        self.scales |= {i: factor(group, group.get("multiplier"), i) for i, group in groups}
 
 
 class Resumable(torch.optim.Optimizer):

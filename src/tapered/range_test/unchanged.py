@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tapered.checkpoint import generators
-from tapered.optim.resumable import Running
+from tapered.optim.running import Running
 
 Undo = Callable[[], None]
 HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")

@@ -2,6 +2,7 @@
 
 param, grad, state, hypers, t ─► rule.scalars, rule.terms ─► named parts of the update ─► param, state
 
+averaged  a rule beside which an average of the weights is kept; following moves it on in place
 kernels   the same by torch's fused kernels, where `fused` has tried them and found them right
 shards    the tensors of one process where a parameter is spread over several
 """
@@ -13,6 +14,10 @@ from tapered.rules.adam import Adam as Adam
 from tapered.rules.adam import Adamax as Adamax
 from tapered.rules.adam import NAdam as NAdam
 from tapered.rules.adam import RAdam as RAdam
+from tapered.rules.averaged import Averaged as Averaged
+from tapered.rules.averaged import Latest as Latest
+from tapered.rules.averaged import bare as bare
+from tapered.rules.averaged import recomputed as recomputed
 from tapered.rules.base import Decay as Decay
 from tapered.rules.base import Hyper as Hyper
 from tapered.rules.base import Rule as Rule

@@ -9,7 +9,8 @@ from tapered import schedules
 from tapered.checkpoint import CheckpointError, Resumed, files
 from tapered.checkpoint.reading import find
 from tapered.schedules import Schedule
-from tapered.study.file.read import arm_of
+from tapered.study.file.read import arm_of, trained_as
+from tapered.study.file.recipe import Steps
 from tapered.training.workload import Workload
 from tapered.workloads import own
 from tapered.workloads.find import coded, workload_of
@@ -24,8 +25,10 @@ KINDS = {
     "options": dict,
     "code": dict,
     "data": dict,
+    "average": dict,
+    "steps_as": dict,
 }
-ASKED = ("workload", "rule", "lr", "seed", "options")  # what a command says, beside where the run ends
+ASKED = ("workload", "rule", "lr", "seed", "options", "average")  # what a command says, beside where the run ends
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Setting:
         options: What the function that makes the workload is called with.
         code: Hashes of the other files of the workload's code.
         data: Digests of its splits.
+        average: Fields of the average that is evaluated, its shares as updates; empty where there is none.
+        steps_as: How a step is made, where that is not as the workload says: fields of a study file's `Steps`.
     """
 
     workload: str
@@ -53,6 +58,8 @@ class Setting:
     options: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    average: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    steps_as: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def schedule(self) -> Schedule:
@@ -61,7 +68,14 @@ class Setting:
 
 
 def setting_of(
-    workload: str, rule: str, lr: str, steps: int | None, seed: int, options: Mapping[str, Any] | None = None
+    workload: str,
+    rule: str,
+    lr: str,
+    steps: int | None,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+    average: Mapping[str, Any] | None = None,
+    steps_as: Mapping[str, Any] | None = None,
 ) -> Setting:
     """A setting as a command line gives it; `steps` in the rate's text stands for the run's.
 
@@ -73,6 +87,8 @@ def setting_of(
     'cosine_decay(0.001, decay_steps=500)'
     """
     made, source, code = coded(workload, lambda: workload_of(workload, options or {}))
+    arm = arm_of(rule, lr, {}, {}, average)
+    made = trained_as(made, Steps.model_validate(steps_as or {}), [arm.build()], workload)
     steps = made.steps_per_epoch if steps is None else steps
     for name, value in (("steps", steps), ("seed", seed)):
         if isinstance(value, bool) or not isinstance(value, int):
@@ -81,11 +97,12 @@ def setting_of(
         raise ValueError(f"got steps={steps}; expected how many updates the run makes, at least 1; try --steps 1000")
     if seed < 0:
         raise ValueError(f"got seed={seed}; expected a whole number of at least 0; try --seed 0")
-    arm = arm_of(rule, lr, {}, {})
     arm.path(steps, None)
+    kept = {} if arm.average is None else arm.average.settled(steps).given
     own.remember(workload, options or {}, source)
     rate = str(arm.schedule(steps, None))
-    return Setting(workload, rule, rate, seed, steps, source, dict(options or {}), code, data_of(made))
+    given = dict(options or {}), code, data_of(made), kept, dict(steps_as or {})
+    return Setting(workload, rule, rate, seed, steps, source, *given)
 
 
 def data_of(workload: Workload) -> dict[str, str]:
@@ -119,6 +136,8 @@ def setting_in(folder: Path) -> tuple[Setting, Resumed]:
     """
     found = find(folder, None).resumed()
     fields = found.values.get("setting")
+    if isinstance(fields, dict):  # a run that was begun before there were such fields
+        fields = {"average": {}, "steps_as": {}, **fields}
     if not isinstance(fields, dict) or fields.keys() != Setting.__dataclass_fields__.keys():
         known = set(fields) if isinstance(fields, dict) else set()
         if {"workload", "lr", "source"} <= known < Setting.__dataclass_fields__.keys():
@@ -146,10 +165,11 @@ def check_same(folder: Path, setting: Setting) -> None:
         CheckpointError: with what differs.
     """
     known, _ = setting_in(folder)
-    mine, theirs = asdict(setting), asdict(known)
-    differing = [name for name in ASKED if mine[name] != theirs[name]]
+    mine, theirs = ({**asdict(each), **each.steps_as} for each in (setting, known))
+    names = [*ASKED, *dict.fromkeys([*known.steps_as, *setting.steps_as])]
+    differing = [name for name in names if mine.get(name) != theirs.get(name)]
     if differing:
-        said = "; ".join(f"{name} {theirs[name]!r} there, {mine[name]!r} now" for name in differing)
+        said = "; ".join(f"{name} {theirs.get(name)!r} there, {mine.get(name)!r} now" for name in differing)
         raise CheckpointError(f"{folder} holds another run: {said}; try another --store, or tapered fork {folder}")
     file = [Path(setting.workload.rpartition(":")[0]).name] if setting.source != known.source else []
     data = [f"{name} data" for name in _differing(known.data, setting.data)]

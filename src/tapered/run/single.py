@@ -17,8 +17,10 @@ from tapered import checkpoint, schedules
 from tapered.checkpoint import CheckpointError, Resumed
 from tapered.checkpoint.lock import claim
 from tapered.files.tree import leaves
+from tapered.rules import bare
 from tapered.run.setting import Setting, data_of, refuse, setting_in
-from tapered.study.file.read import arm_of
+from tapered.study.file.read import arm_of, trained_as
+from tapered.study.file.recipe import Steps
 from tapered.training.advance import advance, evaluate
 from tapered.training.rows import Rows, start
 from tapered.training.steady import check
@@ -51,10 +53,12 @@ class Single:
         refuse(sources.changed(Path(place.rpartition(":")[0]), setting.code))
         self.workload, _, code = coded(place, lambda: workload_of(place, setting.options, expected=setting.source))
         refuse(sorted(code.keys() ^ setting.code.keys()))
+        self.arm = arm_of(setting.rule, setting.lr, {}, {}, setting.average)
+        said = Steps.model_validate(setting.steps_as)
+        self.workload = trained_as(self.workload, said, [self.arm.build()], setting.workload)
         check(self.workload)
         now = data_of(self.workload)
         refuse([f"{name} data" for name in now if now[name] != setting.data.get(name)])
-        self.arm = arm_of(setting.rule, setting.lr, {}, {})
         self.kinds: tuple[str, ...] = ()  # of processor that trained it, as far as it is saved
         self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
 
@@ -78,9 +82,11 @@ class Single:
         return evaluate(self.workload, self.rows, "valid")[0]
 
     def reset_moments(self) -> None:
-        """Fresh rule state; the schedule counts on, bias correction starts again."""
-        fresh = start(self.workload, self.rows.rule, [self.setting.seed])
-        self.rows = replace(self.rows, state=fresh.state, counts=fresh.counts)
+        """Fresh rule state; the schedule counts on, bias correction starts again, an average of the weights stays."""
+        rows, rule = self.rows, bare(self.rows.rule)
+        fresh = {name: {key: s[None] for key, s in rule.init(p[0]).items()} for name, p in rows.params.items()}
+        state = {name: {**part, **fresh[name]} for name, part in rows.state.items()}
+        self.rows = replace(rows, state=state, counts={name: torch.zeros(1) for name in rows.counts})
 
     def state_dict(self) -> dict[str, Any]:
         """The row as a tree."""

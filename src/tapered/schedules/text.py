@@ -1,6 +1,6 @@
 """Text and plain values to schedules: `parse` is the way back from `str`, `from_dict` from `to_dict`.
 
-Nothing is evaluated: the text is parsed into a syntax tree, and the tree is walked over the names below.
+Nothing is evaluated: the text is parsed into a syntax tree, and the tree is walked over the names of names.py.
 """
 
 import ast
@@ -11,88 +11,12 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from tapered.schedules import (
-    amounts,
-    basic,
-    changes,
-    checks,
-    cosines,
-    decays,
-    exponentials,
-    linear_cosines,
-    methods,
-    operators,
-    pieces,
-    recipes,
-    units,
-)
+from tapered.schedules import amounts, checks, operators
 from tapered.schedules.base import Schedule, as_schedule
+from tapered.schedules.names import FUNCTIONS, KINDS, METHODS, OPERATORS, RECIPES
 
-KINDS: dict[str, type[Schedule]] = {
-    kind.__name__: kind
-    for kind in (
-        operators.constant,
-        basic.hold,
-        basic.linear,
-        basic.warmup,
-        basic.exponential_warmup,
-        basic.cooldown,
-        exponentials.exponential_decay,
-        exponentials.natural_exp_decay,
-        exponentials.inverse_time_decay,
-        decays.polynomial_decay,
-        decays.inverse_sqrt,
-        decays.power_decay,
-        decays.tanh_decay,
-        cosines.cosine_decay,
-        cosines.cosine_decay_restarts,
-        linear_cosines.linear_cosine_decay,
-        linear_cosines.noisy_linear_cosine_decay,
-        pieces.piecewise_constant,
-        pieces.piecewise_interpolate,
-        pieces.cyclic,
-    )
-}
-RECIPES: dict[str, Callable[..., Schedule]] = {
-    recipe.__name__: recipe
-    for recipe in (
-        recipes.warmup_stable_decay,
-        recipes.step_decay,
-        recipes.multistep_decay,
-        recipes.one_cycle,
-        recipes.rex_decay,
-        recipes.power,
-        recipes.untuned_linear_warmup,
-        recipes.untuned_exponential_warmup,
-    )
-}
 DEEPEST = 250  # of pieces within pieces: their values are found by as many calls within calls
-FUNCTIONS = {"from_function", "cumulative_product"}
 _DICT = 'write for example {"name": "warmup", "steps": 200}'
-METHODS = (
-    "then", "clamp", "delayed", "until", "repeat", "staircase", "cooldown", "stretched", "held", "times",
-    "in_epochs", "in_samples", "in_tokens",
-)  # fmt: skip
-OPERATORS: dict[str, type[Schedule]] = {
-    kind.__name__: kind
-    for kind in (
-        operators.scaled,
-        operators.product,
-        operators.added,
-        methods.then,
-        methods.clamp,
-        methods.delayed,
-        methods.until,
-        methods.repeat,
-        methods.staircase,
-        methods.cooled,
-        changes.stretched,
-        changes.held,
-        units.in_epochs,
-        units.in_samples,
-        units.in_tokens,
-    )
-}
 
 
 def parse(text: str, words: Mapping[str, int] = MappingProxyType({})) -> Schedule:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 
+from tapered.rules import recomputed
 from tapered.training import loop, stack
 from tapered.training.living import steadily
 from tapered.training.rows import OnStep, Path, Rows, placed, start, tabulate
@@ -92,7 +93,8 @@ def advance(
 def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -> list[dict[str, float]]:
     """The loss and every metric of each row on a split, means over its examples, in evaluation mode.
 
-    Rules that keep an average of the weights are evaluated at it (`rule.readout`).
+    Rules that keep an average of the weights are evaluated at it (`rule.readout`); where BatchNorm's statistics are
+    recomputed for it, row after row in every mode.
 
     Raises:
         ValueError: If the workload has no such split.
@@ -100,7 +102,7 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
     rows = placed(rows, workload.recipe.place)
     functions = {"loss": workload.objective or workload.loss, **workload.metrics}
     with deterministic(), steadily(workload, workload.split(split), functions):
-        if mode.kind == "loop":
+        if mode.kind == "loop" or recomputed(rows.rule):
             return loop.evaluate(workload, rows, split)
         return stack.evaluate(workload, rows, split, mode.width)
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from tapered.draws import kept, reseed
-from tapered.rules import State
+from tapered.rules import State, recomputed
+from tapered.rules.following import apart
 from tapered.rules.kernels import prepare
 from tapered.training import trees
 from tapered.training.compiled import called, told
@@ -237,7 +239,8 @@ class _Part:
         state: dict[str, State],
         counts: dict[str, Tensor],
     ) -> None:
-        self.params, self.state, self.counts, self.rule = params, state, counts, path.rule
+        self.params, self.counts = params, counts
+        self.rule, self.state, self.move = apart(path.rule, params, {name: state[name] for name in params})
         columns = [values[span].tolist() for values in tables.values()]
         self.hypers = iter([dict(zip(tables, values, strict=True)) for values in zip(*columns, strict=True)])
         self.names: list[str] = []
@@ -250,6 +253,7 @@ class _Part:
             self.apply = prepare(self.rule, params, states, [self.counts[n] for n in names])
         if names:
             self.apply([self.params[n].grad for n in names], hypers)  # type: ignore[misc]  # none is None
+        self.move(hypers)
         for name in names:
             self.params[name].grad = None
 
@@ -270,16 +274,34 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
     seed, step = row.seeds[0], row.steps[0]
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     weights = {name: row.rule.readout(p[0], state[name])[None] for name, p in row.params.items()}
-    model = called(workload, _load(workload, row.seeds[0], replace(row, params=weights)).eval())
+    model = _load(workload, seed, replace(row, params=weights))
+    through = called(workload, model)
 
     def outputs(inputs: Any, indices: Tensor, _: object) -> list[Any]:
         reseed(seed, purpose("", indices), step)
         with torch.set_grad_enabled(workload.derivatives), cast(workload.recipe):
-            found = forward(workload, model, inputs, evaluating=True)
+            found = forward(workload, through, inputs, evaluating=True)
         return [trees.detached(found) if workload.derivatives else found]
 
     with torch.no_grad(), kept(), told(workload):
+        if recomputed(row.rule):
+            update_bn(range(workload.steps_per_epoch), _Epoch(workload, model, seed))
+        through.eval()
         return measured(workload, split, outputs, [(seed, step)], 1, places)[0]
+
+
+class _Epoch(nn.Module):
+    """A model whose inputs are steps, each a minibatch of the seed's first epoch: what BatchNorm is to have seen."""
+
+    def __init__(self, workload: Workload, model: nn.Module, seed: int) -> None:
+        super().__init__()
+        self.workload, self.model, self.seed = workload, model, seed
+
+    def forward(self, step: int) -> None:
+        reseed(self.seed, "step", step)
+        with torch.set_grad_enabled(self.workload.derivatives), cast(self.workload.recipe):
+            for indices in torch.split(self.workload.batch(self.seed, step), self.workload.batch_size):
+                forward(self.workload, self.model, self.workload.fetch("train", indices)[0])
 
 
 def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:

@@ -55,7 +55,8 @@ class Measures:
 def together(found: Measures, chunks: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
     """Outputs and targets of chunks as those of all."""
     outputs, targets = zip(*chunks, strict=True)
-    return trees.joined(outputs, found.along), trees.joined(targets, found.targets)
+    none = targets[0] is None  # an objective has no targets
+    return trees.joined(outputs, found.along), None if none else trees.joined(targets, found.targets)
 
 
 def scalar(workload: Workload, name: str, value: Any, count: int = 1) -> float:

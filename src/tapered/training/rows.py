@@ -21,6 +21,7 @@ from tapered.rules.ranges import ranges_of
 from tapered.schedules import Schedule
 from tapered.training.extras import pack
 from tapered.training.precision import fresh
+from tapered.training.recipe import shares
 from tapered.training.workload import Workload
 
 LOSSES_KEPT = 128
@@ -211,6 +212,8 @@ def start(workload: Workload, rule: Rule, seeds: Sequence[int]) -> Rows:
 
 def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
     model = workload.build(seed)
+    for share in shares(workload.recipe, (name for name, p in model.named_parameters() if p.requires_grad)):
+        Path(rule, share.of({name: _flat(value, 1) for name, value in {"lr": 1.0, **rule.hypers}.items()}))
     params = {name: p.detach().clone() for name, p in model.named_parameters()}
     place = workload.recipe.place
     return Rows(

@@ -239,6 +239,9 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
             outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
             return workload.loss(outputs, targets), written
 
+    # of an objective there are no targets
+    gradient = vmap(grad_and_value(loss, has_aux=True), in_dims=(0, 0, 0, None if workload.objective else 0))
+
     def one(param: Tensor, grad: Tensor, state: State, scalars: Tensors) -> tuple[Tensor, State]:
         return rules.added(*rule.terms(param, grad, state, scalars))
 
@@ -255,7 +258,7 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
         others = {**{name: params[name] for name in params if name not in mine}, **buffers}
         parts = torch.split(indices, workload.batch_size, dim=1)
         at_once = [(trees.row(inputs, part), trees.row(targets, part)) for part in parts]
-        grads, losses, written = accumulated(vmap(grad_and_value(loss, has_aux=True)), workload, mine, others, at_once)
+        grads, losses, written = accumulated(gradient, workload, mine, others, at_once)
         clipped(workload.recipe, grads)
         for i, share in groups:
             here = {key.removesuffix(f"@{i}"): value for key, value in scalars.items() if key.endswith(f"@{i}")}

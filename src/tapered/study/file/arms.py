@@ -18,6 +18,7 @@ from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field,
 from tapered import rules, schedules
 from tapered.rules import Rule
 from tapered.schedules import Schedule
+from tapered.training.averages import Average
 from tapered.training.rows import Path as TablePath
 from tapered.training.rows import tabulate
 from tapered.words import suggest
@@ -42,6 +43,11 @@ RULES: dict[str, type[Any]] = {
 def _whole(value: Any) -> Any:
     """A whole number as TOML may write it, 2e3."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _average(value: Any) -> Any:
+    """An average's fields as the average."""
+    return None if value is None else Average.read(value)
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -128,6 +134,9 @@ class Arm(Strict):
     ``resets`` are the shares of the run at which the rule's state starts anew, as after a reload that keeps the
     weights only; with ``[]`` there is none, but the arm shares its steps with those that have some.
 
+    ``average`` says which average of the weights is evaluated in their place; see
+    `tapered.training.averages.Average`, whose fields it has.
+
     ``space`` names the numbers that stand as ``{name}`` or ``{1-name}`` in its texts and are searched beside the peak;
     ``trials`` are those that were tried, each with a peak of its own.
     """
@@ -140,6 +149,7 @@ class Arm(Strict):
     hypers: dict[str, float | str] = {}
     peaks: Peaks | None = None
     resets: Annotated[tuple[Share, ...], Field(strict=False)] | None = None
+    average: Annotated[Average | None, BeforeValidator(_average)] = None
     space: dict[str, Range] = {}
     trials: Annotated[tuple[dict[str, Finite], ...], Field(strict=False)] = ()
 
@@ -147,7 +157,7 @@ class Arm(Strict):
     def _known(self) -> Self:
         if self.rule not in RULES:
             raise ValueError(f"rule={self.rule!r} is unknown; {suggest(self.rule, RULES)}")
-        rule = self.build()
+        rule = self._rule()
         for name in self.hypers:
             if name not in rule.hypers:
                 raise ValueError(f"hypers has {name!r}, unknown to {self.rule}; {suggest(name, rule.hypers)}")
@@ -155,6 +165,7 @@ class Arm(Strict):
             raise ValueError("fixed = true and peaks exclude each other; a fixed arm's rate stands as written")
         if self.fixed and (self.space or self.trials):
             raise ValueError("fixed = true and space exclude each other; a fixed arm's rate stands as written")
+        self.build()
         if self.resets and sorted(set(self.resets)) != list(self.resets):
             raise ValueError(f"resets={list(self.resets)} do not ascend; try {sorted(set(self.resets))}")
         self._check_space()
@@ -178,7 +189,14 @@ class Arm(Strict):
         yield from (value for value in self.hypers.values() if isinstance(value, str))
 
     def build(self) -> Rule:
-        """The rule with its options."""
+        """The rule with its options, its resets, and the average that is kept beside it."""
+        rule = self._resetting()
+        return rule if self.average is None else self.average.wrapped(rule)
+
+    def _resetting(self) -> Rule:
+        return self._rule() if self.resets is None else rules.Restarted(self._rule())
+
+    def _rule(self) -> Rule:
         try:
             rule: Rule = RULES[self.rule](**self.options)
         except TypeError as error:
@@ -189,7 +207,7 @@ class Arm(Strict):
             if get_origin(hint) is ClassVar:
                 continue
             _check_option(name, getattr(rule, name), hint)
-        return rule if self.resets is None else rules.Restarted(rule)
+        return rule
 
     def at(self, peak: float | None) -> Self:
         """The arm with the numbers of the trial at ``peak`` in its texts; itself where it has no space."""
@@ -208,7 +226,7 @@ class Arm(Strict):
 
     def path(self, steps: int, peak: float | None, *, lr: Schedule | None = None) -> TablePath:
         """Every hyper at every step; with ``lr`` in the place of its own rate where that is given."""
-        rule = self.build()
+        rule = self._resetting()
         given: dict[str, Any] = {
             name: read_schedule(value, steps, f"arm {self.name!r}: hypers.{name}") if isinstance(value, str) else value
             for name, value in self.at(peak).hypers.items()
@@ -217,7 +235,8 @@ class Arm(Strict):
             begun = tuple(round(share * steps) for share in self.resets)
             given["begun"] = schedules.piecewise_constant(begun, (0, *begun), switch="at")
         try:
-            return tabulate(rule, steps, lr=lr or self.schedule(steps, peak), **given)
+            path = tabulate(rule, steps, lr=lr or self.schedule(steps, peak), **given)
+            return path if self.average is None else self.average.over(path)
         except ValueError as error:
             at_peak = "" if peak is None else f" at peak {peak:g}"
             raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error

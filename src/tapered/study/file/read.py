@@ -3,7 +3,7 @@
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
@@ -15,8 +15,11 @@ from pydantic import ValidationError
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item
 
+from tapered.rules import Rule
 from tapered.study.file.arms import Arm, Peaks, Range
+from tapered.study.file.recipe import Parameters, Steps, group_of
 from tapered.study.file.study import Prune, Study, Tune, to_toml
+from tapered.training.rows import start
 from tapered.training.workload import Workload
 from tapered.words import suggest
 from tapered.workloads import WORKLOADS, own
@@ -26,7 +29,14 @@ from tapered.workloads.own import StudyFileError
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 # what a [quick] table may replace: all that is not the comparison itself
 QUICK = sorted(set(Study.model_fields) - {"name", "workload", "metric", "direction", "baseline", "arms", "alpha"})
-PARTS: Mapping[Any, type[Any]] = {"arms": Arm, "peaks": Peaks, "prune": Prune, "tune": Tune, "space": Range}
+PARTS: Mapping[Any, type[Any]] = {
+    "groups": Parameters,
+    "arms": Arm,
+    "peaks": Peaks,
+    "prune": Prune,
+    "tune": Tune,
+    "space": Range,
+}
 STUDIES = resources.files("tapered.study") / "studies"
 BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in STUDIES.iterdir()))
 
@@ -166,6 +176,7 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         return workload_of(study.workload, study.workload_options, folder)
 
     workload, source, code = coded(study.workload, make, folder)
+    workload = trained_as(workload, study, [arm.build() for arm in study.arms], path)
     if study.metric != "loss" and study.metric not in workload.metrics:
         names = ["loss", *workload.metrics]
         hint = suggest(study.metric, names)
@@ -175,9 +186,49 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         for peak in study.peaks_of(arm):
             try:
                 arm.path(steps, peak)
+                if arm.average is not None:
+                    arm.average.settled(steps)
             except ValueError as error:
                 raise StudyFileError(str(error)) from error
     return Stated(study, workload, steps, source, whole, code)
+
+
+def trained_as(workload: Workload, said: Steps, rules: Sequence[Rule], where: str) -> Workload:
+    """A workload with the steps that a file or a command says; its own, where that says nothing.
+
+    Raises:
+        StudyFileError: If they fit neither the workload nor a rule.
+    """
+    try:
+        recipe = said.recipe(workload.recipe)
+        if recipe.text() != workload.recipe.text():
+            workload = replace(workload, recipe=recipe)
+        if recipe.groups or recipe.layer_decay:
+            for rule in dict.fromkeys(rules):
+                start(workload, rule, [0])
+    except ValueError as error:
+        raise StudyFileError(f"{where}: {error}") from error
+    return workload
+
+
+def steps_of(groups: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
+    """How a step is made as a command line says it, without what it leaves out; each group as a text.
+
+    Raises:
+        StudyFileError: If a field is none, naming it.
+
+    >>> steps_of(["*.bias: weight_decay=0"], clip_norm=1.0, accumulate=None)
+    {'clip_norm': 1.0, 'groups': [{'match': ['*.bias'], 'lr': 1.0, 'weight_decay': 0.0}]}
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    try:
+        if groups:
+            given["groups"] = [group_of(text) for text in groups]
+        return Steps.model_validate(given).model_dump(mode="json", exclude_none=True)
+    except ValidationError as error:
+        raise StudyFileError("; ".join(_explain(item) for item in error.errors())) from None
+    except ValueError as error:
+        raise StudyFileError(str(error)) from error
 
 
 def _cornered(arm: Arm) -> Arm:
@@ -222,7 +273,9 @@ def _allow(source: own.Source, folder: Path, path: str, named: str | None) -> No
         )
 
 
-def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any]) -> Arm:
+def arm_of(
+    rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any], average: Mapping[str, Any] | None = None
+) -> Arm:
     """A fixed arm as a command line gives it.
 
     Args:
@@ -230,6 +283,7 @@ def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, 
         lr: A number, or a schedule's text, in which `steps` stands for the run's steps.
         options: The rule's structural choices.
         hypers: Its other hypers, numbers or schedule texts.
+        average: Fields of the average that is evaluated; none where there are none.
 
     Raises:
         StudyFileError: If it is no arm, naming the field.
@@ -239,6 +293,7 @@ def arm_of(rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, 
     """
     rate = f"constant({lr})" if NUMBER.fullmatch(lr.strip()) else lr
     fields = {"name": rule, "rule": rule, "lr": rate, "options": options, "hypers": hypers, "fixed": True}
+    fields |= {"average": average} if average else {}
     try:
         return Arm.model_validate(fields)
     except ValidationError as error:

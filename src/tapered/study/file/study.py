@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 
 from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Share, Strict, Whole
+from tapered.study.file.recipe import Steps
 from tapered.words import counted, suggest
 
 __all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
@@ -71,7 +72,7 @@ class Tune(Strict):
         return self
 
 
-class Study(Strict):
+class Study(Steps):
     """A study file.
 
     ``steps`` or ``epochs`` says how long each run trains, ``seeds`` how many there are from ``first_seed`` on,
@@ -80,6 +81,9 @@ class Study(Strict):
     (another mode may change the last bits, too), ``kinds`` whether "any" kind of processor may go on with what another
     began (which changes them, too, and the result says so), ``delta`` the smallest difference in the metric that
     matters.
+
+    ``clip_norm``, ``clip_value``, ``accumulate``, ``groups`` and ``layer_decay`` say how a step is made, as the fields
+    of a `Recipe` do; what is not said is the workload's own.
 
     ``extend`` is how many peaks the grid may be extended by, beyond its edges and for all tuned arms, until every
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its

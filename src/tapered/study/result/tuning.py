@@ -67,6 +67,7 @@ def arm_result(
         budget=_budget(peaks, probes),
         trials=_trials(peaks, asked.study.direction),
         default=_default(arm.rule, peaks),
+        average=None if arm.average is None else str(arm.average),
     )
 
 

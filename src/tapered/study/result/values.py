@@ -73,6 +73,7 @@ class ArmResult:
         budget: What tuning it took.
         trials: The best of 1, 2, 4, ... and all peaks.
         default: The peak at the rate that the rule's optimizer has by default; None where it was not tried.
+        average: The average of the weights that it is evaluated at, as text; None where there is none.
     """
 
     name: str
@@ -86,6 +87,7 @@ class ArmResult:
     budget: Budget
     trials: tuple[BestAt, ...]
     default: PeakResult | None
+    average: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from math import isfinite, isinf
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,7 @@ def _url(path: Path) -> str:
     return URL.create("sqlite", database=path.absolute().as_uri(), query={"uri": "true"}).render_as_string()
 
 
+@cache
 def _tables(optuna: Any) -> Mapping[str, Any]:
     """The tables that this Optuna makes, as it makes them in memory."""
     from sqlalchemy import MetaData  # noqa: PLC0415 - optuna brings it

@@ -74,6 +74,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
         "name": arm.name,
         "rule": arm.rule,
         "lr": arm.lr,
+        "average": arm.average,
         "fixed": arm.fixed,
         "best_peak": arm.best.peak,
         "edge": arm.edge,

@@ -1,26 +1,15 @@
-"""TensorFlow 1's optimizers and decays under their own names, with their arguments, defaults and numbers.
-
-    rate = exponential_decay(0.15, 1, 0.9999)
-    optimizer = AdamOptimizer(model.parameters(), rate)
-    optimizer.minimize(loss)
-
-There is no `global_step`: the optimizer's counter is it, and `minimize` moves it. Schedules are evaluated in float64,
-where TensorFlow computes in the learning rate's float32: 0.15 * 0.9999^k is 0.03% lower there at step 20,000.
-Sources: tensorflow/python/training/*.py, python/keras/optimizer_v2/legacy_learning_rate_decay.py,
-core/kernels/training_ops.cc; checked against `tf.compat.v1.train` of TensorFlow 2.21.
-"""
+"""TensorFlow 1's optimizers, whose rates may be schedules."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch.optim.optimizer import ParamsT
 
-from tapered import rules, schedules
+from tapered import rules
 from tapered.optim.base import Optimizer
 from tapered.optim.hypers import Hyper
 from tapered.rules.ranges import RANGES, Range
-from tapered.schedules import Schedule
 
 HINTS: Mapping[str, Any] = {"maximize": False}
 
@@ -40,6 +29,7 @@ class AdamOptimizer(Optimizer):
 
     Example:
         >>> import torch
+        >>> from tapered.tensorflow1 import exponential_decay
         >>> weight = torch.nn.Parameter(torch.ones(1))
         >>> optimizer = AdamOptimizer([weight], exponential_decay(0.15, 1, 0.9999))
         >>> optimizer.minimize((weight**2).sum())
@@ -80,6 +70,7 @@ class RMSPropOptimizer(Optimizer):
 
     Example:
         >>> import torch
+        >>> from tapered.tensorflow1 import exponential_decay
         >>> rate = exponential_decay(0.045, decay_steps=20_000, decay_rate=0.94, staircase=True)  # as Inception-v3
         >>> optimizer = RMSPropOptimizer([torch.nn.Parameter(torch.ones(2))], rate, momentum=0.9, epsilon=1.0)
         >>> optimizer.param_groups[0]["lr"]
@@ -214,101 +205,3 @@ class GradientDescentOptimizer(Optimizer):
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options
         """SGD without a buffer."""
         return rules.SGD()
-
-
-def exponential_decay(
-    learning_rate: float,
-    decay_steps: float,
-    decay_rate: float,
-    staircase: bool = False,  # noqa: FBT001, FBT002 - TensorFlow's order
-) -> Schedule:
-    """`learning_rate * decay_rate^(step / decay_steps)`; the exponent floored for a staircase.
-
-    Raises:
-        TypeError: `staircase` is no bool, as when a `global_step` still stands second.
-
-    Example:
-        >>> exponential_decay(0.15, 1, 0.9999)(73_129) < 1e-4
-        True
-    """
-    return schedules.exponential_decay(learning_rate, decay_steps, decay_rate, staircase)
-
-
-def natural_exp_decay(
-    learning_rate: float,
-    decay_steps: float,
-    decay_rate: float,
-    staircase: bool = False,  # noqa: FBT001, FBT002 - TensorFlow's order
-) -> Schedule:
-    """`learning_rate * exp(-decay_rate)^(step / decay_steps)`; the exponent floored for a staircase."""
-    return schedules.natural_exp_decay(learning_rate, decay_steps, decay_rate, staircase)
-
-
-def inverse_time_decay(
-    learning_rate: float,
-    decay_steps: float,
-    decay_rate: float,
-    staircase: bool = False,  # noqa: FBT001, FBT002 - TensorFlow's order
-) -> Schedule:
-    """`learning_rate / (1 + decay_rate * step / decay_steps)`; the quotient floored for a staircase."""
-    return schedules.inverse_time_decay(learning_rate, decay_steps, decay_rate, staircase)
-
-
-def polynomial_decay(
-    learning_rate: float,
-    decay_steps: float,
-    end_learning_rate: float = 0.0001,
-    power: float = 1.0,
-    cycle: bool = False,  # noqa: FBT001, FBT002 - TensorFlow's order
-) -> Schedule:
-    """`(learning_rate - end) * (1 - step / decay_steps)^power + end`; `cycle` starts again from lower peaks."""
-    return schedules.polynomial_decay(learning_rate, decay_steps, end_learning_rate, power, cycle)
-
-
-def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]) -> Schedule:
-    """`values[i]` after boundary i - 1 and up to boundary i, whose own step still has the old value.
-
-    The step is the optimizer's counter, so TensorFlow's first argument `x` is left out.
-    """
-    return schedules.piecewise_constant(tuple(boundaries), tuple(values))
-
-
-def cosine_decay(learning_rate: float, decay_steps: float, alpha: float = 0.0) -> Schedule:
-    """`learning_rate * ((1 - alpha) (1 + cos(pi step / decay_steps)) / 2 + alpha)`; alpha is a fraction of the rate."""
-    return schedules.cosine_decay(learning_rate, decay_steps, alpha)
-
-
-def cosine_decay_restarts(
-    learning_rate: float, first_decay_steps: float, t_mul: float = 2.0, m_mul: float = 1.0, alpha: float = 0.0
-) -> Schedule:
-    """Cosine decays one after another, each `t_mul` times as long and `m_mul` times as high.
-
-    TensorFlow finds the restart by a logarithm and misses it at some steps; here it is met. To get TensorFlow's misses:
-    `tapered.schedules.cosine_decay_restarts(..., tf_exact=True)`.
-    """
-    return schedules.cosine_decay_restarts(learning_rate, first_decay_steps, t_mul, m_mul, alpha)
-
-
-def linear_cosine_decay(
-    learning_rate: float, decay_steps: float, num_periods: float = 0.5, alpha: float = 0.0, beta: float = 0.001
-) -> Schedule:
-    """`learning_rate * ((alpha + 1 - u) (1 + cos(2 pi num_periods u)) / 2 + beta)`, u = step / decay_steps up to 1."""
-    return schedules.linear_cosine_decay(learning_rate, decay_steps, num_periods, alpha, beta)
-
-
-def noisy_linear_cosine_decay(
-    learning_rate: float,
-    decay_steps: float,
-    initial_variance: float = 1.0,
-    variance_decay: float = 0.55,
-    num_periods: float = 0.5,
-    alpha: float = 0.0,
-    beta: float = 0.001,
-) -> Schedule:
-    """As `linear_cosine_decay` with normal noise added to `alpha + 1 - u`, drawn once a step from the step itself.
-
-    TensorFlow draws anew at each reading. The value can be negative, which an optimizer refuses: add `.clamp(0)`.
-    """
-    return schedules.noisy_linear_cosine_decay(
-        learning_rate, decay_steps, initial_variance, variance_decay, num_periods, alpha, beta
-    )

@@ -1,0 +1,173 @@
+"""How a step is made, as study files and `tapered run` state it."""
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from study_cases import planned
+
+from tapered import checkpoint
+from tapered.cli.main import main
+from tapered.run import setting as settings
+from tapered.run import single
+from tapered.study import open_store, train_runs
+from tapered.study.file.read import read, steps_of
+from tapered.study.file.recipe import group_of
+from tapered.study.file.study import Study, to_toml
+from tapered.training.recipe import Group, Recipe
+from tapered.training.threads import threads
+from tapered.workloads.own import StudyFileError
+
+TEXT = """
+name = "small"
+workload = "bmi"
+steps = 6
+seeds = 1
+evaluations = 1
+mode = "loop"
+baseline = "constant"
+peaks = {{ low = 0.01, high = 0.1, count = 2 }}
+{0}
+[[arms]]
+name = "constant"
+rule = "Adam"
+lr = "constant(1.0)"
+"""
+SAID = """
+clip_norm = 0.5
+accumulate = 2
+groups = [{ match = ["*.bias"], weight_decay = 0.5 }, { match = "4.weight", lr = 0.1 }]
+layer_decay = 0.9
+"""
+RECIPE = Recipe(
+    clip_norm=0.5,
+    accumulate=2,
+    groups=(Group("*.bias", hypers={"weight_decay": 0.5}), Group("4.weight", lr=0.1)),
+    layer_decay=0.9,
+)
+
+
+def plan(tmp_path, said="", name="s.toml", text=TEXT):
+    (tmp_path / name).write_text(text.format(said))
+    return planned(str(tmp_path / name))
+
+
+def values(found, folder):
+    with open_store(found, folder) as store:
+        return {(run.arm, run.peak): run.value for run in train_runs(found, store)}
+
+
+def test_a_study_file_trains_what_a_recipe_does(tmp_path):
+    stated, plain = plan(tmp_path, SAID), plan(tmp_path, name="t.toml")
+    assert stated.workload.recipe.text() == RECIPE.text()
+    by_recipe = replace(plain, stated=replace(plain.stated, workload=replace(plain.workload, recipe=RECIPE)))
+    found = values(stated, tmp_path / "a")
+    assert found == values(by_recipe, tmp_path / "b")
+    assert found != values(plain, tmp_path / "c")
+
+
+def test_what_is_not_said_leaves_a_studys_facts_as_they_were(tmp_path):
+    plain, said = plan(tmp_path), plan(tmp_path, SAID)
+    assert not {name.rpartition(".")[2] for name in plain.facts} & {"clip_norm", "accumulate", "groups", "layer_decay"}
+    changed = {name for name in said.facts if said.facts[name] != plain.facts.get(name)}
+    fields = {f"study.{name}" for name in ("clip_norm", "accumulate", "groups", "layer_decay")}
+    assert changed == {*fields, "workload.batches"}
+    assert Study.model_validate(tomllib.loads(to_toml(said.study))) == said.study
+
+
+def test_a_horizon_in_epochs_counts_steps(tmp_path):
+    text = TEXT.replace("steps = 6", "epochs = 2")
+    one, four = (plan(tmp_path, said, text=text) for said in ("", "accumulate = 4"))
+    assert (one.steps, four.steps) == (2 * 250, 2 * (250 // 4))  # whole steps of an epoch
+
+
+OWN = """
+import torch
+from torch.utils.data import TensorDataset
+from tapered import Recipe, Workload
+
+def problem():
+    x = torch.linspace(-1, 1, 64)[:, None]
+    data = TensorDataset(x, x.sin())
+    return Workload("own", lambda: torch.nn.Linear(1, 1), torch.nn.functional.mse_loss, data, data, batch_size=8,
+                    recipe=Recipe(clip_norm=3.0, accumulate=2))
+"""
+
+
+def test_what_a_study_leaves_out_is_the_workloads_own(tmp_path):
+    (tmp_path / "w.py").write_text(OWN)
+    text = TEXT.replace('"bmi"', '"w.py:problem"')
+    assert plan(tmp_path, text=text).workload.recipe.differing() == {"clip_norm": 3.0, "accumulate": 2}
+    assert plan(tmp_path, "accumulate = 1", text=text).workload.recipe.differing() == {"clip_norm": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("clip_norm = 0.0", r"clip_norm: Input should be greater than 0 \(got 0\.0\)"),
+        ("clip_norm = true", "clip_norm: Input should be a valid number"),
+        ("accumulate = 0", "accumulate: Input should be greater than or equal to 1"),
+        ("accumulate = 1000000", "accumulate=1000000, less than one minibatch"),
+        ("clip_norm = 1.0\nclip_value = 1.0", "got clip_norm and clip_value; expected one of them"),
+        ('groups = [{ match = "x*", lr = 0.1 }]', r"no parameter is in the group 'x\*'; they are 0\.weight"),
+        ('groups = [{ match = "*", momentum = 0.1 }]', "a group sets 'momentum', which the rule does not have"),
+        ('groups = [{ match = "*", lr = "a" }]', r"groups\.0\.lr"),
+        ('groups = [{ match = "*", weight_decay = "a" }]', r"groups\.0\.weight_decay"),
+        ("groups = [{ lr = 0.1 }]", r"groups\.0\.match is missing"),
+        ("groups = [{ match = [], lr = 0.1 }]", r"groups\.0\.match"),
+        ('groups = [{ match = "*.bias", lr = 0.1 }, { match = "4.*", lr = 0.1 }]', r"'4\.bias' is in the groups"),
+        ("clipnorm = 1.0", 'clipnorm is no field of a study; try "clip_norm"'),
+    ],
+)
+def test_fields_that_are_none_are_refused_by_name(tmp_path, said, message):
+    with pytest.raises(StudyFileError, match=message):
+        plan(tmp_path, said)
+
+
+RUN = ("run", "bmi", "--lr", "linear(0.01, steps=steps)", "--steps", "8", "--save-every", "3", "--json")
+OPTIONS = ("--clip-norm", "0.5", "--accumulate", "2", "--group", "*.bias: weight_decay=0.5", "--layer-decay", "0.9")
+
+
+def test_a_run_is_made_so_resumed_so_and_no_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def ran(*words):
+        assert main(list(words)) == 0
+        return json.loads(capsys.readouterr().out)["valid"]
+
+    whole, plain = ran(*RUN, *OPTIONS, "--store", "a"), ran(*RUN, "--store", "b")
+    assert whole != plain
+    setting = settings.setting_in(Path("a"))[0]
+    with threads(1):
+        begun = single.Single(setting)
+        begun.train(5)
+        single.save(begun, Path("c"))
+    checkpoint.release(Path("c").resolve())
+    assert ran("resume", "c", "--json") == whole
+    assert main([*RUN, "--clip-norm", "0.7", "--store", "a"]) == 3
+    assert "clip_norm 0.5 there, 0.7 now; accumulate 2 there, None now" in capsys.readouterr().err
+    assert len(set(Path("runs").iterdir()) if Path("runs").exists() else ()) == 0
+
+
+def test_a_run_that_was_saved_before_there_was_such_a_field_goes_on(tmp_path):
+    run = single.Single(settings.setting_of("quadratic", "SGD", "0.1", 4, 0))
+    fields = {name: value for name, value in vars(run.setting).items() if name not in ("steps_as", "average")}
+    checkpoint.save(tmp_path / "r", 0, generators=False, run=run, setting=fields)
+    checkpoint.release(tmp_path / "r")
+    assert settings.setting_in(tmp_path / "r")[0] == run.setting
+
+
+@pytest.mark.parametrize("text", ["*", ":lr=1", "*.bias:", "*:lr", "*:lr=a", ""])
+def test_a_group_that_is_none_is_refused_with_what_to_write(text):
+    with pytest.raises(StudyFileError, match=r"got .*--group"):
+        steps_of([text])
+
+
+def test_a_group_may_hold_a_colon():
+    assert group_of("a:b*: lr=0.5, eps=1e-6") == {"match": ("a:b*",), "lr": 0.5, "eps": 1e-6}
+
+
+def test_built_in_studies_say_nothing_of_it():
+    assert read("bmi").workload.recipe.text() == ""
