@@ -30,7 +30,8 @@ newest: .venv-newest/bin/python
 bench: .venv/developed
 	$(BIN)/python benchmarks/speed/table.py --jax-python $(JAX_PYTHON)
 
-# on a machine with a GPU: the kernels, torch's optimizer suite and a step's cost there; DEVICE_PYTHON has torch with CUDA
+# on a machine with a GPU: exactness, the kernels, torch's optimizer suite and the speed there, kept in
+# benchmarks/measured-device.json; DEVICE_PYTHON has torch with CUDA
 DEVICE_PYTHON ?= $(PYTHON)
 device:
 	PYTHONPATH=src $(DEVICE_PYTHON) benchmarks/speed/device.py

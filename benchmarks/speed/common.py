@@ -153,12 +153,19 @@ def _made(name, model, inputs, targets, batch_size, loss=functional.cross_entrop
     return Workload(name, model, loss, train, valid, batch_size=batch_size)
 
 
-def torch_loop(workload: Workload, steps: int, *, lr: float = 1e-3) -> Callable[[], float]:
-    """Seconds a step of an ordinary loop: torch's fused Adam with ExponentialLR; the data is shuffled once."""
+def torch_loop(
+    workload: Workload, steps: int, *, lr: float = 1e-3, wait: Callable[[], None] = lambda: None
+) -> Callable[[], float]:
+    """Seconds a step of an ordinary loop: torch's fused Adam with ExponentialLR; the data is shuffled once.
+
+    It lies on the workload's device, which is waited for.
+    """
     model = workload.build(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9999)
-    inputs, targets = (tensor[torch.randperm(len(tensor))] for tensor in workload.train.tensors)
+    inputs, targets = (
+        tensor[torch.randperm(len(tensor))].to(workload.recipe.place) for tensor in workload.train.tensors
+    )
     size, place = workload.batch_size, 0
 
     def step() -> None:
@@ -170,7 +177,8 @@ def torch_loop(workload: Workload, steps: int, *, lr: float = 1e-3) -> Callable[
         place = (place + size) % (len(inputs) - size + 1)
 
     def measure() -> float:
-        return seconds(lambda: [step() for _ in range(steps)]) / steps
+        wait()
+        return seconds(lambda: ([step() for _ in range(steps)], wait())) / steps
 
     measure()
     return measure

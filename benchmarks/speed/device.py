@@ -1,27 +1,40 @@
-"""On a machine with a GPU: which of torch's fused kernels are right there, torch's optimizer suite, and a step's cost.
+"""On a machine with a GPU: exactness there, torch's kernels and optimizer suite, and what training takes beside a loop.
 
-    python benchmarks/speed/device.py [--sample 40] [--json]
+    python benchmarks/speed/device.py [--device cuda] [--json] [--sample 40] [--share 1.0]
 
-Each kernel is tried against the rule (`tapered.rules.fused.right`). Some runs of every template of torch_suite.py are
-compared with torch's optimizers on the GPU. A step with its schedule is timed against torch's fused Adam with
-ExponentialLR, in turn, in one process, with the device waited for.
+device_exact.py's checks; each fused kernel against the rule (`tapered.rules.fused.right`); some runs of every template
+of torch_suite.py against torch's optimizers; a step with its schedule against torch's fused Adam with ExponentialLR,
+and rows against a torch loop, in turn, in one process, with the device waited for. It ends with 1 where a check fails.
+The figures are kept in measured-device.json, unless a `--share` of rows and steps is asked for, as its test does.
 """
 
 import argparse
+import datetime as dt
 import json
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from step import CASES
+from common import decays, digits, in_turn, letters, perceptron, times_faster, torch_loop
+from device_exact import checks
+from step import CASES as STEPS
 
 import tapered
-from tapered import rules
+from tapered import Workload, rules
 from tapered.rules import fused
+from tapered.training import modes
+from tapered.training.advance import advance
+from tapered.training.capacity import row_bytes
+from tapered.training.devices import CPU, device_of, name_of
+from tapered.training.recipe import Recipe
+from tapered.training.rows import start
 
+KEPT = Path(__file__).parents[1] / "measured-device.json"
 RULES = {
     "SGD": rules.SGD(),
     "SGD momentum": rules.SGD(momentum=True),
@@ -30,66 +43,117 @@ RULES = {
     "AdamW": rules.Adam(decay="decoupled"),
     "Adagrad": rules.Adagrad(),
 }
+CASES: dict[str, tuple[Callable[[], Workload], int, int]] = {  # workload, rows, steps of a measurement
+    "mlp_vs_torch": (perceptron, 1024, 200),
+    "cnn_vs_torch": (digits, 64, 100),
+    "transformer_vs_torch": (letters, 16, 50),
+}
+LONG = 100_000  # the steps that the mode is chosen for
+ROUNDS = 5
 
 
-def parameters(sizes: list[int]) -> list[torch.nn.Parameter]:
-    made = [torch.nn.Parameter(torch.randn(size, device="cuda")) for size in sizes]
+def wait(place: torch.device) -> None:
+    if place != CPU:
+        torch.get_device_module(place).synchronize(place)
+
+
+def timed(place: torch.device, step: Callable[[], object], times: int) -> float:
+    wait(place)
+    begin = time.perf_counter()
+    for _ in range(times):
+        step()
+    wait(place)
+    return (time.perf_counter() - begin) / times
+
+
+def parameters(sizes: list[int], place: torch.device) -> list[torch.nn.Parameter]:
+    made = [torch.nn.Parameter(torch.randn(size, device=place)) for size in sizes]
     for param in made:
         param.grad = torch.randn_like(param)
     return made
 
 
-def block(step, times: int) -> float:
-    torch.cuda.synchronize()
-    begin = time.perf_counter()
-    for _ in range(times):
-        step()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - begin) / times
-
-
-def ratio(sizes: list[int], times: int) -> tuple[float, float, float]:
-    """Microseconds of tapered's step and of torch's with its scheduler, and the median ratio of neighbouring blocks."""
-    ours = tapered.Adam(parameters(sizes), lr=tapered.exponential_decay(1e-3, decay_steps=1, decay_rate=0.9999)).step
-    theirs = torch.optim.Adam(parameters(sizes), lr=1e-3, fused=True)
+def step_ratio(place: torch.device, sizes: list[int], times: int) -> float:
+    """The time of tapered's step as a part of that of torch's with its scheduler, median of neighbouring blocks."""
+    rate = tapered.exponential_decay(1e-3, decay_steps=1, decay_rate=0.9999)
+    ours = tapered.Adam(parameters(sizes, place), lr=rate).step
+    theirs = torch.optim.Adam(parameters(sizes, place), lr=1e-3, fused=True)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(theirs, 0.9999)
 
     def both() -> None:
         theirs.step()
         scheduler.step()
 
-    block(ours, 20), block(both, 20)
-    pairs = [(block(ours, times), block(both, times)) for _ in range(15)]
-    medians = [1e6 * statistics.median(side) for side in zip(*pairs, strict=True)]
-    return medians[0], medians[1], statistics.median(a / b for a, b in pairs)
+    timed(place, ours, times), timed(place, both, times)
+    pairs = [(timed(place, ours, times), timed(place, both, times)) for _ in range(15)]
+    return statistics.median(a / b for a, b in pairs)
+
+
+def rows_ratio(device: str, make: Callable[[], Workload], rows: int, steps: int, long: int) -> tuple[float, str]:
+    """How many times faster rows are than a torch loop there, and how they were trained."""
+    workload = replace(make(), recipe=Recipe(device=device))
+    place, paths = workload.recipe.place, decays(rows, steps)
+    begun = start(workload, rules.Adam(), [i % 8 for i in range(rows)])
+    mode = modes.choose(workload, rules.Adam(), rows, long)
+
+    def ours() -> float:
+        return timed(place, lambda: advance(workload, begun, paths, steps, mode=mode), 1) / (rows * steps)
+
+    ours()
+    loop = torch_loop(workload, steps, wait=lambda: wait(place))
+    times = in_turn({"ours": ours, "torch": loop}, ROUNDS if long == LONG else 1)
+    return times_faster(times, "ours", "torch").middle, f"{mode.kind}, width {mode.width}: {mode.reason}"
+
+
+def suite(device: str, sample: int) -> tuple[bool, str]:
+    """Whether torch's optimizer suite agrees, and what it prints."""
+    script = Path(__file__).parents[1] / "clients" / "torch_suite.py"
+    command = [sys.executable, str(script), "--device", device, "--sample", str(sample)]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    return found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
+
+
+def measured(device: str, share: float) -> tuple[dict[str, object], list[str]]:
+    """The figures, and how rows were trained."""
+    place, lines = device_of(device), []
+    figures: dict[str, object] = {"device": f"{name_of(place)}, torch {torch.__version__}"}
+    for case, (make, most, long) in CASES.items():
+        rows, steps = max(8, int(share * most)), max(2, int(share * long))
+        ratio, how = rows_ratio(device, make, rows, steps, int(share * LONG))
+        figures[case] = float(f"{ratio:.4g}")
+        lines.append(f"{case}: {rows} rows, {ratio:.3g} times faster; {how}")
+    sizes, _, times = STEPS["step_50m"]
+    figures["step_vs_torch_fused"] = round(step_ratio(place, [int(share * size) for size in sizes], 10 * times), 4)
+    figures["rows_per_gb"] = 2**30 // row_bytes(replace(letters(), recipe=Recipe(device=device)), rules.Adam())
+    return figures, lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sample", type=int, default=40, help="runs of a template")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--sample", type=int, default=40, help="runs of a template; 0 leaves the suite out")
+    parser.add_argument("--share", type=float, default=1.0, help="of rows, steps and parameters")
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     chosen = parser.parse_args()
-    if not torch.cuda.is_available():
-        sys.exit("no GPU here")
-    right = {name: {str(d)[6:]: fused.right(rule, d, "cuda") for d in fused.DTYPES} for name, rule in RULES.items()}
-    steps = {name: ratio(sizes, 200 if len(sizes) > 1 else 20) for name, (sizes, *_) in CASES.items()}
-    suite = [sys.executable, str(Path(__file__).parents[1] / "clients" / "torch_suite.py"), "--device", "cuda"]
-    found = subprocess.run(
-        [*suite, "--sample", str(chosen.sample), *(["--json"] if chosen.json else [])],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    device = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    try:
+        place = device_of(chosen.device)
+    except ValueError as error:
+        sys.exit(str(error))
+    exact = checks(chosen.device)
+    right = {f"kernel {name}, {str(dtype)[6:]}": fused.right(rule, dtype, place.type)
+             for name, rule in RULES.items() for dtype in fused.DTYPES}  # fmt: skip
+    agrees, told = suite(place.type, chosen.sample) if chosen.sample else (True, "")
+    figures, lines = measured(chosen.device, chosen.share)
+    shown = [f"{name:32} {'right' if ok else 'WRONG'}" for name, ok in {**exact, **right}.items()]
+    lines = [str(figures["device"]), *shown, told, *lines, *(f"{name} {value}" for name, value in figures.items())]
+    print("\n".join(lines), file=sys.stderr if chosen.json else sys.stdout)
     if chosen.json:
-        print(json.dumps({"device": device, "right": right, "steps": steps, "suite": json.loads(found.stdout)}))
-    else:
-        print(device)
-        for name, verdicts in right.items():
-            print(f"{name:14}", *(f"{dtype} {'right' if ok else 'WRONG'}" for dtype, ok in verdicts.items()), sep="  ")
-        for name, (ours, theirs, part) in steps.items():
-            print(f"{name:14}  tapered {ours:.1f} us  torch {theirs:.1f} us  ratio {part:.3f}")
-        print(found.stdout[-6000:])
-    print(found.stderr[-2000:], file=sys.stderr)
-    sys.exit(found.returncode)
+        print(json.dumps(figures))
+    if chosen.share == 1 and place != CPU:
+        found = {"date": str(dt.datetime.now(tz=dt.UTC).date()), "figures": figures, "checks": {**exact, **right}}
+        KEPT.write_text(json.dumps(found, indent=1) + "\n")
+    # a kernel that is wrong is not taken; it is no fault of ours
+    sys.exit(0 if agrees and all(exact.values()) else 1)
 
 
 if __name__ == "__main__":

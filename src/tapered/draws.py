@@ -38,6 +38,15 @@ def generator_seed(seed: int, purpose: str, step: int = 0) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+FOLLOWING: list[torch.Generator] = []  # of devices on which something is trained, beside the processor's
+
+
+def follow(generator: torch.Generator) -> None:
+    """Have a device's generator follow seed and step as well, from now on in this process."""
+    if not any(generator is known for known in FOLLOWING):
+        FOLLOWING.append(generator)
+
+
 def reseed(seed: int, purpose: str, step: int = 0) -> None:
     """Seed Python's, numpy's and torch's shared generators by ``generator_seed``; numpy's by its low 32 bits.
 
@@ -49,20 +58,24 @@ def reseed(seed: int, purpose: str, step: int = 0) -> None:
     # more bits would take numpy five times as long
     np.random.seed(number & 0xFFFFFFFF)  # noqa: NPY002 - the shared generator is what is seeded here
     random.seed(number)
+    for generator in FOLLOWING:
+        generator.manual_seed(number)
 
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """Where the three shared generators stand."""
+    """Where the three shared generators stand, and those of devices."""
 
     python: tuple[Any, ...]
     numpy: tuple[Any, ...]
     torch: Tensor
+    devices: tuple[Tensor, ...] = ()
 
     @staticmethod
     def now() -> "Standing":
         """Where they stand now."""
-        return Standing(random.getstate(), np.random.get_state(), torch.default_generator.get_state())  # type: ignore[arg-type]  # noqa: NPY002
+        devices = tuple(generator.get_state() for generator in FOLLOWING)
+        return Standing(random.getstate(), np.random.get_state(), torch.default_generator.get_state(), devices)  # type: ignore[arg-type]  # noqa: NPY002
 
     def drawn(self) -> str | None:
         """Which of them has moved since, in words; None if none has.
@@ -73,7 +86,7 @@ class Standing:
         >>> before.put_back()
         """
         now = Standing.now()
-        if not torch.equal(self.torch, now.torch):
+        if not all(map(torch.equal, (self.torch, *self.devices), (now.torch, *now.devices))):
             return "torch"
         if not all(np.array_equal(mine, theirs) for mine, theirs in zip(self.numpy, now.numpy, strict=True)):
             return "numpy.random"
@@ -82,6 +95,8 @@ class Standing:
     def put_back(self) -> None:
         """Have them stand here again."""
         torch.default_generator.set_state(self.torch)
+        for generator, state in zip(FOLLOWING, self.devices, strict=False):  # one may have come since
+            generator.set_state(state)
         np.random.set_state(self.numpy)  # noqa: NPY002
         random.setstate(self.python)
 

@@ -24,6 +24,15 @@ VARIABLES = {
 }
 
 
+USED: list[str] = []  # devices on which something is trained in this process, beside the processor
+
+
+def use(device: str) -> None:
+    """Name a device from now on, beside the processor, as what numbers depend on."""
+    if device not in USED:
+        USED.append(device)
+
+
 def here(*, gpus: bool = False) -> dict[str, str]:
     """The kind that this process is now, name -> text; two that are equal compute the same bits.
 
@@ -43,7 +52,9 @@ def here(*, gpus: bool = False) -> dict[str, str]:
         "mkldnn": "on" if torch.backends.mkldnn.enabled else "off",
         "default dtype": str(torch.get_default_dtype()).removeprefix("torch."),
     }
-    return found | {"bits": _bits(tuple(sorted(found.items())), flushes())} | (_cuda() if gpus else {})
+    return (
+        found | {"bits": _bits(tuple(sorted(found.items())), flushes())} | (_cuda() if gpus or USED else {}) | _used()
+    )
 
 
 def _deterministic() -> str:
@@ -55,6 +66,10 @@ def _deterministic() -> str:
 def flushes() -> bool:
     """Whether numbers too small for the exponent become 0 (`torch.set_flush_denormal`)."""
     return bool((torch.full((16,), 1e-39, dtype=torch.float32) * 0.5 == 0).all())
+
+
+def _used() -> dict[str, str]:
+    return {"device": " and ".join(USED)} if USED else {}
 
 
 def _cuda() -> dict[str, str]:

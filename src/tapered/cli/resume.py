@@ -15,6 +15,8 @@ def resume(
     save_every: int | None = None,
     workload: str | None = None,
     kinds: Literal["same", "any"] = "same",
+    device: str | None = None,
+    workers: int | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -26,6 +28,8 @@ def resume(
         save_every: Updates between two checkpoints; by default a tenth of the run.
         workload: FILE:NAME (or NAME) of the run's workload, where the folder's own word is not enough.
         kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
+        device: cpu, cuda, cuda:1, mps, or auto; between two of them the last bits differ, which takes --kinds any.
+        workers: Processes that fetch its items ahead.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
@@ -35,9 +39,8 @@ def resume(
     with threads(1):
         errors = console(stderr=True)
         with said(errors):
-            trained, found = single.resume(
-                folder, steps, workload=workload, command=retype("resume", str(folder), steps=steps), kinds=kinds
-            )
+            typed, here = retype("resume", str(folder), steps=steps), {"device": device, "workers": workers}
+            trained, found = single.resume(folder, steps, workload=workload, command=typed, kinds=kinds, here=here)
         rate = trained.setting.schedule(found.step)
         errors.print(f"Resumed at step {found.step} of {trained.setting.steps}; rate {rate:.6g}.", soft_wrap=True)
         ended = trained.setting.schedule.horizon

@@ -37,6 +37,10 @@ def run(
     accumulate: int | None = None,
     group: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     layer_decay: float | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] | None = None,
+    params: Literal["bfloat16"] | None = None,
+    compile: Annotated[bool | None, Parameter(negative="")] = None,  # noqa: A002 - torch's own word
+    device: str | None = None,
     workers: int | None = None,
     store: Path | None = None,
     save_every: int | None = None,
@@ -60,6 +64,10 @@ def run(
         group: Parameters with hypers of their own, as '*.bias,*norm*: weight_decay=0' or 'encoder.*: lr=0.1', which
             multiplies their rate; may be given again.
         layer_decay: What the rate is multiplied by from layer to layer, from the head down.
+        precision: What forward and loss are computed in, by autocast.
+        params: bfloat16 for parameters of that type.
+        compile: Compile the model by torch.compile.
+        device: cpu, cuda, cuda:1, mps, or auto.
         workers: Processes that fetch its items ahead; the numbers do not depend on them.
         store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
         save_every: Updates between two checkpoints; by default a tenth of the run.
@@ -74,19 +82,20 @@ def run(
 
     with threads(1):
         steps_as = steps_of(
-            group, clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, layer_decay=layer_decay
-        )
+            group, clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, layer_decay=layer_decay,
+            precision=precision, params=params, compile=compile,
+        )  # fmt: skip
+        here = {"workers": workers, "device": device}
         given = options_of(option), average_of(average), steps_as
         setting = settings.setting_of(workload, rule, lr, steps, seed, *given)
         folder = store or default_folder(setting)
         if settings.begun(folder):
             settings.check_same(folder, setting)
             with said(console(stderr=True)):
-                trained = single.resume(folder, setting.steps, workload=workload, kinds=kinds)[0]
+                trained = single.resume(folder, setting.steps, workload=workload, kinds=kinds, here=here)[0]
         else:
-            trained = single.Single(setting)
+            trained = single.Single(setting, here=here)
             single.save(trained, folder)
-        trained.fetch_by(workers)
         return train(trained, folder, save_every, as_json=as_json)
 
 

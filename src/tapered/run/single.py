@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -19,7 +20,7 @@ from tapered.checkpoint.lock import claim
 from tapered.files.tree import leaves
 from tapered.rules import bare
 from tapered.run.setting import Setting, data_of, refuse, setting_in
-from tapered.study.file.read import arm_of, trained_as
+from tapered.study.file.read import arm_of, steps_of, trained_as
 from tapered.study.file.recipe import Steps
 from tapered.training.advance import advance, evaluated
 from tapered.training.crew import crew
@@ -29,6 +30,7 @@ from tapered.workloads import own, sources
 from tapered.workloads.find import coded, workload_of
 
 KEEP = 3
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 Kinds = Literal["same", "any"]
 
 
@@ -42,31 +44,28 @@ class Single:
     Args:
         setting: What is trained, and how.
         workload: Where its workload is, where that is not as the setting says.
+        here: `workers` and `device`, which are this machine's and no part of a run.
 
     Raises:
+        StudyFileError: they are none, or the device is not here.
         CheckpointError: the workload's file is not the one that the setting is of.
         UnsteadyError: its numbers depend on more than seed and step.
     """
 
-    def __init__(self, setting: Setting, workload: str | None = None) -> None:
+    def __init__(self, setting: Setting, workload: str | None = None, here: Mapping[str, Any] = NOTHING) -> None:
         self.setting = setting
         place = workload or setting.workload
         refuse(sources.changed(Path(place.rpartition(":")[0]), setting.code))
         self.workload, _, code = coded(place, lambda: workload_of(place, setting.options, expected=setting.source))
         refuse(sorted(code.keys() ^ setting.code.keys()))
         self.arm = arm_of(setting.rule, setting.lr, {}, {}, setting.average)
-        said = Steps.model_validate(setting.steps_as)
+        said = Steps.model_validate({**setting.steps_as, **steps_of(**here)})
         self.workload = trained_as(self.workload, said, [self.arm.build()], setting.workload)
         check(self.workload)
         now = data_of(self.workload)
         refuse([f"{name} data" for name in now if now[name] != setting.data.get(name)])
         self.kinds: tuple[str, ...] = ()  # of processor that trained it, as far as it is saved
         self.rows: Rows = start(self.workload, self.arm.build(), [setting.seed])
-
-    def fetch_by(self, workers: int | None) -> None:
-        """Have items fetched ahead by so many processes, which changes no number; None leaves it to the workload."""
-        if workers is not None:
-            self.workload = replace(self.workload, recipe=self.workload.recipe.having(workers=workers))
 
     @property
     def step(self) -> int:
@@ -103,6 +102,7 @@ class Single:
             "buffers": dict(rows.buffers),
             "state": {name: dict(part) for name, part in rows.state.items()},
             "counts": dict(rows.counts),
+            **({"scaler": dict(rows.scaler)} if rows.scaler else {}),
             "losses": [list(point) for point in rows.losses[0]],
             **({"extra": torch.frombuffer(bytearray(rows.extra[0]), dtype=torch.uint8)} if rows.extra[0] else {}),
         }
@@ -122,6 +122,7 @@ class Single:
                 f"the run's {at} is {theirs.get(at)} where its workload has {mine.get(at)}; begin another run"
             )
         tensors = {name: state[name] for name in ("params", "buffers", "state", "counts")}
+        tensors["scaler"] = state.get("scaler", {})
         losses = tuple((int(step), float(loss)) for step, loss in state["losses"])
         extra = state["extra"].numpy().tobytes() if "extra" in state else b""
         self.rows = replace(
@@ -182,6 +183,7 @@ def resume(
     workload: str | None = None,
     command: str | None = None,
     kinds: Kinds = "same",
+    here: Mapping[str, Any] = NOTHING,
 ) -> tuple[Single, Resumed]:
     """Go on with the run in a folder, as far as its setting says or to `steps`; under "any" kind of processor, if said.
 
@@ -191,13 +193,15 @@ def resume(
         workload: What the user says that its workload is; None where it is what the user ran here before.
         command: What the user typed, for refusals.
         kinds: "any" goes on under another kind of processor.
+        here: As of `Single`.
 
     Raises:
         CheckpointError: as `checkpoint.resume`, or its workload is nothing that the user has named.
         ValueError: it is past `steps` already.
     """
     setting, found = setting_in(folder)
-    run = Single(setting, _allowed(setting, workload, command or f"tapered resume {shlex.quote(str(folder))}"))
+    typed = command or f"tapered resume {shlex.quote(str(folder))}"
+    run = Single(setting, _allowed(setting, workload, typed), here)
     found = checkpoint.resume(folder, run=run, generators=False, kinds=kinds)
     run.kinds = found.kinds
     run.setting = replace(setting, steps=later(run, steps))

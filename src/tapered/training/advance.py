@@ -18,7 +18,7 @@ from tapered.rules import recomputed
 from tapered.training import loop, stack
 from tapered.training.crew import crew
 from tapered.training.living import steadily
-from tapered.training.rows import OnStep, Path, Rows, start, tabulate
+from tapered.training.rows import OnStep, Path, Rows, placed, start, tabulate
 from tapered.training.workload import Workload
 
 __all__ = ["LOOP", "Mode", "Path", "Rows", "advance", "evaluate", "start", "tabulate"]
@@ -67,7 +67,7 @@ def advance(
         mode: How; see `modes.choose`.
 
     Raises:
-        ValueError: If a path does not fit its row or ends before `to_step`.
+        ValueError: If a path does not fit its row or ends before `to_step`, or the recipe takes no rows.
         TypeError: If the loss is not a scalar tensor.
         DrawError: If a model or loss draws where rows are trained together.
         UnsteadyError: If numbers would depend on more than seed and step: a model remembers what is no parameter and
@@ -81,6 +81,9 @@ def advance(
     ((50,), True)
     """
     _check(rows, paths, to_step)
+    if mode.kind != "loop" and (why := workload.recipe.alone):
+        raise ValueError(f'mode = "{mode.kind}" cannot be taken, since {why}; try mode = "loop"')
+    rows = placed(rows, workload.recipe.place)
     with deterministic(), steadily(workload, workload.train, workload.objective or workload.loss), crew(workload):
         if mode.kind == "loop":
             return loop.advance(workload, rows, paths, to_step, on_step)
@@ -97,6 +100,7 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
     Raises:
         ValueError: If the workload has no such split.
     """
+    rows = placed(rows, workload.recipe.place)
     functions = {"loss": workload.objective or workload.loss, **workload.metrics}
     with deterministic(), steadily(workload, workload.split(split), functions), crew(workload):
         if mode.kind == "loop" or recomputed(rows.rule):

@@ -7,8 +7,8 @@ import torch
 
 from tapered.draws import seeded
 from tapered.rules import Rule
-from tapered.training import trees
-from tapered.training.objective import forward
+from tapered.training import devices, trees
+from tapered.training.objective import loss_of
 from tapered.training.rows import start
 from tapered.training.workload import Workload
 
@@ -40,7 +40,7 @@ def row_bytes(workload: Workload, rule: Rule) -> int:
         inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
         try:
             with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
-                workload.loss(forward(workload, model, inputs), targets)
+                loss_of(workload, model, inputs, targets)
         except RuntimeError as error:
             if "saved tensor hooks" not in str(error):  # torch.func's transforms take none
                 raise
@@ -50,7 +50,9 @@ def row_bytes(workload: Workload, rule: Rule) -> int:
 
 def most_rows(workload: Workload, rule: Rule) -> int:
     """The rows that fit in a quarter of the free memory: a multiple of 8 where there are as many, at least 1."""
-    rows = min(MOST_ROWS, int(MEMORY_SHARE * free_memory()) // row_bytes(workload, rule))
+    place = workload.recipe.place
+    free = free_memory() if place == devices.CPU else devices.free_memory(place)
+    rows = min(MOST_ROWS, int(MEMORY_SHARE * free) // row_bytes(workload, rule))
     return rows // 8 * 8 or max(1, rows)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tapered.draws import kept, reseed
 from tapered.training import items, trees
+from tapered.training.devices import CPU
 from tapered.training.given import is_object
 from tapered.training.items import Run
 from tapered.training.measures import Measures, measures, numbers, scalar, together, weight_of
@@ -70,7 +71,11 @@ class Tally:
         self.later = [name for name in self.names if not found.summed(workload, name)]
         self.weights: list[float] = []
         self.sums: dict[str, list[float]] = {name: [] for name in (*self.losses, *found.each)}
-        self.objects = {name: _fresh(metric) for name, metric in workload.metrics.items() if is_object(metric)}
+        self.objects = {
+            name: _fresh(metric, workload.recipe.place)
+            for name, metric in workload.metrics.items()
+            if is_object(metric)
+        }
         self.count = 0
         self.chunks: list[tuple[Any, Any]] = []
 
@@ -130,8 +135,8 @@ class Tally:
         return fsum(self.sums[name]) / total
 
 
-def _fresh(metric: Any) -> Any:
+def _fresh(metric: Any, place: torch.device) -> Any:
     made = metric() if isinstance(metric, type) else copy.deepcopy(metric)
     if hasattr(made, "reset"):
         made.reset()
-    return made
+    return made.to(place) if place != CPU and hasattr(made, "to") else made

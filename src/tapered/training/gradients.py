@@ -31,7 +31,7 @@ def accumulated(
         grads, (losses, written) = gradient(mine, others, *batches[0])
         return grads, losses, written
     weights = _shares(workload, batches, next(iter(mine.values())))
-    grads, total, written = {}, torch.zeros(()), dict(others)
+    grads, total, written = {}, torch.zeros((), device=weights[0].device), dict(others)
     for weight, batch in zip(weights, batches, strict=True):
         found, (losses, new) = gradient(mine, written, *batch)
         written = {**written, **new}
@@ -45,7 +45,7 @@ def accumulated(
 def _shares(workload: Workload, batches: Sequence[tuple[Any, Any]], like: Tensor) -> list[Tensor]:
     """What each minibatch weighs in each row, (rows,)."""
     if workload.weight is None:
-        return [torch.full((len(like),), 1 / len(batches))] * len(batches)
+        return [torch.full((len(like),), 1 / len(batches), device=like.device)] * len(batches)
     weight = workload.weight
     found = [vmap(lambda of: torch.as_tensor(weight(of)))(weighed(workload, *batch)).float() for batch in batches]
     total = torch.stack(found).sum(0)

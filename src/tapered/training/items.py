@@ -71,8 +71,8 @@ def updates(workload: Workload, seeds: Sequence[int], first: int, last: int) -> 
         found = (each.fetch(workload) for each in wanted)
     else:  # of a stream each worker would read all
         found = crew.fetch(workload, wanted, 1 if isinstance(workload.train, Streamed) else None)
-    for _ in range(first, last):
-        yield list(islice(found, len(seeds) * len(parts)))
+    for _ in range(first, last):  # workers do not touch the device
+        yield [workload.placed(batch) for batch in islice(found, len(seeds) * len(parts))]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def evaluated(workload: Workload, split: str, indices: Tensor, runs: Sequence[Ru
             before = Standing.now()
             batch = _collated(workload, found, "in evaluation")
             if not drawn and before.drawn() is None:  # so that no other seed could have given others
-                return batch, False
+                return workload.placed(batch), False
         known = {run: _drawn(workload, split, indices, run) for run in dict.fromkeys(runs)}
     if len(runs) == 1:
         return known[runs[0]], False
@@ -176,7 +176,7 @@ def _drawn(workload: Workload, split: str, indices: Tensor, run: Run) -> Batch:
     """The items of one run, each under its own seed."""
     found, _ = _pieces(workload, split, indices, run)
     reseed(run[0], f"{split}/collate/{int(indices[0])}", run[1])
-    return _collated(workload, found, "in evaluation")
+    return workload.placed(_collated(workload, found, "in evaluation"))
 
 
 def _pieces(workload: Workload, split: str, indices: Tensor, run: Run | None) -> tuple[list[Any], bool]:

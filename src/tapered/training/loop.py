@@ -16,12 +16,15 @@ from tapered.rules import State, recomputed
 from tapered.rules.following import apart
 from tapered.rules.kernels import prepare
 from tapered.training import trees
+from tapered.training.compiled import called, told
+from tapered.training.devices import ahead
 from tapered.training.evaluation import measured
 from tapered.training.extras import pack, unpack
 from tapered.training.items import Batch, purpose, updates
 from tapered.training.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
 from tapered.training.measures import shares_of
 from tapered.training.objective import forward
+from tapered.training.precision import Scaling, cast
 from tapered.training.recipe import Recipe, shares
 from tapered.training.rows import OnStep, Path, Rows, keep
 from tapered.training.workload import Workload
@@ -50,18 +53,30 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     # views of one vector, which kernels count up in one operation
     counts = dict(zip(row.counts, torch.cat(list(row.counts.values())).unbind(), strict=True))
-    update = _Update(workload.recipe, path, slice(row.steps[0], to_step), params, state, counts)
+    through = called(workload, model)
+    scaling = _scaling(workload, model, row)
+    begin = row.steps[0] - (scaling.skipped if scaling else 0)
+    update = _Update(workload.recipe, path, slice(begin, to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
-    with kept(), closing(updates(workload, row.seeds, step, to_step)) as ahead:
+    at_once, waiting = ahead(workload.recipe.place), list[Tensor]()
+    with kept(), told(workload), closing(updates(workload, row.seeds, step, to_step)) as batches:
         while step < to_step and diverged is None and not stopped:
-            value = step_of(workload, model, row.seeds[0], step, next(ahead))
-            if isfinite(value):
+            value = step_of(workload, through, row.seeds[0], step, next(batches), scaling, read=at_once == 1)
+            if isinstance(value, Tensor):  # on its way to be computed, while the next step is begun
+                waiting.append(value)
+                update() if scaling is None else scaling.made(update)
+                step += 1
+                diverged = _looked(losses, waiting, step) if len(waiting) == at_once else None
+            elif isfinite(value):
                 keep(losses, step, value)
-                update()
+                update() if scaling is None else scaling.made(update)
                 step += 1
             else:
                 diverged = step
             stopped = on_step is not None and bool(on_step(1))
+        if waiting:
+            diverged = _looked(losses, waiting, step)
+    step = step if diverged is None else diverged
     trained = replace(
         row,
         steps=(step,),
@@ -72,11 +87,24 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
         losses=(tuple(losses),),
         diverged=(diverged,),
         extra=(pack(model),),
+        scaler=scaling.state() if scaling else {},
     )
     _check_shapes(workload, row, trained)
     if diverged is None and step > row.steps[0] and marks(model) != held:
         _check_nothing_lost(workload, model, trained, held)
     return trained, stopped
+
+
+def _looked(losses: list[tuple[int, float]], waiting: list[Tensor], step: int) -> int | None:
+    """Keep the losses of the steps before this one, which are read at once; the first that is not finite, if any."""
+    first = step - len(waiting)
+    values = torch.stack(waiting).tolist()
+    waiting.clear()
+    for k, value in enumerate(values):
+        if not isfinite(value):
+            return first + k
+        keep(losses, first + k, value)
+    return None
 
 
 def _check_shapes(workload: Workload, before: Rows, after: Rows) -> None:
@@ -100,7 +128,7 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
     ends = []
     with kept():
         for one in (model, _load(workload, row.seeds[0], row).train()):
-            loss = step_of(workload, one, row.seeds[0], row.steps[0])
+            loss = step_of(workload, one, row.seeds[0], row.steps[0], scaling=_scaling(workload, one, row))
             ends.append((marks([loss, *(p.grad for p in one.parameters())]), marks(one)))
     if ends[0] != ends[1]:
         place = (differing(ends[0][1], ends[1][1]) or differing(held, now))[0]
@@ -113,25 +141,45 @@ def _check_nothing_lost(workload: Workload, model: nn.Module, row: Rows, held: M
         )
 
 
+def _scaling(workload: Workload, model: nn.Module, row: Rows) -> Scaling | None:
+    """Float16's scaler where the row stands; None in another precision."""
+    if not row.scaler:
+        return None
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return Scaling(workload.recipe, trained, {name: value[0] for name, value in row.scaler.items()})
+
+
 def step_of(
-    workload: Workload, model: nn.Module, seed: int, step: int, batches: Sequence[Batch] | None = None
-) -> float:
+    workload: Workload,
+    model: nn.Module,
+    seed: int,
+    step: int,
+    batches: Sequence[Batch] | None = None,
+    scaling: Scaling | None = None,
+    *,
+    read: bool = True,
+) -> float | Tensor:
     """The loss of a step, the mean over its minibatches, and the gradients that its update uses; no update is made.
 
-    Where it is not finite there are none. The minibatches are fetched where they are not given.
+    Where it is not finite there are none. Unless it is to be read it stays where it is computed, a float64 tensor, and
+    there are gradients whatever it is. The minibatches are fetched where they are not given.
     """
     if batches is None:
         batches = next(updates(workload, [seed], step, step + 1))
     reseed(seed, "step", step)
     shares = [1.0] if len(batches) == 1 else shares_of(workload, batches)
-    total = 0.0
+    total: float | Tensor = 0.0
     for (inputs, targets), share in zip(batches, shares, strict=True):
-        loss = _loss(workload, forward(workload, model, inputs), targets, step)
-        total += share * loss.item()
-        if not isfinite(total):
+        with cast(workload.recipe):
+            loss = _loss(workload, forward(workload, model, inputs), targets, step)
+        total = total + share * (loss.item() if read else loss.detach().double().reshape(()))
+        if read and not isfinite(total):
             return total
         if share:  # of a minibatch that weighs nothing there may be no gradient
-            (loss if share == 1 else share * loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            part = loss if share == 1 else share * loss
+            (part if scaling is None else scaling.scaled(part)).backward()  # type: ignore[no-untyped-call]  # torch's
+    if scaling is not None:
+        scaling.unscale()
     _clip(workload.recipe, model)
     return total
 
@@ -228,17 +276,18 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     weights = {name: row.rule.readout(p[0], state[name])[None] for name, p in row.params.items()}
     model = _load(workload, seed, replace(row, params=weights))
+    through = called(workload, model)
 
     def outputs(inputs: Any, indices: Tensor, _: object) -> list[Any]:
         reseed(seed, purpose("", indices), step)
-        with torch.set_grad_enabled(workload.derivatives):
-            found = forward(workload, model, inputs, evaluating=True)
+        with torch.set_grad_enabled(workload.derivatives), cast(workload.recipe):
+            found = forward(workload, through, inputs, evaluating=True)
         return [trees.detached(found) if workload.derivatives else found]
 
-    with torch.no_grad(), kept():
+    with torch.no_grad(), kept(), told(workload):
         if recomputed(row.rule):
             update_bn(range(workload.steps_per_epoch), _Epoch(workload, model, seed))
-        model.eval()
+        through.eval()
         return measured(workload, split, outputs, [(seed, step)], 1, places)[0]
 
 
@@ -251,7 +300,7 @@ class _Epoch(nn.Module):
 
     def forward(self, step: int) -> None:
         reseed(self.seed, "step", step)
-        with torch.set_grad_enabled(self.workload.derivatives):
+        with torch.set_grad_enabled(self.workload.derivatives), cast(self.workload.recipe):
             for indices in torch.split(self.workload.batch(self.seed, step), self.workload.batch_size):
                 forward(self.workload, self.model, self.workload.fetch("train", indices)[0])
 
@@ -260,5 +309,5 @@ def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:
     """The loss of a single row's next minibatch, and its gradients by parameter: what its next update would use."""
     model = _load(workload, row.seeds[0], row).train()
     with kept():
-        loss = step_of(workload, model, row.seeds[0], row.steps[0])
-    return loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        loss = step_of(workload, model, row.seeds[0], row.steps[0], scaling=_scaling(workload, model, row))
+    return float(loss), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

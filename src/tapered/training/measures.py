@@ -130,8 +130,12 @@ def shares_of(workload: Workload, batches: Sequence[tuple[Any, Any]]) -> list[fl
 def measures(workload: Workload) -> Measures:
     """What the loss and metrics are, found on a sample of the validation split and, in it, on three parts.
 
-    The weights are the initial ones of seed 0 and noise, since a head that starts from zero makes every loss a mean.
+    The weights are the initial ones of seed 0 and noise, since a head that starts from zero makes every loss a mean;
+    and all is in the model's own precision, as rounding to 16 bits hides what is one and what is not.
     """
+    recipe = replace(workload.recipe, precision="float32", params=None)
+    if recipe.text() != workload.recipe.text():
+        return measures(replace(workload, recipe=recipe))
     size = len(workload.valid)  # type: ignore[arg-type]  # torch's Dataset declares no __len__
     return fitting(_most(workload, size), lambda most: _found(workload, _drawn(size, most)))
 

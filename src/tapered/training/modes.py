@@ -15,6 +15,7 @@ import torch
 from tapered.rules import SGD, Rule, recomputed
 from tapered.training import loop, measures, stack
 from tapered.training.advance import LOOP, Kind, Mode, advance, deterministic
+from tapered.training.precision import tolerance
 from tapered.training.reasons import uncompiled, unstackable
 from tapered.training.rows import Rows, start, tabulate
 from tapered.training.workload import Workload
@@ -192,7 +193,7 @@ class _Probe:
             mode = Mode("rows compiled", width, "")
             seeds = list(range(8))
             apart = _apart(*(self.rows(seeds, PROBE, each) for each in (Mode("rows", 8, ""), mode)))
-            if not apart <= TOLERANCE:
+            if not apart <= tolerance(self.workload.recipe, TOLERANCE):
                 return f"in one graph it gives other numbers (relative difference {apart:.0e})"
             return self.seconds(mode, width)
         except Exception as error:  # noqa: BLE001 - the compiler's errors share no class
@@ -200,6 +201,8 @@ class _Probe:
 
     def fault(self) -> str | None:
         """Why rows must not be stacked, None if they may."""
+        if why := self.workload.recipe.alone:
+            return why
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of vmap's slow ways, which are not taken where they are slow
@@ -217,10 +220,11 @@ class _Probe:
             if _difference(stacked.take([here]), moved.take([there])) != 0:
                 return "the bits of a row would depend on its neighbours; layers of even sizes avoid most of it"
         apart = _apart(*(plain.rows(seeds, PROBE, mode) for mode in (LOOP, Mode("rows", 8, ""))))
-        if not apart <= TOLERANCE:
+        within = tolerance(self.workload.recipe, TOLERANCE)
+        if not apart <= within:
             return f"stacked it gives other numbers than alone (relative difference {apart:.0e})"
         name, apart = self._evaluated_apart(stacked)
-        return None if apart <= TOLERANCE else f"stacked, {name} is another than alone (by {apart:.0e})"
+        return None if apart <= within else f"stacked, {name} is another than alone (by {apart:.0e})"
 
     def _evaluated_apart(self, rows: Rows) -> tuple[str, float]:
         """The name in which two rows' evaluations differ most from the loop's, and by how much of its size."""

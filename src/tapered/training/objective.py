@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tapered.training import trees
+from tapered.training.precision import cast, given, under_cast
 
 if TYPE_CHECKING:
     from tapered.training.workload import Workload
@@ -46,7 +47,7 @@ def forward(workload: "Workload", model: nn.Module, inputs: Any, *, evaluating: 
         TypeError, ValueError: If an objective returns no losses, or others than the workload names.
     """
     if workload.objective is None:
-        return model(inputs)
+        return model(given(workload.recipe, inputs))
     losses = named(workload, workload.objective(model, inputs))
     if not evaluating or workload.predict is None:
         return Reported(losses)
@@ -71,11 +72,17 @@ def named(workload: "Workload", found: Any) -> dict[str, Tensor]:
 
 def functions(workload: "Workload") -> dict[str, Callable[[Any, Any], Any]]:
     """What is evaluated, by name: functions of outputs and targets, as `forward` and the data give them."""
-    found: dict[str, Any] = {"loss": workload.loss}
+    found: dict[str, Any] = {"loss": under_cast(workload.recipe, workload.loss)}
     if workload.objective is None:
         return found | dict(workload.metrics)
     found |= {name: _loss_called(name) for name in workload.losses}
     return found | {name: _on_predicted(metric) for name, metric in workload.metrics.items()}
+
+
+def loss_of(workload: "Workload", model: nn.Module, inputs: Any, targets: Any) -> Any:
+    """The loss of a batch as a step has it."""
+    with cast(workload.recipe):
+        return workload.loss(forward(workload, model, inputs), targets)
 
 
 def _loss_called(name: str) -> Callable[[Any, Any], Tensor]:

@@ -58,6 +58,7 @@ ALONE = (
     ("inplace", IN_PLACE),
     ("out= or view", IN_PLACE),
     ("each tensor to be equal size", SIZES),
+    ("expected scalar type", "half precision meets an operation of the model that vmap does not take in two dtypes"),
     ("jitted", "the model is scripted by torch.jit, whose parameters cannot be stacked; rows take it unscripted"),
     ("nested", "the model or its data uses nested tensors, which do not stack"),
     ("sparse", "the model or its data uses sparse tensors, which do not stack"),

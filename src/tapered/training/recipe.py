@@ -9,15 +9,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
+import torch
 
+from tapered.training.devices import WORD, device_of
 from tapered.words import suggest
 
 MOST_WORKERS = 256
+Precision = Literal["float32", "bfloat16", "float16"]
 Match = tuple[str, ...] | Callable[[str], bool]
 NUMBERED = re.compile(r"^(.*?)\.?(\d+)\.")
 
@@ -84,6 +88,15 @@ class Recipe:
             blocks.1, ...).
         workers: Processes that fetch items ahead; 0 fetches each minibatch when its step comes. No number depends on
             it.
+        precision: What forward and loss are computed in, in training and evaluation: "float32" as the model is;
+            "bfloat16" and "float16" by `torch.autocast`, of which float16 has torch's `GradScaler`: a step whose
+            gradients are not finite at its scale is skipped, and counts as no update.
+        params: "bfloat16" for parameters and buffers of that dtype, as `model.to(torch.bfloat16)`; what a model is
+            called with is cast as well (an `objective` casts its batch itself). None leaves them as they are.
+        device: What it is trained on: "cpu", "cuda" (the first), "cuda:1", "mps", or "auto", the first that is here.
+            Initial weights are drawn on the processor, the same for each.
+        compile: Whether the model is compiled by `torch.compile`, each row by itself; numbers then differ from the
+            model's by rounding, and dropout draws others, which follow seed and step as well.
 
     Raises:
         TypeError, ValueError: If a field is not as above.
@@ -98,6 +111,10 @@ class Recipe:
     groups: tuple[Group, ...] = ()
     layer_decay: float | None = None
     workers: int = 0
+    precision: Precision = "float32"
+    params: Literal["bfloat16"] | None = None
+    device: str = "cpu"
+    compile: bool = False
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Refuse fields that there are not, by name."""
@@ -122,10 +139,56 @@ class Recipe:
                 f"got workers={self.workers!r}; expected how many processes fetch items, 0 to {MOST_WORKERS}; try "
                 f"workers=2"
             )
+        self._check_dtypes()
+        if not isinstance(self.compile, bool):
+            raise TypeError(f"got compile={self.compile!r}; expected true or false; try compile=True")
+        if not (isinstance(self.device, str) and WORD.fullmatch(self.device)):
+            raise ValueError(
+                f'got device={self.device!r}; expected "auto", "cpu", "cuda", "cuda:1" or "mps"; try device="auto"'
+            )
         groups = tuple(self.groups)
         if not all(isinstance(group, Group) for group in groups):
             raise TypeError(f'got groups={self.groups!r:.80}; expected Groups; try groups=[Group("*.bias", lr=0.1)]')
         object.__setattr__(self, "groups", groups)
+
+    def _check_dtypes(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"got precision={self.precision!r}; expected one of {', '.join(get_args(Precision))}; try "
+                f'precision="bfloat16"'
+            )
+        if self.params not in (None, "bfloat16"):
+            raise ValueError(
+                f'got params={self.params!r}; expected "bfloat16", or nothing for those of the model; a model of '
+                f"another dtype is built so: lambda: make_model().double()"
+            )
+        if self.params is not None and self.precision == "float16":
+            raise ValueError(
+                'got params="bfloat16" and precision="float16", whose scaler is for gradients of more bits; try '
+                'precision="bfloat16"'
+            )
+
+    @cached_property
+    def place(self) -> torch.device:
+        """The device that it is trained on.
+
+        Raises:
+            DeviceError: If it is not here.
+        """
+        return device_of(self.device)
+
+    @property
+    def alone(self) -> str | None:
+        """Why rows are trained one after another, a clause; None where they may be stacked.
+
+        >>> Recipe().alone is None, Recipe(precision="float16").alone
+        (True, 'in float16 each row has a scale of its own, which skips other steps')
+        """
+        if self.precision == "float16":
+            return "in float16 each row has a scale of its own, which skips other steps"
+        if self.compile:
+            return 'compile = true compiles the model by itself, and rows are compiled by mode = "rows compiled"'
+        return None
 
     def differing(self) -> dict[str, Any]:
         """The fields that are not as they are by default: what numbers depend on, as text can hold it."""
@@ -134,8 +197,9 @@ class Recipe:
         return {name: value for name, value in found.items() if value != getattr(plain, name)}
 
     def text(self) -> str:
-        """What numbers depend on; empty for the default."""
+        """What numbers depend on, whatever device they are made on; empty for the default."""
         found = self.differing()
+        found.pop("device", None)
         if "groups" in found:
             found["groups"] = [(str(group), group.lr, sorted(group.hypers.items())) for group in self.groups]
         return repr(sorted(found.items())) if found else ""

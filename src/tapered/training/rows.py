@@ -6,7 +6,7 @@ Rows are a value. A fork is an index on the row axis: `rows.take([0, 0, 1])`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from numbers import Real
 from typing import Any
@@ -20,6 +20,7 @@ from tapered.rules import Rule, State
 from tapered.rules.ranges import ranges_of
 from tapered.schedules import Schedule
 from tapered.training.extras import pack
+from tapered.training.precision import fresh
 from tapered.training.recipe import shares
 from tapered.training.workload import Workload
 
@@ -37,7 +38,7 @@ class Rows:
     Args:
         rule: The arithmetic that `state` belongs to.
         seeds: What initial weights, minibatches and dropout of each row follow.
-        steps: Completed updates of each row.
+        steps: Completed updates of each row; with those that float16 skipped.
         params: Parameter name -> tensor of shape (R, *shape), as `model.named_parameters()` names them.
         buffers: Buffer name -> tensor of shape (R, *shape).
         state: Parameter name -> the rule's state tensors, (R, *shape) each.
@@ -48,6 +49,7 @@ class Rows:
         diverged: For each row the step whose loss was not finite; None if there was none. A diverged row is a result
             and is trained no further; its tensors mean nothing.
         extra: For each row what its model keeps by `get_extra_state`, packed; empty where no module does.
+        scaler: Of float16 the scale, how long it has held, and the steps that it skipped, (R,) each; else empty.
     """
 
     rule: Rule
@@ -60,6 +62,7 @@ class Rows:
     losses: tuple[Losses, ...]
     diverged: tuple[int | None, ...]
     extra: tuple[bytes, ...]
+    scaler: Tensors = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -113,6 +116,7 @@ class Rows:
             losses=sum((part.losses for part in parts), ()),
             diverged=sum((part.diverged for part in parts), ()),
             extra=sum((part.extra for part in parts), ()),
+            scaler={n: cat([part.scaler[n] for part in parts]) for n in first.scaler},
         )
 
 
@@ -123,6 +127,7 @@ def mapped(rows: Rows, function: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         "buffers": {name: function(t) for name, t in rows.buffers.items()},
         "state": {name: {key: function(t) for key, t in part.items()} for name, part in rows.state.items()},
         "counts": {name: function(t) for name, t in rows.counts.items()},
+        "scaler": {name: function(t) for name, t in rows.scaler.items()},
     }
 
 
@@ -210,6 +215,7 @@ def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
     for share in shares(workload.recipe, (name for name, p in model.named_parameters() if p.requires_grad)):
         Path(rule, share.of({name: _flat(value, 1) for name, value in {"lr": 1.0, **rule.hypers}.items()}))
     params = {name: p.detach().clone() for name, p in model.named_parameters()}
+    place = workload.recipe.place
     return Rows(
         rule=rule,
         seeds=(seed,),
@@ -217,11 +223,26 @@ def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
         params={name: p[None] for name, p in params.items()},
         buffers={name: b.detach().clone()[None] for name, b in model.named_buffers()},
         state={name: {key: s[None] for key, s in rule.init(p).items()} for name, p in params.items()},
-        counts={name: torch.zeros(1) for name in params},
+        counts={name: torch.zeros(1, device=place) for name in params},
         losses=((),),
         diverged=(None,),
         extra=(pack(model),),
+        scaler=fresh(workload.recipe),
     )
+
+
+def placed(rows: Rows, device: torch.device) -> Rows:
+    """Rows on a device; themselves where they are there.
+
+    >>> from tapered import rules
+    >>> from tapered.training.workload import quadratic
+    >>> rows = start(quadratic(), rules.Adam(), seeds=[0])
+    >>> placed(rows, torch.device("cpu")) is rows
+    True
+    """
+    if next(iter(rows.params.values())).device == device:
+        return rows
+    return replace(rows, **mapped(rows, lambda tensor: tensor.to(device)))
 
 
 def keep(losses: list[tuple[int, float]], step: int, value: float) -> None:

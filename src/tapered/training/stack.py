@@ -23,9 +23,11 @@ from tapered.draws import kept, undrawn
 from tapered.rules import Rule, State
 from tapered.rules.kernels import real, wide
 from tapered.training import items, program, trees
+from tapered.training.devices import CPU
 from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
 from tapered.training.objective import strange_of
+from tapered.training.precision import cast
 from tapered.training.program import Step, Tensors
 from tapered.training.recipe import shares
 from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
@@ -179,14 +181,22 @@ def _scalars(
     """
     tables = {name: np.stack([path.hypers[name][first:last] for path in paths], axis=1) for name in paths[0].hypers}
     t = torch.arange(first + 1, last + 1, dtype=torch.float64)[:, None]
-    shape, dtype = (last - first, len(paths)), _finest(params)
+    shape, dtype, place = (last - first, len(paths)), _finest(params), workload.recipe.place
     return {
-        f"{name}@{i}": value.to(dtype).expand(shape).contiguous()
+        f"{name}@{i}": value.to(dtype).expand(shape).contiguous().to(place)
         for i, share in enumerate(shares(workload.recipe, shared(workload).trained))
         for name, value in rule.scalars(
             {key: torch.from_numpy(table) for key, table in share.of(tables).items()}, t
         ).items()
     }
+
+
+def _whole(workload: Workload) -> tuple[Tensor, ...] | None:
+    """The training split's tensors, to be gathered where the rows are; None where that is not possible."""
+    if not workload.is_whole("train"):
+        return None
+    dataset: Any = workload.train
+    return tuple(dataset.tensors) if workload.recipe.place == CPU else workload.lying("train")
 
 
 class _Batches:
@@ -195,25 +205,26 @@ class _Batches:
     def __init__(self, workload: Workload, seeds: Sequence[int], first: int, last: int) -> None:
         self.workload = workload
         self.seeds = list(dict.fromkeys(seeds))
-        self.place = torch.tensor([self.seeds.index(seed) for seed in seeds])
-        self.whole = workload.is_whole("train")
-        if self.whole:
-            self.indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
+        there = workload.recipe.place
+        self.place = torch.tensor([self.seeds.index(seed) for seed in seeds], device=there)
+        self.whole = _whole(workload)
+        if self.whole is not None:  # gathered where they lie
+            indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
+            self.indices = indices.to(there)
         else:
             self.ahead = items.updates(workload, self.seeds, first, last)
 
     def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
         """Inputs and targets of the block's step k, the next one, and for each row its indices into them."""
-        if self.whole:
-            whole: Any = self.workload.train
-            return *self.workload.paired(whole.tensors), self.indices[k][self.place]
+        if self.whole is not None:
+            return *self.workload.paired(self.whole), self.indices[k][self.place]
         with kept():
             batches = next(self.ahead)
         if strange := strange_of(*batches[0]):
             raise TreeError(f"its {strange}, and rows take tensors, or dicts and tuples of them")
         inputs, targets = (trees.rows(parts, self.workload.batch_size) for parts in zip(*batches, strict=True))
         size = self.workload.step_size
-        return inputs, targets, self.place[:, None] * size + torch.arange(size)
+        return inputs, targets, self.place[:, None] * size + torch.arange(size, device=self.place.device)
 
 
 @lru_cache(maxsize=8)
@@ -224,8 +235,9 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
         given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
-        outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
-        return workload.loss(outputs, targets), written
+        with cast(workload.recipe, cached=False):
+            outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
+            return workload.loss(outputs, targets), written
 
     # of an objective there are no targets
     gradient = vmap(grad_and_value(loss, has_aux=True), in_dims=(0, 0, 0, None if workload.objective else 0))
@@ -302,7 +314,8 @@ def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Te
         rebuilds: list[Rebuild] = []
 
         def one(mine: dict[str, Tensor], x: Any) -> list[Tensor]:
-            parts, rebuild = taken_apart(functional_call(reading, mine, (x,))[0])
+            with cast(workload.recipe, cached=False):
+                parts, rebuild = taken_apart(functional_call(reading, mine, (x,))[0])
             rebuilds.append(rebuild)
             return parts
 

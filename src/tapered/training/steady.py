@@ -15,7 +15,8 @@ from tapered import rules
 from tapered.draws import seeded
 from tapered.training.advance import advance, deterministic, evaluate
 from tapered.training.living import GENERATOR, SHARED, UnsteadyError, differing, marks
-from tapered.training.objective import forward
+from tapered.training.objective import forward, loss_of
+from tapered.training.precision import cast
 from tapered.training.rows import start, tabulate
 from tapered.training.stream import Streamed
 from tapered.training.workload import Workload
@@ -146,8 +147,10 @@ def _which(workload: Workload) -> str:
         model = workload.build(0).train()
         with seeded(0, "step", 0):
             inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
-            outputs = forward(workload, model, inputs)
-            return [marks(part) for part in ((inputs, targets), outputs, workload.loss(outputs, targets))]
+            with cast(workload.recipe):
+                outputs = forward(workload, model, inputs)
+                loss = workload.loss(outputs, targets)
+            return [marks(part) for part in ((inputs, targets), outputs, loss)]
 
     names = ("an item of the train split", "the model's output", "the loss")
     return next((name for name, a, b in zip(names, once(), once(), strict=True) if a != b), "a gradient")
@@ -160,7 +163,7 @@ def _remembered(workload: Workload) -> None:
     def once() -> dict[str, dict[str, str]]:
         with seeded(0, "step", 0):
             inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
-            workload.loss(forward(workload, model, inputs), targets)
+            loss_of(workload, model, inputs, targets)
         return {name: marks(function) for name, function in functions.items()}
 
     functions: dict[str, Callable[..., Any]] = {"the loss": workload.loss}

@@ -144,7 +144,7 @@ def row(tree: Any, place: int | Tensor) -> Any:
     """
     if isinstance(tree, Tensor):  # by far the most common, and at every step
         return tree[place]
-    return pytree.tree_map(lambda leaf: leaf[place] if isinstance(leaf, Tensor) else leaf, tree)
+    return each(tree, lambda leaf: leaf[place])
 
 
 def rows(trees: Sequence[Any], size: int) -> Any:
@@ -191,7 +191,18 @@ def detached(tree: Any) -> Any:
     >>> detached((torch.ones(2, requires_grad=True), "name"))
     (tensor([1., 1.]), 'name')
     """
-    return pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree)
+    return each(tree, Tensor.detach)
+
+
+def each(tree: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """A tree with every tensor through a function.
+
+    >>> each((torch.ones(2), "name"), torch.neg)
+    (tensor([-1., -1.]), 'name')
+    """
+    if isinstance(tree, Tensor):
+        return function(tree)
+    return pytree.tree_map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, tree)
 
 
 def tensors_of(tree: Any) -> list[Tensor]:

@@ -13,6 +13,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Self
@@ -23,9 +24,11 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_co
 
 from tapered.draws import Order, generator_seed, seeded
 from tapered.training import fingerprint, trees
+from tapered.training.devices import CPU, lying, moved
 from tapered.training.given import check_callables, check_numbers, check_split, check_splits, few, is_whole, length
 from tapered.training.objective import Objective, trained
 from tapered.training.order import Sampler, ordered
+from tapered.training.precision import built
 from tapered.training.reasons import refuse_model
 from tapered.training.recipe import Recipe
 from tapered.training.stream import Streamed
@@ -139,6 +142,7 @@ class Workload:
             check_split(self.name, split, dataset, pairs=self.objective is None)
         object.__setattr__(self, "valid", few(self.name, self.valid, self.valid_size))
         check_numbers(self)
+        _ = self.recipe.place  # that is not here is refused before anything is made
         object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
         object.__setattr__(self, "facts", MappingProxyType(dict(self.facts)))
 
@@ -228,7 +232,7 @@ class Workload:
         refuse_model(self.name, model)
         if not any(p.requires_grad for p in model.parameters()):
             raise TypeError(f"workload {self.name!r}: model() returned a {type(model).__name__} with nothing to train")
-        return model
+        return built(self.recipe, model)
 
     def _made(self) -> nn.Module:
         try:
@@ -267,11 +271,29 @@ class Workload:
         """
         dataset: Any = self.split(split)
         if self.is_whole(split):
-            return self.paired(tuple(tensor[indices] for tensor in dataset.tensors))
+            if (there := self.lying(split)) is not None:
+                indices = indices.to(self.recipe.place, non_blocking=True)
+            return self.placed(self.paired(tuple(tensor[indices] for tensor in there or dataset.tensors)))
         places = indices.tolist()
-        return self.paired(
-            self.collate(dataset.at(places) if isinstance(dataset, Streamed) else [dataset[i] for i in places])
-        )
+        found = dataset.at(places) if isinstance(dataset, Streamed) else [dataset[i] for i in places]
+        return self.placed(self.paired(self.collate(found)))
+
+    def lying(self, split: str) -> tuple[Tensor, ...] | None:
+        """The tensors of a split that is one of tensors, on the device; None where it is another's memory or too small.
+
+        They are copied once, however often they are asked for.
+        """
+        dataset: Any = self.split(split)
+        if self.recipe.place == CPU:
+            return None
+        if split not in self.copied:
+            self.copied[split] = lying(self.recipe.place, dataset.tensors)
+        return self.copied[split]
+
+    @cached_property
+    def copied(self) -> dict[str, tuple[Tensor, ...] | None]:
+        """Splits that lie on the device, by name; None for one that does not fit."""
+        return {}
 
     def paired(self, batch: Any) -> tuple[Any, Any]:
         """A batch as inputs and targets; of an ``objective`` all of it is inputs."""
@@ -279,6 +301,11 @@ class Workload:
             return batch, None
         inputs, targets = batch
         return inputs, targets
+
+    def placed(self, batch: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Inputs and targets on the device."""
+        inputs, targets = batch
+        return moved(self.recipe.place, inputs), moved(self.recipe.place, targets)
 
     def fingerprints(self) -> dict[str, str]:
         """Digests of what the numbers depend on: each split's items, how they are drawn, the initial weights at seed 0.

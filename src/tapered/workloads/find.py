@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tapered.draws import seeded
-from tapered.training.objective import forward
+from tapered.training.objective import loss_of
 from tapered.training.workload import Workload
 from tapered.words import suggest
 from tapered.workloads import WORKLOADS, own, sources
@@ -71,4 +71,4 @@ def rehearse(workload: Workload) -> None:
         model = workload.build(0)
         with seeded(0, "rehearsal"):
             inputs, targets = workload.fetch("train", workload.batch(0, 0)[: workload.batch_size])
-            workload.loss(forward(workload, model, inputs), targets)
+            loss_of(workload, model, inputs, targets)

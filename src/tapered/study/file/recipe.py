@@ -5,7 +5,7 @@ accumulate = 4
 groups = [{ match = ["*.bias", "*norm*"], weight_decay = 0.0 }, { match = "encoder.*", lr = 0.1 }]
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
 from pydantic import ConfigDict, Field
@@ -38,6 +38,10 @@ class Steps(Strict):
     accumulate: Annotated[Whole, Ge(1)] | None = None
     groups: Annotated[tuple[Parameters, ...], Field(strict=False)] | None = None
     layer_decay: Positive | None = None
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
+    params: Literal["bfloat16"] | None = None
+    compile: bool | None = None
+    device: Annotated[str, MinLen(1)] | None = None
     workers: Annotated[Whole, Ge(0), Le(256)] | None = None
 
     def recipe(self, own: Recipe) -> Recipe:

@@ -18,6 +18,7 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "vectors": torch.backends.cpu.get_cpu_capability(),
+        **({"device": " and ".join(kind.USED)} if kind.USED else {}),
     }
 
 
@@ -41,7 +42,7 @@ def shared_facts(stated: Stated) -> dict[str, str]:
 
 def frozen_facts(stated: Stated) -> dict[str, str]:
     """What every number of the study depends on beside that, field -> text."""
-    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={"arms", "kinds", "workers"})
+    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={"arms", "kinds", "workers", "device"})
     facts = {f"study.{name}": str(value) for name, value in study.items()}
     for i, arm in enumerate(stated.study.arms):
         fields = arm.model_dump(mode="json", exclude_none=True)

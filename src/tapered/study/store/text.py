@@ -14,6 +14,7 @@ from tapered.study.store.runs import Branch, Bundle, Run
 from tapered.training.rows import Rows
 
 PLANNED = ("key", "arm", "peak", "seed", "steps", "probe")
+NAMED = ("params", "buffers", "counts", "scaler")  # fields of rows whose tensors have names
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def _branch(fields: Mapping[str, Any]) -> Branch:
 def rows_to_tensors(rows: Rows) -> dict[str, Tensor]:
     """Every tensor of rows under a name: "params/NAME", "state/NAME/KEY", "extra/ROW", ..."""
     parts: dict[str, Tensor] = {}
-    for kind, tensors in (("params", rows.params), ("buffers", rows.buffers), ("counts", rows.counts)):
+    for kind in NAMED:
+        tensors = getattr(rows, kind)
         parts |= {f"{kind}/{name}": t for name, t in tensors.items()}
     parts |= {f"state/{name}/{key}": t for name, state in rows.state.items() for key, t in state.items()}
     parts |= {
@@ -95,12 +97,12 @@ def rows_to_tensors(rows: Rows) -> dict[str, Tensor]:
         if packed
     }
     # safetensors refuses tensors that share memory
-    return {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in parts.items()}
+    return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in parts.items()}
 
 
 def rows_from_tensors(tensors: Mapping[str, Tensor], branches: Sequence[Branch], rule: Rule) -> Rows:
     """The rows whose tensors ``rows_to_tensors`` named, one for each branch."""
-    parts: dict[str, dict[str, Tensor]] = {"params": {}, "buffers": {}, "counts": {}}
+    parts: dict[str, dict[str, Tensor]] = {kind: {} for kind in NAMED}
     state: dict[str, dict[str, Tensor]] = {}
     extra = [b""] * len(branches)
     for path, t in tensors.items():

@@ -19,6 +19,7 @@ from tapered.study.store.text import rows_to_tensors
 from tapered.training.advance import LOOP, advance, evaluated
 from tapered.training.crew import crew
 from tapered.training.modes import TOLERANCE, off
+from tapered.training.precision import tolerance
 from tapered.training.rows import Rows, start
 from tapered.training.threads import threads
 
@@ -37,6 +38,7 @@ class Verified:
         evaluations: The largest |difference| over losses and metrics at every evaluation.
         from_loop: The largest difference of a last evaluation from that of the same weights in an ordinary loop, as a
             share of it; rounding makes about 1e-6.
+        tolerance: How large that may be.
     """
 
     runs: int
@@ -44,11 +46,12 @@ class Verified:
     difference: float
     evaluations: float = 0.0
     from_loop: float = 0.0
+    tolerance: float = TOLERANCE
 
     @property
     def same(self) -> bool:
         """Whether every bit came out again, and evaluations are the loop's but for rounding."""
-        return self.difference == self.evaluations == 0 and self.from_loop <= TOLERANCE
+        return self.difference == self.evaluations == 0 and self.from_loop <= self.tolerance
 
 
 def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SAMPLE) -> Verified:
@@ -60,7 +63,9 @@ def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SA
     chosen = [whole[i * len(whole) // sample] for i in range(sample)] if len(whole) > sample else whole
     with threads(planned.study.threads), crew(planned.workload):
         found = [_differences(forest, store, rule, chosen) for rule in forest.rules]
-    return Verified(len(chosen), len(whole), *map(max, zip(*found, strict=True)))
+    states, evaluations, looped = map(max, zip(*found, strict=True))
+    within = tolerance(forest.workload.recipe, TOLERANCE)
+    return Verified(len(chosen), len(whole), states, evaluations, looped, within)
 
 
 def ends(forest: Forest, store: Store, runs: Sequence[Run]) -> Iterator[tuple[list[Branch], Rows]]:
