@@ -14,7 +14,7 @@ from tapered import Workload, rules
 from tapered.study import open_store, train_runs, verify
 from tapered.study.train.grow import RunError
 from tapered.training import modes
-from tapered.training.advance import Mode, evaluate
+from tapered.training.advance import Mode, evaluated
 from tapered.workloads.own import StudyFileError
 
 FILE = """name = "mine"
@@ -177,10 +177,10 @@ def test_an_unknown_mode_or_field_is_refused_by_name(tmp_path) -> None:
         study(tmp_path, "problem = problem()", 'mode = "row"')
     with pytest.raises(StudyFileError, match='metrik is no field of a study; try "metric"'):
         study(tmp_path, "problem = problem()", 'metrik = "loss"')
-    with pytest.raises(StudyFileError, match="device is no field of a study; expected one of name, workload"):
-        study(tmp_path, "problem = problem()", 'device = "cuda"')
-    with pytest.raises(TypeError, match="'device' is no field of a Workload; expected one of name, model"):
-        replace(perceptron(), device="cuda")
+    with pytest.raises(StudyFileError, match="gpu is no field of a study; expected one of "):
+        study(tmp_path, "problem = problem()", "gpu = true")
+    with pytest.raises(TypeError, match="'gpu' is no field of a Workload; expected one of name, model"):
+        replace(perceptron(), gpu=True)
     with pytest.raises(TypeError, match="'metric' is no field of a Workload; try \"metrics\""):
         Workload("mine", metric=len)
 
@@ -226,12 +226,12 @@ def test_verify_compares_evaluations(tmp_path, monkeypatch, broken) -> None:
     """With those kept, bit by bit, and with an ordinary loop's."""
     loaded = study(tmp_path, "problem = problem()", 'mode = "rows"')
 
-    def off(workload, rows, split, *, mode):
-        return [{"loss": p["loss"] + (mode.kind == broken) / 4} for p in evaluate(workload, rows, split, mode=mode)]
+    def off(workload, rows, *, mode):
+        return [{"loss": p["loss"] + (mode.kind == broken) / 4} for p in evaluated(workload, rows, mode=mode)]
 
     with open_store(loaded, tmp_path / "store") as store:
         runs = train_runs(loaded, store)
-        monkeypatch.setattr("tapered.study.train.verify.evaluate", off)
+        monkeypatch.setattr("tapered.study.train.verify.evaluated", off)
         said = verify(loaded, store, runs)
     assert (said.runs, said.difference) == (4, 0)
     assert said.evaluations == pytest.approx(0.25 if broken == "rows" else 0, rel=1e-6)

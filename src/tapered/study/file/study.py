@@ -83,8 +83,8 @@ class Study(Steps):
     matters.
 
     ``clip_norm``, ``clip_value``, ``accumulate``, ``groups`` and ``layer_decay`` say how a step is made, as the fields
-    of a `Recipe` do, ``precision``, ``params``, ``compile`` and ``device`` what it is computed in and on, and ``workers``
-    how many processes fetch its items; what is not said is the workload's own.
+    of a `Recipe` do; ``precision``, ``params``, ``compile`` and ``device`` what it is computed in and on; ``workers``
+    how many processes fetch its items. What is not said is the workload's own.
 
     ``extend`` is how many peaks the grid may be extended by, beyond its edges and for all tuned arms, until every
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its

@@ -10,6 +10,7 @@ verdict             = of fresh seeds, which chose nothing, where there are some;
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from tapered.study.file.study import to_toml
 from tapered.study.result.asked import Asked
 from tapered.study.result.compare import compare
 from tapered.study.result.cost import Cost, Pruning
@@ -66,11 +67,12 @@ def analyse(
         environment: Versions and machine, passed through.
         cost: What it took, passed through.
         fresh: Runs at best peaks with seeds that chose nothing; empty where nothing was confirmed.
-        file: The study's file as it runs, passed through.
+        file: The study's file as it runs; of one that was made in Python, its fields.
         facts: What its numbers depend on, passed through.
     """
     probes = cost.pruning.charged if cost.pruning else {}
     arms = tuple(arm_result(asked, arm, runs, test, probes.get(arm.name, 0)) for arm in asked.study.arms)
     comparisons = compare(asked, arms, fresh)
     said = caveats(asked, arms, comparisons, fresh)
-    return StudyResult(asked, file, tuple(runs), arms, comparisons, said, environment, cost, tuple(fresh), facts)
+    text = file or to_toml(asked.study)
+    return StudyResult(asked, text, tuple(runs), arms, comparisons, said, environment, cost, tuple(fresh), facts)
