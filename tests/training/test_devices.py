@@ -18,9 +18,11 @@ from tapered.study.plan.facts import environment
 from tapered.study.store.text import rows_to_tensors
 from tapered.training import devices, loop, recipe, stack
 from tapered.training.advance import Mode, advance, evaluate
+from tapered.training.batches import Batches
 from tapered.training.capacity import most_rows
 from tapered.training.recipe import Recipe
 from tapered.training.rows import mapped, start, tabulate
+from tapered.training.updating import Update
 
 LOOP, ROWS = Mode("loop", 1, "tried"), Mode("rows", 8, "tried")
 STEPS = 16
@@ -330,7 +332,7 @@ def test_nothing_of_stacked_rows_is_left_on_the_processor(options):
     of, rule = problem("cuda", **options), rules.Adam()
     rows, path = start(of, rule, [0, 1] * 4), tabulate(rule, 8, lr=0.1)
     scalars = {name: table[1] for name, table in stack._scalars(of, rule, [path] * 8, 0, 4, rows.params).items()}
-    inputs, targets, indices = stack._Batches(of, rows.seeds, 0, 4)(1)
+    inputs, targets, indices = Batches(of, rows.seeds, 0, 4)(1)
     update = stack.make(of, rule, 0, "plain")
     losses = update(rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars)
     assert {tensor.device.type for tensor in (losses, inputs, targets, indices, *scalars.values())} == {"meta"}
@@ -348,7 +350,7 @@ def test_nothing_of_a_loops_step_is_left_on_the_processor(monkeypatch, options, 
     loss = loop.step_of(of, model, 0, 0, read=False)
     state = {name: {key: value[0] for key, value in part.items()} for name, part in row.state.items()}
     counts = {name: count[0] for name, count in row.counts.items()}
-    loop._Update(of.recipe, tabulate(rule, 8, lr=0.1), slice(0, 4), dict(model.named_parameters()), state, counts)()
+    Update(of.recipe, tabulate(rule, 8, lr=0.1), slice(0, 4), dict(model.named_parameters()), state, counts)()
     assert loss.device.type == "meta"
     assert {tensor.device.type for tensor in rows_tensors(row)} == {"meta"}
 

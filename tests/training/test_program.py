@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 from tapered import rules
 from tapered.training import stack
 from tapered.training.advance import Mode, advance
+from tapered.training.batches import Batches
 from tapered.training.program import arranged, bmm, replayed, tensors, traced
 from tapered.training.rows import start, tabulate
 from tapered.training.workload import Workload
@@ -24,7 +25,7 @@ def parts(workload: Workload) -> tuple:
     """The arguments of an update of eight rows."""
     rows = start(workload, RULE, list(range(WIDTH)))
     path = tabulate(RULE, 4, lr=0.01)
-    batches = stack._Batches(workload, rows.seeds, 0, 4)
+    batches = Batches(workload, rows.seeds, 0, 4)
     scalars = {
         name: values[0] for name, values in stack._scalars(workload, RULE, [path] * WIDTH, 0, 4, rows.params).items()
     }

@@ -1,7 +1,7 @@
 """One run after another as ordinary PyTorch: any model, and what rows are measured against."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from math import isfinite
@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from tapered.draws import kept, reseed
-from tapered.rules import State, recomputed
-from tapered.rules.following import apart
-from tapered.rules.kernels import prepare
+from tapered.rules import recomputed
 from tapered.training import trees
 from tapered.training.compiled import called, told
 from tapered.training.devices import ahead
@@ -25,8 +23,9 @@ from tapered.training.living import GENERATOR, SHARED, Marks, UnsteadyError, dif
 from tapered.training.measures import shares_of
 from tapered.training.objective import forward
 from tapered.training.precision import Scaling, cast
-from tapered.training.recipe import Recipe, shares
+from tapered.training.recipe import Recipe
 from tapered.training.rows import OnStep, Path, Rows, keep
+from tapered.training.updating import Update
 from tapered.training.workload import Workload
 
 
@@ -56,7 +55,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     through = called(workload, model)
     scaling = _scaling(workload, model, row)
     begin = row.steps[0] - (scaling.skipped if scaling else 0)
-    update = _Update(workload.recipe, path, slice(begin, to_step), params, state, counts)
+    update = Update(workload.recipe, path, slice(begin, to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
     at_once, waiting = ahead(workload.recipe.place), list[Tensor]()
     with kept(), told(workload), closing(updates(workload, row.seeds, step, to_step)) as batches:
@@ -204,59 +203,6 @@ def _loss(workload: Workload, outputs: Any, targets: Any, step: int) -> Tensor:
 
 def _describe(value: object) -> str:
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-
-
-class _Update:
-    """The rule on the parameters that have a gradient, step after step, at the hypers of their groups."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        path: Path,
-        span: slice,
-        params: dict[str, nn.Parameter],
-        state: dict[str, State],
-        counts: dict[str, Tensor],
-    ) -> None:
-        self.parts = [
-            _Part(path, share.of(path.hypers), span, {name: params[name] for name in share.names}, state, counts)
-            for share in shares(recipe, params)
-        ]
-
-    def __call__(self) -> None:
-        for part in self.parts:
-            part()
-
-
-class _Part:
-    """The parameters of one group; prepared anew only when those that have a gradient change."""
-
-    def __init__(
-        self,
-        path: Path,
-        tables: Mapping[str, Any],
-        span: slice,
-        params: dict[str, nn.Parameter],
-        state: dict[str, State],
-        counts: dict[str, Tensor],
-    ) -> None:
-        self.params, self.counts = params, counts
-        self.rule, self.state, self.move = apart(path.rule, params, {name: state[name] for name in params})
-        columns = [values[span].tolist() for values in tables.values()]
-        self.hypers = iter([dict(zip(tables, values, strict=True)) for values in zip(*columns, strict=True)])
-        self.names: list[str] = []
-
-    def __call__(self) -> None:
-        names, hypers = [name for name, p in self.params.items() if p.grad is not None], next(self.hypers)
-        if names != self.names:
-            self.names = names
-            params, states = [self.params[n].data for n in names], [self.state[n] for n in names]
-            self.apply = prepare(self.rule, params, states, [self.counts[n] for n in names])
-        if names:
-            self.apply([self.params[n].grad for n in names], hypers)  # type: ignore[misc]  # none is None
-        self.move(hypers)
-        for name in names:
-            self.params[name].grad = None
 
 
 def _load(workload: Workload, seed: int, row: Rows) -> nn.Module:

@@ -19,20 +19,19 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tapered import rules
-from tapered.draws import kept, undrawn
+from tapered.draws import undrawn
 from tapered.rules import Rule, State
 from tapered.rules.kernels import real, wide
-from tapered.training import items, program, trees
-from tapered.training.devices import CPU
+from tapered.training import program, trees
+from tapered.training.batches import Batches
 from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
-from tapered.training.objective import strange_of
 from tapered.training.precision import cast
 from tapered.training.program import Step, Tensors
 from tapered.training.recipe import shares
 from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
 from tapered.training.sharing import Reading, shared
-from tapered.training.trees import Rebuild, TreeError, taken_apart
+from tapered.training.trees import Rebuild, taken_apart
 from tapered.training.workload import Workload
 
 How = Literal["plain", "traced", "compiled"]
@@ -92,7 +91,7 @@ def _advance(
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
         scalars = _scalars(workload, rows.rule, [paths[i] for i in padded], first, last, part.params)
-        batches = _Batches(workload, part.seeds, first, last)
+        batches = Batches(workload, part.seeds, first, last)
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
             k = len(losses)
@@ -113,7 +112,7 @@ def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
     step = rows.steps[0]
     tables = _scalars(workload, rows.rule, paths, step, step + 1, rows.params)
     scalars = {name: values[0] for name, values in tables.items()}
-    inputs, targets, indices = _Batches(workload, rows.seeds, step, step + 1)(0)
+    inputs, targets, indices = Batches(workload, rows.seeds, step, step + 1)(0)
     update = make(workload, rows.rule, 0, "plain")
     graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars))
     return len(graph.graph.nodes)
@@ -189,42 +188,6 @@ def _scalars(
             {key: torch.from_numpy(table) for key, table in share.of(tables).items()}, t
         ).items()
     }
-
-
-def _whole(workload: Workload) -> tuple[Tensor, ...] | None:
-    """The training split's tensors, to be gathered where the rows are; None where that is not possible."""
-    if not workload.is_whole("train"):
-        return None
-    dataset: Any = workload.train
-    return tuple(dataset.tensors) if workload.recipe.place == CPU else workload.lying("train")
-
-
-class _Batches:
-    """Minibatches of all rows for a block of steps: rows of one seed see the same."""
-
-    def __init__(self, workload: Workload, seeds: Sequence[int], first: int, last: int) -> None:
-        self.workload = workload
-        self.seeds = list(dict.fromkeys(seeds))
-        there = workload.recipe.place
-        self.place = torch.tensor([self.seeds.index(seed) for seed in seeds], device=there)
-        self.whole = _whole(workload)
-        if self.whole is not None:  # gathered where they lie
-            indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
-            self.indices = indices.to(there)
-        else:
-            self.ahead = items.updates(workload, self.seeds, first, last)
-
-    def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
-        """Inputs and targets of the block's step k, the next one, and for each row its indices into them."""
-        if self.whole is not None:
-            return *self.workload.paired(self.whole), self.indices[k][self.place]
-        with kept():
-            batches = next(self.ahead)
-        if strange := strange_of(*batches[0]):
-            raise TreeError(f"its {strange}, and rows take tensors, or dicts and tuples of them")
-        inputs, targets = (trees.rows(parts, self.workload.batch_size) for parts in zip(*batches, strict=True))
-        size = self.workload.step_size
-        return inputs, targets, self.place[:, None] * size + torch.arange(size, device=self.place.device)
 
 
 @lru_cache(maxsize=8)
