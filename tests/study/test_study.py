@@ -26,7 +26,7 @@ from tapered.study.store.text import rows_to_tensors
 from tapered.study.train import grow, trainer
 from tapered.study.train.grow import RunError
 from tapered.training import capacity
-from tapered.training.advance import Mode, evaluate
+from tapered.training.advance import Mode, evaluate, evaluated
 from tapered.training.workload import quadratic
 from tapered.workloads.own import StudyFileError
 
@@ -245,7 +245,7 @@ def test_a_bundle_is_as_large_as_memory_allows(tmp_path, monkeypatch):
 
 def test_an_evaluation_of_a_trunk_counts_for_all_its_runs(tmp_path, monkeypatch):
     found, rows = loaded(tmp_path, FORKED), []
-    monkeypatch.setattr(grow, "evaluate", lambda w, r, s, **k: rows.append(len(r)) or evaluate(w, r, s, **k))
+    monkeypatch.setattr(grow, "evaluated", lambda w, r, **k: rows.append(len(r)) or evaluated(w, r, **k))
     trained_as(monkeypatch, ROWS)
     with open_store(found, tmp_path / "s") as store:
         runs = train_runs(found, store)

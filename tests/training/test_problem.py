@@ -410,3 +410,24 @@ def test_a_recipe_is_part_of_what_numbers_depend_on():
 
 def test_numpys_numbers_are_numbers():
     assert Recipe(clip_norm=np.float64(1.0)).clip_norm == 1.0
+
+
+def test_batches_of_transformers_go_through_every_mode():
+    """BatchEncoding is a dict of its own kind."""
+    from transformers import BatchEncoding
+
+    def encoded(items):
+        ids = torch.stack(items)
+        return BatchEncoding({"ids": ids, "labels": ids % 3})
+
+    def scored(model, batch):
+        return tokens(model(batch["ids"]), batch.labels)
+
+    ids = list(torch.randint(9, (48, 5), generator=torch.Generator().manual_seed(0)))
+    problem = made(model=Tagger, objective=scored, collate=encoded, train=ids[:32], valid=ids[32:])
+    alone, together = trained(problem), trained(problem, ROWS)
+    for name in alone.params:
+        assert torch.allclose(alone.params[name], together.params[name], rtol=1e-5, atol=1e-6)
+    found = [evaluate(problem, alone, "valid", mode=mode)[0]["loss"] for mode in (LOOP, ROWS)]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert type(problem.placed((encoded(ids[:2]), None))[0]) is BatchEncoding

@@ -347,7 +347,7 @@ def before():
 UNSEEDED = {
     "numpy": own_numpy,
     "torch": own_torch,
-    "system": lambda: lambda _: os.urandom(1)[0] / 256,
+    "system": lambda: lambda _: int.from_bytes(os.urandom(4)) / 2**32,
     "clock": lambda: lambda _: time.perf_counter() % 1,
     "order": before,
     "private": lambda: lambda _, own=random.Random(): own.random(),  # noqa: B008 - one for all

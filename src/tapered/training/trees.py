@@ -6,6 +6,7 @@ Registered are named tuples and the outputs of Transformers; a dataclass is when
 """
 
 import dataclasses
+from collections import UserDict
 from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any
@@ -53,14 +54,35 @@ def _no_tree(leaf: Any) -> TreeError:
 
 
 def _flat(tree: Any) -> tuple[list[Any], Any]:
-    """The leaves of a tree and its form; dataclasses in it are registered, as torch does with no class by itself."""
+    """The leaves of a tree and its form; what has parts is registered, as torch does with few classes by itself."""
     while True:
         leaves, shape = pytree.tree_flatten(tree)
-        new = {type(leaf) for leaf in leaves if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type)}
+        new = {type(leaf) for leaf in leaves if _has_parts(leaf)}
         if not new:
             return leaves, shape
         for kind in new:
-            pytree.register_dataclass(kind)
+            _register(kind)
+
+
+def _has_parts(leaf: Any) -> bool:
+    return isinstance(leaf, UserDict) or (dataclasses.is_dataclass(leaf) and not isinstance(leaf, type))
+
+
+def _register(kind: type[Any]) -> None:
+    if issubclass(kind, UserDict):  # what the tokenisers of Transformers return
+        pytree.register_pytree_node(
+            kind,
+            lambda batch: (list(batch.values()), list(batch)),
+            lambda values, names: kind(dict(zip(names, values, strict=True))),
+        )
+    else:
+        pytree.register_dataclass(kind)
+
+
+def _map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """A function of each leaf, also within what is first seen here."""
+    _flat(tree)
+    return pytree.tree_map(function, tree, *others)
 
 
 def axes(tree: Any, size: int, other: Any, other_size: int) -> tuple[int | None, ...]:
@@ -170,7 +192,7 @@ def rows(trees: Sequence[Any], size: int) -> Any:
         return same[0] if len(same) == 1 else torch.cat(same)
 
     try:
-        return pytree.tree_map(one, *trees)
+        return _map(one, *trees)
     except ValueError as error:
         raise TreeError(f"its minibatches are trees of several forms: {error}") from error
 
@@ -182,7 +204,7 @@ def stacked(trees: Sequence[Any]) -> Any:
     (tensor([[1., 1.],
             [0., 0.]]), None)
     """
-    return pytree.tree_map(lambda *same: torch.stack(same) if isinstance(same[0], Tensor) else same[0], *trees)
+    return _map(lambda *same: torch.stack(same) if isinstance(same[0], Tensor) else same[0], *trees)
 
 
 def detached(tree: Any) -> Any:
@@ -202,7 +224,7 @@ def each(tree: Any, function: Callable[[Tensor], Tensor]) -> Any:
     """
     if isinstance(tree, Tensor):
         return function(tree)
-    return pytree.tree_map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, tree)
+    return _map(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, tree)
 
 
 def tensors_of(tree: Any) -> list[Tensor]:
