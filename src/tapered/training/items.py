@@ -22,6 +22,7 @@ from tapered.training.workload import Workload
 
 Run = tuple[int, int]  # seed and step
 Batch = tuple[Any, Any]
+BLOCK = 64  # steps whose places are laid out at once
 PIECE = 64  # items that are fetched for an evaluation by one worker at once
 
 
@@ -65,14 +66,28 @@ def updates(workload: Workload, seeds: Sequence[int], first: int, last: int) -> 
     The shared generators stand anywhere afterwards.
     """
     parts = range(workload.recipe.accumulate)
-    wanted = (Minibatch(seed, step, part) for step in range(first, last) for seed in seeds for part in parts)
-    found: Iterator[Batch]
     if workload.is_whole("train"):
-        found = (each.fetch(workload) for each in wanted)
-    else:  # of a stream each worker would read all
-        found = crew.fetch(workload, wanted, 1 if isinstance(workload.train, Streamed) else None)
+        yield from _gathered(workload, seeds, first, last)
+        return
+    wanted = (Minibatch(seed, step, part) for step in range(first, last) for seed in seeds for part in parts)
+    # of a stream each worker would read all
+    found: Iterator[Batch] = crew.fetch(workload, wanted, 1 if isinstance(workload.train, Streamed) else None)
     for _ in range(first, last):  # workers do not touch the device
         yield [workload.placed(batch) for batch in islice(found, len(seeds) * len(parts))]
+
+
+def _gathered(workload: Workload, seeds: Sequence[int], first: int, last: int) -> Generator[list[Batch]]:
+    """As `updates`, of a dataset of tensors: indices are laid out for many steps at once."""
+    for begin in range(first, last, BLOCK):
+        end = min(begin + BLOCK, last)
+        steps = [
+            [part for row in workload.batches(seed, begin, end) for part in torch.split(row, workload.batch_size)]
+            for seed in seeds
+        ]
+        each = workload.recipe.accumulate
+        fetch = workload.gatherer("train")
+        for at in range(0, each * (end - begin), each):
+            yield [fetch(part) for mine in steps for part in mine[at : at + each]]
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,8 @@ def step_of(
 
 
 def _clip(recipe: Recipe, model: nn.Module) -> None:
+    if recipe.clip_norm is None and recipe.clip_value is None:
+        return
     trained = [p for p in model.parameters() if p.grad is not None]
     if recipe.clip_norm is not None:
         nn.utils.clip_grad_norm_(trained, recipe.clip_norm)

@@ -271,12 +271,24 @@ class Workload:
         """
         dataset: Any = self.split(split)
         if self.is_whole(split):
-            if (there := self.lying(split)) is not None:
-                indices = indices.to(self.recipe.place, non_blocking=True)
-            return self.placed(self.paired(tuple(tensor[indices] for tensor in there or dataset.tensors)))
+            return self.gatherer(split)(indices)
         places = indices.tolist()
         found = dataset.at(places) if isinstance(dataset, Streamed) else [dataset[i] for i in places]
         return self.placed(self.paired(self.collate(found)))
+
+    def gatherer(self, split: str) -> Callable[[Tensor], tuple[Any, Any]]:
+        """What gathers the batches of a split whose items are its tensors', again and again."""
+        there, dataset = self.lying(split), self.split(split)
+        tensors: Any = there or dataset.tensors  # type: ignore[attr-defined]  # as `is_whole` says
+        if self.recipe.place == CPU:
+            return lambda indices: self.paired(tuple([tensor[indices] for tensor in tensors]))
+
+        def gathered(indices: Tensor) -> tuple[Any, Any]:
+            if there is not None:
+                indices = indices.to(self.recipe.place, non_blocking=True)
+            return self.placed(self.paired(tuple(tensor[indices] for tensor in tensors)))
+
+        return gathered
 
     def lying(self, split: str) -> tuple[Tensor, ...] | None:
         """The tensors of a split that is one of tensors, on the device; None where it is another's memory or too small.
