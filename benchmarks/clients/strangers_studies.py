@@ -1,7 +1,7 @@
 """Studies of eight strangers' problems in every mode: runs beside a plain torch loop, statistics beside scipy's.
 
     problem ─┬─ torch.optim, clip_grad_norm_, AveragedModel, ... by hand ─► weights, losses, results ─┐
-             ├─ advance and evaluate: loop, rows, rows compiled ──────────► the same ─────────────────┼─► largest difference
+             ├─ advance and evaluate: loop, rows, rows compiled ──────────► the same ─────────────────┼─► difference
              └─ tapered study FILE --json, with `mode` in the file ───────► every run's value, test ──┘
 
 A difference is relative to the largest number of its tensor, or to the value. Minibatches and draws of both sides are
@@ -91,7 +91,7 @@ def trained(
     paths = [tabulate(rule, STEPS, lr=plain.peak * parse(SCHEDULES[name]), **hypers) for name, _ in hand]
     if given := getattr(module, "AVERAGE", None):
         paths = [Average(**given).over(path) for path in paths]
-    rule = paths[0].rule
+    rule, rounding = paths[0].rule, getattr(module, "ROUNDING", {})
     for mode in modes:
         try:
             rows = advance(module.problem, start(module.problem, rule, [s for _, s in hand]), paths, STEPS, mode=mode)
@@ -104,7 +104,10 @@ def trained(
         for place, run in enumerate(hand.values()):
             for name, tensor in run.weights.items():
                 ours = rows.params if name in rows.params else rows.buffers
-                found.see(relative(ours[name][place], tensor), f"{mode.kind}, {name}")
+                mine, theirs = ours[name][place].clone(), tensor.clone()
+                for each in (mine, theirs) if name in rounding else ():
+                    each[rounding[name]] = 0
+                found.see(relative(mine, theirs), f"{mode.kind}, {name}")
             for step, loss in rows.losses[place]:
                 found.see(relative(loss, run.losses[step]), f"{mode.kind}, loss of step {step}")
             for split, rows_of in results.items():

@@ -40,32 +40,23 @@ class Tagger(nn.Module):
         return self.head(hidden)
 
 
-def loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    return functional.cross_entropy(model(batch["words"]).flatten(0, 1), batch["tags"].flatten(), ignore_index=IGNORED)
-
-
-def of_words(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The scores of each word, and its tag."""
+def of_words(model: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Means over the words of a batch."""
     known = batch["tags"] != IGNORED
-    return model(batch["words"])[known], batch["tags"][known]
-
-
-def accuracy(outputs: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
-    """Of all words of the split."""
-    return (outputs.argmax(-1) == tags).float().mean()
+    scores, tags = model(batch["words"])[known], batch["tags"][known]
+    return {"loss": functional.cross_entropy(scores, tags), "accuracy": (scores.argmax(-1) == tags).float().mean()}
 
 
 problem = Workload(
     name="gru_tagging",
     model=Tagger,
-    objective=loss,
-    predict=of_words,
+    objective=of_words,
+    losses=("accuracy",),
     collate=padded,
     train=sentences(256, 0),
     valid=sentences(75, 1),
     test=sentences(50, 2),
     batch_size=8,
-    metrics={"accuracy": accuracy},
     weight=lambda batch: (batch["tags"] != IGNORED).sum(),
     eval_batch_size=32,
     recipe=Recipe(accumulate=2, clip_norm=0.1),
