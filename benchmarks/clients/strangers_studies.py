@@ -20,9 +20,9 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import torch
@@ -33,12 +33,13 @@ from tapered import parse, rules
 from tapered.cli import main as cli
 from tapered.training.advance import Mode, advance, evaluate
 from tapered.training.averages import Average
-from tapered.training.rows import start, tabulate
+from tapered.training.rows import Rows, start, tabulate
 
 HERE = Path(__file__).parent / "strangers_problems"
 PROBLEMS = tuple(sorted(path.stem for path in HERE.glob("*.py")))
 SEEDS = 8
 TOLERANCE = 1e-5  # float32
+HALVED = "deep_supervision"  # trained in bfloat16 and float16 as well
 MODES = (Mode("loop", 1, "by hand"), Mode("rows", 16, "by hand"), Mode("rows compiled", 16, "by hand"))
 SCHEDULES: Mapping[str, str] = {
     "cosine": f"cosine_decay(decay_steps={STEPS})",
@@ -102,16 +103,21 @@ def trained(
             continue
         found.modes.append(mode.kind)
         for place, run in enumerate(hand.values()):
-            for name, tensor in run.weights.items():
-                ours = rows.params if name in rows.params else rows.buffers
-                mine, theirs = ours[name][place].clone(), tensor.clone()
-                for each in (mine, theirs) if name in rounding else ():
-                    each[rounding[name]] = 0
-                found.see(relative(mine, theirs), f"{mode.kind}, {name}")
+            compare_weights(rows.take([place]), run, rounding, mode.kind, found)
             for step, loss in rows.losses[place]:
                 found.see(relative(loss, run.losses[step]), f"{mode.kind}, loss of step {step}")
             for split, rows_of in results.items():
-                compare(rows_of[place], run.results[split], f"{mode.kind}, {split}", found)
+                if run.results[split]:
+                    compare(rows_of[place], run.results[split], f"{mode.kind}, {split}", found)
+
+
+def compare_weights(row: Rows, run: Found, rounding: Mapping[str, slice], where: str, found: Differences) -> None:
+    """Parameters and buffers, but for what is trained by rounding alone."""
+    for name, tensor in run.weights.items():
+        mine, theirs = (row.params if name in row.params else row.buffers)[name][0].clone(), tensor.clone()
+        for each in (mine, theirs) if name in rounding else ():
+            each[rounding[name]] = 0
+        found.see(relative(mine, theirs), f"{where}, {name}")
 
 
 def compare(ours: Mapping[str, float], theirs: Mapping[str, float], where: str, found: Differences) -> None:
@@ -235,6 +241,13 @@ def judge(
     return found
 
 
+def in_halves(module: ModuleType, precision: str) -> SimpleNamespace:
+    """The same problem under autocast, by hand too; there of the same operations, as others are rounded otherwise."""
+    problem = replace(module.problem, recipe=module.problem.recipe.having(precision=precision))
+    hand = {"precision": precision, "loss": lambda *given: problem.objective(*given)["loss"], "results": lambda *_: {}}
+    return SimpleNamespace(problem=problem, BY_HAND=module.BY_HAND | hand)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -251,6 +264,11 @@ def main() -> int:
             print(f"{name:18} skipped: {module}", file=sys.stderr)
             continue
         found = judge(module)
+        if name == HALVED:
+            for precision in ("bfloat16", "float16"):
+                half = judge(in_halves(module, precision), MODES[:1], studies=False)
+                found.see(half.largest, f"{precision}, {half.where}")
+                found.faults += half.faults
         figures[name] = float(f"{found.largest:.3g}")
         worst, right = max(worst, found.statistics), right and found.largest <= TOLERANCE
         print(f"{name:18} {found.largest:8.2g}  {', '.join(found.modes)}  ({found.where})", file=sys.stderr)

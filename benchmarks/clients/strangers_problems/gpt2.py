@@ -101,7 +101,7 @@ BY_HAND = {
     "loss": lambda model, batch: model(**batch).loss,
     "results": results_by_hand,
     "rule": "AdamW",
-    "peak": 1e-2,
+    "peak": 3e-3,
     "stacks": False,
     "groups": groups_by_hand,
     "clip": lambda params: nn.utils.clip_grad_norm_(params, 0.5),

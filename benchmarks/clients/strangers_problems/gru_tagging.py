@@ -88,7 +88,7 @@ BY_HAND = {
     "loss": loss_by_hand,
     "results": results_by_hand,
     "rule": "Adam",
-    "peak": 1e-2,
+    "peak": 3e-3,
     "stacks": False,
     "collate": list,
     "accumulate": 2,
