@@ -1,12 +1,12 @@
 """Studies of eight strangers' problems in every mode: runs beside a plain torch loop, statistics beside scipy's.
 
-    problem ─┬─ torch.optim, the rate written by hand ────────────────► weights, losses, results ─┐
-             ├─ advance and evaluate: loop, rows, rows compiled ──────► the same ─────────────────┼─► largest difference
-             └─ tapered study FILE --json, with `mode` in the file ───► every run's value, test ──┘
+    problem ─┬─ torch.optim, clip_grad_norm_, AveragedModel, ... by hand ─► weights, losses, results ─┐
+             ├─ advance and evaluate: loop, rows, rows compiled ──────────► the same ─────────────────┼─► difference
+             └─ tapered study FILE --json, with `mode` in the file ───────► every run's value, test ──┘
 
 A difference is relative to the largest number of its tensor, or to the value. Minibatches and draws of both sides are
-the documented ones (`Workload.batch`, `tapered.draws.seeded`); loss, updates, rates and evaluation are not tapered's on
-the plain side. Takes about two minutes on one core.
+the documented ones; loss, clipping, updates, rates, averages and evaluation are not tapered's on the plain side
+(`strangers_by_hand`). Takes about two minutes on one core.
 """
 
 import argparse
@@ -19,48 +19,38 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import torch
 from scipy import stats
+from strangers_by_hand import STEPS, Found, Plain, by_hand
 
 from tapered import parse, rules
 from tapered.cli import main as cli
-from tapered.draws import seeded
 from tapered.training.advance import Mode, advance, evaluate
-from tapered.training.rows import start, tabulate
+from tapered.training.averages import Average
+from tapered.training.rows import Rows, start, tabulate
 
 HERE = Path(__file__).parent / "strangers_problems"
 PROBLEMS = tuple(sorted(path.stem for path in HERE.glob("*.py")))
-STEPS, SEEDS = 24, 8
+SEEDS = 8
 TOLERANCE = 1e-5  # float32
+HALVED = "deep_supervision"  # trained in bfloat16 and float16 as well
 MODES = (Mode("loop", 1, "by hand"), Mode("rows", 16, "by hand"), Mode("rows compiled", 16, "by hand"))
-# what tapered is told, and the same in ordinary code: step, peak -> rate
-SCHEDULES: Mapping[str, tuple[str, Callable[[int, float], float]]] = {
-    "cosine": (
-        f"cosine_decay(decay_steps={STEPS})",
-        lambda k, peak: peak * 0.5 * (1 + math.cos(math.pi * k / STEPS)),
-    ),
-    "exponential": ("exponential_decay(decay_steps=1, decay_rate=0.9)", lambda k, peak: peak * 0.9**k),
+SCHEDULES: Mapping[str, str] = {
+    "cosine": f"cosine_decay(decay_steps={STEPS})",
+    "exponential": "exponential_decay(decay_steps=1, decay_rate=0.9)",
 }
-RULES = {"Adam": (rules.Adam(), {}), "SGD": (rules.SGD(momentum=True), {"momentum": 0.9})}
-OPTIMIZERS = {
-    "Adam": lambda params: torch.optim.Adam(params, lr=0.0),
-    "SGD": lambda params: torch.optim.SGD(params, lr=0.0, momentum=0.9),
+# by the name of torch's optimizer: rule, its options in a file, hypers
+RULES: Mapping[str, tuple[rules.Rule, str, Mapping[str, float]]] = {
+    "Adam": (rules.Adam(), "", {}),
+    "AdamW": (rules.Adam(decay="decoupled"), 'decay = "decoupled"', {"weight_decay": 0.1}),
+    "SGD": (rules.SGD(momentum=True), "momentum = true", {"momentum": 0.9}),
 }
-
-
-@dataclass
-class Found:
-    """What a run ends with."""
-
-    weights: dict[str, torch.Tensor]
-    losses: list[float]
-    results: dict[str, dict[str, float]]
 
 
 @dataclass
@@ -82,69 +72,52 @@ class Differences:
         self.see(math.inf, said)
 
 
-def minibatch_by_hand(module: ModuleType, seed: int, step: int) -> list:
-    """The indices of a minibatch, or, where items draw, the items, each made under its own seed."""
-    indices = module.problem.batch(seed, step).tolist()
-    if not getattr(module, "DRAWS", False):
-        return indices
-    items = []
-    for place, i in enumerate(indices):
-        with seeded(seed, f"item/{place}", step):
-            items.append(module.problem.train[i])
-    return items
-
-
-def by_hand(module: ModuleType, schedule: str, seed: int) -> Found:
-    """A run as anybody writes it."""
-    with seeded(seed, "model"):
-        model = module.problem.model()
-    optimizer, rate, losses = OPTIMIZERS[module.RULE](model.parameters()), SCHEDULES[schedule][1], []
-    model.train()
-    for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = rate(step, module.PEAK)
-        optimizer.zero_grad()
-        minibatch = minibatch_by_hand(module, seed, step)
-        with seeded(seed, "step", step):
-            loss = module.loss_by_hand(model, minibatch)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    model.eval()
-    with torch.no_grad():
-        results = {split: module.results_by_hand(model, split) for split in ("valid", "test")}
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    return Found({name: tensor.detach() for name, tensor in tensors.items()}, losses, results)
-
-
 def relative(mine: object, theirs: object) -> float:
     """The largest difference as a share of the largest number."""
     a, b = (np.asarray(x.detach() if isinstance(x, torch.Tensor) else x, dtype="f8") for x in (mine, theirs))
     return float(np.abs(a - b).max() / np.abs(b).max().clip(1e-30)) if a.shape == b.shape else math.inf
 
 
+def plain_of(module: ModuleType) -> Plain:
+    """How a problem is trained by hand."""
+    return Plain(**module.BY_HAND)
+
+
 def trained(
     module: ModuleType, hand: Mapping[tuple[str, int], Found], modes: Iterable[Mode], found: Differences
 ) -> None:
     """Train all runs as rows in each mode, and compare weights, losses and results."""
-    rule, hypers = RULES[module.RULE]
-    paths = [tabulate(rule, STEPS, lr=module.PEAK * parse(SCHEDULES[name][0]), **hypers) for name, _ in hand]
+    plain = plain_of(module)
+    rule, _, hypers = RULES[plain.rule]
+    paths = [tabulate(rule, STEPS, lr=plain.peak * parse(SCHEDULES[name]), **hypers) for name, _ in hand]
+    if given := getattr(module, "AVERAGE", None):
+        paths = [Average(**given).over(path) for path in paths]
+    rule, rounding = paths[0].rule, getattr(module, "ROUNDING", {})
     for mode in modes:
         try:
             rows = advance(module.problem, start(module.problem, rule, [s for _, s in hand]), paths, STEPS, mode=mode)
             results = {split: evaluate(module.problem, rows, split, mode=mode) for split in ("valid", "test")}
         except Exception as error:  # noqa: BLE001 - whatever a mode raises is the finding
-            if mode.kind == "loop" or module.STACKS:
+            if mode.kind == "loop" or plain.stacks:
                 found.fault(f"{mode.kind}: {type(error).__name__}: {error}")
             continue
         found.modes.append(mode.kind)
         for place, run in enumerate(hand.values()):
-            for name, tensor in run.weights.items():
-                ours = rows.params if name in rows.params else rows.buffers
-                found.see(relative(ours[name][place], tensor), f"{mode.kind}, {name}")
+            compare_weights(rows.take([place]), run, rounding, mode.kind, found)
             for step, loss in rows.losses[place]:
                 found.see(relative(loss, run.losses[step]), f"{mode.kind}, loss of step {step}")
             for split, rows_of in results.items():
-                compare(rows_of[place], run.results[split], f"{mode.kind}, {split}", found)
+                if run.results[split]:
+                    compare(rows_of[place], run.results[split], f"{mode.kind}, {split}", found)
+
+
+def compare_weights(row: Rows, run: Found, rounding: Mapping[str, slice], where: str, found: Differences) -> None:
+    """Parameters and buffers, but for what is trained by rounding alone."""
+    for name, tensor in run.weights.items():
+        mine, theirs = (row.params if name in row.params else row.buffers)[name][0].clone(), tensor.clone()
+        for each in (mine, theirs) if name in rounding else ():
+            each[rounding[name]] = 0
+        found.see(relative(mine, theirs), f"{where}, {name}")
 
 
 def compare(ours: Mapping[str, float], theirs: Mapping[str, float], where: str, found: Differences) -> None:
@@ -157,20 +130,26 @@ def compare(ours: Mapping[str, float], theirs: Mapping[str, float], where: str, 
 
 def study_file(module: ModuleType, mode: str, seeds: int) -> str:
     """The study of both schedules, at one peak."""
+    plain = plain_of(module)
+    rule, options, hypers = RULES[plain.rule]
     lines = [
         'name = "strangers"',
         f'workload = "{module.__name__.rpartition(".")[2]}.py:problem"',
         f"steps = {STEPS}\nseeds = {seeds}\nevaluations = 2",
         f'baseline = "{next(iter(SCHEDULES))}"',
-        f"peaks = {{ low = {module.PEAK}, high = {module.PEAK}, count = 1 }}",
+        f"peaks = {{ low = {plain.peak}, high = {plain.peak}, count = 1 }}",
         f'mode = "{mode}"',
     ]
-    hypers = RULES[module.RULE][1]
-    for name, (text, _) in SCHEDULES.items():
-        lines += ["[[arms]]", f'name = "{name}"', f'rule = "{module.RULE}"', f'lr = "{text}"']
-        if hypers:
-            lines += ["options = { momentum = true }", "hypers = { momentum = 0.9 }"]
+    for name, text in SCHEDULES.items():
+        lines += ["[[arms]]", f'name = "{name}"', f'rule = "{type(rule).__name__}"', f'lr = "{text}"']
+        lines += [f"options = {{ {options} }}", f"hypers = {table(hypers)}"]
+        lines += [f"average = {table(module.AVERAGE)}"] if hasattr(module, "AVERAGE") else []
     return "\n".join(lines) + "\n"
+
+
+def table(fields: Mapping[str, float | str]) -> str:
+    """Numbers and words as TOML has them in a line."""
+    return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in fields.items()) + " }"
 
 
 def studied(module: ModuleType, hand: Mapping[tuple[str, int], Found], mode: str, found: Differences) -> None:
@@ -246,14 +225,27 @@ def load(name: str) -> ModuleType | str:
 
 
 def judge(
-    module: ModuleType, modes: Sequence[Mode] = MODES, seeds: int = SEEDS, *, studies: bool = True
+    module: ModuleType,
+    modes: Sequence[Mode] = MODES,
+    seeds: int = SEEDS,
+    *,
+    studies: bool = True,
+    plain: Plain | None = None,
 ) -> Differences:
-    """A problem in these modes."""
-    found, hand = Differences(), {(name, s): by_hand(module, name, s) for name in SCHEDULES for s in range(seeds)}
+    """A problem in these modes, beside its own plain loop or another."""
+    found, plain = Differences(), plain or plain_of(module)
+    hand = {(name, s): by_hand(module, plain, name, s) for name in SCHEDULES for s in range(seeds)}
     trained(module, hand, modes, found)
     for kind in list(found.modes) if studies else ():
         studied(module, hand, kind, found)
     return found
+
+
+def in_halves(module: ModuleType, precision: str) -> SimpleNamespace:
+    """The same problem under autocast, by hand too; there of the same operations, as others are rounded otherwise."""
+    problem = replace(module.problem, recipe=module.problem.recipe.having(precision=precision))
+    hand = {"precision": precision, "loss": lambda *given: problem.objective(*given)["loss"], "results": lambda *_: {}}
+    return SimpleNamespace(problem=problem, BY_HAND=module.BY_HAND | hand)
 
 
 def main() -> int:
@@ -272,6 +264,11 @@ def main() -> int:
             print(f"{name:18} skipped: {module}", file=sys.stderr)
             continue
         found = judge(module)
+        if name == HALVED:
+            for precision in ("bfloat16", "float16"):
+                half = judge(in_halves(module, precision), MODES[:1], studies=False)
+                found.see(half.largest, f"{precision}, {half.where}")
+                found.faults += half.faults
         figures[name] = float(f"{found.largest:.3g}")
         worst, right = max(worst, found.statistics), right and found.largest <= TOLERANCE
         print(f"{name:18} {found.largest:8.2g}  {', '.join(found.modes)}  ({found.where})", file=sys.stderr)

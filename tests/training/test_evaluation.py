@@ -458,3 +458,17 @@ def test_a_mean_over_items_that_are_drawn_is_one() -> None:
     workload = Workload("mine", lambda: nn.Linear(4, 1), lambda o, t: mse_loss(o[:, 0], t), Noisy(), Noisy())
     assert measures(workload).mean
     assert list(told(workload)) == []
+
+
+def test_what_chunks_have_each_by_itself_has_no_place_where_it_is_largest() -> None:
+    def words(model, batch):  # as many as the targets that are there, in no axis of the examples
+        x, there = batch[0], batch[1] > 0
+        return model(x)[there], there[there].long()
+
+    workload = Workload(
+        "words", lambda: nn.Linear(4, 2), objective=lambda model, batch: model(batch[0]).square().mean(),
+        predict=words, metrics={"right": lambda o, t: (o.argmax(-1) == t).float().mean()}, eval_batch_size=16,
+        train=TensorDataset(draw(64, 4), draw(64)), valid=TensorDataset(draw(64, 4), draw(64)),
+    )  # fmt: skip
+    with pytest.raises(TreeError, match=r"'right' is no mean over examples.*eval_batch_size"):
+        measured(workload, LOOP, "right")

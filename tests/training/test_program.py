@@ -15,6 +15,7 @@ from tapered.training import stack
 from tapered.training.advance import Mode, advance
 from tapered.training.batches import Batches
 from tapered.training.program import arranged, bmm, replayed, tensors, traced
+from tapered.training.rows import Path as Path_
 from tapered.training.rows import start, tabulate
 from tapered.training.workload import Workload
 
@@ -160,3 +161,12 @@ def test_a_turned_product_may_be_flattened() -> None:
         rows = advance(workload, start(workload, RULE, range(WIDTH)), path, 4, mode=Mode(kind, WIDTH, ""))
         ends.append(rows.params["weight"])
     torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-6)
+
+
+def test_a_graph_takes_hypers_in_any_order() -> None:
+    rule, steps = rules.SGD(momentum=True), stack.TRACED + 1  # so many are traced
+    path = tabulate(rule, steps, lr=0.1, momentum=0.5, weight_decay=0.25)
+    turned = Path_(rule, dict(reversed(path.hypers.items())))
+    workload, mode = perceptron(), Mode("rows", 8, "a test")
+    one, other = (advance(workload, start(workload, rule, [0]), [each], 3, mode=mode) for each in (path, turned))
+    assert all(torch.equal(one.params[name], other.params[name]) for name in one.params)

@@ -2,6 +2,7 @@
 
 import pytest
 import strangers_studies
+from strangers_by_hand import Plain
 
 EVERY = ["loop", "rows", "rows compiled"]
 
@@ -9,10 +10,10 @@ EVERY = ["loop", "rows", "rows compiled"]
 @pytest.mark.parametrize(
     ("name", "modes", "studies"),
     [
-        ("deep_supervision", EVERY, True),  # a tuple of eight outputs
-        ("gru_tagging", EVERY[:1], True),  # a mean over words, of sentences of several lengths
-        ("memmap_rows", EVERY, True),  # targets and their weights
-        ("augmentation", EVERY[:2], False),  # draws by numpy, buffers; compiling convolutions takes long
+        ("deep_supervision", EVERY, False),  # eight losses, clipping, groups
+        ("gru_tagging", EVERY[:1], True),  # a mean over words, of sentences of several lengths, accumulated
+        ("memmap_rows", EVERY[:2], True),  # weights, accumulated, and workers
+        ("augmentation", EVERY[:2], False),  # draws by numpy in workers, an average, BatchNorm recomputed
     ],
 )
 def test_every_mode_is_the_plain_loop(name, modes, studies) -> None:
@@ -22,6 +23,39 @@ def test_every_mode_is_the_plain_loop(name, modes, studies) -> None:
     assert found.modes == modes
     assert found.largest <= strangers_studies.TOLERANCE, found.where
     assert found.statistics <= 1e-9
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_is_autocast_and_its_scaler(precision) -> None:
+    half = strangers_studies.in_halves(strangers_studies.load("deep_supervision"), precision)
+    found = strangers_studies.judge(half, strangers_studies.MODES[:1], seeds=1, studies=False)
+    assert found.faults == []
+    assert found.largest <= strangers_studies.TOLERANCE, found.where
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        ("gru_tagging", "clip"),
+        ("gru_tagging", "weight"),
+        ("gru_tagging", "accumulate"),
+        ("set_transformer", "groups"),
+        ("physics", "clip"),
+        ("unet_dice", "groups"),
+        ("unet_dice", "average"),
+        ("augmentation", "average"),
+        ("augmentation", "recomputed"),
+        ("memmap_rows", "weight"),
+        ("deep_supervision", "clip"),
+        ("deep_supervision", "groups"),
+    ],
+)
+def test_what_a_step_is_made_of_is_seen_where_the_plain_loop_leaves_it_out(name, left_out) -> None:
+    module = strangers_studies.load(name)
+    less = Plain(**{field: value for field, value in module.BY_HAND.items() if field != left_out})
+    found = strangers_studies.judge(module, strangers_studies.MODES[:1], seeds=1, studies=False, plain=less)
+    assert found.faults == []
+    assert found.largest > 10 * strangers_studies.TOLERANCE
 
 
 def test_a_difference_in_a_single_weight_is_seen(monkeypatch) -> None:

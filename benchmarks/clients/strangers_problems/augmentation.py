@@ -1,12 +1,13 @@
-"""Pictures that are shifted, turned over and made noisy by numpy's global generator; a network with BatchNorm."""
+"""Pictures that two workers shift, turn over and make noisy by numpy's global generator; BatchNorm, and an average."""
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
-from tapered import Workload
+from tapered import Recipe, Workload
 
 
 class Bars(Dataset):
@@ -63,21 +64,11 @@ problem = Workload(
     batch_size=16,
     metrics={"accuracy": accuracy, "f1": f1},
     eval_batch_size=16,
+    recipe=Recipe(workers=2),
 )
+AVERAGE = {"kind": "ema", "decay": 0.8, "batch_norm": "recomputed"}
 
 # the same by hand
-
-RULE, PEAK = "SGD", 1e-1
-STACKS = True  # whether rows can be trained together
-
-
-DRAWS = True  # so that each item is made under its own seed, before the loss
-
-
-def loss_by_hand(model: nn.Module, items: list[tuple[np.ndarray, int]]) -> torch.Tensor:
-    pictures, labels = zip(*items, strict=True)
-    scores = model(torch.from_numpy(np.stack(pictures)))
-    return -scores.log_softmax(1)[range(len(labels)), labels].mean()
 
 
 def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
@@ -92,3 +83,14 @@ def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
         "accuracy": float((found == labels).mean()),
         "f1": float(2 * hits / ((found == 1).sum() + (labels == 1).sum())),
     }
+
+
+BY_HAND = {
+    "loss": lambda model, batch: -model(batch[0]).log_softmax(1).gather(1, batch[1][:, None]).mean(),
+    "results": results_by_hand,
+    "rule": "SGD",
+    "peak": 1e-1,
+    "stacks": True,
+    "average": lambda model: AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.8)),
+    "recomputed": True,
+}

@@ -1,11 +1,11 @@
-"""Deep supervision: eight stages, each with an output and a loss of its own; the model returns a tuple of eight."""
+"""Deep supervision: eight stages, each with an output and a loss of its own, all of them recorded."""
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from tapered import Workload
+from tapered import Group, Recipe, Workload
 
 
 def curves(count: int, seed: int) -> TensorDataset:
@@ -27,13 +27,13 @@ class Deep(nn.Module):
         return tuple(outputs)
 
 
-def loss(outputs: tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
-    return sum(functional.mse_loss(output, targets) for output in outputs) / len(outputs)
+STAGES = tuple(f"stage {i}" for i in range(8))
 
 
-def last(outputs: tuple[torch.Tensor, ...], targets: torch.Tensor) -> torch.Tensor:
-    """What is used in the end: one value for each example."""
-    return (outputs[-1] - targets).square().mean(1)
+def losses(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
+    x, targets = batch
+    found = [functional.mse_loss(output, targets) for output in model(x)]
+    return {"loss": sum(found) / len(found), **dict(zip(STAGES, found, strict=True))}
 
 
 def best_stage(outputs: tuple[torch.Tensor, ...], targets: torch.Tensor) -> float:
@@ -44,22 +44,22 @@ def best_stage(outputs: tuple[torch.Tensor, ...], targets: torch.Tensor) -> floa
 problem = Workload(
     name="deep_supervision",
     model=Deep,
-    loss=loss,
+    objective=losses,
+    losses=STAGES,
+    predict=lambda model, batch: (model(batch[0]), batch[1]),
     train=curves(256, 0),
     valid=curves(64, 1),
     test=curves(41, 2),
     batch_size=16,
-    metrics={"last": last, "best stage": best_stage},
+    metrics={"best stage": best_stage},
     eval_batch_size=24,
+    recipe=Recipe(clip_norm=0.2, groups=(Group("*.bias", hypers={"weight_decay": 0.0}),)),
 )
 
 # the same by hand
 
-RULE, PEAK = "Adam", 3e-3
-STACKS = True  # whether rows can be trained together
 
-
-def losses(model: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+def by_stage(model: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     """The mean square error of each stage."""
     right, found = x.sin(), []
     for stage in model.stages:
@@ -68,10 +68,24 @@ def losses(model: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     return found
 
 
-def loss_by_hand(model: nn.Module, indices: list[int]) -> torch.Tensor:
-    return torch.stack(losses(model, problem.train.tensors[0][indices])).mean()
-
-
 def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
-    found = [value.item() for value in losses(model, getattr(problem, split).tensors[0])]
-    return {"loss": sum(found) / 8, "last": found[-1], "best stage": min(found)}
+    found = [value.item() for value in by_stage(model, getattr(problem, split).tensors[0])]
+    return {"loss": sum(found) / 8, "best stage": min(found)} | {f"stage {i}": value for i, value in enumerate(found)}
+
+
+def groups_by_hand(model: nn.Module) -> list[dict[str, object]]:
+    return [
+        {"params": [stage.weight for stage in model.stages]},
+        {"params": [stage.bias for stage in model.stages], "weight_decay": 0.0},
+    ]
+
+
+BY_HAND = {
+    "loss": lambda model, batch: torch.stack(by_stage(model, batch[0])).mean(),
+    "results": results_by_hand,
+    "rule": "AdamW",
+    "peak": 3e-3,
+    "stacks": True,
+    "groups": groups_by_hand,
+    "clip": lambda params: nn.utils.clip_grad_norm_(params, 0.2),
+}

@@ -1,4 +1,4 @@
-"""A Transformers GPT-2, which computes its own loss in its forward and returns it among its outputs."""
+"""A Transformers GPT-2, which computes its own loss in its forward, by AdamW as language models are trained."""
 
 import torch
 from torch import nn
@@ -6,18 +6,19 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tapered import Workload
+from tapered import Group, Recipe, Workload
 
 LETTERS, LONGEST, IGNORED = 29, 10, -100
+Batch = dict[str, torch.Tensor]
 CONFIG = GPT2Config(
     vocab_size=LETTERS,
     n_positions=LONGEST,
     n_embd=16,
     n_layer=2,
     n_head=2,
-    resid_pdrop=0.0,
-    embd_pdrop=0.0,
-    attn_pdrop=0.0,
+    resid_pdrop=0.1,
+    embd_pdrop=0.1,
+    attn_pdrop=0.1,
     bos_token_id=None,
     eos_token_id=None,
     loss_type="ForCausalLM",
@@ -25,7 +26,7 @@ CONFIG = GPT2Config(
 
 
 class Lines(Dataset):
-    """Counting in steps of 1, 2 or 3, padded to 10: what a Transformers collator gives, and the labels."""
+    """Counting in steps of 1, 2 or 3, padded to 10: what a Transformers collator gives."""
 
     def __init__(self, count: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -39,38 +40,27 @@ class Lines(Dataset):
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, index: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    def __getitem__(self, index: int) -> Batch:
         ids, mask = self.ids[index], self.mask[index]
-        labels = ids.masked_fill(mask == 0, IGNORED)
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}, labels
+        return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, IGNORED)}
 
 
-class Model(nn.Module):
-    """GPT-2 takes its inputs by name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gpt2 = GPT2LMHeadModel(CONFIG)
-
-    def forward(self, batch: dict[str, torch.Tensor]) -> object:
-        return self.gpt2(**batch)
-
-
-def predicted(labels: torch.Tensor) -> torch.Tensor:
+def predicted(batch: Batch) -> torch.Tensor:
     """How many letters the loss is a mean over."""
-    return (labels[:, 1:] != IGNORED).sum()
+    return (batch["labels"][:, 1:] != IGNORED).sum()
 
 
-def accuracy(outputs: object, labels: torch.Tensor) -> torch.Tensor:
+def accuracy(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Of the letters of the whole split."""
     known = labels[:, 1:] != IGNORED
-    return ((outputs.logits[:, :-1].argmax(-1) == labels[:, 1:]) & known).sum() / known.sum()
+    return ((scores[:, :-1].argmax(-1) == labels[:, 1:]) & known).sum() / known.sum()
 
 
 problem = Workload(
     name="gpt2",
-    model=Model,
-    loss=lambda outputs, _: outputs.loss,
+    model=lambda: GPT2LMHeadModel(CONFIG),
+    objective=lambda model, batch: model(**batch).loss,
+    predict=lambda model, batch: (model(**batch).logits, batch["labels"]),
     train=Lines(128, 0),
     valid=Lines(45, 1),
     test=Lines(30, 2),
@@ -78,30 +68,41 @@ problem = Workload(
     metrics={"accuracy": accuracy},
     weight=predicted,
     eval_batch_size=16,
+    recipe=Recipe(clip_norm=0.5, groups=(Group(("*.bias", "*ln_*"), hypers={"weight_decay": 0.0}),)),
 )
 
 # the same by hand
 
-RULE, PEAK = "SGD", 3e-1
-STACKS = False  # whether rows can be trained together
-
-
-def letters(model: nn.Module, data: Lines, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The scores before each letter that is to be predicted, and these letters."""
-    ids, mask = data.ids[indices], data.mask[indices]
-    scores = model.gpt2(input_ids=ids, attention_mask=mask).logits
-    known = mask[:, 1:] == 1
-    return scores[:, :-1][known], ids[:, 1:][known]
-
-
-def loss_by_hand(model: nn.Module, indices: list[int]) -> torch.Tensor:
-    return functional.cross_entropy(*letters(model, problem.train, indices))
-
 
 def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
+    """Over the letters that are to be predicted, from the scores before each."""
     data = getattr(problem, split)
-    scores, right = letters(model, data, list(range(len(data))))
+    known = data.mask[:, 1:] == 1
+    scores = model(input_ids=data.ids, attention_mask=data.mask).logits[:, :-1][known]
+    right = data.ids[:, 1:][known]
     return {
         "loss": functional.cross_entropy(scores.double(), right).item(),
         "accuracy": (scores.argmax(-1) == right).double().mean().item(),
     }
+
+
+def groups_by_hand(model: nn.Module) -> list[dict[str, object]]:
+    """Matrices decay, vectors do not."""
+    params = list(model.parameters())
+    return [
+        {"params": [p for p in params if p.ndim > 1]},
+        {"params": [p for p in params if p.ndim == 1], "weight_decay": 0.0},
+    ]
+
+
+# attention does not change with a key's bias: its gradient is 0 but for rounding, which Adam makes as large as any
+ROUNDING = {f"transformer.h.{layer}.attn.c_attn.bias": slice(16, 32) for layer in range(2)}
+BY_HAND = {
+    "loss": lambda model, batch: model(**batch).loss,
+    "results": results_by_hand,
+    "rule": "AdamW",
+    "peak": 3e-3,
+    "stacks": False,
+    "groups": groups_by_hand,
+    "clip": lambda params: nn.utils.clip_grad_norm_(params, 0.5),
+}

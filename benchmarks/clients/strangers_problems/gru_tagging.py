@@ -1,23 +1,31 @@
-"""Padded text through a GRU: a tag for each word; losses and metrics are means over words, not over sentences."""
+"""Text through a GRU, padded where a minibatch is made: a tag for each word, and all means are over words."""
 
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import TensorDataset
+from torch.nn.utils.rnn import pad_sequence
 
-from tapered import Workload
+from tapered import Recipe, Workload
 
 WORDS, TAGS, LONGEST, IGNORED = 30, 5, 12, -100
+Sentence = tuple[torch.Tensor, torch.Tensor]
 
 
-def sentences(count: int, seed: int) -> TensorDataset:
-    """Words from 1 on, padded by 0 to 12; a word's tag follows from it and the word before; padding has none."""
+def sentences(count: int, seed: int) -> list[Sentence]:
+    """Up to 12 words from 1 on, and their tags, each of which follows from a word and the one before."""
     generator = torch.Generator().manual_seed(seed)
     words = torch.randint(1, WORDS, (count, LONGEST), generator=generator)
-    lengths = torch.randint(1, LONGEST + 1, (count, 1), generator=generator)
-    padding = torch.arange(LONGEST) >= lengths
+    lengths = torch.randint(1, LONGEST + 1, (count,), generator=generator).tolist()
     tags = (words + words.roll(1, dims=1)) % TAGS
-    return TensorDataset(words.masked_fill(padding, 0), tags.masked_fill(padding, IGNORED))
+    return [(w[:n], t[:n]) for w, t, n in zip(words, tags, lengths, strict=True)]
+
+
+def padded(items: list[Sentence]) -> dict[str, torch.Tensor]:
+    words, tags = zip(*items, strict=True)
+    return {
+        "words": pad_sequence(words, batch_first=True),
+        "tags": pad_sequence(tags, batch_first=True, padding_value=IGNORED),
+    }
 
 
 class Tagger(nn.Module):
@@ -32,47 +40,58 @@ class Tagger(nn.Module):
         return self.head(hidden)
 
 
-def loss(outputs: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(outputs.flatten(0, 1), tags.flatten(), ignore_index=IGNORED)
-
-
-def accuracy(outputs: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
-    """Of all words of the split."""
-    known = tags != IGNORED
-    return ((outputs.argmax(-1) == tags) & known).sum() / known.sum()
+def of_words(model: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Means over the words of a batch."""
+    known = batch["tags"] != IGNORED
+    scores, tags = model(batch["words"])[known], batch["tags"][known]
+    return {"loss": functional.cross_entropy(scores, tags), "accuracy": (scores.argmax(-1) == tags).float().mean()}
 
 
 problem = Workload(
     name="gru_tagging",
     model=Tagger,
-    loss=loss,
+    objective=of_words,
+    losses=("accuracy",),
+    collate=padded,
     train=sentences(256, 0),
     valid=sentences(75, 1),
     test=sentences(50, 2),
-    batch_size=16,
-    metrics={"accuracy": accuracy},
-    weight=lambda tags: (tags != IGNORED).sum(),
+    batch_size=8,
+    weight=lambda batch: (batch["tags"] != IGNORED).sum(),
     eval_batch_size=32,
+    recipe=Recipe(accumulate=2, clip_norm=0.1),
 )
 
 # the same by hand
 
-RULE, PEAK = "Adam", 1e-2
-STACKS = False  # whether rows can be trained together
+
+def spoken(model: nn.Module, items: list[Sentence]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log probabilities of each word's tags, and its tag: one sentence after another, without padding."""
+    scores = [model(words[None])[0].log_softmax(-1) for words, _ in items]
+    return torch.cat(scores), torch.cat([tags for _, tags in items])
 
 
-def loss_by_hand(model: nn.Module, indices: list[int]) -> torch.Tensor:
-    words, tags = problem.train.tensors
-    known = tags[indices] != IGNORED
-    scores = model(words[indices]).log_softmax(-1)
-    return -scores[known].gather(1, tags[indices][known][:, None]).mean()
+def loss_by_hand(model: nn.Module, items: list[Sentence]) -> torch.Tensor:
+    scores, tags = spoken(model, items)
+    return -scores.gather(1, tags[:, None]).mean()
 
 
 def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
-    words, tags = getattr(problem, split).tensors
-    known = tags != IGNORED
-    scores, right = model(words)[known].double(), tags[known]
+    scores, right = spoken(model, getattr(problem, split))
     return {
-        "loss": -scores.log_softmax(-1)[torch.arange(len(right)), right].mean().item(),
+        "loss": -scores.double()[torch.arange(len(right)), right].mean().item(),
         "accuracy": (scores.argmax(-1) == right).double().mean().item(),
     }
+
+
+BY_HAND = {
+    "loss": loss_by_hand,
+    "results": results_by_hand,
+    "rule": "Adam",
+    "peak": 3e-3,
+    "stacks": False,
+    "collate": list,
+    "accumulate": 2,
+    "weight": lambda items: sum(len(tags) for _, tags in items),
+    "clip": lambda params: nn.utils.clip_grad_norm_(params, 0.1),
+}

@@ -1,4 +1,4 @@
-"""Rows of a table on disk, a numpy memmap, each with a weight: losses are weighted means."""
+"""Rows of a table on disk, a numpy memmap, fetched by two workers, each with a weight: losses are weighted means."""
 
 import tempfile
 
@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from tapered import Workload
+from tapered import Recipe, Workload
 
 ROWS, COLUMNS = 400, 8
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def table() -> np.memmap:
@@ -31,9 +32,9 @@ class Table(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, tuple[np.float32, np.float32]]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.float32, np.float32]:
         row = self.rows[index]
-        return np.array(row[:COLUMNS]), (row[COLUMNS], row[COLUMNS + 1])
+        return np.array(row[:COLUMNS]), row[COLUMNS], row[COLUMNS + 1]
 
 
 class Network(nn.Module):
@@ -45,9 +46,9 @@ class Network(nn.Module):
         return self.layers(x).squeeze(-1)
 
 
-def weighted(outputs: torch.Tensor, targets: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    y, weights = targets
-    return (weights * (outputs - y) ** 2).sum() / weights.sum()
+def weighted(model: nn.Module, batch: Batch) -> torch.Tensor:
+    x, y, weights = batch
+    return (weights * (model(x) - y) ** 2).sum() / weights.sum()
 
 
 def unexplained(outputs: torch.Tensor, targets: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -61,27 +62,25 @@ data = Table()
 problem = Workload(
     name="memmap_rows",
     model=Network,
-    loss=weighted,
+    objective=weighted,
+    predict=lambda model, batch: (model(batch[0]), batch[1:]),
     train=Subset(data, range(250)),
     valid=Subset(data, range(250, 330)),
     test=Subset(data, range(330, ROWS)),
-    batch_size=16,
+    batch_size=8,
     metrics={"unexplained": unexplained},
-    weight=lambda targets: targets[1].sum(),
+    weight=lambda batch: batch[2].sum(),
     eval_batch_size=32,
+    recipe=Recipe(workers=2, accumulate=2),
 )
 
 # the same by hand
-
-RULE, PEAK = "Adam", 3e-3
-STACKS = True  # whether rows can be trained together
 WHERE = {"valid": slice(250, 330), "test": slice(330, ROWS)}
 
 
-def loss_by_hand(model: nn.Module, indices: list[int]) -> torch.Tensor:
-    rows = torch.from_numpy(data.rows[indices])
-    found = model(rows[:, :COLUMNS])
-    return (rows[:, -1] / rows[:, -1].sum() * (found - rows[:, -2]) ** 2).sum()
+def loss_by_hand(model: nn.Module, batch: Batch) -> torch.Tensor:
+    x, y, weights = batch
+    return (weights / weights.sum() * (model(x) - y) ** 2).sum()
 
 
 def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
@@ -91,3 +90,14 @@ def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
     loss = np.average((found - y) ** 2, weights=weights)
     spread = np.average((y - np.average(y, weights=weights)) ** 2, weights=weights)
     return {"loss": float(loss), "unexplained": float(loss / spread)}
+
+
+BY_HAND = {
+    "loss": loss_by_hand,
+    "results": results_by_hand,
+    "rule": "Adam",
+    "peak": 3e-3,
+    "stacks": True,
+    "accumulate": 2,
+    "weight": lambda batch: batch[2].sum(),
+}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from tapered import Workload
+from tapered import Recipe, Workload
 
 
 def places(count: int, seed: int) -> TensorDataset:
@@ -16,46 +16,45 @@ def places(count: int, seed: int) -> TensorDataset:
 
 
 class Network(nn.Module):
-    """u(x) = x + x^2 N(x), which meets both conditions at 0; returns u and the residual u'' + u."""
+    """u(x) = x + x^2 N(x), which meets both conditions at 0."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1))
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.enable_grad():  # an evaluation runs without
-            x = x.detach().requires_grad_()
-            u = x + x**2 * self.inner(x)
-            (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
-            (bend,) = torch.autograd.grad(slope.sum(), x, create_graph=True)
-        return u, bend + u
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + x**2 * self.inner(x)
 
 
-def residual(outputs: tuple[torch.Tensor, torch.Tensor], _: torch.Tensor) -> torch.Tensor:
-    return outputs[1].square().mean()
+def residual(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    x = batch[0].requires_grad_()
+    u = model(x)
+    (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), x, create_graph=True)
+    return (bend + u).square().mean()
 
 
-def error(outputs: tuple[torch.Tensor, torch.Tensor], exact: torch.Tensor) -> torch.Tensor:
+def error(u: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
     """Relative, over the split: |u - sin| / |sin|."""
-    return (outputs[0] - exact).norm() / exact.norm()
+    return (u - exact).norm() / exact.norm()
 
 
 problem = Workload(
     name="physics",
     model=Network,
-    loss=residual,
+    objective=residual,
+    derivatives=True,
+    predict=lambda model, batch: (model(batch[0]), batch[1]),
     train=places(128, 0),
     valid=places(50, 1),
     test=places(33, 2),
     batch_size=16,
     metrics={"error": error},
     eval_batch_size=16,
+    recipe=Recipe(clip_value=0.05),
 )
 
 # the same by hand
-
-RULE, PEAK = "Adam", 3e-3
-STACKS = False  # whether rows can be trained together
 
 
 def solved(model: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,10 +69,6 @@ def solved(model: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     return u, 2 * a + 4 * x * one + x**2 * two + u
 
 
-def loss_by_hand(model: nn.Module, indices: list[int]) -> torch.Tensor:
-    return solved(model, problem.train.tensors[0][indices])[1].square().mean()
-
-
 def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
     x, exact = getattr(problem, split).tensors
     u, rest = (tensor.double() for tensor in solved(model, x))
@@ -81,3 +76,13 @@ def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
         "loss": rest.square().mean().item(),
         "error": ((u - exact).square().sum() / exact.double().square().sum()).sqrt().item(),
     }
+
+
+BY_HAND = {
+    "loss": lambda model, batch: solved(model, batch[0])[1].square().mean(),
+    "results": results_by_hand,
+    "rule": "Adam",
+    "peak": 3e-3,
+    "stacks": False,
+    "clip": lambda params: nn.utils.clip_grad_value_(params, 0.05),
+}

@@ -1,11 +1,14 @@
-"""A U-Net that finds discs: cross-entropy and soft Dice by picture in the loss, Dice of the split beside it."""
+"""A U-Net that finds discs: cross-entropy and soft Dice are trained together, and the weights are averaged (SWA)."""
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import TensorDataset
 
-from tapered import Workload
+from tapered import Group, Recipe, Workload
+
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def discs(count: int, seed: int) -> TensorDataset:
@@ -44,8 +47,11 @@ def soft_dice(outputs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     return (2 * (found * inside).sum((1, 2, 3)) + 1) / (found.sum((1, 2, 3)) + inside.sum((1, 2, 3)) + 1)
 
 
-def loss(outputs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    return functional.binary_cross_entropy_with_logits(outputs, inside) + (1 - soft_dice(outputs, inside)).mean()
+def losses(model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    outputs, inside = model(batch[0]), batch[1]
+    cross = functional.binary_cross_entropy_with_logits(outputs, inside)
+    overlap = soft_dice(outputs, inside).mean()
+    return {"loss": cross + 1 - overlap, "cross-entropy": cross, "soft dice": overlap}
 
 
 def dice(outputs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
@@ -57,19 +63,20 @@ def dice(outputs: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 problem = Workload(
     name="unet_dice",
     model=UNet,
-    loss=loss,
+    objective=losses,
+    losses=("cross-entropy", "soft dice"),
+    predict=lambda model, batch: (model(batch[0]), batch[1]),
     train=discs(64, 0),
     valid=discs(21, 1),
     test=discs(13, 2),
     batch_size=8,
-    metrics={"dice": dice, "soft dice": soft_dice},
+    metrics={"dice": dice},
     eval_batch_size=8,
+    recipe=Recipe(groups=(Group("down.*", lr=0.1),)),  # as a backbone that was trained before
 )
+AVERAGE = {"kind": "swa", "start": 12}
 
 # the same by hand
-
-RULE, PEAK = "SGD", 3e-1
-STACKS = True  # whether rows can be trained together
 
 
 def parts(model: nn.Module, pictures: torch.Tensor, inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,17 +89,35 @@ def parts(model: nn.Module, pictures: torch.Tensor, inside: torch.Tensor) -> tup
     return torch.stack(crosses), torch.stack(dices)
 
 
-def loss_by_hand(model: nn.Module, indices: list[int]) -> torch.Tensor:
-    crosses, dices = parts(model, *(tensor[indices] for tensor in problem.train.tensors))
+def loss_by_hand(model: nn.Module, batch: Batch) -> torch.Tensor:
+    crosses, dices = parts(model, *batch)
     return (crosses + 1 - dices).mean()
 
 
 def results_by_hand(model: nn.Module, split: str) -> dict[str, float]:
     pictures, inside = getattr(problem, split).tensors
-    crosses, dices = parts(model, pictures, inside)
+    crosses, dices = (each.double() for each in parts(model, pictures, inside))
     found, right = model(pictures).numpy() > 0, inside.numpy() > 0
     return {
-        "loss": (crosses.double() + 1 - dices.double()).mean().item(),
+        "loss": (crosses + 1 - dices).mean().item(),
+        "cross-entropy": crosses.mean().item(),
+        "soft dice": dices.mean().item(),
         "dice": 2 * (found & right).sum() / (found.sum() + right.sum()),
-        "soft dice": dices.double().mean().item(),
     }
+
+
+def groups_by_hand(model: nn.Module) -> list[dict[str, object]]:
+    rest = [*model.bottom.parameters(), *model.up.parameters(), *model.across.parameters(), *model.head.parameters()]
+    return [{"params": list(model.down.parameters()), "share": 0.1}, {"params": rest}]
+
+
+BY_HAND = {
+    "loss": loss_by_hand,
+    "results": results_by_hand,
+    "rule": "SGD",
+    "peak": 3e-1,
+    "stacks": True,
+    "groups": groups_by_hand,
+    "average": AveragedModel,
+    "begins": 12,
+}

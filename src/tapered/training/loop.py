@@ -1,7 +1,7 @@
 """One run after another as ordinary PyTorch: any model, and what rows are measured against."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from math import isfinite
@@ -234,7 +234,8 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
 
     with torch.no_grad(), kept(), told(workload):
         if recomputed(row.rule):
-            update_bn(range(workload.steps_per_epoch), _Epoch(workload, model, seed))
+            with closing(updates(workload, [seed], 0, workload.steps_per_epoch)) as batches:
+                update_bn(range(workload.steps_per_epoch), _Epoch(workload, model, seed, batches))
         through.eval()
         return measured(workload, split, outputs, [(seed, step)], 1, places)[0]
 
@@ -242,15 +243,16 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
 class _Epoch(nn.Module):
     """A model whose inputs are steps, each a minibatch of the seed's first epoch: what BatchNorm is to have seen."""
 
-    def __init__(self, workload: Workload, model: nn.Module, seed: int) -> None:
+    def __init__(self, workload: Workload, model: nn.Module, seed: int, batches: Iterator[list[Batch]]) -> None:
         super().__init__()
-        self.workload, self.model, self.seed = workload, model, seed
+        self.workload, self.model, self.seed, self.batches = workload, model, seed, batches
 
     def forward(self, step: int) -> None:
+        found = next(self.batches)
         reseed(self.seed, "step", step)
         with torch.set_grad_enabled(self.workload.derivatives), cast(self.workload.recipe):
-            for indices in torch.split(self.workload.batch(self.seed, step), self.workload.batch_size):
-                forward(self.workload, self.model, self.workload.fetch("train", indices)[0])
+            for inputs, _ in found:
+                forward(self.workload, self.model, inputs)
 
 
 def gradients(workload: Workload, row: Rows) -> tuple[float, dict[str, Tensor]]:

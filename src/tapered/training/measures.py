@@ -181,7 +181,7 @@ def _tried(attempt: Callable[[], T]) -> T | None:
 
 
 def _lost(workload: Workload, found: Measures, batches: Sequence["_Batch"]) -> frozenset[str]:
-    """What two batches have each by itself and no more when put together, where NaN stands for what could not be."""
+    """What two batches have each by itself and no more when put together, with `Apart` for what could not be."""
     if trees.is_whole([batch.outputs for batch in batches], found.along):
         return frozenset()
     chunks = [(batch.outputs, batch.targets) for batch in batches]

@@ -65,9 +65,10 @@ def tensors(
     indices: Tensor,
     scalars: Tensors,
 ) -> list[Tensor]:
-    """The tensors of a step's arguments, in the order of the graph's."""
-    parts = (params, buffers, *state.values(), scalars)
-    return [*tensors_of(inputs), *tensors_of(targets), indices, *(tensor for part in parts for tensor in part.values())]
+    """The tensors of a step's arguments, in the order of the graph's, whichever their names come in."""
+    parts = (params, buffers, *(state[name] for name in sorted(state)), scalars)
+    named = (part[name] for part in parts for name in sorted(part))
+    return [*tensors_of(inputs), *tensors_of(targets), indices, *named]
 
 
 def traced(step: Step, parts: Any) -> GraphModule:
@@ -79,9 +80,9 @@ def traced(step: Step, parts: Any) -> GraphModule:
         left = iter(given)
         inputs, targets = (rebuild([next(left) for _ in leaves]) for leaves, rebuild in trees)
         indices = next(left)
-        mine, others = ({name: next(left) for name in part} for part in (params, buffers))
-        slots = {name: {key: next(left) for key in part} for name, part in state.items()}
-        return step(mine, others, slots, inputs, targets, indices, {name: next(left) for name in scalars})
+        mine, others = ({name: next(left) for name in sorted(part)} for part in (params, buffers))
+        slots = {name: {key: next(left) for key in sorted(state[name])} for name in sorted(state)}
+        return step(mine, others, slots, inputs, targets, indices, {name: next(left) for name in sorted(scalars)})
 
     # traced by running it once, on copies of what it writes
     return make_fx(flat)(*(tensor.clone() for tensor in tensors(*parts)))

@@ -23,6 +23,23 @@ class TreeError(TypeError):
     """A value that is no tree of tensors; the message says what it is and what to return."""
 
 
+class Apart:
+    """In the place of what chunks have each by itself and not together: whatever is computed from it raises.
+
+    A number would not do, as NaN has a place where it is largest, and equals no target.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse what a tensor has.
+
+        Raises:
+            TreeError: Always.
+        """
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise TreeError("something of each batch by itself, as its own loss, is used for a whole split")
+
+
 def taken_apart(tree: Any) -> tuple[list[Tensor], Rebuild]:
     """The tensors of a tree, and what puts others in their places; numbers, texts and None stay as they are.
 
@@ -107,7 +124,7 @@ def _axis(a: Any, size: int, b: Any, other_size: int) -> int | None:
 def joined(trees: Sequence[Any], along: Sequence[int | None]) -> Any:
     """The trees of chunks as the tree of all.
 
-    A leaf without an axis of examples stays where it is the same in every chunk; else NaN stands in its place.
+    A leaf without an axis of examples stays where it is the same in every chunk; else `Apart` stands in its place.
 
     Raises:
         TreeError: If they are no trees at all.
@@ -138,7 +155,7 @@ def _joined(column: Sequence[Any], axis: int | None) -> Any:
                 f"not go together into one, and what is no mean over examples is computed from all of them; pad to one "
                 f"length where the dataset makes an item"
             ) from error
-    return column[0] if _alike(column) else torch.full((), float("nan"))
+    return column[0] if _alike(column) else Apart()
 
 
 def _alike(column: Sequence[Any]) -> bool:
