@@ -250,6 +250,16 @@ def test_a_group_refuses_what_is_none(fields, said):
         Group(**fields)
 
 
+def test_complex_numbers_have_no_largest_element():
+    class Complex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(4, 3, dtype=torch.complex64))
+
+    with pytest.raises(ValueError, match=r"clip_value=0\.1, and the parameter 'w' is complex; .* try clip_norm"):
+        start(made(Recipe(clip_value=0.1), model=Complex), rules.SGD(), [0])
+
+
 class Dicts(Dataset):
     """Items of several lengths, as tokenisers make them."""
 

@@ -212,6 +212,13 @@ def start(workload: Workload, rule: Rule, seeds: Sequence[int]) -> Rows:
 
 def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
     model = workload.build(seed)
+    limit = workload.recipe.clip_value
+    turning = next((name for name, p in model.named_parameters() if p.is_complex()), None)
+    if limit is not None and turning is not None:
+        raise ValueError(
+            f"got clip_value={limit}, and the parameter {turning!r} is complex; its numbers have no largest and "
+            f"smallest; try clip_norm={limit}"
+        )
     for share in shares(workload.recipe, (name for name, p in model.named_parameters() if p.requires_grad)):
         Path(rule, share.of({name: _flat(value, 1) for name, value in {"lr": 1.0, **rule.hypers}.items()}))
     params = {name: p.detach().clone() for name, p in model.named_parameters()}
