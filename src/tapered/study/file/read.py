@@ -43,6 +43,21 @@ BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in STUDIES.iter
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a study was read, by which another process reads it again.
+
+    Args:
+        path: What messages call it.
+        folder: Where paths in it start.
+        workload: "FILE:NAME" that its workload is known to be; None where it lies beside the file.
+    """
+
+    path: str
+    folder: Path
+    workload: str | None = None
+
+
+@dataclass(frozen=True)
 class Stated:
     """A study that can run: its file, its workload, and where that came from.
 
@@ -54,6 +69,7 @@ class Stated:
         whole: Whether every run is trained to its end, and pruning only says what it would have done.
         code: Hashes of the other files of the workload's code.
         file: The file's text, its comments with it; empty for a study that was made in Python.
+        origin: Where it was read; None for a study that was made in Python.
     """
 
     study: Study
@@ -63,6 +79,7 @@ class Stated:
     whole: bool = False
     code: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
+    origin: Origin | None = None
 
     @property
     def text(self) -> str:
@@ -103,12 +120,7 @@ def read(
     'bmi'
     """
     text, folder = _read(path)
-    try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyFileError(f"{path} is no TOML: {error}") from error
-    except RecursionError:
-        raise StudyFileError(f"{path} is nested too deeply; expected tables and lists a few levels deep") from None
+    given = _parsed(text, path)
     fields = _quick(given, path, asked=quick)
     if seeds is not None:
         fields["seeds"] = seeds
@@ -117,13 +129,37 @@ def read(
         fields.pop("epochs", None)
     if tune is not None:
         fields["tune"] = fields.get("tune", {}) | {name: value for name, value in tune.items() if value is not None}
+    return _stated(fields, _as_it_runs(text, given, fields), Origin(path, folder, workload), whole=whole)
+
+
+def read_again(text: str, origin: Origin, *, whole: bool) -> Stated:
+    """The study that was read elsewhere, from its text as it runs (`Stated.text`).
+
+    Raises:
+        StudyFileError: If its workload cannot be made here.
+    """
+    return _stated(_parsed(text, origin.path), text, origin, whole=whole)
+
+
+def _parsed(text: str, path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyFileError(f"{path} is no TOML: {error}") from error
+    except RecursionError:
+        raise StudyFileError(f"{path} is nested too deeply; expected tables and lists a few levels deep") from None
+
+
+def _stated(fields: Mapping[str, Any], text: str, origin: Origin, *, whole: bool) -> Stated:
+    path = origin.path
     try:
         study = Study.model_validate(fields)
     except ValidationError as error:
         raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
     if whole and study.prune is None:
         raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
-    return replace(_resolve(study, folder, path, whole=whole, named=workload), file=_as_it_runs(text, given, fields))
+    found = _resolve(study, origin.folder, path, whole=whole, named=origin.workload)
+    return replace(found, file=text, origin=origin)
 
 
 def _as_it_runs(text: str, given: Mapping[str, Any], fields: Mapping[str, Any]) -> str:

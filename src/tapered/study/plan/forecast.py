@@ -95,5 +95,4 @@ def _seconds(forest: Forest, rule: Rule, timed: Timed) -> float:
     begin = time.perf_counter()
     evaluated(forest.workload, rows, mode=timed.mode)
     evaluation = (time.perf_counter() - begin) / len(rows)
-    steps = sum(forest.plan.segments[i].steps for tree in forest.trees(rule) for i in tree)
-    return timed.seconds * steps + evaluation * len(seeds) * len(forest.marks)
+    return timed.seconds * forest.steps(rule) + evaluation * len(seeds) * len(forest.marks)

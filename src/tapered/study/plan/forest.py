@@ -123,6 +123,10 @@ class Forest:
         """The trees of a rule, each as the indices of its segments."""
         return [tree for tree in self.plan.trees if self._first(tree).rule == rule]
 
+    def steps(self, rule: Rule) -> int:
+        """Updates that the runs of a rule take, each shared one once."""
+        return sum(self.plan.segments[i].steps for tree in self.trees(rule) for i in tree)
+
     def _first(self, tree: Tree) -> Task:
         return self.tasks[self.plan.segments[tree[0]].runs[0]]
 

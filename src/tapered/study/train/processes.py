@@ -1,0 +1,136 @@
+"""Workers that are processes of this machine, each at the other end of a pipe."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from multiprocessing import Pipe
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tapered.study.plan.planned import Planned
+from tapered.study.store.folder import Store
+from tapered.study.train import wire
+from tapered.study.train.executor import Here, Told
+from tapered.study.train.item import Item
+from tapered.study.train.pool import LEASE, Inbox, Pool
+from tapered.study.train.task import Work, job_of
+from tapered.study.train.wire import Message
+
+STARTING = 8.0  # seconds of training that a worker must spare, about what it takes to begin
+FASTEST = 5e-6  # seconds of an update of a row that nothing here goes below
+MAIN = "import sys; from tapered.study.train.worker import main; main(int(sys.argv[1]))"
+
+
+class Processes:
+    """Trains in processes of this machine.
+
+    Args:
+        workers: How many at most.
+        always: Also where it takes longer to begin them than they spare.
+        lease: Seconds for which a worker that trains may be silent, before it counts as hung and is replaced.
+    """
+
+    def __init__(self, workers: int, *, always: bool = False, lease: float = LEASE) -> None:
+        self.workers, self._always, self._lease = workers, always, lease
+        self._pool: Pool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def expect(self, planned: Planned, store: Store, updates: int) -> None:
+        """As `Executor.expect`: workers begin while it is found how rows are trained, where they are worth it."""
+        if self._always or updates * FASTEST > STARTING:
+            self._opened(planned, store).begin(self.workers)
+
+    def train(self, works: Iterable[Work], store: Store, told: Told) -> None:
+        """As `Executor.train`."""
+        found = list(works)
+        if not found:
+            return
+        if self._pool is None and not worth([work.seconds for work in found], self.workers):
+            Here().train(found, store, told)
+            return
+        items = [Item(work, bundle) for work in found for bundle in work.bundles]
+        self._opened(found[0].planned, store).train(items, store, told)
+
+    def _opened(self, planned: Planned, store: Store) -> Pool:
+        if self._pool is None:
+            job, threads = job_of(planned, store.folder), planned.study.threads
+            self._pool = Pool(
+                lambda number, inbox: _Process(number, inbox, threads), self.workers, lambda _: job, self._lease
+            )
+        return self._pool
+
+
+def worth(seconds: Iterable[float | None], workers: int) -> bool:
+    """Whether so many workers spare more than they take to begin; where nothing was timed they may.
+
+    >>> worth([60.0], 2), worth([2.0, 3.0], 2), worth([None], 2)
+    (True, False, True)
+    """
+    known = list(seconds)
+    return workers > 1 and (None in known or sum(s for s in known if s) * (1 - 1 / workers) > STARTING)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # a container's share; "max" where it has all
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        found = min(found, max(1, int(quota) // int(period)))
+    return found
+
+
+class _Process:
+    sees_folder = True
+
+    def __init__(self, number: int, inbox: Inbox, threads: int) -> None:  # noqa: ARG002 - as a pool hires
+        self._pipe, theirs = Pipe()
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and what stands above
+            [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # what a model prints is not this program's answer
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), **_alone(threads)},
+        )
+        theirs.close()
+        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+
+    def _listen(self, inbox: Inbox) -> None:
+        for message in wire.received(self._pipe):
+            inbox.put((self, message))
+        inbox.put((self, None))
+
+    def tell(self, message: Message) -> None:
+        """As `Hand.tell`."""
+        with suppress(OSError):
+            wire.send(self._pipe, message)
+
+    def ended(self) -> str:
+        """As `Hand.ended`."""
+        self.close()
+        code = self._process.returncode
+        return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+    def close(self) -> None:
+        """As `Hand.close`."""
+        self._process.kill()  # it has nothing to lose but what is trained again
+        self._process.wait()
+        self._pipe.close()
+
+
+def _alone(threads: int) -> dict[str, str]:
+    """What the libraries read when they load."""
+    return {"OMP_NUM_THREADS": str(threads)}

@@ -1,0 +1,122 @@
+"""A worker: trains the bundles that a driver gives it, and writes nothing that counts.
+
+python -m tapered.study.train.worker FD          a process at the other end of a pipe
+
+job ─► the study, read again ─► ready, or refused        task ─► Grower over a Relay ─► put, ..., done
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+
+from tapered.files.errors import StoreError
+from tapered.study.plan.planned import Planned
+from tapered.study.train import wire
+from tapered.study.train.grow import Grower, RunError
+from tapered.study.train.relay import Relay
+from tapered.study.train.task import OtherError, planned_of, read_task
+from tapered.study.train.wire import Message
+from tapered.training.crew import crew
+from tapered.training.living import UnsteadyError
+from tapered.training.threads import threads
+
+TOLD = 0.5  # seconds between two messages of progress, at least
+ERRORS = {kind.__name__: kind for kind in (RunError, StoreError, UnsteadyError)}
+
+
+class Worker:
+    """Does what it is told, one after another, in the thread of `serve`; it is told from another thread.
+
+    Args:
+        send: Tells the driver.
+    """
+
+    def __init__(self, send: Callable[[Message], None]) -> None:
+        self._send, self._waiting, self._stopped = send, SimpleQueue[Message | None](), 0
+        self._planned: Planned | None = None
+        self._folder: Path | None = None
+        self._made, self._told = 0, time.monotonic()
+
+    def tell(self, message: Message | None) -> None:
+        """A message of the driver's; None says that there are no more."""
+        if message is not None and message.kind == "stop":
+            self._stopped = max(self._stopped, message.fields["number"])
+        else:
+            self._waiting.put(message)
+
+    def serve(self) -> None:
+        """Do what is waiting, until there is no more; what raises is told."""
+        with ExitStack() as settings:
+            while (message := self._waiting.get()) is not None:
+                try:
+                    if message.kind == "job":
+                        self._begin(message, settings)
+                    else:
+                        self._train(message)
+                except OtherError as error:
+                    self._send(Message("refused", {"host": socket.gethostname(), "why": str(error)}))
+                except Exception as error:  # noqa: BLE001 - the driver raises it
+                    self._send(Message("failed", _said(error)))
+
+    def _begin(self, message: Message, settings: ExitStack) -> None:
+        job = message.fields
+        settings.enter_context(threads(job["threads"]))
+        planned = self._planned = planned_of(job)
+        settings.enter_context(crew(planned.workload))
+        self._folder = None if job["store"] is None else Path(job["store"])
+        self._send(Message("ready", {"host": socket.gethostname(), "process": os.getpid()}))
+
+    def _train(self, message: Message) -> None:
+        if self._planned is None:
+            raise RuntimeError("a task came before the job that it is of")
+        task, number = read_task(self._planned, message.fields), message.fields["number"]
+        relay = Relay(task.kept, next(iter(message.pieces), None), self._folder, self._send)
+        grower = Grower(task.forest, relay, task.mode, self._progress, lambda: self._stopped >= number, task.until)
+        parts = grower.grow(task.kept.bundle)
+        self._progress(0, last=True)
+        done = {"number": number, "parts": [part.name for part in parts], "width": grower.mode.width}
+        self._send(Message("done", done))
+
+    def _progress(self, updates: int, *, last: bool = False) -> None:
+        self._made += updates
+        if last or time.monotonic() - self._told >= TOLD:
+            self._send(Message("progress", {"updates": self._made}))
+            self._made, self._told = 0, time.monotonic()
+
+
+def _said(error: Exception) -> dict[str, str]:
+    known = type(error).__name__ if type(error) in ERRORS.values() else ""
+    return {"error": known, "text": str(error), "trace": traceback.format_exc()}
+
+
+def main(handle: int) -> None:
+    """Serve at the end of a pipe that this process was given, until the other end is closed."""
+    pipe: Connection[bytes, bytes] = Connection(handle)
+    os.set_inheritable(handle, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's matter, which stops what trains
+    worker = Worker(partial(wire.send, pipe))
+
+    def listen() -> None:
+        for message in wire.received(pipe):
+            worker.tell(message)
+        os._exit(0)  # the driver has gone, and what was not sent is lost to it
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        worker.serve()
+    except OSError:  # nobody reads any more
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
