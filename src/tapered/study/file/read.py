@@ -17,6 +17,7 @@ from tomlkit.items import Item
 
 from tapered.rules import Rule
 from tapered.study.file.arms import Arm, Peaks, Range
+from tapered.study.file.executor import Executor
 from tapered.study.file.recipe import Parameters, Steps, group_of
 from tapered.study.file.study import Prune, Study, Tune, to_toml
 from tapered.training.rows import start
@@ -36,6 +37,7 @@ PARTS: Mapping[Any, type[Any]] = {
     "prune": Prune,
     "tune": Tune,
     "space": Range,
+    "executor": Executor,
 }
 STOPS = {(name,) for name in ("stop", "early_stop", "early_stopping", "patience")}
 STUDIES = resources.files("tapered.study") / "studies"
@@ -98,6 +100,7 @@ def read(
     seeds: int | None = None,
     steps: int | None = None,
     tune: Mapping[str, Any] | None = None,
+    executor: Mapping[str, Any] | None = None,
     whole: bool = False,
     quick: bool = False,
     workload: str | None = None,
@@ -109,6 +112,7 @@ def read(
         seeds: Replaces the file's seeds.
         steps: Replaces the file's steps or epochs.
         tune: Fields of the file's `tune` to replace; those that are None stay.
+        executor: Fields of the file's `executor` to replace; those that are None stay.
         whole: Train every run to its end, also where the file prunes.
         quick: Read the smaller study that the file's `[quick]` table states, another study under another name.
         workload: "FILE:NAME" that the study's workload is known to be, which allows one outside of the study's folder.
@@ -127,8 +131,10 @@ def read(
     if steps is not None:
         fields["steps"] = steps
         fields.pop("epochs", None)
-    if tune is not None:
-        fields["tune"] = fields.get("tune", {}) | {name: value for name, value in tune.items() if value is not None}
+    for name, table in (("tune", tune), ("executor", executor)):
+        said = {field: value for field, value in (table or {}).items() if value is not None}
+        if said or (name == "tune" and tune is not None):
+            fields[name] = fields.get(name, {}) | said
     return _stated(fields, _as_it_runs(text, given, fields), Origin(path, folder, workload), whole=whole)
 
 

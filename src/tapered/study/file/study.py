@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 
 from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Share, Strict, Whole
+from tapered.study.file.executor import Executor
 from tapered.study.file.recipe import Steps
 from tapered.words import counted, suggest
 
@@ -90,6 +91,8 @@ class Study(Steps):
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
     best peak. Where they are not given, a study with a grid and at least 8 seeds has 4, and as many as it has seeds or
     more where its comparisons take more; another has 0.
+
+    ``executor`` is where runs are trained, on which no number depends.
     """
 
     name: Name
@@ -112,6 +115,7 @@ class Study(Steps):
     prune: Prune | None = None
     tune: Tune | None = None
     baseline: str
+    executor: Executor | None = None
     peaks: Peaks
     arms: Annotated[tuple[Arm, ...], MinLen(1), Field(strict=False)]
 

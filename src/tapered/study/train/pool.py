@@ -9,10 +9,11 @@ bundles, longest first ─► idle worker ─► put, put, ... ─► done      
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Any, Protocol
 
 from tapered.study.store.folder import Store
 from tapered.study.store.text import Kept, bundle_from_text
@@ -34,8 +35,8 @@ LEASE = 600.0  # seconds for which a worker may be silent
 class Hand(Protocol):
     """A worker, as the driver has it."""
 
-    sees_folder: bool
-    """Whether it reads and writes the study's folder itself."""
+    slot: int
+    """The lowest number that no other has, by which it may take a device of its own."""
 
     def tell(self, message: Message) -> None:
         """Say something to it; where it has gone, that will be heard."""
@@ -57,18 +58,19 @@ class Pool:
     Args:
         hire: Begins a worker, whose messages come into a queue, None when it is gone.
         workers: How many.
-        job: What each is told first, by whether it sees the study's folder.
+        job: What each is told first.
         lease: Seconds for which a worker that trains may be silent, before it counts as lost.
     """
 
-    def __init__(self, hire: Hire, workers: int, job: Callable[[bool], Message], lease: float = LEASE) -> None:
+    def __init__(self, hire: Hire, workers: int, job: Message, lease: float = LEASE) -> None:
         self._hire, self.workers, self._job, self._lease = hire, workers, job, lease
         self._inbox: Inbox = SimpleQueue()
-        self._begun: dict[Hand, float] = {}  # those that are not ready yet
+        self._begun: list[Hand] = []  # those that are not ready yet
         self._idle: list[Hand] = []
         self._running: dict[Hand, Item] = {}
         self._heard: dict[Hand, float] = {}
         self._waiting: deque[Item] = deque()
+        self._sighted: set[Hand] = set()  # those that read and write the study's folder themselves
         self._starts = self._numbers = 0
         self._numbered: dict[Hand, int] = {}
         self._error: Exception | None = None
@@ -76,11 +78,12 @@ class Pool:
 
     def begin(self, workers: int) -> None:
         """Hire so many workers, those that there are counted."""
-        while len(self._begun) + len(self._idle) + len(self._running) < min(workers, self.workers):
-            hand = self._hire(self._numbers, self._inbox)
-            self._numbers += 1
-            self._begun[hand] = self._heard[hand] = time.monotonic()
-            hand.tell(self._job(hand.sees_folder))
+        while len(hands := (*self._begun, *self._idle, *self._running)) < min(workers, self.workers):
+            taken = {hand.slot for hand in hands}
+            hand = self._hire(next(slot for slot in count() if slot not in taken), self._inbox)
+            self._heard[hand] = time.monotonic()
+            self._begun.append(hand)
+            hand.tell(self._job)
 
     def close(self) -> None:
         """End all workers."""
@@ -116,7 +119,7 @@ class Pool:
                 return
             hand, item = self._idle.pop(0), self._waiting.popleft()
             kept = item.as_kept(store)
-            rows = store.state(item.bundle) if kept.state and not hand.sees_folder else None
+            rows = store.state(item.bundle) if kept.state and hand not in self._sighted else None
             self._numbers += 1
             self._numbered[hand], self._running[hand], self._heard[hand] = self._numbers, item, time.monotonic()
             item.given()
@@ -146,7 +149,7 @@ class Pool:
                 self._lost(hand, hand.ended(), store, told)
             else:
                 self._take(hand, message, store, told)
-        for hand in [*self._running, *self._begun]:
+        for hand in list(self._running):
             if time.monotonic() - self._heard[hand] > self._lease:
                 hand.close()
                 self._lost(hand, f"after it had said nothing for {self._lease:g} s", store, told)
@@ -156,8 +159,10 @@ class Pool:
         match message.kind:
             case "ready":
                 self._starts = 0
-                del self._begun[hand]
+                self._begun.remove(hand)
                 self._idle.append(hand)
+                if fields["sees_folder"]:
+                    self._sighted.add(hand)
             case "progress":
                 told.progress(fields["updates"])
                 self._running[hand].told(fields["updates"])
@@ -219,10 +224,12 @@ class Pool:
             self._waiting.appendleft(item)
 
     def _dismiss(self, hand: Hand) -> None:
-        for known in (self._begun, self._running, self._heard, self._numbered):
+        for known in (self._running, self._heard, self._numbered):
             known.pop(hand, None)
-        if hand in self._idle:
-            self._idle.remove(hand)
+        for hands in (self._begun, self._idle):
+            if hand in hands:
+                hands.remove(hand)
+        self._sighted.discard(hand)
         hand.close()
 
 
@@ -241,6 +248,6 @@ def _parts(message: Message) -> list[tuple[Kept, bytes | None]]:
     return found
 
 
-def _raised(fields: dict[str, str]) -> Exception:
+def _raised(fields: Mapping[str, Any]) -> Exception:
     known = ERRORS.get(fields["error"])
     return known(fields["text"]) if known else RuntimeError(f"a worker raised\n{fields['trace']}")

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import torch
 
 from tapered.study.plan.planned import Planned
 from tapered.study.store.folder import Store
@@ -67,10 +69,8 @@ class Processes:
 
     def _opened(self, planned: Planned, store: Store) -> Pool:
         if self._pool is None:
-            job, threads = job_of(planned, store.folder), planned.study.threads
-            self._pool = Pool(
-                lambda number, inbox: _Process(number, inbox, threads), self.workers, lambda _: job, self._lease
-            )
+            job, settings = job_of(planned, store.folder), _settings(planned)
+            self._pool = Pool(lambda slot, inbox: _Process(slot, inbox, settings(slot)), self.workers, job, self._lease)
         return self._pool
 
 
@@ -93,17 +93,29 @@ def cores() -> int:
     return found
 
 
-class _Process:
-    sees_folder = True
+def _settings(planned: Planned) -> Callable[[int], Mapping[str, str]]:
+    """What libraries read when they load, for a worker at a slot: where modules are, threads, a GPU of its own."""
+    common = {
+        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+        "OMP_NUM_THREADS": str(planned.study.threads),
+    }
+    if planned.workload.recipe.place.type != "cuda":
+        return lambda _: common
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+    gpus = seen.split(",")
+    return lambda slot: common | {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]}
 
-    def __init__(self, number: int, inbox: Inbox, threads: int) -> None:  # noqa: ARG002 - as a pool hires
+
+class _Process:
+    def __init__(self, slot: int, inbox: Inbox, settings: Mapping[str, str]) -> None:
+        self.slot = slot
         self._pipe, theirs = Pipe()
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and what stands above
             [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=2,  # what a model prints is not this program's answer
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), **_alone(threads)},
+            env={**os.environ, **settings},
         )
         theirs.close()
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
@@ -129,8 +141,3 @@ class _Process:
         self._process.kill()  # it has nothing to lose but what is trained again
         self._process.wait()
         self._pipe.close()
-
-
-def _alone(threads: int) -> dict[str, str]:
-    """What the libraries read when they load."""
-    return {"OMP_NUM_THREADS": str(threads)}

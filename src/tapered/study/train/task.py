@@ -5,6 +5,10 @@
 Nothing that can be worked out is taken on trust: a worker reads the study again, and computes the key of each run.
 """
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +27,9 @@ from tapered.study.store.runs import Bundle, Run
 from tapered.study.store.text import Kept, bundle_from_text, bundle_to_text
 from tapered.study.train.wire import Message
 from tapered.training.advance import Mode
+from tapered.workloads.own import BUILT_IN
+
+MOST_CODE = 1 << 20  # bytes of a workload's own files that go with a job
 
 
 class OtherError(Exception):
@@ -54,12 +61,12 @@ class Work:
     seconds: float | None = None
 
 
-def job_of(planned: Planned, folder: Path | None) -> Message:
+def job_of(planned: Planned, folder: Path) -> Message:
     """What a worker is told first.
 
     Args:
         planned: The study.
-        folder: Its folder, where the worker sees it too and writes the files of rows itself.
+        folder: Its folder, in which a worker that sees it too writes the files of rows itself.
     """
     stated = planned.stated
     if stated.origin is None:
@@ -73,7 +80,10 @@ def job_of(planned: Planned, folder: Path | None) -> Message:
         "whole": stated.whole,
         "threads": planned.study.threads,
         "facts": dict(planned.facts),
-        "store": None if folder is None else str(folder.absolute()),
+        "code": _code(planned),
+        "working": str(Path.cwd()),
+        "store": str(folder.absolute()),
+        "owner": (folder / "owner").read_text() if (folder / "owner").is_file() else "",
     }
     return Message("job", fields)
 
@@ -84,7 +94,9 @@ def planned_of(job: Mapping[str, Any]) -> Planned:
     Raises:
         OtherError: If its numbers would depend on other things here.
     """
-    origin = Origin(job["path"], Path(job["folder"]), job["workload"])
+    if Path(job["working"]).is_dir():
+        os.chdir(job["working"])  # where a workload's relative paths start
+    origin = Origin(job["path"], _where(job), job["workload"])
     planned = plan_of(read_again(job["text"], origin, whole=job["whole"]))
     free = (kind.TRAINED, kind.WEIGHTS) if planned.study.kinds == "any" else ()
     there, here = job["facts"], planned.facts
@@ -99,6 +111,42 @@ def planned_of(job: Mapping[str, Any]) -> Planned:
     if differing:
         raise OtherError("; ".join(differing))
     return planned
+
+
+def _code(planned: Planned) -> dict[str, str]:
+    """The workload's file and those beside it that it imports, by their paths from the study's folder."""
+    stated, origin = planned.stated, planned.stated.origin
+    name = stated.study.workload.rpartition(":")[0]
+    if origin is None or stated.source == BUILT_IN or not (origin.folder / name).is_file():
+        return {}
+    file = Path(name)
+    names = [file, *(file.parent / other for other in stated.code)]
+    found = [each for each in names if (origin.folder / each).is_file() and each.suffix == ".py"]
+    if sum((origin.folder / each).stat().st_size for each in found) > MOST_CODE:
+        return {}
+    return {str(each): (origin.folder / each).read_text() for each in found}
+
+
+def _where(job: Mapping[str, Any]) -> Path:
+    """The study's folder; where it is not here, one that holds the code that came with the job."""
+    folder = Path(job["folder"])
+    if not job["code"] or all((folder / name).is_file() for name in job["code"]):
+        return folder
+    made = Path(tempfile.mkdtemp(prefix="tapered-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    for name, text in job["code"].items():
+        path = made / name
+        if not path.resolve().is_relative_to(made.resolve()):
+            raise OtherError(f"{name} lies outside of the study's folder, and is not here")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return made
+
+
+def sees(job: Mapping[str, Any]) -> bool:
+    """Whether the study's folder is seen here: by the text that says who works there."""
+    owner = Path(job["store"]) / "owner"
+    return bool(job["owner"]) and owner.is_file() and owner.read_text() == job["owner"]
 
 
 def _kinds_apart(there: Mapping[str, str], here: Mapping[str, str], free: tuple[str, ...]) -> list[str]:

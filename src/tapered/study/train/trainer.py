@@ -18,7 +18,8 @@ from tapered.study.plan.rounds import Round, rounds
 from tapered.study.store.folder import Store
 from tapered.study.store.ledger import Space
 from tapered.study.store.runs import Bundle, Run
-from tapered.study.train.executor import Executor, Here, Told
+from tapered.study.train.choose import executor_of
+from tapered.study.train.executor import Executor, Told
 from tapered.study.train.task import Work
 from tapered.training import steady
 from tapered.training.crew import crew
@@ -57,7 +58,7 @@ def train_runs(
         planned: The study.
         store: Its open store; bundles of runs are kept there when they end, and at least every 10 seconds.
         shared: False trains every run by itself, with the same results.
-        executor: What trains bundles, with the same results; this process by default.
+        executor: What trains bundles, with the same results; by default what the study asks for.
         progress: Called with the number of updates made since the last call.
         stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
         on_round: Called with each round before it is trained.
@@ -71,7 +72,7 @@ def train_runs(
     """
     store.check_modes()
     done: list[Round] = []
-    with threads(planned.study.threads), crew(planned.workload), executor or Here() as chosen:
+    with threads(planned.study.threads), crew(planned.workload), executor or executor_of(planned.study) as chosen:
         trainer = _Trainer(store, chosen, Told(progress, stop))
         for round_ in rounds(planned, lambda: finished(store), shared=shared):
             if not done and len(round_.runs(finished(store))) < len(round_.forest.tasks):
@@ -132,16 +133,15 @@ class _Trainer:
             waiting = self._lacking(forest, rule, until)
             if not waiting or self.told.stop():
                 continue
-            workers, found = self.executor.workers, self.store.modes.get(repr(rule))
-            timed = timed_mode(forest, rule, workers) if found is None else None
-            mode = found or timed.mode
+            workers, mode = self.executor.workers, self.store.modes.get(repr(rule))
+            seconds: float | None = None
+            if mode is None:
+                timed = timed_mode(forest, rule, workers)
+                mode, seconds = timed.mode, timed.seconds * forest.steps(rule)
             self.store.put_mode(repr(rule), mode)
             begun = [bundle for bundle in waiting if self.store.holds(bundle)]
             known = {key for bundle in self.store.bundles() for key in bundle.keys}
             fresh = forest.bundles(rule, bundle_rows(forest, rule, mode, workers), known)
-            seconds = timed and timed.seconds * sum(
-                forest.plan.segments[i].steps for t in forest.trees(rule) for i in t
-            )
             yield Work(planned, forest, rule, mode, (*begun, *fresh), until, rung, seconds)
 
     def _lacking(self, forest: Forest, rule: Rule, until: int) -> Sequence[Bundle]:

@@ -24,7 +24,7 @@ from tapered.study.plan.planned import Planned
 from tapered.study.train import wire
 from tapered.study.train.grow import Grower, RunError
 from tapered.study.train.relay import Relay
-from tapered.study.train.task import OtherError, planned_of, read_task
+from tapered.study.train.task import OtherError, planned_of, read_task, sees
 from tapered.study.train.wire import Message
 from tapered.training.crew import crew
 from tapered.training.living import UnsteadyError
@@ -73,8 +73,8 @@ class Worker:
         settings.enter_context(threads(job["threads"]))
         planned = self._planned = planned_of(job)
         settings.enter_context(crew(planned.workload))
-        self._folder = None if job["store"] is None else Path(job["store"])
-        self._send(Message("ready", {"host": socket.gethostname(), "process": os.getpid()}))
+        self._folder = Path(job["store"]) if sees(job) else None
+        self._send(Message("ready", {"sees_folder": self._folder is not None}))
 
     def _train(self, message: Message) -> None:
         if self._planned is None:
