@@ -36,6 +36,8 @@ def study(
     no_prune: Flag = False,
     quick: Flag = False,
     workload: str | None = None,
+    workers: str | None = None,
+    ray: str | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -51,15 +53,30 @@ def study(
         no_prune: Train every run to its end, and say whether pruning would have chosen the same.
         quick: Run the smaller study that the file's [quick] table states.
         workload: FILE:NAME of the workload, where the file names one outside of its own folder.
+        workers: Processes that train at a time, at most: a number, "cores" or "gpus".
+        ray: Train on a Ray cluster: its address, "auto" for this machine's, "local" for one of its own.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
     from tapered.study import read  # noqa: PLC0415 - torch takes a second that --help need not wait
 
-    stated = read(file, seeds=seeds, steps=steps, whole=no_prune, quick=quick, workload=workload)
+    executor = executor_fields(workers, ray)
+    stated = read(file, seeds=seeds, steps=steps, executor=executor, whole=no_prune, quick=quick, workload=workload)
     flags = [flag for flag, given in (("--no-prune", no_prune), ("--quick", quick)) if given]
-    command = retype("study", file, *flags, seeds=seeds, steps=steps, store=store, workload=workload)
+    options = {"seeds": seeds, "steps": steps, "store": store, "workload": workload, "workers": workers, "ray": ray}
+    command = retype("study", file, *flags, **options)
     return run(stated, command, store, forecast=plan, verify=verify, as_json=as_json)
+
+
+def executor_fields(workers: str | None, ray: str | None) -> dict[str, Any]:
+    """What a command line says of where runs are trained, as a study file's `executor` does.
+
+    >>> executor_fields("4", None), executor_fields("cores", "local")
+    ({'workers': 4}, {'workers': 'cores', 'kind': 'ray', 'address': 'local'})
+    """
+    count = int(workers) if workers is not None and workers.isascii() and workers.isdecimal() else workers
+    said = {"workers": count, "kind": ray and "ray", "address": ray}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def run(stated: Any, command: str, store: Path | None, *, forecast: bool, verify: bool, as_json: bool) -> int:

@@ -2,12 +2,18 @@
 
 from typing import Annotated, Literal, Self
 
-from annotated_types import Ge, Le
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from tapered.study.file.arms import Positive, Strict, Whole
+from tapered.study.file.arms import Positive, Strict
 
-Workers = Annotated[Whole, Ge(1), Le(4096)] | Literal["cores", "gpus"]
+
+def _workers(given: object) -> object:
+    if given in ("cores", "gpus") or (type(given) is int and 1 <= given <= 4096):
+        return given
+    raise ValueError('expected a number from 1 to 4096, "cores" or "gpus"')
+
+
+Workers = Annotated[int | Literal["cores", "gpus"], BeforeValidator(_workers)]
 
 
 class Executor(Strict):

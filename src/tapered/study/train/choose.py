@@ -6,17 +6,14 @@ from tapered.study.file.executor import Executor as Asked
 from tapered.study.file.study import Study
 from tapered.study.train.executor import Executor, Here
 from tapered.study.train.processes import Processes, cores
-
-
-class ExecutorError(ValueError):
-    """An executor that cannot be had here; the message names the field and what to do."""
+from tapered.workloads.own import StudyFileError
 
 
 def executor_of(study: Study) -> Executor:
     """What trains a study's runs, as its ``executor`` says; this process where it says nothing.
 
     Raises:
-        ExecutorError: If there is none such here.
+        StudyFileError: If there is none such here.
     """
     asked = study.executor or Asked()
     if asked.kind == "ray":
@@ -35,6 +32,6 @@ def workers_of(study: Study, asked: Asked) -> int:
         return max(1, cores() // study.threads)
     if said == "gpus":
         if not torch.cuda.is_available():
-            raise ExecutorError('workers="gpus", but torch sees no GPU here; try workers = "cores"')
+            raise StudyFileError('workers="gpus", but torch sees no GPU here; try workers = "cores"')
         return torch.cuda.device_count()
     return said

@@ -22,14 +22,11 @@ from tapered.study.train.pool import LEASE, Inbox, Pool
 from tapered.study.train.task import Work, job_of
 from tapered.study.train.wire import Message
 from tapered.study.train.worker import Worker
+from tapered.workloads.own import StudyFileError
 
 # a Ray that is begun here takes nobody's code who has no token, and tells nobody of its use
 SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 Frame = tuple[str, str, tuple[bytes, ...]]
-
-
-class NoRayError(ValueError):
-    """There is no Ray, or no cluster at an address; the message says what to do."""
 
 
 class OnRay:
@@ -93,7 +90,7 @@ class OnRay:
         try:
             ray.init(address=self._address, include_dashboard=False if self._address == "local" else None)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise NoRayError(
+            raise StudyFileError(
                 f"no Ray at address={self._address!r} ({error}); try ray start --head, or the address local"
             ) from error
         self._begun = True
@@ -103,7 +100,7 @@ def _ray() -> Any:
     try:
         import ray  # noqa: PLC0415 - an extra
     except ImportError:
-        raise NoRayError("Ray is not installed; try: pip install 'tapered[ray]'") from None
+        raise StudyFileError("Ray is not installed; try: pip install 'tapered[ray]'") from None
     return ray
 
 
@@ -127,7 +124,7 @@ def _room(needs: dict[str, int]) -> int:
     there = _ray().cluster_resources()
     room = [int(there.get(name, 0) // each) for name, each in zip(("CPU", "GPU"), needs.values(), strict=True) if each]
     if not min(room):
-        raise NoRayError(f"the cluster has {there}, and a worker needs {needs}; add nodes, or take fewer threads")
+        raise StudyFileError(f"the cluster has {there}, and a worker needs {needs}; add nodes, or take fewer threads")
     return min(room)
 
 
