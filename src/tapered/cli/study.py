@@ -181,8 +181,10 @@ def _train(planned: Any, store: Any, command: str) -> Any:
 def _forecast(planned: Any, *, as_json: bool) -> int:
     from tapered.study import summary  # noqa: PLC0415 - as above
     from tapered.study.plan.forecast import forecast, may_add  # noqa: PLC0415 - as above
+    from tapered.study.train.choose import workers_of  # noqa: PLC0415 - as above
 
-    study, found = planned.study, forecast(planned)
+    study = planned.study
+    found = forecast(planned, workers_of(study))
     later = may_add(study)
     if as_json:
         seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}
@@ -190,7 +192,8 @@ def _forecast(planned: Any, *, as_json: bool) -> int:
         return DONE
     out = console(stderr=False)
     out.print(table(summary.forecast_rows(found), header=False))
-    for line in summary.cost_lines(found.cost):
+    workers = summary.workers_line(found)
+    for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
         out.print(Text(f"- {line}"))
     for line in (*later, *([study.lacks] if study.lacks else [])):
         out.print(Text(f"- {line}"))

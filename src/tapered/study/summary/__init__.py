@@ -16,6 +16,7 @@ from tapered.study.summary.text import (
     number,
     outcome,
     verified_line,
+    workers_line,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "summary",
     "verified_fields",
     "verified_line",
+    "workers_line",
 ]

@@ -24,7 +24,7 @@ def _pruning(cost: Cost) -> dict[str, Any] | None:
 
 def forecast_fields(found: Forecast) -> dict[str, Any]:
     """A forecast as JSON takes it."""
-    named = {"runs": found.runs, "trees": found.trees, "bundles": found.bundles}
+    named = {"runs": found.runs, "trees": found.trees, "bundles": found.bundles, "workers": found.workers}
     steps = {"steps_asked": found.cost.asked, "steps_to_run": found.cost.to_run, "ratio": found.cost.ratio}
     why = {"not_shared": found.cost.reason, "modes": _modes(found.cost)}
     return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why}

@@ -142,6 +142,24 @@ def forecast_rows(found: Forecast) -> list[tuple[str, str]]:
     ]
 
 
+def workers_line(found: Forecast) -> str | None:
+    """How many workers train, and why; None where one was asked for.
+
+    >>> workers_line(Forecast(8, 8, 1, None, 0, 3.0, workers=1, asked=4, alone=3.0))
+    'Workers: 1 of 4, as others take longer to begin than they would spare of about 3 s.'
+    """
+    if found.asked == 1:
+        return None
+    if found.workers == 1:
+        return f"Workers: 1 of {found.asked}, as others take longer to begin than they would spare of {_alone(found)}."
+    few = "" if found.workers == found.asked else ", a bundle each"
+    return f"Workers: {found.workers} of {found.asked}{few}; one would take {_alone(found)}."
+
+
+def _alone(found: Forecast) -> str:
+    return lasting(found.alone)
+
+
 def verified_line(found: Verified) -> str:
     """What a verification found, as a sentence."""
     return (

@@ -19,14 +19,15 @@ def executor_of(study: Study) -> Executor:
     if asked.kind == "ray":
         from tapered.study.train.on_ray import OnRay  # noqa: PLC0415 - an extra, and slow to import
 
-        return OnRay(asked.address or "local", workers_of(study, asked) if asked.workers else None, lease=asked.lease)
+        return OnRay(asked.address or "local", workers_of(study) if asked.workers else None, lease=asked.lease)
     always = asked.kind == "processes"
-    workers = workers_of(study, asked)
+    workers = workers_of(study)
     return Processes(workers, always=always, lease=asked.lease) if always or workers > 1 else Here()
 
 
-def workers_of(study: Study, asked: Asked) -> int:
+def workers_of(study: Study) -> int:
     """How many workers a study asks for, at most."""
+    asked = study.executor or Asked()
     said = asked.workers or ("cores" if asked.kind == "processes" else 1)
     if said == "cores":
         return max(1, cores() // study.threads)

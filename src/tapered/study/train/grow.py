@@ -63,7 +63,7 @@ class Grower:
     ) -> None:
         self.forest, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
         self.until = forest.marks[-1] if until is None else until
-        self.saved = time.monotonic()
+        self.saved, self.live = time.monotonic(), 0  # when, and how many rows are trained now
 
     def grow(self, bundle: Bundle) -> list[Bundle]:
         """Train a bundle to the mark or to a stop; where memory runs out, return its halves, kept in its place.
@@ -113,6 +113,7 @@ class Grower:
     def _next(self, bundle: Bundle, rows: Rows) -> tuple[Bundle, Rows | None]:
         """The bundle at its next event, or on the way there where it is to be kept or stopped."""
         live = bundle.live
+        self.live = len(live)
         rows = advance(
             self.forest.workload,
             rows,

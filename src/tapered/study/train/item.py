@@ -25,6 +25,7 @@ class Item:
         yielding: Whether its worker was asked to keep it, to be cut.
         left: Updates to its mark when that was.
         all_made: Updates since then.
+        rows: How many its worker trains, as far as that is known.
         halves: What its worker cut it into, where memory ran out.
     """
 
@@ -37,17 +38,19 @@ class Item:
     yielding: bool = False
     left: int = 0
     all_made: int = 0
+    rows: int = 0
     halves: list[Bundle] = field(default_factory=list)
 
     def given(self) -> None:
         """Its training begins, or goes on."""
-        self.made = self.all_made = 0
+        self.made = self.all_made = self.rows = 0
         self.begun, self.yielding, self.halves = time.monotonic(), False, []
         steps = {key: branch.step for branch in self.bundle.branches for key in branch.keys}
         self.left = _updates(self.work.forest, self.bundle, self.work.until) - _made(self.work.forest, steps)
 
-    def told(self, updates: int) -> None:
-        """Its worker has made updates."""
+    def told(self, updates: int, rows: int) -> None:
+        """Its worker has made updates, and trains so many rows."""
+        self.rows = rows
         self.made += updates
         self.all_made += updates
 

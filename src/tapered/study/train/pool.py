@@ -165,7 +165,7 @@ class Pool:
                     self._sighted.add(hand)
             case "progress":
                 told.progress(fields["updates"])
-                self._running[hand].told(fields["updates"])
+                self._running[hand].told(fields["updates"], fields["rows"])
             case "put":
                 (kept, data), *_ = _parts(message)
                 store.keep(kept, data)
@@ -234,8 +234,8 @@ class Pool:
 
 
 def _divisible(item: Item) -> bool:
-    mode, live = item.work.mode, len(item.bundle.live)
-    return live > {"loop": 1, "rows": STACKED, "rows compiled": mode.width}[mode.kind]
+    mode = item.work.mode
+    return item.rows > {"loop": 1, "rows": STACKED, "rows compiled": mode.width}[mode.kind]
 
 
 def _parts(message: Message) -> list[tuple[Kept, bytes | None]]:

@@ -15,6 +15,7 @@ from typing import Self
 import torch
 
 from tapered.study.plan.planned import Planned
+from tapered.study.plan.workers import FASTEST, STARTING, worth
 from tapered.study.store.folder import Store
 from tapered.study.train import wire
 from tapered.study.train.executor import Here, Told
@@ -23,8 +24,6 @@ from tapered.study.train.pool import LEASE, Inbox, Pool
 from tapered.study.train.task import Work, job_of
 from tapered.study.train.wire import Message
 
-STARTING = 8.0  # seconds of training that a worker must spare, about what it takes to begin
-FASTEST = 5e-6  # seconds of an update of a row that nothing here goes below
 MAIN = "import sys; from tapered.study.train.worker import main; main(int(sys.argv[1]))"
 
 
@@ -72,16 +71,6 @@ class Processes:
             job, settings = job_of(planned, store.folder), _settings(planned)
             self._pool = Pool(lambda slot, inbox: _Process(slot, inbox, settings(slot)), self.workers, job, self._lease)
         return self._pool
-
-
-def worth(seconds: Iterable[float | None], workers: int) -> bool:
-    """Whether so many workers spare more than they take to begin; where nothing was timed they may.
-
-    >>> worth([60.0], 2), worth([2.0, 3.0], 2), worth([None], 2)
-    (True, False, True)
-    """
-    known = list(seconds)
-    return workers > 1 and (None in known or sum(s for s in known if s) * (1 - 1 / workers) > STARTING)
 
 
 def cores() -> int:

@@ -16,8 +16,8 @@ from typing import Any
 
 from tapered import kind
 from tapered.rules import Rule
+from tapered.study.file.arms import Arm
 from tapered.study.file.read import Origin, read_again
-from tapered.study.file.study import Study
 from tapered.study.plan.cells import forest_of
 from tapered.study.plan.forest import Forest
 from tapered.study.plan.forest import Task as Planted
@@ -164,9 +164,11 @@ def task_of(number: int, work: Work, kept: Kept, rows: bytes | None) -> Message:
         kept: The bundle as it stands.
         rows: The content of the file of its rows; None where the worker reads it itself, or there is none.
     """
+    named = {run.arm for branch in kept.bundle.branches for run in branch.runs}
+    arms = [arm for arm in work.planned.study.arms if arm.name in named]
     fields = {
         "number": number,
-        "study": work.planned.study.model_dump_json(exclude_none=True),
+        "arms": [arm.model_dump(mode="json", exclude_none=True) for arm in arms],
         "shared": work.forest.shared,
         "rung": work.rung,
         "until": work.until,
@@ -201,7 +203,8 @@ def read_task(planned: Planned, fields: Mapping[str, Any]) -> Task:
         OtherError: If a run of it has another key here.
     """
     kept = bundle_from_text(fields["bundle"], fields["name"])
-    now = planned.having(Study.model_validate_json(fields["study"]))
+    arms = tuple(Arm.model_validate(arm) for arm in fields["arms"])  # with the trials that they have by now
+    now = planned.having(planned.study.model_copy(update={"arms": arms}))
     forest = _forest(now, kept.bundle, fields["rung"], shared=fields["shared"])
     return Task(kept, forest, Mode(**fields["mode"]), fields["until"])
 

@@ -45,7 +45,8 @@ class Worker:
         self._send, self._waiting, self._stopped = send, SimpleQueue[Message | None](), 0
         self._planned: Planned | None = None
         self._folder: Path | None = None
-        self._made, self._told = 0, time.monotonic()
+        self._updates, self._told = 0, time.monotonic()
+        self._grower: Grower | None = None
 
     def tell(self, message: Message | None) -> None:
         """A message of the driver's; None says that there are no more."""
@@ -81,17 +82,22 @@ class Worker:
             raise RuntimeError("a task came before the job that it is of")
         task, number = read_task(self._planned, message.fields), message.fields["number"]
         relay = Relay(task.kept, next(iter(message.pieces), None), self._folder, self._send)
-        grower = Grower(task.forest, relay, task.mode, self._progress, lambda: self._stopped >= number, task.until)
+        grower = Grower(task.forest, relay, task.mode, self._made, lambda: self._stopped >= number, task.until)
+        self._grower = grower
         parts = grower.grow(task.kept.bundle)
-        self._progress(0, last=True)
+        self._tell_progress()
         done = {"number": number, "parts": [part.name for part in parts], "width": grower.mode.width}
         self._send(Message("done", done))
 
-    def _progress(self, updates: int, *, last: bool = False) -> None:
-        self._made += updates
-        if last or time.monotonic() - self._told >= TOLD:
-            self._send(Message("progress", {"updates": self._made}))
-            self._made, self._told = 0, time.monotonic()
+    def _made(self, updates: int) -> None:
+        self._updates += updates
+        if time.monotonic() - self._told >= TOLD:
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        rows = 0 if self._grower is None else self._grower.live
+        self._send(Message("progress", {"updates": self._updates, "rows": rows}))
+        self._updates, self._told = 0, time.monotonic()
 
 
 def _said(error: Exception) -> dict[str, str]:
