@@ -26,7 +26,7 @@ from tapered.study.train.worker import ERRORS
 
 HEARD = 0.2  # seconds that are waited for a message before other things are looked at
 MOST_LOST = 2  # times without progress, after which a bundle goes on alone in halves, and once more is an error
-STARTS = 3  # workers that may end one after another before they are ready
+STARTS = 6  # workers that may end one after another before they are ready
 WORTH = 3.0  # seconds that a bundle takes at least still, to be worth cutting
 STACKED = 32  # rows that are worth cutting where they are stacked: a step of 16 takes about as long as one of 1
 LEASE = 600.0  # seconds for which a worker may be silent
