@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass, field, replace
 
-from tapered.study.plan.forest import Forest
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Bundle
 from tapered.study.store.text import Kept, pack
@@ -45,8 +44,9 @@ class Item:
         """Its training begins, or goes on."""
         self.made = self.all_made = self.rows = 0
         self.begun, self.yielding, self.halves = time.monotonic(), False, []
-        steps = {key: branch.step for branch in self.bundle.branches for key in branch.keys}
-        self.left = _updates(self.work.forest, self.bundle, self.work.until) - _made(self.work.forest, steps)
+        forest = self.work.forest.within(self.bundle)
+        made = forest.updates({key: branch.step for branch in self.bundle.branches for key in branch.keys})
+        self.left = forest.updates(dict.fromkeys(forest.place, self.work.until)) - made
 
     def told(self, updates: int, rows: int) -> None:
         """Its worker has made updates, and trains so many rows."""
@@ -100,11 +100,3 @@ class Item:
 
 def _stands(bundle: Bundle) -> list[tuple[int, int]]:
     return sorted((branch.step, len(branch.curve)) for branch in bundle.branches)
-
-
-def _updates(forest: Forest, bundle: Bundle, until: int) -> int:
-    return _made(forest, {key: until for key in bundle.keys if key in forest.place})
-
-
-def _made(forest: Forest, steps: dict[str, int]) -> int:
-    return forest.updates({key: step for key, step in steps.items() if key in forest.place})

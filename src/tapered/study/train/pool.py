@@ -97,7 +97,8 @@ class Pool:
             if (told.stop() or self._error) and not self._stopping:
                 self._stop()
             if not self._stopping:
-                self.begin(sum(len(item.bundle.keys) for item in (*self._waiting, *self._running.values())))
+                if len(self._heard) < self.workers:
+                    self.begin(sum(len(item.bundle.keys) for item in (*self._waiting, *self._running.values())))
                 self._give(store)
                 self._share()
             self._hear(store, told)
