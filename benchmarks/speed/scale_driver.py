@@ -2,8 +2,8 @@
 
     python benchmarks/speed/scale_driver.py [--workers 256] [--bundles 10000] [--task 2.0] [--json]
 
-Printed: {"bundles", "workers", "driver_ms_a_bundle", "driver_cpu_ms_a_bundle", "seconds", "memory_mb"}: from the first task
-to the last answer, the driver's time beyond what so many workers take at best, and what its memory grew by.
+Printed: {"bundles", "workers", "driver_ms_a_bundle", "driver_cpu_ms_a_bundle", "seconds", "memory_mb"}: from the first
+task to the last answer, the driver's time beyond what so many workers take at best, and what its memory grew by.
 """
 
 import argparse
