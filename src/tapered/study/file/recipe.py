@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, MinLen
 from pydantic import ConfigDict, Field
 
-from tapered.study.file.arms import Finite, Positive, Strict, Whole
+from tapered.study.file.fields import Finite, Positive, Strict, Whole
 from tapered.training.recipe import Group, Recipe
 
 Pattern = Annotated[str, MinLen(1)]
