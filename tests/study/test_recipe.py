@@ -16,6 +16,7 @@ from tapered.study import open_store, train_runs
 from tapered.study.file.read import read, steps_of
 from tapered.study.file.recipe import group_of
 from tapered.study.file.study import Study, to_toml
+from tapered.training.matched import Matched
 from tapered.training.recipe import Group, Recipe
 from tapered.training.threads import threads
 from tapered.workloads.own import StudyFileError
@@ -41,6 +42,7 @@ accumulate = 2
 groups = [{ match = ["*.bias"], weight_decay = 0.5 }, { match = "4.weight", lr = 0.1 }]
 layer_decay = 0.9
 """
+NAMES = [f"{layer}.{kind}" for layer in (0, 2, 4) for kind in ("weight", "bias")]
 RECIPE = Recipe(
     clip_norm=0.5,
     accumulate=2,
@@ -166,6 +168,40 @@ def test_a_run_that_was_saved_before_there_was_such_a_field_goes_on(tmp_path):
     checkpoint.save(tmp_path / "r", 0, generators=False, run=run, setting=fields)
     checkpoint.release(tmp_path / "r")
     assert settings.setting_in(tmp_path / "r")[0] == run.setting
+
+
+def test_a_plan_and_a_run_say_which_parameters_are_in_which_group(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plan(tmp_path, SAID)
+    assert main(["study", "s.toml", "--plan"]) == 0
+    out = capsys.readouterr().out
+    said = [
+        "- Group *.bias (3 tensors, 34 parameters: 0.bias, 2.bias, 4.bias): rate x 0.656 to 1, weight_decay = 0.5.",
+        "- Group 4.weight (1 tensor, 32 parameters: 4.weight): rate x 0.1.",
+        "- Group the rest (2 tensors, 288 parameters: 0.weight, 2.weight): rate x 0.656 to 0.81.",
+    ]
+    assert " ".join(said) in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= 80
+    assert main(["study", "s.toml", "--plan", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert [(group["group"], group["hypers"], group["parameters"]) for group in groups] == [
+        ("*.bias", {"weight_decay": 0.5}, 34),
+        ("4.weight", {}, 32),
+        ("the rest", {}, 288),
+    ]
+    decays = {"0": 0.9**4, "2": 0.9**2, "4": 1.0}  # 0, 2 and 4 are layers, 1 and 3 have no parameters
+    rates = {name: decays[name[0]] * (0.1 if name == "4.weight" else 1) for name in NAMES}
+    assert {name: rate for group in groups for name, rate in group["rates"].items()} == pytest.approx(rates)
+    assert main([*RUN, *OPTIONS, "--store", "a"]) == 0
+    assert [group["group"] for group in json.loads(capsys.readouterr().out)["groups"]] == ["*.bias", "the rest"]
+    assert main([*RUN[:-1], *OPTIONS, "--store", "a"]) == 0
+    assert "- Group the rest (3 tensors, 320 parameters: 0.weight, " in capsys.readouterr().out
+    assert main([*RUN, "--store", "b"]) == 0
+    assert "groups" not in json.loads(capsys.readouterr().out)
+
+
+def test_of_many_names_the_first_and_the_last_are_shown():
+    assert "(6 tensors, 1,234 parameters: a, b, c, ..., f)" in str(Matched("*", {}, dict.fromkeys("abcdef", 1.0), 1234))
 
 
 @pytest.mark.parametrize("text", ["*", ":lr=1", "*.bias:", "*:lr", "*:lr=a", ""])

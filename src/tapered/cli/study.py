@@ -175,7 +175,7 @@ def _forecast(planned: Any, *, as_json: bool) -> int:
     out.print(table(summary.forecast_rows(found), header=False))
     for line in summary.cost_lines(found.cost):
         out.print(Text(f"- {line}"))
-    for line in (*later, *([study.lacks] if study.lacks else [])):
+    for line in (*map(str, found.groups), *later, *([study.lacks] if study.lacks else [])):
         out.print(Text(f"- {line}"))
     return DONE
 

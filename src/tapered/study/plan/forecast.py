@@ -13,6 +13,7 @@ from tapered.study.plan.rounds import rounds
 from tapered.study.result import Cost
 from tapered.training.advance import evaluated
 from tapered.training.capacity import row_bytes
+from tapered.training.matched import Matched, matched
 from tapered.training.modes import Timed
 from tapered.training.rows import start
 from tapered.training.threads import threads
@@ -30,6 +31,7 @@ class Forecast:
         cost: Steps asked and to run, the modes and their reasons.
         memory: Bytes of the largest bundle, as estimated.
         seconds: All training and evaluation on this machine, from the timing of a few steps.
+        groups: Which parameters are in which group; empty where there are none.
     """
 
     runs: int
@@ -38,6 +40,7 @@ class Forecast:
     cost: Cost
     memory: int
     seconds: float
+    groups: tuple[Matched, ...] = ()
 
 
 def forecast(planned: Planned) -> Forecast:
@@ -63,6 +66,7 @@ def forecast(planned: Planned) -> Forecast:
         cost=cost_of([forest], {repr(rule): timed.mode for rule, timed in found.items()}),
         memory=max(bytes_of[rule] * len(bundle.keys) for rule, bundle in bundles),
         seconds=seconds,
+        groups=matched(forest.workload),
     )
 
 
