@@ -79,7 +79,8 @@ class Workload:
             examples where they are small. It is halved where memory runs out.
         objective: ``objective(model, batch)`` -> scalar tensor, or a dict of them of which ``"loss"`` is trained; in
             the place of ``loss``.
-        losses: Names of the others in that dict, which are recorded as metrics are.
+        losses: Names of the others in that dict, which are recorded as metrics are: each as a mean by ``weight`` or by
+            examples, whichever is the split's own value; one that is neither is computed from the whole split.
         predict: ``predict(model, batch) -> (outputs, targets)``, what the metrics are of under an ``objective``.
         collate: ``collate(items)``, a list of items -> a batch; torch's ``default_collate`` where left out.
         derivatives: Whether the loss takes derivatives of the model, so that it is evaluated under enabled gradients.
