@@ -182,7 +182,8 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
             if (average := arm.at(peak).averaged) is not None:
                 average.settled(steps)
         except ValueError as error:
-            raise StudyFileError(str(error)) from error
+            named = f"arm {arm.name!r}"
+            raise StudyFileError(f"{'' if named in str(error) else named + ': '}{error}") from error
     return Stated(study, workload, steps, source, whole, code)
 
 
