@@ -4,10 +4,12 @@ import pytest
 from study_cases import arm_text, finished, planned, read
 
 from tapered import rules
+from tapered.report import render
 from tapered.study import forest_of, open_store, verify
 from tapered.study.file.space import Range
 from tapered.study.file.study import Study, to_toml
 from tapered.study.plan.trials import batches
+from tapered.study.summary import searched_lines, summary
 from tapered.training.averages import Average
 from tapered.workloads.own import StudyFileError
 
@@ -96,6 +98,12 @@ def test_a_searched_file_reads_back_and_names_what_won(tmp_path) -> None:
     best = {arm.name: arm for arm in result.arms}["lawa"]
     trial = next(trial for trial in arms["lawa"].trials if trial["peak"] == best.best.peak)
     assert best.average == f"lawa (every={trial['every']:.0f}, latest={trial['n']:.0f})"
+    assert best.searched == {"n": trial["n"], "every": trial["every"]}
+    assert searched_lines(result)[1] == f"Best of lawa: every = {trial['every']:g}, n = {trial['n']:g}."
+    assert f"(found: {best.written})" in render(result, "tapered tune my.toml")
+    reset = {arm["name"]: arm["searched"] for arm in summary(result)["arms"]}
+    assert reset["constant"] == {}
+    assert 0.2 <= reset["reset"]["at"] <= 0.8
     assert all(trial["n"] in (2, 3, 4) and trial["every"] in range(1, 7) for trial in arms["lawa"].trials)
     assert arms["lawa"].at(best.best.peak).build() == rules.Latest(rules.SGD(), latest=int(trial["n"]))
     assert isinstance(arms["ema"].at(arms["ema"].trials[0]["peak"]).averaged, Average)

@@ -68,6 +68,9 @@ def arm_result(
         trials=_trials(peaks, asked.study.direction),
         default=_default(arm.rule, peaks),
         average=None if arm.average is None else str(arm.at(best.peak).averaged),
+        searched=next(
+            ({name: trial[name] for name in arm.space} for trial in arm.trials if trial["peak"] == best.peak), {}
+        ),
     )
 
 

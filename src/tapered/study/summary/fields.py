@@ -76,6 +76,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
         "rule": arm.rule,
         "lr": arm.lr,
         "average": arm.average,
+        "searched": dict(arm.searched),
         "fixed": arm.fixed,
         "best_peak": arm.best.peak,
         "edge": arm.edge,
