@@ -137,6 +137,7 @@ OUT_OF_RANGE = [
     ('resets = ["{a}"]', "low = 0.5, high = 1.5", r"resets has '\{a\}'; expected shares of the run"),
     ('resets = ["{a}"]', "low = 1.5, high = 3, whole = true", "low=1.5 is no whole number below a million"),
 ]
+PEAK = text(arms={"constant": "", "mine": 'resets = ["{peak}"]\nspace = { peak = { low = 0.1, high = 0.5 } }'})
 SHARED = {
     'clip_norm = "{a}"': r"clip_norm = '\{a\}' stands for a number that is searched, .*, which all arms share",
     'accumulate = "{a}"': "not accumulate, which all arms share; try a number, and a study for each",
@@ -153,6 +154,7 @@ def searched(fields: str, a: str = "low = 0.1, high = 0.5") -> str:
     ("given", "message"),
     [(searched(fields), message) for fields, message in REFUSED.items()]
     + [(searched(fields, a), message) for fields, a, message in OUT_OF_RANGE]
+    + [(PEAK, "space has 'peak', which each trial has from the grid of peaks; try another name")]
     + [(f"{field}\n{text()}", message) for field, message in SHARED.items()],
 )
 def test_what_is_not_searched_is_refused_with_the_reason(tmp_path, given: str, message: str) -> None:

@@ -143,6 +143,8 @@ class Arm(Strict):
     def _check_space(self) -> None:
         """Every placeholder has a range, every range a placeholder, every trial a value for each and its own peak."""
         searched = {"lr": self.lr, "hypers": self.hypers, "resets": self.resets, "average": self.average}
+        if "peak" in self.space:
+            raise ValueError("space has 'peak', which each trial has from the grid of peaks; try another name")
         used = {name: field for field, value in searched.items() for name in names_in(value)}
         for name in sorted(used.keys() - self.space.keys()):
             raise ValueError(
