@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-from tapered.draws import Standing, seeded
+from tapered.draws import Standing, kept, reseed
 from tapered.training.order import ordered
 from tapered.training.splits import SPLITS
 
@@ -51,11 +51,12 @@ def of_dataset(dataset: Dataset[Any]) -> str:
         return digest.hexdigest()[:SHOWN]
     places = range(size) if size <= WHOLE else [round(i * (size - 1) / (SAMPLE - 1)) for i in range(SAMPLE)]
     drawn = False
-    for i in places:
-        with seeded(0, "fingerprint", i):
+    with kept():
+        for i in places:
+            reseed(0, "fingerprint", i)
             before = Standing.now()
             add(digest, dataset[i])
-            drawn |= before.drawn() is not None
+            drawn = drawn or before.drawn() is not None
     if drawn:  # what was begun when the items of a minibatch drew one after another is another run
         digest.update(b"drawn by place")
     found = digest.hexdigest()[:SHOWN]
