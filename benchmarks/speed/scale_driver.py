@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from tapered.files.wire import Message
 from tapered.study import open_store, plan_of, read
 from tapered.study.plan.cells import forest_of
 from tapered.study.store.text import bundle_from_text, bundle_to_text, pack
@@ -24,7 +25,6 @@ from tapered.study.train.executor import Told
 from tapered.study.train.item import Item
 from tapered.study.train.pool import Pool
 from tapered.study.train.task import Work, job_of
-from tapered.study.train.wire import Message
 from tapered.training.advance import LOOP
 
 STUDY = """

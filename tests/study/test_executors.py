@@ -13,6 +13,7 @@ import study_cases
 import torch
 from study_cases import arm_text
 
+from tapered.files.wire import Message
 from tapered.study import open_store, train_runs
 from tapered.study.file.executor import Executor as Asked
 from tapered.study.plan.facts import frozen_facts
@@ -21,7 +22,6 @@ from tapered.study.train import choose, grow, pool, task, worker
 from tapered.study.train.executor import Here
 from tapered.study.train.grow import RunError
 from tapered.study.train.processes import Processes
-from tapered.study.train.wire import Message
 from tapered.workloads.own import StudyFileError
 
 HEAD = """

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 from test_executors import KILLS, own, same, trained
 
+from tapered.files.wire import Message
 from tapered.study.file.executor import Executor as Asked
 from tapered.study.train import choose, on_ray
 from tapered.study.train.executor import Here
-from tapered.study.train.wire import Message
 from tapered.workloads.own import StudyFileError
 
 PROGRAM = """

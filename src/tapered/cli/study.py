@@ -195,7 +195,7 @@ def _forecast(planned: Any, *, as_json: bool) -> int:
     workers = summary.workers_line(found)
     for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
         out.print(Text(f"- {line}"))
-    for line in (*later, *([study.lacks] if study.lacks else [])):
+    for line in (*map(str, found.groups), *later, *([study.lacks] if study.lacks else [])):
         out.print(Text(f"- {line}"))
     return DONE
 
@@ -213,21 +213,21 @@ def _tell(concluded: Any, verified: Any, page: Path | None, folder: Path, *, as_
 
 def _show(concluded: Any, page: Path | None, verified: Any) -> None:
     """The verdict, what it rests on, the arms, what to bear in mind, where the page is."""
-    from tapered.study.summary import arm_rows, comparison_rows, cost_lines, headline, verified_line  # noqa: PLC0415 - as above
+    from tapered.study import summary  # noqa: PLC0415 - as above
 
     out = console(stderr=False)
-    for line in headline(concluded):
+    for line in summary.headline(concluded):
         out.print(Text(line, style="bold"))
     out.print()
     if len(concluded.comparisons) > 1:
-        out.print(table(comparison_rows(concluded)))
+        out.print(table(summary.comparison_rows(concluded)))
         out.print()
-    out.print(table(arm_rows(concluded)))
-    for caveat in concluded.caveats:
-        out.print(Text(f"- {caveat}"))
-    for line in cost_lines(concluded.cost):
+    out.print(table(summary.arm_rows(concluded)))
+    for line in (*summary.searched_lines(concluded), *concluded.caveats):
+        out.print(Text(f"- {line}"))
+    for line in summary.cost_lines(concluded.cost):
         out.print(Text(f"- {line}"))
     if verified is not None:
-        out.print(Text(f"- {verified_line(verified)}"))
+        out.print(Text(f"- {summary.verified_line(verified)}"))
     if page is not None:
         out.print(Text(f"Page: {page}"), soft_wrap=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from tapered.study.file.arms import Positive, Strict
+from tapered.study.file.fields import Positive, Strict
 
 
 def _workers(given: object) -> object:

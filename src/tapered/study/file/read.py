@@ -16,10 +16,11 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item
 
 from tapered.rules import Rule
-from tapered.study.file.arms import Arm, Peaks, Range
-from tapered.study.file.executor import Executor
-from tapered.study.file.recipe import Parameters, Steps, group_of
-from tapered.study.file.study import Prune, Study, Tune, to_toml
+from tapered.study.file.arms import Arm
+from tapered.study.file.explained import explained
+from tapered.study.file.recipe import Steps, group_of
+from tapered.study.file.space import ends
+from tapered.study.file.study import Study, to_toml
 from tapered.training.rows import start
 from tapered.training.workload import Workload
 from tapered.words import suggest
@@ -30,16 +31,6 @@ from tapered.workloads.own import StudyFileError
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 # what a [quick] table may replace: all that is not the comparison itself
 QUICK = sorted(set(Study.model_fields) - {"name", "workload", "metric", "direction", "baseline", "arms", "alpha"})
-PARTS: Mapping[Any, type[Any]] = {
-    "groups": Parameters,
-    "arms": Arm,
-    "peaks": Peaks,
-    "prune": Prune,
-    "tune": Tune,
-    "space": Range,
-    "executor": Executor,
-}
-STOPS = {(name,) for name in ("stop", "early_stop", "early_stopping", "patience")}
 STUDIES = resources.files("tapered.study") / "studies"
 BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in STUDIES.iterdir()))
 
@@ -161,7 +152,7 @@ def _stated(fields: Mapping[str, Any], text: str, origin: Origin, *, whole: bool
     try:
         study = Study.model_validate(fields)
     except ValidationError as error:
-        raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
+        raise StudyFileError(f"{path}: " + "\n".join(explained(error))) from None
     if whole and study.prune is None:
         raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
     found = _resolve(study, origin.folder, path, whole=whole, named=origin.workload)
@@ -219,19 +210,20 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         return workload_of(study.workload, study.workload_options, folder)
 
     workload, source, code = coded(study.workload, make, folder)
-    workload = trained_as(workload, study, [arm.build() for arm in study.arms], path)
+    cells = [(arm, peak) for arm in map(_cornered, study.arms) for peak in study.peaks_of(arm)]
+    workload = trained_as(workload, study, [arm.at(peak).build() for arm, peak in cells], path)
     if study.metric not in workload.names:
         hint = suggest(study.metric, workload.names)
         raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
     steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
-    for arm in map(_cornered, study.arms):
-        for peak in study.peaks_of(arm):
-            try:
-                arm.path(steps, peak)
-                if arm.average is not None:
-                    arm.average.settled(steps)
-            except ValueError as error:
-                raise StudyFileError(str(error)) from error
+    for arm, peak in cells:
+        try:
+            arm.path(steps, peak)
+            if (average := arm.at(peak).averaged) is not None:
+                average.settled(steps)
+        except ValueError as error:
+            named = f"arm {arm.name!r}"
+            raise StudyFileError(f"{'' if named in str(error) else named + ': '}{error}") from error
     return Stated(study, workload, steps, source, whole, code)
 
 
@@ -268,7 +260,7 @@ def steps_of(groups: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
             given["groups"] = [group_of(text) for text in groups]
         return Steps.model_validate(given).model_dump(mode="json", exclude_none=True)
     except ValidationError as error:
-        raise StudyFileError("; ".join(_explain(item) for item in error.errors())) from None
+        raise StudyFileError("; ".join(explained(error))) from None
     except ValueError as error:
         raise StudyFileError(str(error)) from error
 
@@ -277,9 +269,8 @@ def _cornered(arm: Arm) -> Arm:
     """An arm that is searched at the ends of its space, so that a text that does not fit is found before."""
     if not arm.space or arm.trials:
         return arm
-    ends = ({name: getattr(found, end) for name, found in arm.space.items()} for end in ("low", "high"))
     return arm.model_copy(
-        update={"trials": tuple({**end, "peak": peak} for end, peak in zip(ends, (1, 2), strict=True))}
+        update={"trials": tuple({**end, "peak": peak} for end, peak in zip(ends(arm.space), (1, 2), strict=True))}
     )
 
 
@@ -339,22 +330,4 @@ def arm_of(
     try:
         return Arm.model_validate(fields)
     except ValidationError as error:
-        raise StudyFileError("; ".join(_explain(item) for item in error.errors())) from None
-
-
-def _explain(item: Any) -> str:
-    """One of pydantic's findings as one sentence of ours."""
-    where = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        if item["loc"] in STOPS:
-            return (
-                f"{where} would end runs early, each at its own step, and arms of unequal budgets cannot be compared; "
-                f"leave it out, and see in the curves where a run was best; prune = {{ rungs = [0.25] }} spares runs"
-            )
-        model = next((PARTS[part] for part in reversed(item["loc"][:-1]) if part in PARTS), Study)
-        return f"{where} is no field of a study; {suggest(str(item['loc'][-1]), model.model_fields)}"
-    if item["type"] == "missing":
-        return f"{where} is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
-    return f"{where}: {message}{given}" if where else message
+        raise StudyFileError("; ".join(explained(error))) from None

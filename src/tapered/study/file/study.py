@@ -20,9 +20,11 @@ from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
 from tapered.stats import seeds_needed
-from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Share, Strict, Whole
+from tapered.study.file.arms import Arm, Peaks
 from tapered.study.file.executor import Executor
+from tapered.study.file.fields import Name, Positive, Share, Strict, Whole
 from tapered.study.file.recipe import Steps
+from tapered.study.file.space import Range
 from tapered.words import counted, suggest
 
 __all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
@@ -165,7 +167,7 @@ class Study(Steps):
         if self.prune or self.extend:
             raise ValueError(f"tune and {'prune' if self.prune else 'extend'} exclude each other; try one of them")
         for arm in self.arms:
-            size = (arm.peaks or self.peaks).count * prod(found.count for found in arm.space.values())
+            size = (arm.peaks or self.peaks).count * prod(len(found.values) for found in arm.space.values())
             if self.tune.sampler == "grid" and not arm.fixed and self.tune.trials > size:
                 raise ValueError(
                     f"arm {arm.name!r} has a grid of {size} and is asked for {self.tune.trials} trials; arms are tuned "

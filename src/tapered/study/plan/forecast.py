@@ -14,6 +14,7 @@ from tapered.study.plan.workers import spared, worth
 from tapered.study.result import Cost
 from tapered.training.advance import evaluated
 from tapered.training.capacity import row_bytes
+from tapered.training.matched import Matched, matched
 from tapered.training.modes import Timed
 from tapered.training.rows import start
 from tapered.training.threads import threads
@@ -34,6 +35,7 @@ class Forecast:
         workers: How many processes train.
         asked: How many may.
         alone: Seconds that one takes.
+        groups: Which parameters are in which group; empty where there are none.
     """
 
     runs: int
@@ -45,6 +47,7 @@ class Forecast:
     workers: int = 1
     asked: int = 1
     alone: float = 0.0
+    groups: tuple[Matched, ...] = ()
 
 
 def forecast(planned: Planned, workers: int = 1) -> Forecast:
@@ -78,6 +81,7 @@ def forecast(planned: Planned, workers: int = 1) -> Forecast:
         workers=used,
         asked=workers,
         alone=seconds,
+        groups=matched(forest.workload),
     )
 
 

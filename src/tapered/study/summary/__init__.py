@@ -15,6 +15,7 @@ from tapered.study.summary.text import (
     headline,
     number,
     outcome,
+    searched_lines,
     verified_line,
     workers_line,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "number",
     "outcome",
     "rate_path",
+    "searched_lines",
     "summary",
     "verified_fields",
     "verified_line",

@@ -127,6 +127,11 @@ def _mode_line(arms: Sequence[str], mode: Mode) -> str:
     return f"{', '.join(arms)}: trained as {mode.kind}{width}; {mode.reason}."
 
 
+def searched_lines(result: StudyResult) -> list[str]:
+    """The numbers that a search found best, a sentence for each arm that has some."""
+    return [f"Best of {arm.name}: {arm.written}." for arm in result.arms if arm.searched]
+
+
 def forecast_rows(found: Forecast) -> list[tuple[str, str]]:
     """A forecast as a small table without a header."""
     cost = found.cost

@@ -14,13 +14,13 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
+from tapered.files.wire import Message
 from tapered.study.plan.planned import Planned
 from tapered.study.store.folder import Store
 from tapered.study.train.executor import Told
 from tapered.study.train.item import Item
 from tapered.study.train.pool import LEASE, Inbox, Pool
 from tapered.study.train.task import Work, job_of
-from tapered.study.train.wire import Message
 from tapered.study.train.worker import Worker
 from tapered.workloads.own import StudyFileError
 

@@ -15,13 +15,13 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
+from tapered.files.wire import Message
 from tapered.study.store.folder import Store
 from tapered.study.store.text import Kept, bundle_from_text
 from tapered.study.train.executor import Told
 from tapered.study.train.grow import RunError
 from tapered.study.train.item import Item
 from tapered.study.train.task import task_of
-from tapered.study.train.wire import Message
 from tapered.study.train.worker import ERRORS
 
 HEARD = 0.2  # seconds that are waited for a message before other things are looked at

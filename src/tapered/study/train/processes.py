@@ -14,17 +14,25 @@ from typing import Self
 
 import torch
 
+from tapered.files import wire
+from tapered.files.wire import Message
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.workers import FASTEST, STARTING, worth
 from tapered.study.store.folder import Store
-from tapered.study.train import wire
 from tapered.study.train.executor import Here, Told
 from tapered.study.train.item import Item
 from tapered.study.train.pool import LEASE, Inbox, Pool
 from tapered.study.train.task import Work, job_of
-from tapered.study.train.wire import Message
 
-MAIN = "import sys; from tapered.study.train.worker import main; main(int(sys.argv[1]))"
+# what hears whether this process lives comes before what takes seconds to import
+MAIN = """
+import sys
+from multiprocessing.connection import Connection
+from tapered.files.wire import Ear
+ear = Ear(Connection(int(sys.argv[1])))
+from tapered.study.train.worker import main
+main(ear)
+"""
 
 
 class Processes:

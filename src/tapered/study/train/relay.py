@@ -10,11 +10,11 @@ from pathlib import Path
 from tapered import kind
 from tapered.files import whole
 from tapered.files.errors import StoreError
+from tapered.files.wire import Message
 from tapered.rules import Rule
 from tapered.study.store.folder import taking
 from tapered.study.store.runs import Bundle
 from tapered.study.store.text import Kept, bundle_to_text, pack, unpack
-from tapered.study.train.wire import Message
 from tapered.training.rows import Rows
 from tapered.words import counted
 

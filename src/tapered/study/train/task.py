@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tapered import kind
+from tapered.files.wire import Message
 from tapered.rules import Rule
 from tapered.study.file.arms import Arm
 from tapered.study.file.read import Origin, read_again
@@ -25,7 +26,6 @@ from tapered.study.plan.planned import Planned, plan_of
 from tapered.study.plan.pruning import probes_of
 from tapered.study.store.runs import Bundle, Run
 from tapered.study.store.text import Kept, bundle_from_text, bundle_to_text
-from tapered.study.train.wire import Message
 from tapered.training.advance import Mode
 from tapered.workloads.own import BUILT_IN
 

@@ -6,26 +6,22 @@ job ─► the study, read again ─► ready, or refused        task ─► Gro
 """
 
 import os
-import signal
 import socket
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 
+from tapered.files import wire
 from tapered.files.errors import StoreError
+from tapered.files.wire import Message
 from tapered.study.plan.planned import Planned
-from tapered.study.train import wire
 from tapered.study.train.grow import Grower, RunError
 from tapered.study.train.relay import Relay
 from tapered.study.train.task import OtherError, planned_of, read_task, sees
-from tapered.study.train.wire import Message
 from tapered.training.crew import crew
 from tapered.training.living import UnsteadyError
 from tapered.training.threads import threads
@@ -105,24 +101,11 @@ def _said(error: Exception) -> dict[str, str]:
     return {"error": known, "text": str(error), "trace": traceback.format_exc()}
 
 
-def main(handle: int) -> None:
-    """Serve at the end of a pipe that this process was given, until the other end is closed."""
-    pipe: Connection[bytes, bytes] = Connection(handle)
-    os.set_inheritable(handle, False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's matter, which stops what trains
-    worker = Worker(partial(wire.send, pipe))
-
-    def listen() -> None:
-        for message in wire.received(pipe):
-            worker.tell(message)
-        os._exit(0)  # the driver has gone, and what was not sent is lost to it
-
-    threading.Thread(target=listen, daemon=True).start()
+def main(ear: wire.Ear) -> None:
+    """Serve at the end of a pipe until the other end is closed."""
+    worker = Worker(partial(wire.send, ear.pipe))
+    ear.hand_on(worker.tell)
     try:
         worker.serve()
     except OSError:  # nobody reads any more
         os._exit(0)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -4,7 +4,10 @@ Message("put", {"text": ...}, (rows,)) ─ frames ─► its head as JSON, then 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -47,3 +50,31 @@ def received(pipe: "Connection[bytes, bytes]") -> Iterator[Message]:
             yield Message(head["kind"], head["fields"], pieces)
     except (EOFError, OSError):
         return
+
+
+class Ear:
+    """Hears a pipe in a thread of its own, and ends this process with whoever is at the other end.
+
+    Args:
+        pipe: What is heard, from now on: what a process has to import takes seconds.
+    """
+
+    def __init__(self, pipe: "Connection[bytes, bytes]") -> None:
+        self.pipe, self._held = pipe, list[Message]()
+        self._tell: Callable[[Message], None] = self._held.append
+        self._lock = threading.Lock()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other end's matter, which stops what this does
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def hand_on(self, tell: Callable[[Message], None]) -> None:
+        """Tell somebody what has been heard so far, and what will be."""
+        with self._lock:
+            for message in self._held:
+                tell(message)
+            self._tell = tell
+
+    def _listen(self) -> None:
+        for message in received(self.pipe):
+            with self._lock:
+                self._tell(message)
+        os._exit(0)  # nobody is there any more, and what was not sent is lost to them
