@@ -269,7 +269,7 @@ def test_cores_are_shared_by_the_threads_of_a_worker(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("workers = 0", r'expected a number from 1 to 4096, "cores" or "gpus" \(got 0\)'),
+        ("workers = 0", 'got 0; expected a number from 1 to 4096, "cores" or "gpus"'),
         ("workers = true", "expected a number from 1 to 4096"),
         ('workers = "all"', "expected a number from 1 to 4096"),
         ("lease = 0", "executor.lease"),

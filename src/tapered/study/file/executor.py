@@ -10,7 +10,7 @@ from tapered.study.file.fields import Positive, Strict
 def _workers(given: object) -> object:
     if given in ("cores", "gpus") or (type(given) is int and 1 <= given <= 4096):
         return given
-    raise ValueError('expected a number from 1 to 4096, "cores" or "gpus"')
+    raise ValueError(f'got {given!r}; expected a number from 1 to 4096, "cores" or "gpus"')
 
 
 Workers = Annotated[int | Literal["cores", "gpus"], BeforeValidator(_workers)]
