@@ -56,7 +56,7 @@ def test_what_a_study_asks_of_ray(tmp_path):
     assert chosen.workers == 5
 
 
-@pytest.mark.parametrize("address", ["10.1.2.3:6379", "ray://head.example:10001", "[2001:db8::1]:6379"])
+@pytest.mark.parametrize("address", ["10.1.2.3:6379", "head.example:6379", "[2001:db8::1]:6379"])
 def test_a_foreign_cluster_without_authentication_is_said(address, monkeypatch):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with pytest.warns(UserWarning, match="joined without authentication"):
@@ -67,12 +67,18 @@ def test_a_foreign_cluster_without_authentication_is_said(address, monkeypatch):
         on_ray._warn(address)
 
 
-@pytest.mark.parametrize("address", ["auto", "127.0.0.1:6379", "ray://localhost:10001", "[::1]:6379"])
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:6379", "localhost:6379", "[::1]:6379"])
 def test_a_cluster_of_this_machine_is_joined_without_a_word(address, monkeypatch):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         on_ray._warn(address)
+
+
+def test_rays_client_is_refused_with_what_to_do(tmp_path):
+    found = own(tmp_path, more='executor = { kind = "ray", address = "ray://head:10001" }\n')
+    with pytest.raises(StudyFileError, match="ray job submit"):
+        trained(found, tmp_path / "runs", choose.executor_of(found.study))
 
 
 def cluster(monkeypatch, **resources):

@@ -80,6 +80,11 @@ class OnRay:
         return self._pool
 
     def _connect(self) -> None:
+        if self._address.startswith("ray://"):  # its client passes on no stream of answers
+            raise StudyFileError(
+                f"address={self._address!r} is that of Ray's client; run this on a node of the cluster with the address "
+                f"auto, as by ray job submit -- tapered study ..."
+            )
         if self._address == "local":
             os.environ.update(SETTINGS)  # before Ray is imported, which reads them then
         ray = _ray()
@@ -106,7 +111,7 @@ def _ray() -> Any:
 
 def _warn(address: str) -> None:
     """Say so where anybody who reaches a cluster could run code on it."""
-    host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
+    host = address.rpartition(":")[0].strip("[]")
     try:
         near = ipaddress.ip_address(host).is_loopback
     except ValueError:
