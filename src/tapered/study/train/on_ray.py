@@ -82,8 +82,8 @@ class OnRay:
     def _connect(self) -> None:
         if self._address.startswith("ray://"):  # its client passes on no stream of answers
             raise StudyFileError(
-                f"address={self._address!r} is that of Ray's client; run this on a node of the cluster with the address "
-                f"auto, as by ray job submit -- tapered study ..."
+                f"address={self._address!r} is that of Ray's client; run this on a node of the cluster with the "
+                f"address auto, as by ray job submit -- tapered study ..."
             )
         if self._address == "local":
             os.environ.update(SETTINGS)  # before Ray is imported, which reads them then
