@@ -71,7 +71,7 @@ class Sleeper:
 
     def tell(self, message):
         if message.kind == "job":
-            self.inbox.put((self, Message("ready", {"sees_folder": True})))
+            self.inbox.put((self, Message("ready", {"host": "here", "sees_folder": True})))
         if message.kind == "task":
             self.clock.due.put((time.monotonic() + self.task, lambda: self.answer(message.fields)))
 

@@ -250,10 +250,13 @@ def test_no_number_depends_on_the_executor(tmp_path):
         (None, Here, 1),
         (Asked(workers=1), Here, 1),
         (Asked(workers=3), Processes, 3),
+        (Asked(workers=70), Processes, 4),  # as many as there are cores
+        (Asked(kind="processes", workers=70), Processes, 70),
         (Asked(kind="processes", workers=1), Processes, 1),
     ],
 )
-def test_what_a_study_asks_for_is_chosen(tmp_path, said, kind, workers):
+def test_what_a_study_asks_for_is_chosen(tmp_path, monkeypatch, said, kind, workers):
+    monkeypatch.setattr(choose, "cores", lambda: 4)
     study = stated(tmp_path).study.model_copy(update={"executor": said})
     chosen = choose.executor_of(study)
     assert type(chosen) is kind

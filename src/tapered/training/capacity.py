@@ -69,3 +69,11 @@ def free_memory() -> int:
         group = Path("/sys/fs/cgroup")
         found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
     return max(0, min(found))
+
+
+def memory_kills() -> int:
+    """How many processes of this container the kernel has killed for memory; 0 where nothing tells."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/sys/fs/cgroup/memory.events").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
+    return 0

@@ -26,13 +26,14 @@ def executor_of(study: Study) -> Executor:
 
 
 def workers_of(study: Study) -> int:
-    """How many workers a study asks for, at most."""
+    """How many workers a study asks for, at most; where it does not insist on processes, no more than it has cores."""
     asked = study.executor or Asked()
     said = asked.workers or ("cores" if asked.kind == "processes" else 1)
+    room = max(1, cores() // study.threads)
     if said == "cores":
-        return max(1, cores() // study.threads)
+        return room
     if said == "gpus":
         if not torch.cuda.is_available():
             raise StudyFileError('workers="gpus", but torch sees no GPU here; try workers = "cores"')
         return torch.cuda.device_count()
-    return said
+    return min(said, room) if asked.kind == "auto" else said

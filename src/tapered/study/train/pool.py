@@ -23,6 +23,7 @@ from tapered.study.train.grow import RunError
 from tapered.study.train.item import Item
 from tapered.study.train.task import task_of
 from tapered.study.train.worker import ERRORS
+from tapered.training.capacity import memory_kills
 
 HEARD = 0.2  # seconds that are waited for a message before other things are looked at
 MOST_LOST = 2  # times without progress, after which a bundle goes on alone in halves, and once more is an error
@@ -48,6 +49,7 @@ class Hand(Protocol):
         """End it."""
 
 
+Program = tuple[str, str, int]  # a machine, a rule, a width
 Inbox = SimpleQueue[tuple[Hand, Message | None]]
 Hire = Callable[[int, Inbox], Hand]
 
@@ -70,11 +72,13 @@ class Pool:
         self._running: dict[Hand, Item] = {}
         self._heard: dict[Hand, float] = {}
         self._waiting: deque[Item] = deque()
+        self._hosts: dict[Hand, str] = {}
+        self._made: set[Program] = set()  # graphs that a machine's cache has
         self._sighted: set[Hand] = set()  # those that read and write the study's folder themselves
         self._starts = self._numbers = 0
         self._numbered: dict[Hand, int] = {}
         self._error: Exception | None = None
-        self._stopping = False
+        self._stopping, self._kills = False, memory_kills()
 
     def begin(self, workers: int) -> None:
         """Hire so many workers, those that there are counted."""
@@ -115,16 +119,36 @@ class Pool:
 
     def _give(self, store: Store) -> None:
         """What waits to who is idle; what is to train alone, alone."""
-        while self._idle and self._waiting and not any(item.alone for item in self._running.values()):
-            if self._waiting[0].alone and self._running:
+        for hand in list(self._idle):
+            if any(item.alone for item in self._running.values()):
                 return
-            hand, item = self._idle.pop(0), self._waiting.popleft()
+            item = next((item for item in self._waiting if self._may(item, hand)), None)
+            if item is None:
+                continue
+            self._idle.remove(hand)
+            self._waiting.remove(item)
             kept = item.as_kept(store)
             rows = store.state(item.bundle) if kept.state and hand not in self._sighted else None
             self._numbers += 1
             self._numbered[hand], self._running[hand], self._heard[hand] = self._numbers, item, time.monotonic()
             item.given()
             hand.tell(task_of(self._numbers, item.work, kept, rows))
+
+    def _may(self, item: Item, hand: Hand) -> bool:
+        """Whether a worker may train a bundle now: what compiles, once a machine, and then the others find it."""
+        if item.alone:
+            return not self._running
+        program = self._program(item, hand)
+        return program is None or program in self._made or program not in map(self._begins, self._running)
+
+    def _begins(self, hand: Hand) -> Program | None:
+        return self._program(self._running[hand], hand)
+
+    def _program(self, item: Item, hand: Hand) -> Program | None:
+        mode = item.work.mode
+        if mode.kind != "rows compiled":
+            return None
+        return self._hosts[hand], repr(item.work.rule), mode.width
 
     def _share(self) -> None:
         """Where a worker has nothing to do, have the longest bundle kept, to be cut in two."""
@@ -162,11 +186,14 @@ class Pool:
                 self._starts = 0
                 self._begun.remove(hand)
                 self._idle.append(hand)
+                self._hosts[hand] = fields["host"]
                 if fields["sees_folder"]:
                     self._sighted.add(hand)
             case "progress":
                 told.progress(fields["updates"])
                 self._running[hand].told(fields["updates"], fields["rows"])
+                if fields["updates"] and (program := self._begins(hand)):
+                    self._made.add(program)
             case "put":
                 (kept, data), *_ = _parts(message)
                 store.keep(kept, data)
@@ -214,6 +241,8 @@ class Pool:
     def _again(self, item: Item, how: str, store: Store) -> None:
         """A bundle whose worker was lost: from its last save; in halves and alone the second time."""
         item.lost += 1
+        if (kills := memory_kills()) > self._kills:  # less at once, without a second try
+            self._kills, item.lost = kills, max(item.lost, MOST_LOST)
         if item.lost > MOST_LOST:
             self._error = self._error or RunError(
                 f"{item.named()}: three workers that trained this were lost one after another without progress, the "
@@ -225,7 +254,7 @@ class Pool:
             self._waiting.appendleft(item)
 
     def _dismiss(self, hand: Hand) -> None:
-        for known in (self._running, self._heard, self._numbered):
+        for known in (self._running, self._heard, self._numbered, self._hosts):
             known.pop(hand, None)
         for hands in (self._begun, self._idle):
             if hand in hands:

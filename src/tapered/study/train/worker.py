@@ -71,7 +71,7 @@ class Worker:
         planned = self._planned = planned_of(job)
         settings.enter_context(crew(planned.workload))
         self._folder = Path(job["store"]) if sees(job) else None
-        self._send(Message("ready", {"sees_folder": self._folder is not None}))
+        self._send(Message("ready", {"host": socket.gethostname(), "sees_folder": self._folder is not None}))
 
     def _train(self, message: Message) -> None:
         if self._planned is None:
