@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from study_cases import arm_text
 from tapered.files.wire import Message
 from tapered.study import open_store, train_runs
 from tapered.study.file.executor import Executor as Asked
+from tapered.study.plan.cells import forest_of
 from tapered.study.plan.facts import frozen_facts
-from tapered.study.store.text import bundle_from_text, rows_to_tensors
+from tapered.study.store.runs import Bundle
+from tapered.study.store.text import bundle_from_text, pack, rows_to_tensors
 from tapered.study.train import choose, grow, pool, task, worker
 from tapered.study.train.executor import Here
 from tapered.study.train.grow import RunError
 from tapered.study.train.processes import Processes
+from tapered.study.train.task import Work
 from tapered.workloads.own import StudyFileError
 
 HEAD = """
@@ -331,6 +335,21 @@ def test_a_worker_refuses_what_would_be_another_study(tmp_path, name, value, sai
     assert [message.kind for message in said_by] == ["refused"]
     assert said in said_by[0].fields["why"]
     assert said_by[0].fields["host"]
+
+
+def test_a_run_that_has_another_key_here_is_refused_by_name(tmp_path):
+    found = stated(tmp_path)
+    forest = forest_of(found)
+    (rule,) = forest.rules
+    bundle = forest.bundles(rule, 1)[0]
+    other = replace(bundle.branches[0].runs[0], key="0" * 20)
+    work = Work(found, forest, rule, study_cases.LOOP, (bundle,), 24)
+    changed_ = Bundle((replace(bundle.branches[0], runs=(other, *bundle.branches[0].runs[1:])),))
+    for each, refused in ((bundle, False), (changed_, True)):
+        told = task.task_of(1, work, pack(each, None, ())[0], None)
+        said = r"arm 'constant', peak 0.01, seed 0 is another run here than 0{20}"
+        with pytest.raises(task.OtherError, match=said) if refused else nullcontext():
+            task.read_task(found, told.fields)
 
 
 def test_a_worker_without_the_folder_gets_rows_and_sends_them(tmp_path):

@@ -99,6 +99,24 @@ def test_a_bundle_that_is_lost_twice_goes_on_in_halves_each_alone(tmp_path):
     assert item.lost == 2
 
 
+def test_what_trains_alone_waits_for_the_others(tmp_path):
+    """One tree of six kills whoever trains it beside another; a bundle of one row cannot be cut, and goes on alone."""
+    world = World(tmp_path, ROWS, rows=2, count=2)
+    name, beside = world.items[0].bundle.name, []
+
+    def act(hand, bundle):
+        if bundle.name == name:
+            beside.append(len(world.pool._running))
+        dies = bundle.name == name and len(beside) < 3
+        world.due.extend([hand.die] if dies else [int, int, int, lambda: hand.finish(bundle)])
+
+    world.act = act
+    with world.store:
+        world.train()
+    assert len(world.given) == 6 + 2
+    assert beside[-1] == 1
+
+
 def test_where_the_kernel_killed_it_for_memory_halves_come_at_once(tmp_path, monkeypatch):
     kills = [0]
     monkeypatch.setattr(pools, "memory_kills", lambda: kills[0])
