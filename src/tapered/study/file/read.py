@@ -17,6 +17,7 @@ from tomlkit.items import Item
 
 from tapered.rules import Rule
 from tapered.study.file.arms import Arm, Peaks, Range
+from tapered.study.file.ledger import KEPT, Ledger, password_line
 from tapered.study.file.recipe import Parameters, Steps, group_of
 from tapered.study.file.study import Prune, Study, Tune, to_toml
 from tapered.training.rows import start
@@ -36,6 +37,7 @@ PARTS: Mapping[Any, type[Any]] = {
     "prune": Prune,
     "tune": Tune,
     "space": Range,
+    "ledger": Ledger,
 }
 STOPS = {(name,) for name in ("stop", "early_stop", "early_stopping", "patience")}
 STUDIES = resources.files("tapered.study") / "studies"
@@ -84,6 +86,7 @@ def read(
     whole: bool = False,
     quick: bool = False,
     workload: str | None = None,
+    ledger: str | None = None,
 ) -> Stated:
     """Read a study file, or a built-in study by its name, and build its workload.
 
@@ -95,6 +98,7 @@ def read(
         whole: Train every run to its end, also where the file prunes.
         quick: Read the smaller study that the file's `[quick]` table states, another study under another name.
         workload: "FILE:NAME" that the study's workload is known to be, which allows one outside of the study's folder.
+        ledger: Replaces the URL of the file's `ledger`; not in the study's text, as no number depends on it.
 
     Raises:
         StudyFileError: If the file or its workload cannot be read as stated, or `quick` is asked of one without it.
@@ -103,6 +107,10 @@ def read(
     'bmi'
     """
     text, folder = _read(path)
+    if line := password_line(text):
+        raise StudyFileError(
+            f"{path}: line {line} has a password, which the study's folder and page would show; {KEPT}"
+        )
     try:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -118,7 +126,7 @@ def read(
     if tune is not None:
         fields["tune"] = fields.get("tune", {}) | {name: value for name, value in tune.items() if value is not None}
     try:
-        study = Study.model_validate(fields)
+        study = Study.model_validate(fields if ledger is None else fields | {"ledger": {"url": ledger}})
     except ValidationError as error:
         raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
     if whole and study.prune is None:
@@ -314,5 +322,6 @@ def _explain(item: Any) -> str:
     if item["type"] == "missing":
         return f"{where} is missing"
     message = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
+    hidden = isinstance(item["input"], dict) or "ledger" in item["loc"]  # a URL may have a password
+    given = "" if hidden else f" (got {item['input']!r})"
     return f"{where}: {message}{given}" if where else message

@@ -17,10 +17,11 @@ from typing import Annotated, Literal, Self
 
 import tomlkit
 from annotated_types import Ge, Le, Lt, MinLen
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Share, Strict, Whole
+from tapered.study.file.ledger import Ledger
 from tapered.study.file.recipe import Steps
 from tapered.words import counted, suggest
 
@@ -90,7 +91,12 @@ class Study(Steps):
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
     best peak. Where they are not given, a study with a grid and at least 8 seeds has 4, and as many as it has seeds or
     more where its comparisons take more; another has 0.
+
+    ``ledger`` is a database's server that shows the finished runs, in the place of the folder's ledger.db.
     """
+
+    # what is wrong of a ledger's URL may be a password in it
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     name: Name
     workload: str
@@ -111,6 +117,7 @@ class Study(Steps):
     fresh: Annotated[Whole, Ge(0), Le(100_000)] | None = None
     prune: Prune | None = None
     tune: Tune | None = None
+    ledger: Ledger | None = None
     baseline: str
     peaks: Peaks
     arms: Annotated[tuple[Arm, ...], MinLen(1), Field(strict=False)]

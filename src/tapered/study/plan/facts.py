@@ -10,6 +10,9 @@ import torch
 from tapered import kind
 from tapered.study.file.read import Stated
 
+# fields on which no number depends, or which a fact of its own states
+NO_FACTS = ("kinds", "workers", "device", "ledger")
+
 
 def environment() -> dict[str, str]:
     """Versions and machine, as a report states them."""
@@ -42,7 +45,7 @@ def shared_facts(stated: Stated) -> dict[str, str]:
 
 def frozen_facts(stated: Stated) -> dict[str, str]:
     """What every number of the study depends on beside that, field -> text."""
-    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={"arms", "kinds", "workers", "device"})
+    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={*NO_FACTS, "arms"})
     facts = {f"study.{name}": str(value) for name, value in study.items()}
     for i, arm in enumerate(stated.study.arms):
         fields = arm.model_dump(mode="json", exclude_none=True)

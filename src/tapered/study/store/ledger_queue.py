@@ -1,0 +1,118 @@
+"""What a server's ledger is to get: training hands it over and goes on, a thread enters it when the server takes it.
+
+add ─► wanted ─► thread: Server ─► wanted, not entered, 64 at a time ─► entered
+         ▲          ╰── whatever fails: wait 0.25 s, then twice as long up to 8 s, and begin anew ──╯
+         ╰── the folder: all finished runs, whenever its study is opened
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from threading import Condition, Thread
+from typing import Protocol
+
+from tapered.study.store.ledger import Space, quiet, tables_made
+from tapered.study.store.ledger_server import Server, place, reason, silence
+from tapered.study.store.runs import Run
+from tapered.words import counted
+
+AT_ONCE = 64  # runs a transaction, so that some are entered between two losses of a connection
+FIRST, LONGEST = 0.25, 8.0  # seconds between two tries
+LEAVING = 5.0  # seconds that whoever ends without `settle` waits
+
+
+class Enters(Protocol):
+    """A server that is connected; of what it was given before, ``entered`` is there."""
+
+    entered: set[str]
+
+    def enter(self, runs: Sequence[Run]) -> None:
+        """Enter runs in one transaction, or fail."""
+
+
+class Queue:
+    """Runs on their way to a ledger.
+
+    Args:
+        connect: Makes the server, or fails; called from the thread, again whenever something failed.
+        where: The ledger, for people.
+    """
+
+    def __init__(self, connect: Callable[[], Enters], where: str) -> None:
+        self._connect, self._where = connect, where
+        self._wanted: dict[str, Run] = {}
+        self._entered: set[str] = set()
+        self._changed, self._closed, self._told = Condition(), False, False
+        self.trouble: str | None = None
+        self._thread = Thread(target=self._work, name="ledger", daemon=True)
+        self._thread.start()
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Hand over finished runs; returns at once."""
+        with self._changed:
+            self._wanted |= {run.key: run for run in runs}
+            self._changed.notify_all()
+
+    def settle(self, seconds: float) -> str | None:
+        """Wait until all is entered, at most so long.
+
+        Returns:
+            What is not, and why, as a sentence; None where nothing lacks.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._lacking(), seconds)
+            lacking = len(self._lacking())
+            self._told = True
+        if not lacking:
+            return None
+        verb, them = ("is", "it") if lacking == 1 else ("are", "them")
+        why = f" ({self.trouble})" if self.trouble else ""
+        return f"{counted(lacking, 'run')} {verb} not in the ledger yet{why}; the same command enters {them}"
+
+    def close(self, *, tell: bool) -> None:
+        """End; with a warning where something lacks of which nobody was told, if one is wanted."""
+        lacking = None if self._told else self.settle(LEAVING)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(LEAVING)
+        if tell and lacking:
+            warnings.warn(lacking, stacklevel=3)
+
+    def _lacking(self) -> list[Run]:
+        return [run for key, run in self._wanted.items() if key not in self._entered]
+
+    def _work(self) -> None:
+        pause = FIRST
+        while not self._closed:
+            try:
+                server = self._connect()
+                while not self._closed:
+                    self._stands(server)
+                    pause = FIRST
+                    if runs := self._next():
+                        server.enter(runs)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the folder has what lacks
+                with self._changed:
+                    self.trouble = f"{self._where}: {reason(error)}"
+                    self._changed.wait_for(lambda: self._closed, pause)
+                pause = min(2 * pause, LONGEST)
+
+    def _stands(self, server: Enters) -> None:
+        """What is there by now; a study that somebody deleted on the way begins anew."""
+        with self._changed:
+            self._entered, self.trouble = set(server.entered), None
+            self._changed.notify_all()
+
+    def _next(self) -> list[Run]:
+        """The next runs to enter, when there are some; none where all is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or bool(self._lacking()))
+            return self._lacking()[:AT_ONCE]
+
+
+def server_ledger(url: str, space: Space, identity: str) -> Queue:
+    """The ledger of a study in a database's server."""
+    silence()
+    with quiet():
+        tables_made()
+    return Queue(lambda: Server(url, space, identity), f"the ledger at {place(url)}")
