@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import select
 import shutil
 import socket
 import subprocess
@@ -83,7 +84,7 @@ class Postgres:
 
 
 class Proxy:
-    """Stands between a client and a server, and drops a connection when COMMIT has reached the server.
+    """Stands between a client and a server, and drops a connection when the server has answered to a COMMIT of trials.
 
     Args:
         port: The server's.
@@ -92,34 +93,41 @@ class Proxy:
 
     def __init__(self, port, lost):
         self._to, self.left, self.lost = port, lost, 0
+        self._closing = False
         self._listens = socket.create_server(("127.0.0.1", 0))
         self.port = self._listens.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
 
     def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client = self._listens.accept()[0]
-                server = socket.create_connection(("127.0.0.1", self._to))
-                lose = threading.Event()
-                for ends in ((client, server, lose, True), (server, client, lose, False)):
-                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+        while (client := self._listens.accept()[0]) and not self._closing:
+            self._threads.append(threading.Thread(target=self._serve, args=(client,)))
+            self._threads[-1].start()
+        client.close()
 
-    def _carry(self, source, to, lose, forward):
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                if forward and b"INSERT INTO trial" in data:
-                    lose.writes = True
-                if forward and b"COMMIT" in data and getattr(lose, "writes", False) and self.left:
-                    self.left -= 1
-                    self.lost += 1
-                    lose.set()  # before the server can answer
-                if not forward and lose.is_set():
-                    break  # it has answered, so that it has committed
-                to.sendall(data)
-        for end in (source, to):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def _serve(self, client):
+        with client, socket.create_connection(("127.0.0.1", self._to)) as server:
+            writes = loses = False
+            while ready := select.select([client, server], [], [])[0]:
+                source, to = (client, server) if client in ready else (server, client)
+                try:
+                    data = source.recv(1 << 16)
+                    if source is client:
+                        writes |= b"INSERT INTO trials" in data
+                        loses |= bool(self.left) and writes and b"COMMIT" in data
+                    if not data or (loses and source is server):
+                        break
+                    to.sendall(data)
+                except OSError:
+                    break
+            self.left, self.lost = self.left - loses, self.lost + loses
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._closing = True
+        socket.create_connection(("127.0.0.1", self.port)).close()  # wakes whoever accepts
+        for thread in self._threads:
+            thread.join(10)
         self._listens.close()

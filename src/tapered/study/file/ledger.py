@@ -9,7 +9,7 @@ A file and its frozen copy, the page and messages are for many eyes, so that no 
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ConfigDict
 
 from tapered.study.file.arms import Strict
 
@@ -57,6 +57,9 @@ class Ledger(Strict):
 
     Training does not wait for it, no run depends on it, and it may be another one when a study goes on.
     """
+
+    # what is wrong of a URL may be a password in it; of a study, too
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     url: Annotated[str, AfterValidator(_checked)]
 

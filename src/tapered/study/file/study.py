@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Self
 
 import tomlkit
 from annotated_types import Ge, Le, Lt, MinLen
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Share, Strict, Whole
@@ -95,8 +95,7 @@ class Study(Steps):
     ``ledger`` is a database's server that shows the finished runs, in the place of the folder's ledger.db.
     """
 
-    # what is wrong of a ledger's URL may be a password in it
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+    model_config = Ledger.model_config
 
     name: Name
     workload: str

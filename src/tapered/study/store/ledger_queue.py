@@ -100,7 +100,9 @@ class Queue:
     def _stands(self, server: Enters) -> None:
         """What is there by now; a study that somebody deleted on the way begins anew."""
         with self._changed:
-            self._entered, self.trouble = set(server.entered), None
+            before, self._entered = len(self._lacking()), set(server.entered)
+            if not self._lacking() or len(self._lacking()) < before:
+                self.trouble = None
             self._changed.notify_all()
 
     def _next(self) -> list[Run]:
