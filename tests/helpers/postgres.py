@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, without a password; and a proxy that loses answers to COMMIT."""
+"""A PostgreSQL server of a test's own, without a password but guest's; and a proxy that loses answers to COMMIT."""
 
 import contextlib
 import os
@@ -44,6 +44,8 @@ class Postgres:
         if self._as:
             os.chown(self.folder, pwd.getpwnam(self._as).pw_uid, -1)
         self._run("initdb", "-D", self.folder / "data", "-A", "trust", "-U", "tapered", "--no-sync", "-E", "UTF8")
+        rules = self.folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all guest 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
         self.start()
         return self
 

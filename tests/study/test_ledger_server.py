@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import threading
 import time
 from itertools import count
@@ -184,7 +183,7 @@ def test_a_server_that_is_away_or_restarted(postgres, url, ledger, capfd):
     queue.add(runs(3, 3))
     assert time.perf_counter() - began < 0.1
     said = queue.settle(0.5)
-    assert said.startswith("3 runs are not in the ledger yet (the ledger at tapered@127.0.0.1:")
+    assert said.startswith("3 runs are not in the ledger yet (tapered@127.0.0.1:")
     assert said.endswith("; the same command enters them")
     postgres.start()
     assert queue.settle(30) is None
@@ -243,7 +242,7 @@ def finish(folder, *more):
 
 
 def test_a_study_at_the_terminal(postgres, url, tmp_path, capfd, monkeypatch):
-    """Server away: trained to its verdict, exit 0, told; the same command enters; another ledger is taken on the way."""
+    """Away: trained to its verdict, exit 0, told; the same command enters; another ledger is taken on the way."""
     monkeypatch.setattr(cli_study, "SETTLE", 0.6)
     monkeypatch.setattr(cli_study, "SHORTLY", 0.3)
     nowhere = url.replace(str(postgres.port), "1")
@@ -251,10 +250,11 @@ def test_a_study_at_the_terminal(postgres, url, tmp_path, capfd, monkeypatch):
     assert finish(tmp_path) == 0
     out, err = capfd.readouterr()
     assert "Page:" in out
-    assert "4 runs are not in the ledger yet (the ledger at tapered@127.0.0.1:1/" in err
+    assert "4 runs are not in the ledger yet (tapered@127.0.0.1:1/" in err
     assert err.rstrip().endswith("; the same command enters them")
     assert not (tmp_path / "s" / "ledger.db").exists()
-    monkeypatch.setattr(cli_study, "SHORTLY", 10.0)
+    monkeypatch.setattr(cli_study, "SETTLE", 20.0)
+    monkeypatch.setattr(cli_study, "SHORTLY", 20.0)
     assert finish(tmp_path, "--ledger", url) == 0
     out, err = capfd.readouterr()
     assert err == ""
@@ -266,27 +266,27 @@ def test_a_study_at_the_terminal(postgres, url, tmp_path, capfd, monkeypatch):
 
 
 def test_a_password_by_the_usual_file_is_nowhere(postgres, url, tmp_path, capfd, monkeypatch):
-    word = "hunter2"
-    database = url.rpartition("/")[2]
-    postgres.sql(f"create role guest{database} login password '{word}'")
-    (tmp_path / "pass").write_text(f"*:*:*:*:{word}\n")
-    os.chmod(tmp_path / "pass", 0o600)
-    (tmp_path / "services").write_text(
-        f"[lab]\nhost=127.0.0.1\nport={postgres.port}\ndbname={database}\nuser=tapered\n"
-    )
-    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pass"))
-    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
-    monkeypatch.setattr(cli_study, "SHORTLY", 2.0)
+    database, passwords, services = url.rpartition("/")[2], tmp_path / "pass", tmp_path / "services"
+    postgres.sql("create role guest login superuser password 'hunter2'")
+    services.write_text(f"[lab]\nhost=127.0.0.1\nport={postgres.port}\ndbname={database}\nuser=guest\n")
+    passwords.touch(mode=0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
     (tmp_path / "my.toml").write_text(TINY)
-    assert finish(tmp_path, "--ledger", "postgresql+psycopg://?service=lab", "--debug") == 0
+    for word, seconds, lacks in (("hunter3", 0.5, True), ("hunter2", 20.0, False)):
+        monkeypatch.setattr(cli_study, "SETTLE", 2 * seconds)
+        monkeypatch.setattr(cli_study, "SHORTLY", seconds)
+        passwords.write_text(f"*:*:*:*:{word}\n")
+        assert finish(tmp_path, "--ledger", "postgresql+psycopg://?service=lab", "--debug") == 0
+        out, err = capfd.readouterr()
+        assert ('password authentication failed for user "guest"' in err) == lacks
+        assert ("4 runs are not in the ledger yet (the postgresql server: " in err) == lacks
+        written = [path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()]
+        assert not [text for text in (out.encode(), err.encode(), *written) if b"hunter" in text]
     assert len(keys(url, "tiny")) == 4
-    out, err = capfd.readouterr()
-    written = [path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()]
-    assert word not in out + err
-    assert not [data for data in written if word.encode() in data]
 
 
-def test_training_goes_on_while_the_server_hangs(postgres, url, tmp_path):
+def test_training_goes_on_while_the_server_hangs(url, tmp_path):
     """A lock on every table, for as long as it trains."""
     import psycopg
 

@@ -119,8 +119,8 @@ def _settle(store: Any, seconds: float) -> None:
     """Give the ledger's server time to take what waits for it, and say what it has not taken."""
     errors, lacking = console(stderr=True), store.settle(min(seconds, SHORTLY))
     if lacking and seconds > SHORTLY:
-        why = store.trouble or "the ledger takes its time"
-        errors.print(f"{why}; waiting up to {seconds:g} seconds; Ctrl-C ends that.", soft_wrap=True)
+        why = f" ({store.trouble})" if store.trouble else ""
+        errors.print(f"Waiting up to {seconds:g} seconds for the ledger{why}; Ctrl-C ends that.", soft_wrap=True)
         with suppress(KeyboardInterrupt):
             lacking = store.settle(seconds - SHORTLY)
     if lacking:
@@ -169,7 +169,9 @@ def _train(planned: Any, store: Any, command: str) -> Any:
             shown.advance(task, updates)
             if store.trouble and not told:
                 told.append(store.trouble)
-                errors.print(f"{store.trouble}; training goes on, and the ledger is filled up later.", soft_wrap=True)
+                errors.print(
+                    f"Training goes on without the ledger ({store.trouble}), which is filled up later.", soft_wrap=True
+                )
 
         runs = studies.train_runs(
             planned,

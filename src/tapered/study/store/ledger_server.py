@@ -64,7 +64,6 @@ class Server:
             self._entries.hold(connection)
             there = self._entries.keys(connection, [run.key for run in runs])
             self._entries.enter(connection, [run for run in runs if run.key not in there])
-        self.entered |= {run.key for run in runs}
 
     @contextmanager
     def _begun(self) -> Iterator[Any]:
