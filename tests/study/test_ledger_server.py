@@ -1,7 +1,8 @@
 """A ledger in a PostgreSQL server: the same to Optuna as a file's, whatever the server does, whoever writes beside."""
 
 import json
-import logging
+import subprocess
+import sys
 import threading
 import time
 from itertools import count
@@ -149,6 +150,25 @@ def test_several_drivers_on_one_database(url, ledger):
         trials(url, name)  # numbers
 
 
+def test_writers_of_one_study_wait_for_each_other(url):
+    """Each was connected before any wrote: only under the study's lock are runs and numbers seen to be taken."""
+    servers = [Server(url, SPACE, "0a1b2c3d") for _ in range(6)]
+    ready = threading.Barrier(len(servers))
+
+    def work(server, mine):
+        for i in range(5):
+            ready.wait(30)
+            server.enter(runs(4, 4 * i) + runs(1, 100 + 10 * mine + i))
+
+    threads = [threading.Thread(target=work, args=(server, mine)) for mine, server in enumerate(servers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    trials(url)  # numbers
+    assert keys(url) == sorted(run.key for run in [*runs(20), *(r for m in range(6) for r in runs(5, 100 + 10 * m))])
+
+
 def test_two_studies_of_one_name_are_two(url, ledger):
     optuna.create_study(storage=stored(url), study_name="theirs")
     entered(ledger(), runs(3))
@@ -175,7 +195,6 @@ def test_the_answer_to_commit_is_lost(postgres, url, ledger, lost):
 
 
 def test_a_server_that_is_away_or_restarted(postgres, url, ledger, capfd):
-    logging.getLogger("psycopg").handlers.clear()
     queue = ledger()
     entered(queue, runs(3))
     postgres.stop()
@@ -312,3 +331,17 @@ def test_what_a_driver_says_is_told_without_statement_and_values(url):
     assert reason(RuntimeError("first\nsecond")) == "first"
     assert reason(RuntimeError()) == "RuntimeError"
     assert place("postgresql+psycopg://") == "the postgresql server"
+
+
+def test_libraries_complaints_stay_off_the_terminal():
+    """pytest itself listens to logs: a process of its own does not."""
+    code = """import logging
+from tapered.study.store.ledger_server import silence
+silence()
+for name in ("psycopg", "psycopg.pool", "sqlalchemy.pool.impl.NullPool"):
+    logging.getLogger(name).error("gone")
+logging.basicConfig(format="%(name)s")  # whoever asks for them has them
+logging.getLogger("psycopg").error("gone")
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("", "psycopg\n")
