@@ -1,5 +1,6 @@
 """Runs on their way to a server: nobody waits, nothing is lost, whatever the server does."""
 
+import threading
 import time
 import warnings
 
@@ -68,11 +69,21 @@ def test_whatever_fails_every_run_is_entered(plan):
     assert not queue._thread.is_alive()
 
 
-def test_what_is_there_already_is_not_entered_again():
-    server = Fake()
+@pytest.mark.parametrize("first", ["connected", "added"])
+def test_what_is_there_already_is_not_entered_again(first):
+    server, added = Fake(), threading.Event()
     server.taken = ["k0", "k1", "someone's"]
-    queue = Queue(server.connect, "the ledger")
+
+    def connect():
+        if first == "added":
+            added.wait(10)
+        return server
+
+    queue = Queue(connect, "the ledger")
+    while first == "connected" and not queue._there:
+        time.sleep(0.001)
     queue.add(runs(2))
+    added.set()
     assert queue.settle(10) is None
     assert server.calls == 0
     queue.close(tell=True)

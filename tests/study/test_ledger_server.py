@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from math import inf, nan
 
@@ -148,6 +149,13 @@ def test_several_drivers_on_one_database(url, ledger):
     for name in ("s0", "s1", "s2"):
         assert keys(url, name) == sorted(run.key for run in runs(20))
         trials(url, name)  # numbers
+
+
+def test_tables_and_study_are_made_once(url):
+    """Six at once in an empty database, and none of them fails."""
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: Server(url, SPACE, "0a1b2c3d"), range(6)))
+    assert optuna.get_all_study_names(stored(url)) == [SPACE.name]
 
 
 def test_writers_of_one_study_wait_for_each_other(url):
