@@ -48,11 +48,14 @@ def row_bytes(workload: Workload, rule: Rule) -> int:
     return 2 * tensors + sum(p.nbytes for p in row.params.values()) + sum(held)
 
 
-def most_rows(workload: Workload, rule: Rule) -> int:
-    """The rows that fit in a quarter of the free memory: a multiple of 8 where there are as many, at least 1."""
+def most_rows(workload: Workload, rule: Rule, workers: int = 1) -> int:
+    """The rows that fit in a quarter of the free memory, or of one of several workers' share of it.
+
+    A multiple of 8 where there are as many, at least 1.
+    """
     place = workload.recipe.place
     free = free_memory() if place == devices.CPU else devices.free_memory(place)
-    rows = min(MOST_ROWS, int(MEMORY_SHARE * free) // row_bytes(workload, rule))
+    rows = min(MOST_ROWS, int(MEMORY_SHARE * free / workers) // row_bytes(workload, rule))
     return rows // 8 * 8 or max(1, rows)
 
 

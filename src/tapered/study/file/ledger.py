@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict
 
-from tapered.study.file.arms import Strict
+from tapered.study.file.fields import Strict
 
 FORM = "postgresql+psycopg://USER@HOST/DATABASE"
 EXTRA = "pip install 'tapered[postgres]'"

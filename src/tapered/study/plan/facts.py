@@ -10,9 +10,6 @@ import torch
 from tapered import kind
 from tapered.study.file.read import Stated
 
-# fields on which no number depends, or which a fact of its own states
-NO_FACTS = ("kinds", "workers", "device", "ledger")
-
 
 def environment() -> dict[str, str]:
     """Versions and machine, as a report states them."""
@@ -32,6 +29,10 @@ def _version(name: str) -> str:
         return "not installed"
 
 
+# fields that no number follows from, or that are facts of their own
+UNBOUND = {"arms", "kinds", "workers", "device", "executor", "ledger"}
+
+
 def shared_facts(stated: Stated) -> dict[str, str]:
     """What every run depends on, whatever processor trains it."""
     return {
@@ -45,7 +46,7 @@ def shared_facts(stated: Stated) -> dict[str, str]:
 
 def frozen_facts(stated: Stated) -> dict[str, str]:
     """What every number of the study depends on beside that, field -> text."""
-    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={*NO_FACTS, "arms"})
+    study = stated.study.model_dump(mode="json", exclude_none=True, exclude=UNBOUND)
     facts = {f"study.{name}": str(value) for name, value in study.items()}
     for i, arm in enumerate(stated.study.arms):
         fields = arm.model_dump(mode="json", exclude_none=True)
