@@ -1,6 +1,7 @@
 """A ledger's URL in a study file or a command: what can be used, and no password anywhere."""
 
 import json
+import sys
 import traceback
 
 import pydantic
@@ -8,8 +9,9 @@ import pytest
 from study_cases import arm_text, read
 
 from tapered.cli.main import main
-from tapered.study import default_folder
+from tapered.study import default_folder, plan_of
 from tapered.study.file.ledger import Ledger
+from tapered.study.file.read import read_again
 from tapered.study.file.study import Study
 from tapered.workloads.own import StudyFileError
 
@@ -85,9 +87,19 @@ def test_a_url_that_cannot_be_used_is_refused(tmp_path, url, why):
 
 
 def test_a_driver_that_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StudyFileError, match=r"pip install 'tapered\[postgres\]'"):
         read(tmp_path, TINY, ledger="postgresql+psycopg://me@host/db")
+
+
+def test_a_worker_needs_no_driver(tmp_path, monkeypatch):
+    """Who read the file enters the runs; what is sent to another machine is read there without the ledger."""
+    pytest.importorskip("psycopg")
+    stated = read(tmp_path, f'{TINY}[ledger]\nurl = "postgresql+psycopg://me@host/db"\n').stated
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    there = read_again(stated.text, stated.origin, whole=False)
+    assert there.study.ledger is None
+    assert plan_of(there).facts == plan_of(stated).facts
 
 
 def test_no_number_depends_on_the_ledger(tmp_path):
