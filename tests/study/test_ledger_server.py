@@ -158,8 +158,10 @@ def test_tables_and_study_are_made_once(url):
     assert optuna.get_all_study_names(stored(url)) == [SPACE.name]
 
 
-def test_writers_of_one_study_wait_for_each_other(url):
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+def test_writers_of_one_study_wait_for_each_other(postgres, url, isolation):
     """Each was connected before any wrote: only under the study's lock are runs and numbers seen to be taken."""
+    postgres.sql(f"alter database {url.rpartition('/')[2]} set default_transaction_isolation = '{isolation}'")
     servers = [Server(url, SPACE, "0a1b2c3d") for _ in range(6)]
     ready = threading.Barrier(len(servers))
 

@@ -47,12 +47,16 @@ class Server:
 
         parsed = make_url(url)
         asked = {} if parsed.get_backend_name() != POSTGRES else CONNECT
-        options = {"connect_args": {name: value for name, value in asked.items() if name not in parsed.query}}
-        self._engine = create_engine(parsed, poolclass=NullPool, **options)
+        options = {
+            "connect_args": {name: value for name, value in asked.items() if name not in parsed.query},
+            "isolation_level": "READ COMMITTED",  # else what was entered while one waited for the lock is not seen
+            "poolclass": NullPool,
+        }
+        self._engine = create_engine(parsed, **options)
         with self._begun() as connection:
             if connection.dialect.name == POSTGRES:
                 connection.execute(_select("pg_advisory_xact_lock", LOCK))
-            storage(url, poolclass=NullPool, **options)
+            storage(url, **options)
             tables = MetaData()
             tables.reflect(connection, only=list(tables_made()))
             self._entries = Entries(tables.tables, _study(connection, tables.tables, space, identity), space)
