@@ -1,6 +1,7 @@
 """`tapered study`: run a study, or go on with it."""
 
 import errno
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tapered.cli.terminal import (
 )
 
 PAGE = "report.html"
+SETTLE, SHORTLY = 120.0, 3.0  # seconds that a ledger's server has at the end, and of a study that was stopped
 
 
 def study(
@@ -31,6 +33,7 @@ def study(
     seeds: int | None = None,
     steps: int | None = None,
     store: Path | None = None,
+    ledger: str | None = None,
     plan: Flag = False,
     verify: Flag = False,
     no_prune: Flag = False,
@@ -48,6 +51,8 @@ def study(
         seeds: Seeds of each arm and peak, instead of the file's.
         steps: Steps of each run, instead of the file's.
         store: Folder for the results; by default studies/NAME-HASH.
+        ledger: URL of a database that shows the finished runs, as postgresql+psycopg://USER@HOST/DATABASE; its password
+            in ~/.pgpass.
         plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
         verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
         no_prune: Train every run to its end, and say whether pruning would have chosen the same.
@@ -61,9 +66,19 @@ def study(
     from tapered.study import read  # noqa: PLC0415 - torch takes a second that --help need not wait
 
     executor = executor_fields(workers, ray)
-    stated = read(file, seeds=seeds, steps=steps, executor=executor, whole=no_prune, quick=quick, workload=workload)
+    stated = read(
+        file, seeds=seeds, steps=steps, executor=executor, whole=no_prune, quick=quick, workload=workload, ledger=ledger
+    )
     flags = [flag for flag, given in (("--no-prune", no_prune), ("--quick", quick)) if given]
-    options = {"seeds": seeds, "steps": steps, "store": store, "workload": workload, "workers": workers, "ray": ray}
+    options = {
+        "seeds": seeds,
+        "steps": steps,
+        "store": store,
+        "ledger": ledger,
+        "workload": workload,
+        "workers": workers,
+        "ray": ray,
+    }
     command = retype("study", file, *flags, **options)
     return run(stated, command, store, forecast=plan, verify=verify, as_json=as_json)
 
@@ -118,10 +133,25 @@ def finish(planned: Any, command: str, folder: Path, *, verify: bool = False) ->
     with _opened(planned, folder) as store:
         runs = _train(planned, store, command)
         if runs is None:
+            _settle(store, SHORTLY)
             return None
         concluded = studies.conclude(planned, store, runs)
         verified = studies.verify(planned, store, runs) if verify else None
-    return concluded, verified, _page(concluded, folder / PAGE, command)
+        page = _page(concluded, folder / PAGE, command)
+        _settle(store, SETTLE)
+    return concluded, verified, page
+
+
+def _settle(store: Any, seconds: float) -> None:
+    """Give the ledger's server time to take what waits for it, and say what it has not taken."""
+    errors, lacking = console(stderr=True), store.settle(min(seconds, SHORTLY))
+    if lacking and seconds > SHORTLY:
+        why = f" ({store.trouble})" if store.trouble else ""
+        errors.print(f"Waiting up to {seconds:g} seconds for the ledger{why}; Ctrl-C ends that.", soft_wrap=True)
+        with suppress(KeyboardInterrupt):
+            lacking = store.settle(seconds - SHORTLY)
+    if lacking:
+        errors.print(lacking, soft_wrap=True)
 
 
 def _opened(planned: Any, folder: Path) -> Any:
@@ -154,7 +184,7 @@ def _train(planned: Any, store: Any, command: str) -> Any:
     """The finished runs, or None where they were interrupted, with what to type to go on."""
     from tapered import study as studies  # noqa: PLC0415 - as above
 
-    errors = console(stderr=True)
+    errors, told = console(stderr=True), list[str]()
     with Interrupt(errors) as interrupt, progress(errors) as shown:
         task = shown.add_task("training", total=None)
 
@@ -162,10 +192,18 @@ def _train(planned: Any, store: Any, command: str) -> Any:
             done = studies.updates_made(round_.forest, store)
             shown.update(task, description=round_.name, total=round_.forest.plan.to_run, completed=done)
 
+        def advance(updates: int) -> None:
+            shown.advance(task, updates)
+            if store.trouble and not told:
+                told.append(store.trouble)
+                errors.print(
+                    f"Training goes on without the ledger ({store.trouble}), which is filled up later.", soft_wrap=True
+                )
+
         runs = studies.train_runs(
             planned,
             store,
-            progress=lambda updates: shown.advance(task, updates),
+            progress=advance,
             stop=lambda: interrupt.asked,
             on_round=begin,
         )

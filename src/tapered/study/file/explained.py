@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from tapered.study.file.arms import RULES, Arm, Peaks
 from tapered.study.file.executor import Executor
+from tapered.study.file.ledger import FORM, Ledger
 from tapered.study.file.recipe import Parameters, Steps
 from tapered.study.file.space import Range, names_in
 from tapered.study.file.study import Prune, Study, Tune
@@ -24,6 +25,7 @@ PARTS: Mapping[Any, type[Any]] = {
     "tune": Tune,
     "space": Range,
     "executor": Executor,
+    "ledger": Ledger,
 }
 HYPERS = sorted({name for rule in RULES.values() for name in rule().hypers})
 STOPS = {"stop", "early_stop", "early_stopping", "patience"}
@@ -70,6 +72,8 @@ EXAMPLES = {
     "seeds": "8",
     "executor": '{ workers = "cores" }',
     "lease": "600",
+    "ledger": f'{{ url = "{FORM}" }}',
+    "url": f'"{FORM}"',
 }
 # pydantic's kind of finding -> what it expects
 EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -116,6 +120,9 @@ def _explain(place: tuple[Any, ...], items: Sequence[Any]) -> str:
     fix = _fix(place, name)
     if item["type"] == "missing":
         return f"{where} is missing{fix}"
+    if place and place[0] == "ledger":  # what was given may have a password in it
+        wanted = f"expected {EXPECTED[item['type']]({})}{fix}" if item["type"] in EXPECTED else item["msg"]
+        return f"{where}: {wanted.removeprefix('Value error, ')}"
     if place and names_in(item["input"]) and isinstance(item["input"], str):
         why = ", which all arms share" if place[0] in Steps.model_fields else ""
         return (

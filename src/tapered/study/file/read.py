@@ -18,6 +18,7 @@ from tomlkit.items import Item
 from tapered.rules import Rule
 from tapered.study.file.arms import Arm
 from tapered.study.file.explained import explained
+from tapered.study.file.ledger import KEPT, password_line
 from tapered.study.file.recipe import Steps, group_of
 from tapered.study.file.space import ends
 from tapered.study.file.study import Study, to_toml
@@ -95,6 +96,7 @@ def read(
     whole: bool = False,
     quick: bool = False,
     workload: str | None = None,
+    ledger: str | None = None,
 ) -> Stated:
     """Read a study file, or a built-in study by its name, and build its workload.
 
@@ -107,6 +109,7 @@ def read(
         whole: Train every run to its end, also where the file prunes.
         quick: Read the smaller study that the file's `[quick]` table states, another study under another name.
         workload: "FILE:NAME" that the study's workload is known to be, which allows one outside of the study's folder.
+        ledger: Replaces the URL of the file's `ledger`; not in the study's text, as no number depends on it.
 
     Raises:
         StudyFileError: If the file or its workload cannot be read as stated, or `quick` is asked of one without it.
@@ -115,6 +118,10 @@ def read(
     'bmi'
     """
     text, folder = _read(path)
+    if line := password_line(text):
+        raise StudyFileError(
+            f"{path}: line {line} has a password, which the study's folder and page would show; {KEPT}"
+        )
     given = _parsed(text, path)
     fields = _quick(given, path, asked=quick)
     if seeds is not None:
@@ -126,7 +133,10 @@ def read(
         said = {field: value for field, value in (table or {}).items() if value is not None}
         if said or (name == "tune" and tune is not None):
             fields[name] = fields.get(name, {}) | said
-    return _stated(fields, _as_it_runs(text, given, fields), Origin(path, folder, workload), whole=whole)
+    runs = _as_it_runs(text, given, fields)
+    if ledger is not None:
+        fields["ledger"] = {"url": ledger}
+    return _stated(fields, runs, Origin(path, folder, workload), whole=whole)
 
 
 def read_again(text: str, origin: Origin, *, whole: bool) -> Stated:
@@ -135,7 +145,9 @@ def read_again(text: str, origin: Origin, *, whole: bool) -> Stated:
     Raises:
         StudyFileError: If its workload cannot be made here.
     """
-    return _stated(_parsed(text, origin.path), text, origin, whole=whole)
+    fields = _parsed(text, origin.path)
+    fields.pop("ledger", None)  # it is entered by who read the file; its driver need not be installed here
+    return _stated(fields, text, origin, whole=whole)
 
 
 def _parsed(text: str, path: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm, Peaks
 from tapered.study.file.executor import Executor
 from tapered.study.file.fields import Name, Positive, Share, Strict, Whole
+from tapered.study.file.ledger import Ledger
 from tapered.study.file.recipe import Steps
 from tapered.study.file.space import Range
 from tapered.words import counted, suggest
@@ -94,8 +95,11 @@ class Study(Steps):
     best peak. Where they are not given, a study with a grid and at least 8 seeds has 4, and as many as it has seeds or
     more where its comparisons take more; another has 0.
 
-    ``executor`` is where runs are trained, on which no number depends.
+    ``executor`` is where runs are trained, on which no number depends; ``ledger`` a database's server that shows the
+    finished ones, in the place of the folder's ledger.db.
     """
+
+    model_config = Ledger.model_config
 
     name: Name
     workload: str
@@ -116,6 +120,7 @@ class Study(Steps):
     fresh: Annotated[Whole, Ge(0), Le(100_000)] | None = None
     prune: Prune | None = None
     tune: Tune | None = None
+    ledger: Ledger | None = None
     baseline: str
     executor: Executor | None = None
     peaks: Peaks

@@ -6,7 +6,8 @@ folder/
   modes.json      how each rule's rows are trained, and why
   runs/NAME.json  a bundle of runs: evaluations, training losses, where they stand; NAME is the hash of their keys
   runs/NAME-HASH.safetensors   its rows stacked: parameters, buffers and rule state; HASH is that of the content
-  ledger.db       an Optuna study in SQLite, a trial a finished run; rebuilt from runs/ where it lags behind
+  ledger.db       an Optuna study in SQLite, a trial a finished run; rebuilt from runs/ where it lags behind;
+                  none where a server has the ledger
   lock, owner     who works here
 
 A file is written under a temporary name, flushed to the disk and renamed; a bundle's rows before the JSON that names
@@ -14,7 +15,7 @@ them.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,7 +31,9 @@ from tapered.files.sealed import sealed, unsealed
 from tapered.files.whole import plain
 from tapered.rules import Rule
 from tapered.study.store.claim import Kinds, UnwritableError, check_kinds, claim, freeze
-from tapered.study.store.ledger import Ledger, Space
+from tapered.study.store.ledger import Space
+from tapered.study.store.ledger_file import FileLedger
+from tapered.study.store.ledger_queue import Queue
 from tapered.study.store.runs import Bundle, Run
 from tapered.study.store.text import Kept, bundle_from_text, bundle_to_text, pack, unpack
 from tapered.training.advance import Mode
@@ -51,13 +54,20 @@ class Store:
         frozen: Field -> text; what the numbers depend on. A folder that holds other values is refused.
         space: What the ledger's trials range over.
         kinds: "same" refuses what another kind of processor trained; "any" goes on with it.
+        server: Makes the ledger in a database's server; None has it in the folder.
 
     Raises:
         StoreError: If the folder belongs to something else, is in use, or is damaged.
     """
 
     def __init__(
-        self, folder: Path, study_toml: str, frozen: Mapping[str, str], space: Space, kinds: Kinds = "same"
+        self,
+        folder: Path,
+        study_toml: str,
+        frozen: Mapping[str, str],
+        space: Space,
+        kinds: Kinds = "same",
+        server: Callable[[], Queue] | None = None,
     ) -> None:
         self.folder, self._metric = folder, space.metric
         self._lock, self._unwritable = _claimed(folder)
@@ -67,7 +77,9 @@ class Store:
             self._kept = self._read()
             self.modes = _read_modes(folder / "modes.json")
             check_kinds(folder, self.kinds, kinds)
-            self._ledger = None if self._unwritable else Ledger(folder / "ledger.db", space)
+            self._ledger: FileLedger | Queue | None = None
+            if self._unwritable is None:
+                self._ledger = FileLedger(folder / "ledger.db", space) if server is None else server()
             self._enter([run for run in self.runs() if run.finished])
         except BaseException:
             self._release()
@@ -80,7 +92,7 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._ledger is not None:
-            self._ledger.close()
+            self._ledger.close(tell=error is None)
         self._release()
 
     def _release(self) -> None:
@@ -91,6 +103,19 @@ class Store:
     def _enter(self, runs: Sequence[Run]) -> None:
         if self._ledger is not None:
             self._ledger.add([run for run in runs if not run.probe])
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the ledger's server takes nothing now; None where it does, or nothing is waiting for it."""
+        return None if self._ledger is None else self._ledger.trouble
+
+    def settle(self, seconds: float = 120.0) -> str | None:
+        """Give the ledger's server so much time to take what waits for it; training waits for it at no other place.
+
+        Returns:
+            What it has not taken, and why, as a sentence; None where nothing lacks.
+        """
+        return None if self._ledger is None else self._ledger.settle(seconds)
 
     def check_writable(self) -> None:
         """Refuse to train where nothing could be kept.

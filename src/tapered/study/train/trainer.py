@@ -7,6 +7,7 @@ rounds(planned) ─► forest ─► bundles ─► train_runs(planned, store) �
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tapered.rules import Rule
@@ -17,6 +18,7 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import Round, rounds
 from tapered.study.store.folder import Store
 from tapered.study.store.ledger import Space
+from tapered.study.store.ledger_queue import server_ledger
 from tapered.study.store.runs import Bundle, Run
 from tapered.study.train.choose import executor_of
 from tapered.study.train.executor import Executor, Told
@@ -39,7 +41,8 @@ def open_store(planned: Planned, folder: Path) -> Store:
     arms = [arm.name for arm in study.arms]
     seeds = [*study.seed_values, *study.fresh_seeds]
     space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
-    return Store(folder, planned.stated.text, planned.facts, space, study.kinds)
+    server = None if study.ledger is None else partial(server_ledger, study.ledger.url, space, planned.identity)
+    return Store(folder, planned.stated.text, planned.facts, space, study.kinds, server)
 
 
 def train_runs(
