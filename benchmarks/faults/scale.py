@@ -244,10 +244,12 @@ def clusters(tally, wanted, victim):
         folder, hit = f"{tally.found['studies']}-{victim}", False
         started(6399)
         process = begin(folder, RAY.format("127.0.0.1:6399"))
-        moment = time.monotonic() + random.uniform(8, 25)
+        moment = None
         while process.poll() is None:
             time.sleep(0.05)
-            if not hit and time.monotonic() > moment and named("ray::Remote"):
+            if moment is None and named("ray::Remote"):
+                moment = time.monotonic() + random.uniform(0, 8)
+            if not hit and moment is not None and time.monotonic() > moment and named("ray::Remote"):
                 hit = True
                 tally.found["trials"] += 1
                 raylets = named("/raylet/raylet")
