@@ -134,6 +134,18 @@ def test_processes_give_the_bits_of_one(tmp_path, mode):
     assert left_over() == []
 
 
+def test_a_worker_finds_what_the_driver_finds(tmp_path, monkeypatch):
+    """A module that lies where only this program looks, by a path that starts where it works."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "found_by_path.py").write_text("SCALE = 3.0\n")
+    (tmp_path / "scale.txt").write_text("2.0")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    forward = "import found_by_path\n        x = x * found_by_path.SCALE * float(Path('scale.txt').read_text())"
+    found = own(tmp_path, forward, steps=4)
+    assert same(trained(found, tmp_path / "two", Processes(1, always=True)), trained(found, tmp_path / "here", Here()))
+
+
 PRUNED = "prune = { rungs = [0.5], keep = 0.5, probe = 0.25 }\n"
 
 
