@@ -329,9 +329,9 @@ def changed(message, **fields):
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("workload.train", "other data", "workload.train is other data there"),
-        ("versions", "torch 1.0", "versions is torch 1.0 there, tapered"),
-        ("kind", "vectors: AVX9; bits: 0", "vectors AVX9 then"),
+        ("workload.train", "other data", "workload.train is other data here, "),
+        ("versions", "torch 1.0", "versions is torch 1.0 here, tapered"),
+        ("kind", "vectors: AVX9; bits: 0", "kind vectors is AVX9 here, "),
     ],
 )
 def test_a_worker_refuses_what_would_be_another_study(tmp_path, name, value, said):
@@ -347,6 +347,18 @@ def test_a_worker_refuses_what_would_be_another_study(tmp_path, name, value, sai
     assert [message.kind for message in said_by] == ["refused"]
     assert said in said_by[0].fields["why"]
     assert said_by[0].fields["host"]
+
+
+def test_any_kind_of_worker_is_taken_where_the_study_says_so(tmp_path):
+    found = stated(tmp_path, more='kinds = "any"\n')
+    said = []
+    mine = worker.Worker(said.append)
+    with open_store(found, tmp_path / "runs") as store:
+        job = task.job_of(found, store.folder)
+        mine.tell(changed(job, facts={**job.fields["facts"], "kind": "vectors: AVX9; bits: 0"}))
+        mine.tell(None)
+        mine.serve()
+    assert [(message.kind, message.fields.get("sees_folder")) for message in said] == [("ready", True)]
 
 
 def test_a_run_that_has_another_key_here_is_refused_by_name(tmp_path):

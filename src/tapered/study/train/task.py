@@ -92,24 +92,19 @@ def planned_of(job: Mapping[str, Any]) -> Planned:
     """The study that a job says, as this process reads it.
 
     Raises:
-        OtherError: If its numbers would depend on other things here.
+        OtherError: If its numbers would depend on other things; the message is the driver's, which is here.
     """
     if Path(job["working"]).is_dir():
         os.chdir(job["working"])  # where a workload's relative paths start
     origin = Origin(job["path"], _where(job), job["workload"])
     planned = plan_of(read_again(job["text"], origin, whole=job["whole"]))
-    free = (kind.TRAINED, kind.WEIGHTS) if planned.study.kinds == "any" else ()
-    there, here = job["facts"], planned.facts
-    differing = [
-        *_kinds_apart(there, here, free),
-        *(
-            f"{name} is {there.get(name, 'nothing')} there, {here.get(name, 'nothing')} here"
-            for name in sorted({*there, *here} - {*free, kind.TRAINED})
-            if there.get(name) != here.get(name)
-        ),
-    ]
-    if differing:
-        raise OtherError("; ".join(differing))
+    driver, mine = _parts(job["facts"]), _parts(planned.facts)
+    names = sorted(name for name in {*driver, *mine} if driver.get(name) != mine.get(name))
+    if planned.study.kinds == "any":
+        names = [name for name in names if not name.startswith(f"{kind.TRAINED} ") and name != kind.WEIGHTS]
+    if names:
+        said = [f"{name} is {driver.get(name, 'nothing')} here, {mine.get(name, 'nothing')} there" for name in names]
+        raise OtherError("; ".join(said))
     return planned
 
 
@@ -149,10 +144,10 @@ def sees(job: Mapping[str, Any]) -> bool:
     return bool(job["owner"]) and owner.is_file() and owner.read_text() == job["owner"]
 
 
-def _kinds_apart(there: Mapping[str, str], here: Mapping[str, str], free: tuple[str, ...]) -> list[str]:
-    if kind.TRAINED in free or there[kind.TRAINED] == here[kind.TRAINED]:
-        return []
-    return kind.differing(kind.read(there[kind.TRAINED]), kind.read(here[kind.TRAINED]))
+def _parts(facts: Mapping[str, str]) -> dict[str, str]:
+    """Facts, the kind of processor as several."""
+    found = {name: text for name, text in facts.items() if name != kind.TRAINED}
+    return found | {f"{kind.TRAINED} {name}": text for name, text in kind.read(facts[kind.TRAINED]).items()}
 
 
 def task_of(number: int, work: Work, kept: Kept, rows: bytes | None) -> Message:
