@@ -252,8 +252,9 @@ def clusters(tally, wanted, victim):
             if not hit and moment is not None and time.monotonic() > moment and named("ray::Remote"):
                 hit = True
                 tally.found["trials"] += 1
-                raylets = named("/raylet/raylet")
-                for pid in raylets[1:] if victim == "nodes" else [*raylets, *named("gcs_server")]:
+                heads = [pid for pid in named("/raylet/raylet") if "--head" in Path(f"/proc/{pid}/cmdline").read_text()]
+                nodes = [pid for pid in named("/raylet/raylet") if pid not in heads]
+                for pid in nodes if victim == "nodes" else [*heads, *nodes, *named("gcs_server")]:
                     killed(pid)
         if process.returncode and victim == "heads":  # all is gone: the same command, here
             process = begin(folder, "")
