@@ -16,6 +16,7 @@ MEMORY_SHARE = 0.25
 MEMORY_UNKNOWN = 2 * 2**30
 MOST_ROWS = 4096
 CACHE_UNKNOWN = 2**20
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNSEEN = 64  # times the bytes of a minibatch, what backward may need where it cannot be watched
 
 
@@ -76,7 +77,7 @@ def cached() -> int:
     True
     """
     with suppress(OSError, StopIteration, ValueError):
-        found = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")
+        found = CACHES.glob("index*")
         size = next((each / "size").read_text() for each in found if (each / "level").read_text().strip() == "2")
         return 1024 * int(size.strip().removesuffix("K"))
     return CACHE_UNKNOWN

@@ -79,8 +79,8 @@ def _compiled(graph: GraphModule, given: list[Tensor]) -> Callable[..., Any]:
     fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     shapes: list[Any] = [fake.from_tensor(tensor, static_shapes=True) for tensor in given]
     # shapes cannot change here, and looking at each of them takes a fortieth of a small step
-    options = {"size_asserts": False, **ALONE}
-    return vectors.known(lambda more: torch._inductor.compile(graph, shapes, options=options | more))  # type: ignore[no-any-return]  # noqa: SLF001
+    options: dict[str, Any] = {"size_asserts": False, **ALONE}
+    return vectors.known(lambda more: torch._inductor.compile(graph, shapes, options={**options, **more}))  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 def tensors(

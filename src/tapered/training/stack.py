@@ -92,7 +92,8 @@ def _advance(
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
         scalars = _scalars(workload, rows.rule, [paths[i] for i in padded], first, last, part.params)
         batches = Batches(workload, part.seeds, first, last)
-        at = [dict(zip(scalars, values, strict=True)) for values in zip(*map(Tensor.unbind, scalars.values()), strict=True)]
+        columns = zip(*(table.unbind() for table in scalars.values()), strict=True)
+        at = [dict(zip(scalars, values, strict=True)) for values in columns]
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
             k = len(losses)
