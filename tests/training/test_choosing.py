@@ -91,7 +91,7 @@ def test_a_compiler_that_does_not_know_the_vectors_is_asked_by_torch() -> None:
             raise RuntimeError("unrecognized command-line option")
         return "made"
 
-    with config.patch("cpp.vec_isa_ok", None):
+    with config.patch({"cpp.vec_isa_ok": None}):
         assert [vectors.known(compile_with) for _ in range(2)] == ["made", "made"]
     assert asked == [{"cpp.vec_isa_ok": True}, {}, {}]
 
@@ -104,14 +104,14 @@ def test_what_no_vectors_are_to_blame_for_is_raised_and_not_held_against_them() 
         raise ValueError("another reason")
 
     for _ in range(2):
-        with pytest.raises(ValueError, match="another reason"), config.patch("cpp.vec_isa_ok", None):
+        with pytest.raises(ValueError, match="another reason"), config.patch({"cpp.vec_isa_ok": None}):
             vectors.known(compile_with)
     assert asked == 2 * [{"cpp.vec_isa_ok": True}, {}]
 
 
 @pytest.mark.parametrize("said", [True, False])
 def test_what_the_user_says_of_vectors_stands(said) -> None:
-    with config.patch("cpp.vec_isa_ok", said):
+    with config.patch({"cpp.vec_isa_ok": said}):
         assert vectors.known(dict) == {}
 
 
@@ -119,7 +119,7 @@ def test_the_vectors_are_those_that_torch_finds_by_trying() -> None:
     found = []
     for said in (None, True):
         cpu_vec_isa.valid_vec_isa_list.cache_clear()
-        with config.patch("cpp.vec_isa_ok", said):
+        with config.patch({"cpp.vec_isa_ok": said}):
             found.append([str(isa) for isa in cpu_vec_isa.valid_vec_isa_list()])
     cpu_vec_isa.valid_vec_isa_list.cache_clear()
     assert found[0] == found[1]
