@@ -330,3 +330,23 @@ def test_help_brings_in_nothing_heavy():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert found.stdout == "[]\n"
+
+
+def test_what_lives_as_long_as_a_study_is_kept_from_the_collector() -> None:
+    """Python's collector is asked once, when training has begun, and progress is told all the same."""
+    import gc
+
+    from tapered.cli.study import _settled
+
+    before, seen = gc.get_freeze_count(), []
+    try:
+        made = _settled(seen.append)
+        frozen = gc.get_freeze_count()
+        kept = [[] for _ in range(1000)]
+        made(3)
+        made(4)
+        assert seen == [3, 4]
+        assert before < frozen < gc.get_freeze_count()
+        assert not any(found is kept for found in gc.get_objects())
+    finally:
+        gc.unfreeze()

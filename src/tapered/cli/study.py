@@ -1,6 +1,8 @@
 """`tapered study`: run a study, or go on with it."""
 
 import errno
+import gc
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -203,7 +205,7 @@ def _train(planned: Any, store: Any, command: str) -> Any:
         runs = studies.train_runs(
             planned,
             store,
-            progress=advance,
+            progress=_settled(advance),
             stop=lambda: interrupt.asked,
             on_round=begin,
         )
@@ -214,6 +216,25 @@ def _train(planned: Any, store: Any, command: str) -> Any:
     errors.print(f"Stopped with {len(runs)} of {asked} runs finished, all kept in {store.folder}.")
     errors.print(f"To go on: {command}", soft_wrap=True)
     return None
+
+
+def _settled(progress: Callable[[int], None]) -> Callable[[int], None]:
+    """What is called with progress: before its first call all that was imported and compiled is left to itself.
+
+    It lives as long as the process, and Python's collector would go through it again and again.
+    """
+    gc.freeze()
+    begun = False
+
+    def made(updates: int) -> None:
+        nonlocal begun
+        if not begun:
+            gc.collect()  # what compiling left behind goes, what it made stays
+            gc.freeze()
+            begun = True
+        progress(updates)
+
+    return made
 
 
 def _forecast(planned: Any, *, as_json: bool) -> int:

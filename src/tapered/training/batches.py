@@ -33,14 +33,14 @@ class Batches:
         self.whole = _whole(workload)
         if self.whole is not None:  # gathered where they lie
             indices = torch.stack([workload.batches(seed, first, last) for seed in self.seeds], dim=1)
-            self.indices = indices.to(there)
+            self.indices, self.pair = indices.to(there), workload.paired(self.whole)
         else:
             self.ahead = items.updates(workload, self.seeds, first, last)
 
     def __call__(self, k: int) -> tuple[Any, Any, Tensor]:
         """Inputs and targets of the block's step k, the next one, and for each row its indices into them."""
         if self.whole is not None:
-            return *self.workload.paired(self.whole), self.indices[k][self.place]
+            return *self.pair, self.indices[k].index_select(0, self.place)
         with kept():
             batches = next(self.ahead)
         if strange := strange_of(*batches[0]):

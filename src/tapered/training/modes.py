@@ -15,6 +15,8 @@ import torch
 from tapered.rules import SGD, Rule, recomputed
 from tapered.training import loop, measures, stack
 from tapered.training.advance import LOOP, Kind, Mode, advance, deterministic
+from tapered.training.capacity import cached, row_bytes
+from tapered.training.devices import CPU
 from tapered.training.precision import tolerance
 from tapered.training.reasons import uncompiled, unstackable
 from tapered.training.rows import Rows, start, tabulate
@@ -25,13 +27,15 @@ PROBE = 4  # steps whose numbers are compared
 RATE = 1e-3
 TOLERANCE = 1e-3  # relative difference of losses to the loop's over PROBE steps; float32 rounding gives about 1e-6
 ALONE = [2, 5]  # of the probe's rows, those that are evaluated as the loop does it as well
-WIDTHS = (8, 32, 128, 256)  # of stacked rows, tried
+WIDTHS, USUAL = (8, 32, 128, 256), 32  # of stacked rows, tried; and which first
 NARROW, WIDE = 64, 256  # of one graph: between them the time of a row hardly changes
 CALL = 24  # rows whose time the call of a graph itself takes, about
+UNCACHED = 0.3  # how much longer a row takes that a core's cache has no room for beside the others, about
 ENOUGH = 0.5  # seconds of training that say how long a step takes
 GAINS = 1.1  # how much slower a wider program may look, since times vary, and wider ones are tried all the same
 SHORT = 10.0  # seconds of stacked training that no compilation shortens by much; tracing takes one or two
-ASKED = "asked for"
+CLEARLY = 0.7  # of the time of rows stacked at one width: no other width makes up for that
+ASKED, UNPAID = "asked for", "too short to be worth compiling"
 COMPILING = 0.03  # seconds that a compilation takes for each operation of a step, about; it must save more
 
 
@@ -80,20 +84,27 @@ def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd
     fault = probe.fault()
     if fault:
         return Timed(Mode("loop", 1, fault), alone)
-    width, stacked = probe.best_width(rows)
-    whole = stacked * rows * steps
-    if whole > SHORT and whole > 2 * COMPILING * probe.operations():
-        graph = least_padded(rows, crowd or ((rows, steps),))
+    graph = least_padded(rows, crowd or ((rows, steps),), probe.fitting())
+    first = probe.first_width(rows)
+    compiled: float | str | None = None
+    if first * rows * steps > 2 * SHORT and probe.pays(first * rows * steps):
         compiled = probe.compiled(graph)
-        if isinstance(compiled, float) and compiled < min(stacked, alone):
-            reason = f"{_us(compiled)} a step of a row in one graph, {_us(stacked)} stacked, {_us(alone)} alone"
-            return Timed(Mode("rows compiled", graph, reason), compiled)
-        why = f"{_us(compiled)} in one graph" if isinstance(compiled, float) else compiled
-    else:
-        why = "too short to be worth compiling"
+        if isinstance(compiled, float) and compiled < CLEARLY * min(first, alone):
+            return _in_one_graph(graph, compiled, first, alone)
+    width, stacked = probe.best_width(rows)
+    if compiled is None and stacked * rows * steps > SHORT and probe.pays(stacked * rows * steps):
+        compiled = probe.compiled(graph)
+    if isinstance(compiled, float) and compiled < min(stacked, alone):
+        return _in_one_graph(graph, compiled, stacked, alone)
+    why = f"{_us(compiled)} in one graph" if isinstance(compiled, float) else compiled or UNPAID
     if stacked < alone:
         return Timed(Mode("rows", width, f"{_us(stacked)} a step of a row stacked, {_us(alone)} alone; {why}"), stacked)
     return Timed(Mode("loop", 1, f"{_us(alone)} a step of a row alone, {_us(stacked)} stacked; {why}"), alone)
+
+
+def _in_one_graph(width: int, compiled: float, stacked: float, alone: float) -> Timed:
+    reason = f"{_us(compiled)} a step of a row in one graph, {_us(stacked)} stacked, {_us(alone)} alone"
+    return Timed(Mode("rows compiled", width, reason), compiled)
 
 
 def fixed(workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, crowd: Crowd = ()) -> Timed:
@@ -115,7 +126,7 @@ def fixed(workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, cro
     if kind == "rows":
         width, seconds = probe.best_width(rows)
         return Timed(Mode("rows", width, ASKED), seconds)
-    mode = Mode("rows compiled", least_padded(rows, crowd or ((rows, steps),)), ASKED)
+    mode = Mode("rows compiled", least_padded(rows, crowd or ((rows, steps),), probe.fitting()), ASKED)
     compiled = probe.compiled(mode.width)
     if isinstance(compiled, str):
         raise ModeError(_refused(kind, compiled))
@@ -126,15 +137,24 @@ def _refused(kind: Kind, why: str) -> str:
     return f'mode = "{kind}" cannot be taken, since {why}; try mode = "loop", or "auto"'
 
 
-def least_padded(rows: int, crowd: Crowd) -> int:
-    """The width of the one graph that trains all chunks with the fewest rows of padding.
+def least_padded(rows: int, crowd: Crowd, fitting: int = WIDE) -> int:
+    """The width of the one graph that trains all chunks in the least time: little padding, few calls, within a cache.
+
+    Args:
+        rows: Rows that train at a time, about.
+        crowd: How many rows train for how many steps.
+        fitting: Rows that a core's cache holds; of the others a step takes longer.
 
     >>> least_padded(1050, ((70, 2500), (350, 2500), (1050, 500)))
     88
     """
     most = min(WIDE, -(-rows // 8) * 8)
     widths = range(min(NARROW, most), most + 1, 8)
-    return min(widths, key=lambda w: (sum(-(-n // w) * (w + CALL) * steps for n, steps in crowd), -w))
+
+    def call(width: int) -> float:
+        return width + CALL + UNCACHED * max(0, width - fitting)
+
+    return min(widths, key=lambda w: (sum(-(-n // w) * call(w) * steps for n, steps in crowd), -w))
 
 
 def _us(seconds: float) -> str:
@@ -146,6 +166,7 @@ class _Probe:
 
     def __init__(self, workload: Workload, rule: Rule, steps: int = stack.TRACED + 1) -> None:
         self.workload, self.rule = workload, rule
+        self.known: dict[int, float] = {}  # width -> seconds of a step of a stacked row
         self.path = tabulate(rule, min(max(steps, PROBED), max(PROBED, stack.TRACED + 1)), lr=RATE)
 
     def rows(self, seeds: Sequence[int], steps: int, mode: Mode) -> Rows:
@@ -177,15 +198,33 @@ class _Probe:
         """Seconds of stacked rows at each width, from the narrowest on, as far as wider ones are faster."""
         times: dict[int, float] = {}
         for width in widths:
-            times[width] = self.seconds(Mode("rows", width, ""), width)
+            times[width] = self.timed(width)
             if times[width] > GAINS * min(times.values()):
                 break
         return times
 
-    def operations(self) -> int:
-        """How many operations the graph of a step has: 300 for a small perceptron, 1,600 for a small transformer."""
+    def first_width(self, rows: int) -> float:
+        """Seconds of a step of a stacked row at a width where most of the gain is."""
+        width = min(USUAL, max(WIDTHS[0], rows // 8 * 8))
+        return self.timed(width)
+
+    def timed(self, width: int) -> float:
+        """Seconds of a step of a stacked row, timed once for each width."""
+        if width not in self.known:
+            self.known[width] = self.seconds(Mode("rows", width, ""), width)
+        return self.known[width]
+
+    def pays(self, whole: float) -> bool:
+        """Whether so many seconds of stacked training are worth compiling the graph of a step.
+
+        It has 300 operations for a small perceptron, 1,600 for a small transformer.
+        """
         found = start(self.workload, self.rule, [0] * 8)
-        return stack.operations(self.workload, found, [self.path] * 8)
+        return whole > 2 * COMPILING * stack.operations(self.workload, found, [self.path] * 8)
+
+    def fitting(self) -> int:
+        """How many rows a core's own cache holds; of another device's nothing is known."""
+        return cached() // row_bytes(self.workload, self.rule) if self.workload.recipe.place == CPU else WIDE
 
     def compiled(self, width: int) -> float | str:
         """Seconds of a step of a row in one graph, or why there is none."""
@@ -213,7 +252,7 @@ class _Probe:
     def _differing(self) -> str | None:
         """In what rows differ from each other where they must not, or from the loop."""
         seeds = list(range(8))
-        plain = _Probe(self.workload, SGD())
+        plain = _Probe(self.workload, SGD(), PROBED)  # so short a run is not traced, which has the same bits
         stacked = self.rows(seeds, PROBE, Mode("rows", 8, ""))
         moved = self.rows([5, 2, *range(20, 30)], PROBE, Mode("rows", 16, ""))
         for here, there in ((5, 0), (2, 1)):

@@ -13,6 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from tapered.draws import undrawn
 from tapered.rules import State
+from tapered.training import vectors
 from tapered.training.trees import form_of, taken_apart, tensors_of
 
 Tensors = Mapping[str, Tensor]
@@ -24,25 +25,50 @@ bmm, transpose = torch.ops.aten.bmm.default, torch.ops.aten.transpose.int
 view, reshape = torch.ops.aten.view.default, torch.ops.aten.reshape.default
 
 
-def replayed(step: Step, *, compiled: bool) -> Step:
+def replayed(step: Step, *, compiled: bool) -> "Replayed":
     """The step as one flat graph, traced at the first call for inputs of a shape.
 
     It gives the step's own bits without vmap's cost a call, or, compiled, the same numbers in fewer passes. Traced
     without guards: a step that branches on Python values that change from call to call must not come here.
     """
-    ready: dict[Any, Callable[..., Any]] = {}  # a dataset's inputs are as many as the seeds of the rows ask for
+    return Replayed(step, compiled)
 
-    @torch.no_grad()
-    def call(*parts: Any) -> Tensor:
+
+class Replayed:
+    """A step as flat graphs, one for each shape of its inputs; to be called as the step is, or over the same rows."""
+
+    def __init__(self, step: Step, compiled: bool) -> None:  # noqa: FBT001 - `replayed` names it
+        self.step, self.compiled = step, compiled
+        self.ready: dict[Any, Callable[..., Any]] = {}  # a dataset's inputs are as many as the rows' seeds ask for
+
+    def __call__(self, params: Tensors, buffers: Tensors, state: Mapping[str, State], *rest: Any) -> Tensor:
+        """One update of these rows, in place, and their losses."""
+        return self.over(params, buffers, state)(*rest)
+
+    def over(self, params: Tensors, buffers: Tensors, state: Mapping[str, State]) -> Callable[..., Tensor]:
+        """Updates of the same rows, one a call, whose tensors are looked up once."""
+        held, names = _held(params, buffers, state), list[str]()
+        before: tuple[Any, Any, Callable[..., Any]] | None = None  # a step's data are most often those of the last one
+
+        @torch.no_grad()
+        def call(inputs: Any, targets: Any, indices: Tensor, scalars: Tensors) -> Tensor:
+            nonlocal before
+            if before is None or before[0] is not inputs or before[1] is not targets:
+                names[:] = sorted(scalars)
+                before = inputs, targets, self._graph(params, buffers, state, inputs, targets, indices, scalars)
+            given = (*tensors_of(inputs), *tensors_of(targets), indices, *held)
+            return before[2](*given, *[scalars[name] for name in names])  # type: ignore[no-any-return]  # graphs are untyped
+
+        return call
+
+    def _graph(self, *parts: Any) -> Callable[..., Any]:
         given = tensors(*parts)
         shape = (given[0].shape, *map(form_of, parts[3:5]))
-        if shape not in ready:
+        if shape not in self.ready:
             with undrawn():  # what a graph draws would be drawn once, and be a constant from then on
-                graph = traced(step, parts)
-            ready[shape] = _compiled(arranged(graph), given) if compiled else graph
-        return ready[shape](*given)  # type: ignore[no-any-return]  # graphs are untyped
-
-    return call
+                graph = traced(self.step, parts)
+            self.ready[shape] = _compiled(arranged(graph), given) if self.compiled else graph
+        return self.ready[shape]
 
 
 def _compiled(graph: GraphModule, given: list[Tensor]) -> Callable[..., Any]:
@@ -53,7 +79,8 @@ def _compiled(graph: GraphModule, given: list[Tensor]) -> Callable[..., Any]:
     fake = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     shapes: list[Any] = [fake.from_tensor(tensor, static_shapes=True) for tensor in given]
     # shapes cannot change here, and looking at each of them takes a fortieth of a small step
-    return torch._inductor.compile(graph, shapes, options={"size_asserts": False, **ALONE})  # type: ignore[no-any-return]  # noqa: SLF001
+    options: dict[str, Any] = {"size_asserts": False, **ALONE}
+    return vectors.known(lambda more: torch._inductor.compile(graph, shapes, options={**options, **more}))  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 def tensors(
@@ -66,9 +93,14 @@ def tensors(
     scalars: Tensors,
 ) -> list[Tensor]:
     """The tensors of a step's arguments, in the order of the graph's, whichever their names come in."""
-    parts = (params, buffers, *(state[name] for name in sorted(state)), scalars)
-    named = (part[name] for part in parts for name in sorted(part))
-    return [*tensors_of(inputs), *tensors_of(targets), indices, *named]
+    held = _held(params, buffers, state)
+    return [*tensors_of(inputs), *tensors_of(targets), indices, *held, *(scalars[name] for name in sorted(scalars))]
+
+
+def _held(params: Tensors, buffers: Tensors, state: Mapping[str, State]) -> list[Tensor]:
+    """What is updated in place, of all steps the same."""
+    parts = (params, buffers, *(state[name] for name in sorted(state)))
+    return [part[name] for part in parts for name in sorted(part)]
 
 
 def traced(step: Step, parts: Any) -> GraphModule:

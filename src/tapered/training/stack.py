@@ -9,7 +9,7 @@ neighbours. Compiled, the whole update is one graph.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -86,25 +86,32 @@ def _advance(
     part = rows.take(padded)
     long = max(paths[i].steps for i in chunk) > TRACED  # however often the run is stopped, evaluated and gone on with
     how: How = "compiled" if compiled else "traced" if long else "plain"
-    update = make(workload, rows.rule, 0 if how == "plain" else width, how)
+    update = _over(make(workload, rows.rule, 0 if how == "plain" else width, how), part)
     memory, stopped = shared(workload), False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
         scalars = _scalars(workload, rows.rule, [paths[i] for i in padded], first, last, part.params)
         batches = Batches(workload, part.seeds, first, last)
+        columns = zip(*(table.unbind() for table in scalars.values()), strict=True)
+        at = [dict(zip(scalars, values, strict=True)) for values in columns]
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
             k = len(losses)
             inputs, targets, indices = batches(k)
-            at = {name: values[k] for name, values in scalars.items()}
             with undrawn() if how == "plain" else nullcontext():  # of a graph no code of the model's is left
-                losses.append(update(part.params, part.buffers, part.state, inputs, targets, indices, at))
+                losses.append(update(inputs, targets, indices, at[k]))
             if not memory.called:
                 memory.check()
             stopped = on_step is not None and bool(on_step(len(chunk)))
         part = _after(part, torch.stack(losses).double().cpu().numpy())
     memory.check()
     return part.take(range(len(chunk))), stopped
+
+
+def _over(update: Step, part: Rows) -> Callable[..., Tensor]:
+    """Updates of these rows, whose tensors they write."""
+    held = part.params, part.buffers, part.state
+    return update.over(*held) if isinstance(update, program.Replayed) else partial(update, *held)
 
 
 def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:

@@ -17,7 +17,7 @@ from tapered.training.rows import Rows, start
 from tapered.words import counted
 
 SAVE_SECONDS = 10.0
-FORK_SECONDS = 1.0  # a fork is kept too, unless the last save is fresher than this
+FORK_SECONDS = 3.0  # a fork is kept too, unless the last save is fresher than this
 
 
 class RunError(Exception):

@@ -1,0 +1,74 @@
+"""A whole study in one process: against Optuna with a loop in one, and against another checkout of this source.
+
+    python benchmarks/speed/scale.py [--json] [--study bmi-full] [--rounds 2] [--sample 6] [--before DIR]
+
+Each side is a process of its own from its start to the verdict, cold: no graph that an earlier one compiled, no folder
+to go on with. The sides run in turn, and a ratio is of neighbours. `study_vs_optuna` is how many times faster we are,
+`study_vs_before` the share that we take of the time of the checkout in DIR; beside it stands that of the processor's.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common import in_turn, options, show, spread, times_faster
+from rows import whole_study
+
+PROGRAM = "import sys, tapered.cli.main; sys.exit(tapered.cli.main.main())"
+HERE = Path(__file__).parents[2]
+
+
+def cold(source: Path, study: str) -> tuple[float, float]:
+    """Seconds of a study by a checkout's command line, and seconds of the processors in it and in what it started."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = os.environ | {"TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled", "PYTHONPATH": str(source / "src")}
+        command = [sys.executable, "-c", PROGRAM, "study", study, "--store", f"{folder}/study", "--json"]
+        begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, env=fresh, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processors = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return time.perf_counter() - begun, processors
+
+
+def study_vs_optuna(study: str, rounds: int, sample: int) -> tuple[float, list[str]]:
+    """How many times faster a study is than as many steps in a loop under Optuna."""
+    faster, lines = whole_study(study, sample, rounds)
+    return faster.middle, lines
+
+
+def study_vs_before(study: str, rounds: int, before: str) -> tuple[float | None, list[str]]:
+    """The share that a study takes of its time in another checkout; None where there is none."""
+    if not before:
+        return None, ["no other checkout: --before DIR"]
+    used: dict[str, list[float]] = {"now": [], "before": []}
+
+    def side(name: str, source: Path) -> float:
+        taken, processors = cold(source, study)
+        used[name].append(processors)
+        return taken
+
+    sources = {"now": HERE, "before": Path(before).resolve()}
+    times = in_turn({name: lambda name=name: side(name, sources[name]) for name in sources}, rounds)
+    share, processors = times_faster(times, "before", "now"), times_faster(used, "before", "now")
+    return share.middle, [
+        f"study {study}, one process, cold: now {spread(times['now'])} s, before {spread(times['before'])} s",
+        f"    share of its time {share}; of the processors' {processors}",
+    ]
+
+
+def main() -> None:
+    given = options(__doc__, study="bmi-full", rounds=2, sample=6, before="")
+    found, lines = {}, []
+    found["study_vs_before"], more = study_vs_before(given.study, given.rounds, given.before)
+    lines += more
+    found["study_vs_optuna"], more = study_vs_optuna(given.study, given.rounds, given.sample)
+    lines += more
+    show(found, as_json=given.json, table="\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
