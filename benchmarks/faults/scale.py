@@ -248,7 +248,7 @@ def clusters(tally, wanted, victim):
         while process.poll() is None:
             time.sleep(0.05)
             if moment is None and named("ray::Remote"):
-                moment = time.monotonic() + random.uniform(0, 8)
+                moment = time.monotonic() + random.uniform(0, 2.5)
             if not hit and moment is not None and time.monotonic() > moment and named("ray::Remote"):
                 hit = True
                 tally.found["trials"] += 1

@@ -7,6 +7,7 @@ what it loses, an actor, a node or itself, is trained again from the study's las
 import ipaddress
 import json
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -92,6 +93,7 @@ class OnRay:
             return
         if self._address != "local":
             _warn(self._address)
+        before = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=self._address, include_dashboard=False if self._address == "local" else None)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -99,6 +101,8 @@ class OnRay:
                 f"no Ray at address={self._address!r} ({error}); try ray start --head, or the address local"
             ) from error
         self._begun = True
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray's own would exit, where a study is to be stopped and kept
 
 
 def _ray() -> Any:
