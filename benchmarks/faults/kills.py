@@ -100,6 +100,13 @@ def ended(child, within, *, trains=False):
 
 def results(folder):
     """Run -> its results and its end state; and what the ledger has of each."""
+    with sqlite3.connect(folder / "ledger.db") as ledger:
+        entered = ledger.execute(ENTERED).fetchall()
+    return ends(folder), sorted(map(repr, entered))
+
+
+def ends(folder):
+    """Run -> its results and its end state."""
     found = {}
     for path in (folder / "runs").glob("*.json"):
         kept = bundle_from_text(path.read_text(), path.stem)
@@ -109,9 +116,7 @@ def results(folder):
         for branch in bundle.branches:
             end = {n: t[rows[branch.keys]].tolist() for n, t in tensors.items()} if branch.keys in rows else None
             found |= {run.key: (repr(run), repr(end)) for run in branch.results("loss")}
-    with sqlite3.connect(folder / "ledger.db") as ledger:
-        entered = ledger.execute(ENTERED).fetchall()
-    return found, sorted(map(repr, entered))
+    return found
 
 
 def main():

@@ -11,8 +11,9 @@ from study_cases import MODES, arm_text, trained_as
 
 from tapered.cli import main as cli
 from tapered.cli.main import main
+from tapered.study.plan import mode, workers
 from tapered.study.store.text import bundle_from_text
-from tapered.study.train import verify
+from tapered.study.train import choose, verify
 
 TOML = (
     """
@@ -261,6 +262,23 @@ def test_a_plan_is_printed_and_nothing_is_run(file, tmp_path, capsys, kind):
     assert f"trained as {kind}" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     assert not (tmp_path / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("starting", "said", "used"),
+    [(0.0, "Workers: 2 of 2; one would take about 1 s.", 2), (99.0, "Workers: 1 of 2, as", 1)],
+)
+def test_a_plan_says_how_many_workers_train_and_why(file, capsys, monkeypatch, kind, starting, said, used):
+    assert kind
+    monkeypatch.setattr(workers, "STARTING", starting)
+    monkeypatch.setattr(choose, "cores", lambda: 8)
+    monkeypatch.setattr(mode, "most_rows", lambda *_: 4)  # more bundles than one
+    assert main(["study", file, "--plan", "--workers", "2"]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert main(["study", file, "--plan", "--workers", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["workers"] == used
+    assert main(["study", file, "--plan"]) == 0
+    assert "Workers" not in capsys.readouterr().out
 
 
 def test_a_plan_says_how_many_seeds_its_comparisons_take(file, tmp_path, capsys, kind):

@@ -9,13 +9,13 @@ import torch
 from helper import loss
 from tapered import Workload
 
-values = [i / 100 for i in range(100)]
+values = [i / 100 for i in range(40)]
 values[33] = float((pathlib.Path(__file__).parent / "data.txt").read_text())
 
 
 class Data(torch.utils.data.Dataset):
     def __len__(self):
-        return 100
+        return 40
 
     def __getitem__(self, i):
         return torch.tensor([values[i]]), torch.tensor([values[i] ** 2])

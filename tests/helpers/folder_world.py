@@ -16,6 +16,7 @@ from unittest import mock
 
 import folder_cases
 import torch
+from saving import MEMORY
 from study_cases import planned
 
 from tapered import AdamW, checkpoint, kind, linear
@@ -69,7 +70,7 @@ class World:
     """A folder, what lies beside it, and what of it is not as it was."""
 
     def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp()).resolve()
+        self.root = Path(tempfile.mkdtemp(dir=MEMORY)).resolve()
         self.place = self.root / "0"
         folder_cases.write(self.place)
         (self.place / "s.toml").write_text(STUDY)

@@ -198,5 +198,5 @@ def close(ours: Tensor, theirs: Tensor, where: str, loose: float = 1.0) -> None:
     ours, theirs = ours.detach().double(), theirs.detach().double()
     # weights are about 1, momentum some times that, and what comes by 0 keeps the rounding of the way there
     top = max(2.0, float(theirs.abs().max())) if theirs.numel() else 0.0
-    message = f"{where}: {ours.flatten()[:4].tolist()}, not {theirs.flatten()[:4].tolist()}"
-    assert torch.allclose(ours, theirs, rtol=1e-5 * loose, atol=1e-6 * top * loose, equal_nan=True), message
+    right = torch.allclose(ours, theirs, rtol=1e-5 * loose, atol=1e-6 * top * loose, equal_nan=True)
+    assert right, f"{where}: {ours.flatten()[:4].tolist()}, not {theirs.flatten()[:4].tolist()}"

@@ -11,7 +11,7 @@ from machine_groups import Groups
 from machine_oracle import Curve
 from machine_tensors import kept, laid, same
 from machine_updates import operation
-from saving import filed
+from saving import MEMORY, filed
 from torch import nn
 
 from tapered import checkpoint
@@ -144,7 +144,7 @@ class Copies(Groups):
         )
         if world.schedulers is not None:
             ours["scheduler"], theirs["scheduler"] = world.schedulers[0], scheduler
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
             checkpoint.save(folder, world.oracle.step, generators=False, **ours)
             for param in (p for group in params for p in group):
                 param.data.zero_()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from machine_checks import REFUSALS, close, in_words
 from machine_copies import Copies, modules
 from machine_updates import operation
+from saving import MEMORY
 
 import tapered
 from tapered import checkpoint
@@ -116,7 +117,7 @@ class Refusals(Copies):
         world, optimizer = self.world, self.world.optimizer
         self.give(self.fresh(0, world.config.kind.grads[0]))
         state = {"state": {}, "param_groups": []}
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
             refused: dict[str, Any] = {
                 "a step": optimizer.step,
                 "a state": optimizer.state_dict,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import postgres as postgres_here
 import pytest
 from study_cases import finished, read, trained_as
 
@@ -32,3 +33,13 @@ def undisturbed(tmp_path_factory):
         return Undisturbed(runs, result, sum(made), folder / "s")
 
     return trained
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of the tests' own; they are skipped where none is installed."""
+    found = postgres_here.programs()
+    if found is None:
+        pytest.skip(postgres_here.INSTALL)
+    with postgres_here.Postgres(found) as server:
+        yield server

@@ -252,7 +252,7 @@ def test_the_result_goes_into_json(tmp_path):
         ("extend = 8", "tune = { trials = 4 }\nprune = { rungs = [0.5] }", "tune and prune exclude each other"),
         ("fresh = 2", "tune = { trials = 4 }", "tune and extend exclude each other"),
         ("extend = 8", 'tune = { trials = 4, sampler = "grid" }', "has a grid of 3 and is asked for 4 trials"),
-        ("constant(1.0)", "constant({a})", r"\{a\} has no range; try space = \{ a = "),
+        ("constant(1.0)", "constant({a})", r"\{a\} in lr has no range; try space = \{ a = "),
         ('lr = "constant(1.0)"', 'lr = "constant(1.0)"\nspace = { a = { low = 1, high = 2 } }', "stands in no text"),
         ('constant(1.0)"', 'constant({a})"\nspace = { a = { low = 1, high = 2 } }', "try tapered tune FILE"),
         ('constant(1.0)"', 'constant({a})"\nspace = { a = { low = 2, high = 1 } }', "leave nothing to search"),

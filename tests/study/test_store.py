@@ -14,7 +14,7 @@ import torch
 from tapered import rules
 from tapered.files import whole
 from tapered.files.errors import StoreError
-from tapered.study.store import ledger
+from tapered.study.store import ledger_file
 from tapered.study.store.folder import Store
 from tapered.study.store.ledger import Space
 from tapered.study.store.runs import Branch, Bundle, Run, run_key
@@ -304,7 +304,7 @@ def test_a_broken_ledger_is_set_aside_and_made_anew(folder, damage, why):
 
 @pytest.mark.parametrize("when", ["opened", "used"])
 def test_a_locked_ledger_is_said_in_a_sentence(folder, monkeypatch, when):
-    monkeypatch.setattr(ledger, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(ledger_file, "LOCK_SECONDS", 0.1)
     with opened(folder):
         pass
     with closing(sqlite3.connect(folder / "ledger.db")) as other:

@@ -308,5 +308,7 @@ def test_a_dataset_that_draws_is_told_from_the_same_items_drawn_otherwise():
                 np.random.rand()
             return i, i
 
+    before = Standing.now()
     assert fingerprint.of_dataset(Items(draws=False)) == fingerprint.of_dataset([(i, i) for i in range(3)])
     assert fingerprint.of_dataset(Items(draws=True)) != fingerprint.of_dataset(Items(draws=False))
+    assert before.drawn() is None

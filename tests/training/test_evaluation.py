@@ -185,6 +185,35 @@ def test_a_mean_over_tokens_is_weighted_right(weight, mode: Mode, chunk: int) ->
     assert measures(workload).mean is (weight is not None)
 
 
+@each
+@in_parts
+def test_another_loss_is_a_mean_by_weight_or_by_examples(mode: Mode, chunk: int) -> None:
+    """Tokens are what the trained loss counts; the size of the scores is a mean over lines, their spread is none."""
+
+    def objective(model, batch):
+        scores = model(batch[0])
+        return {"loss": over_tokens(scores, batch[1]), "size": scores.square().mean(), "spread": scores.std()}
+
+    def two(model, batch):
+        found = objective(model, batch)
+        return {"loss": found["loss"], "size": found["size"]}
+
+    tokens = padded(weight=lambda targets: (targets != IGNORED).sum(), eval_batch_size=chunk)
+    fields = {"loss": None, "weight": lambda batch: (batch[1] != IGNORED).sum()}
+    both = replace(tokens, objective=two, losses=("size",), **fields)
+    rows = start(both, rules.Adam(), SEEDS)
+    found, wanted = (evaluate(each, rows, "valid", mode=mode) for each in (both, tokens))
+    scores = [both.build(seed)(both.valid.tensors[0]).double().square().mean().item() for seed in SEEDS]
+    assert [each["loss"] for each in found] == pytest.approx([each["loss"] for each in wanted], rel=1e-6)
+    assert [each["size"] for each in found] == pytest.approx(scores, rel=1e-6)
+    assert measures(both).means == {"loss": True, "size": False}
+    three = replace(both, objective=objective, losses=("size", "spread"), eval_batch_size=20)
+    (said,) = told(three)
+    assert said.startswith("The loss 'spread' of a batch is no weighted mean over its examples; on a split it was")
+    with pytest.raises(TreeError, match=r"'spread' is no mean over examples.*weight=lambda batch"):
+        evaluate(three, rows, "valid", mode=mode)
+
+
 def test_a_chunk_without_weight_counts_for_nothing() -> None:
     workload = padded(weight=lambda targets: (targets != IGNORED).sum(), eval_batch_size=10)
     targets = workload.valid.tensors[1]

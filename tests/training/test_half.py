@@ -20,7 +20,7 @@ from tapered.training import modes
 from tapered.training.advance import Mode, advance, evaluate
 from tapered.training.loop import gradients
 from tapered.training.measures import measures
-from tapered.training.precision import tolerance
+from tapered.training.precision import cast, cast_rows, tolerance
 from tapered.training.recipe import Recipe
 from tapered.training.rows import start, tabulate
 
@@ -180,6 +180,64 @@ def test_stacked_rows_differ_by_no_more_than_rounding(recipe):
         assert np.allclose([loss for _, loss in mine], [loss for _, loss in theirs], rtol=within)
     for mine, theirs in zip(evaluate(of, stacked, "valid", mode=ROWS), evaluate(of, stacked, "valid"), strict=True):
         assert math.isclose(mine["loss"], theirs["loss"], rel_tol=within)
+    assert modes.fixed(of, rules.SGD(), "rows", 8, 10).mode.kind == "rows"
+
+
+NORMS = {
+    "layer": lambda: nn.LayerNorm(6),
+    "layer without weights": lambda: nn.LayerNorm(6, elementwise_affine=False),
+    "batch": lambda: nn.BatchNorm2d(4),
+    "batch without weights": lambda: nn.BatchNorm2d(4, affine=False),
+    "instance": lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+    "group": lambda: nn.GroupNorm(2, 4),
+    "root mean square": lambda: nn.RMSNorm(6),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")  # torch of its own RMSNorm
+def test_norms_of_stacked_rows_are_those_of_the_loop(name):
+    """Outputs bit for bit, in the same dtype; what autocast's own kernels keep beside them to single precision."""
+    random = torch.Generator().manual_seed(0)
+    norm = NORMS[name]()
+    x = (2 + torch.randn(3, 5, 4, 6, 6, generator=random)).bfloat16()
+    far = torch.randn(3, 5, 4, 6, 6, generator=random)
+    tensors = dict(norm.named_parameters()) | dict(norm.named_buffers())
+    rows = {key: torch.stack([value.detach() + (row if value.is_floating_point() else 0) for row in range(3)])
+            for key, value in tensors.items()}  # fmt: skip
+
+    def loss(mine, inputs, far):
+        given = {key: value.clone() for key, value in mine.items()}
+        outputs = torch.func.functional_call(norm, given, (inputs,))
+        return (outputs.float() * far).square().mean(), (outputs, {key: given[key] for key, _ in norm.named_buffers()})
+
+    gradient = torch.func.grad(loss, argnums=1, has_aux=True)
+    with cast_rows(Recipe(precision="bfloat16")):
+        moved, (outputs, buffers) = torch.func.vmap(gradient)(rows, x, far)
+    for row in range(3):
+        with cast(Recipe(precision="bfloat16")):
+            inputs = x[row].clone().requires_grad_()
+            value, (wanted, kept) = loss({key: part[row] for key, part in rows.items()}, inputs, far[row])
+            value.backward()
+        assert outputs.dtype == wanted.dtype
+        assert torch.equal(outputs[row], wanted) or torch.allclose(outputs[row], wanted, rtol=2**-7, atol=0)
+        assert (outputs[row] != wanted).sum() <= 1  # where single precision lies between two halves
+        assert torch.allclose(moved[row].float(), inputs.grad.float(), rtol=2**-7, atol=1e-6)
+        for key, buffer in kept.items():
+            assert torch.allclose(buffers[key][row], buffer, rtol=1e-5)
+
+
+def test_a_model_with_norms_is_stacked_in_half_precision():
+    def make():
+        head = nn.Flatten(), nn.LayerNorm(64), nn.Linear(64, 1)
+        return nn.Sequential(nn.Unflatten(1, (1, 2, 4)), nn.Conv2d(1, 8, 1), nn.BatchNorm2d(8), nn.Tanh(), *head)
+
+    of = replace(steady(size=1.0, precision="bfloat16"), model=make)
+    alone, stacked = (trained(of, rules.SGD(), 4, mode=each, seeds=(0, 1, 2)) for each in (LOOP, ROWS))
+    within = tolerance(of.recipe, 0.0)
+    for mine, theirs in zip(alone.losses, stacked.losses, strict=True):
+        assert np.allclose([loss for _, loss in mine], [loss for _, loss in theirs], rtol=within)
+    assert torch.allclose(alone.buffers["2.running_var"], stacked.buffers["2.running_var"], rtol=within)
     assert modes.fixed(of, rules.SGD(), "rows", 8, 10).mode.kind == "rows"
 
 

@@ -207,7 +207,10 @@ def test_the_rate_falls_from_layer_to_layer():
     ("recipe", "said"),
     [
         ({"groups": [Group("head.*"), Group("*.bias")]}, "the parameter 'head.bias' is in the groups 'head.\\*' and"),
-        ({"groups": [Group("decoder.*")]}, "no parameter is in the group 'decoder.\\*'; they are norm.weight, norm"),
+        (
+            {"groups": [Group("decoder.*")]},
+            "no parameter is in the group 'decoder.\\*'; expected patterns of norm.weight, norm",
+        ),
         ({"groups": [Group("head.*", hypers={"momentum": 0.9})]}, "a group sets 'momentum', which the rule does not"),
         ({"groups": [Group("head.*", hypers={"beta1": 1.5})]}, "got beta1=1.5"),
     ],

@@ -173,11 +173,11 @@ def test_the_mode_that_is_asked_for_is_taken_and_frozen(tmp_path, kind) -> None:
 
 
 def test_an_unknown_mode_or_field_is_refused_by_name(tmp_path) -> None:
-    with pytest.raises(StudyFileError, match=r"mode: .*'rows compiled'.*got 'row'"):
+    with pytest.raises(StudyFileError, match=r"mode: got 'row'; expected .*rows compiled"):
         study(tmp_path, "problem = problem()", 'mode = "row"')
     with pytest.raises(StudyFileError, match='metrik is no field of a study; try "metric"'):
         study(tmp_path, "problem = problem()", 'metrik = "loss"')
-    with pytest.raises(StudyFileError, match="gpu is no field of a study; expected one of "):
+    with pytest.raises(StudyFileError, match="gpu: it is written device = "):
         study(tmp_path, "problem = problem()", "gpu = true")
     with pytest.raises(TypeError, match="'gpu' is no field of a Workload; expected one of name, model"):
         replace(perceptron(), gpu=True)

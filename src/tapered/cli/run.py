@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -137,19 +138,25 @@ def said(errors: Console) -> Iterator[None]:
 
 def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) -> None:
     """Where a run stands."""
+    from tapered.training.matched import matched  # noqa: PLC0415 - as above
+
     setting = trained.setting
     rate = setting.schedule(max(trained.step - 1, 0))
     average = {"average": dict(setting.average)} if setting.average else {}
+    groups = matched(trained.workload)
     if as_json:
         valid = {name: value if isfinite(value) else None for name, value in found.items()}
         fields = {"folder": str(folder), "step": trained.step, "lr": rate, "schedule": setting.lr, "valid": valid}
-        print_json(fields | average | {"kinds": list(trained.kinds)})
+        grouped = {"groups": [asdict(group) for group in groups]} if groups else {}
+        print_json(fields | average | grouped | {"kinds": list(trained.kinds)})
         return
     out = console(stderr=False)
     rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]
     rows += [("average", str(trained.arm.average))] if average else []
     rows += [(f"valid {name}", f"{value:.6g}") for name, value in found.items()]
     out.print(table(rows, header=False))
+    for group in groups:
+        out.print(Text(f"- {group}"))
     if len(trained.kinds) > 1:
         said = f"{len(trained.kinds)} kinds of processor trained it, so that its last bits would not repeat."
         out.print(Text(said), soft_wrap=True)

@@ -4,6 +4,7 @@ import errno
 import gc
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tapered.cli.terminal import (
 
 PAGE = "report.html"
 SHOWN = 0.1  # seconds between two movements of the bar
+SETTLE, SHORTLY = 120.0, 3.0  # seconds that a ledger's server has at the end, and of a study that was stopped
 
 
 def study(
@@ -35,11 +37,14 @@ def study(
     seeds: int | None = None,
     steps: int | None = None,
     store: Path | None = None,
+    ledger: str | None = None,
     plan: Flag = False,
     verify: Flag = False,
     no_prune: Flag = False,
     quick: Flag = False,
     workload: str | None = None,
+    workers: str | None = None,
+    ray: str | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -50,20 +55,47 @@ def study(
         seeds: Seeds of each arm and peak, instead of the file's.
         steps: Steps of each run, instead of the file's.
         store: Folder for the results; by default studies/NAME-HASH.
+        ledger: URL of a database that shows the finished runs, as postgresql+psycopg://USER@HOST/DATABASE; its password
+            in ~/.pgpass.
         plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
         verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
         no_prune: Train every run to its end, and say whether pruning would have chosen the same.
         quick: Run the smaller study that the file's [quick] table states.
         workload: FILE:NAME of the workload, where the file names one outside of its own folder.
+        workers: Processes that train at a time, at most: a number, "cores" or "gpus".
+        ray: Train on a Ray cluster: its address, "auto" for this machine's, "local" for one of its own.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
     from tapered.study import read  # noqa: PLC0415 - torch takes a second that --help need not wait
 
-    stated = read(file, seeds=seeds, steps=steps, whole=no_prune, quick=quick, workload=workload)
+    executor = executor_fields(workers, ray)
+    stated = read(
+        file, seeds=seeds, steps=steps, executor=executor, whole=no_prune, quick=quick, workload=workload, ledger=ledger
+    )
     flags = [flag for flag, given in (("--no-prune", no_prune), ("--quick", quick)) if given]
-    command = retype("study", file, *flags, seeds=seeds, steps=steps, store=store, workload=workload)
+    options = {
+        "seeds": seeds,
+        "steps": steps,
+        "store": store,
+        "ledger": ledger,
+        "workload": workload,
+        "workers": workers,
+        "ray": ray,
+    }
+    command = retype("study", file, *flags, **options)
     return run(stated, command, store, forecast=plan, verify=verify, as_json=as_json)
+
+
+def executor_fields(workers: str | None, ray: str | None) -> dict[str, Any]:
+    """What a command line says of where runs are trained, as a study file's `executor` does.
+
+    >>> executor_fields("4", None), executor_fields("cores", "local")
+    ({'workers': 4}, {'workers': 'cores', 'kind': 'ray', 'address': 'local'})
+    """
+    count = int(workers) if workers is not None and workers.isascii() and workers.isdecimal() else workers
+    said = {"workers": count, "kind": ray and "ray", "address": ray}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def run(stated: Any, command: str, store: Path | None, *, forecast: bool, verify: bool, as_json: bool) -> int:
@@ -105,10 +137,25 @@ def finish(planned: Any, command: str, folder: Path, *, verify: bool = False) ->
     with _opened(planned, folder) as store:
         runs = _train(planned, store, command)
         if runs is None:
+            _settle(store, SHORTLY)
             return None
         concluded = studies.conclude(planned, store, runs)
         verified = studies.verify(planned, store, runs) if verify else None
-    return concluded, verified, _page(concluded, folder / PAGE, command)
+        page = _page(concluded, folder / PAGE, command)
+        _settle(store, SETTLE)
+    return concluded, verified, page
+
+
+def _settle(store: Any, seconds: float) -> None:
+    """Give the ledger's server time to take what waits for it, and say what it has not taken."""
+    errors, lacking = console(stderr=True), store.settle(min(seconds, SHORTLY))
+    if lacking and seconds > SHORTLY:
+        why = f" ({store.trouble})" if store.trouble else ""
+        errors.print(f"Waiting up to {seconds:g} seconds for the ledger{why}; Ctrl-C ends that.", soft_wrap=True)
+        with suppress(KeyboardInterrupt):
+            lacking = store.settle(seconds - SHORTLY)
+    if lacking:
+        errors.print(lacking, soft_wrap=True)
 
 
 def _opened(planned: Any, folder: Path) -> Any:
@@ -141,7 +188,7 @@ def _train(planned: Any, store: Any, command: str) -> Any:
     """The finished runs, or None where they were interrupted, with what to type to go on."""
     from tapered import study as studies  # noqa: PLC0415 - as above
 
-    errors = console(stderr=True)
+    errors, told = console(stderr=True), list[str]()
     with Interrupt(errors) as interrupt, progress(errors) as shown:
         task = shown.add_task("training", total=None)
 
@@ -149,10 +196,18 @@ def _train(planned: Any, store: Any, command: str) -> Any:
             done = studies.updates_made(round_.forest, store)
             shown.update(task, description=round_.name, total=round_.forest.plan.to_run, completed=done)
 
+        def advance(updates: int) -> None:
+            shown.advance(task, updates)
+            if store.trouble and not told:
+                told.append(store.trouble)
+                errors.print(
+                    f"Training goes on without the ledger ({store.trouble}), which is filled up later.", soft_wrap=True
+                )
+
         runs = studies.train_runs(
             planned,
             store,
-            progress=_settled(lambda updates: shown.advance(task, updates)),
+            progress=_settled(advance),
             stop=lambda: interrupt.asked,
             on_round=begin,
         )
@@ -191,8 +246,10 @@ def _settled(progress: Callable[[int], None]) -> Callable[[int], None]:
 def _forecast(planned: Any, *, as_json: bool) -> int:
     from tapered.study import summary  # noqa: PLC0415 - as above
     from tapered.study.plan.forecast import forecast, may_add  # noqa: PLC0415 - as above
+    from tapered.study.train.choose import workers_of  # noqa: PLC0415 - as above
 
-    study, found = planned.study, forecast(planned)
+    study = planned.study
+    found = forecast(planned, workers_of(study))
     later = may_add(study)
     if as_json:
         seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}
@@ -200,9 +257,10 @@ def _forecast(planned: Any, *, as_json: bool) -> int:
         return DONE
     out = console(stderr=False)
     out.print(table(summary.forecast_rows(found), header=False))
-    for line in summary.cost_lines(found.cost):
+    workers = summary.workers_line(found)
+    for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
         out.print(Text(f"- {line}"))
-    for line in (*later, *([study.lacks] if study.lacks else [])):
+    for line in (*map(str, found.groups), *later, *([study.lacks] if study.lacks else [])):
         out.print(Text(f"- {line}"))
     return DONE
 
@@ -220,21 +278,21 @@ def _tell(concluded: Any, verified: Any, page: Path | None, folder: Path, *, as_
 
 def _show(concluded: Any, page: Path | None, verified: Any) -> None:
     """The verdict, what it rests on, the arms, what to bear in mind, where the page is."""
-    from tapered.study.summary import arm_rows, comparison_rows, cost_lines, headline, verified_line  # noqa: PLC0415 - as above
+    from tapered.study import summary  # noqa: PLC0415 - as above
 
     out = console(stderr=False)
-    for line in headline(concluded):
+    for line in summary.headline(concluded):
         out.print(Text(line, style="bold"))
     out.print()
     if len(concluded.comparisons) > 1:
-        out.print(table(comparison_rows(concluded)))
+        out.print(table(summary.comparison_rows(concluded)))
         out.print()
-    out.print(table(arm_rows(concluded)))
-    for caveat in concluded.caveats:
-        out.print(Text(f"- {caveat}"))
-    for line in cost_lines(concluded.cost):
+    out.print(table(summary.arm_rows(concluded)))
+    for line in (*summary.searched_lines(concluded), *concluded.caveats):
+        out.print(Text(f"- {line}"))
+    for line in summary.cost_lines(concluded.cost):
         out.print(Text(f"- {line}"))
     if verified is not None:
-        out.print(Text(f"- {verified_line(verified)}"))
+        out.print(Text(f"- {summary.verified_line(verified)}"))
     if page is not None:
         out.print(Text(f"Page: {page}"), soft_wrap=True)

@@ -98,7 +98,7 @@ def setting_of(
     if seed < 0:
         raise ValueError(f"got seed={seed}; expected a whole number of at least 0; try --seed 0")
     arm.path(steps, None)
-    kept = {} if arm.average is None else arm.average.settled(steps).given
+    kept = {} if arm.averaged is None else arm.averaged.settled(steps).given
     own.remember(workload, options or {}, source)
     rate = str(arm.schedule(steps, None))
     given = dict(options or {}), code, data_of(made), kept, dict(steps_as or {})

@@ -48,11 +48,14 @@ def row_bytes(workload: Workload, rule: Rule) -> int:
     return 2 * tensors + sum(p.nbytes for p in row.params.values()) + sum(held)
 
 
-def most_rows(workload: Workload, rule: Rule) -> int:
-    """The rows that fit in a quarter of the free memory: a multiple of 8 where there are as many, at least 1."""
+def most_rows(workload: Workload, rule: Rule, workers: int = 1) -> int:
+    """The rows that fit in a quarter of the free memory, or of one of several workers' share of it.
+
+    A multiple of 8 where there are as many, at least 1.
+    """
     place = workload.recipe.place
     free = free_memory() if place == devices.CPU else devices.free_memory(place)
-    rows = min(MOST_ROWS, int(MEMORY_SHARE * free) // row_bytes(workload, rule))
+    rows = min(MOST_ROWS, int(MEMORY_SHARE * free / workers) // row_bytes(workload, rule))
     return rows // 8 * 8 or max(1, rows)
 
 
@@ -66,3 +69,11 @@ def free_memory() -> int:
         group = Path("/sys/fs/cgroup")
         found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
     return max(0, min(found))
+
+
+def memory_kills() -> int:
+    """How many processes of this container the kernel has killed for memory; 0 where nothing tells."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/sys/fs/cgroup/memory.events").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
+    return 0

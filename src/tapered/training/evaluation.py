@@ -67,10 +67,9 @@ class Tally:
         self.workload, self.found = workload, found
         self.functions = functions(workload)
         self.names = tuple(self.functions)
-        self.losses = ("loss", *workload.losses)
         self.later = [name for name in self.names if not found.summed(workload, name)]
         self.weights: list[float] = []
-        self.sums: dict[str, list[float]] = {name: [] for name in (*self.losses, *found.each)}
+        self.sums: dict[str, list[float]] = {name: [] for name in (*found.means, *found.each)}
         self.objects = {
             name: _fresh(metric, workload.recipe.place)
             for name, metric in workload.metrics.items()
@@ -82,12 +81,13 @@ class Tally:
     def add(self, outputs: Any, targets: Any, indices: Tensor, weighed: Any) -> None:
         """Take in the chunk of these examples, and what it is weighed by."""
         workload = self.workload
-        if self.found.mean:
-            weight = weight_of(workload, weighed, len(indices))
-            self.weights.append(weight)
-            for name in self.losses if weight else ():  # a mean over nothing is no number
+        weight = weight_of(workload, weighed, len(indices)) if any(self.found.means.values()) else 0.0
+        self.weights.append(weight)
+        for name, by_weight in self.found.means.items():
+            share = weight if by_weight else len(indices)
+            if share:  # a mean over nothing is no number
                 self._reseed(name, indices)
-                self.sums[name].append(weight * scalar(workload, name, self.functions[name](outputs, targets)))
+                self.sums[name].append(share * scalar(workload, name, self.functions[name](outputs, targets)))
         for name in self.found.each:
             self._reseed(name, indices)
             values = numbers(self.functions[name](outputs, targets))
@@ -116,7 +116,8 @@ class Tally:
                 f"workload {workload.name!r}: {lost[0]!r} is no mean over examples and is computed from all outputs of "
                 f"a split, but uses something of which the model returns one for each batch, as its own loss; compute "
                 f"it from outputs with a row for each example, or, if it is a weighted mean, give the weight of a "
-                f"batch: weight=lambda targets: (targets != -100).sum(); or evaluate the split as one batch: "
+                f"batch: weight=lambda {'targets: (targets' if workload.objective is None else 'batch: (batch[1]'} "
+                f"!= -100).sum(); or evaluate the split as one batch: "
                 f"eval_batch_size={self.count}"
             )
         outputs, targets = together(found, self.chunks)
@@ -129,7 +130,7 @@ class Tally:
     def _sum(self, name: str) -> float:
         if name in self.objects:
             return scalar(self.workload, name, self.objects[name].compute(), self.count)
-        total = fsum(self.weights) if name in self.losses else self.count
+        total = fsum(self.weights) if self.found.means.get(name) else self.count
         if total == 0:
             raise ValueError(f"workload {self.workload.name!r}: the weights of a split add up to 0; expected more")
         return fsum(self.sums[name]) / total

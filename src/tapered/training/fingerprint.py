@@ -2,18 +2,36 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-from tapered.draws import Standing, seeded
+from tapered.draws import Standing, kept, reseed
+from tapered.training.order import ordered
+from tapered.training.splits import SPLITS
+
+if TYPE_CHECKING:
+    from tapered.training.workload import Workload
 
 WHOLE = 4096  # items of a dataset that are all looked at
 SAMPLE = 512  # of a larger one, evenly spaced
 SHOWN = 20  # hex digits
+
+
+def of_workload(workload: "Workload") -> dict[str, str]:
+    """Digests of what a workload's numbers depend on: its splits, how they are drawn, the initial weights at seed 0."""
+    data = workload.data.items()
+    splits = {name if name in SPLITS else f"splits.{name}": of_dataset(dataset) for name, dataset in data}
+    recipe = workload.recipe.text()
+    order: Any = workload.order
+    if callable(order):
+        order = [ordered(workload, *place) for place in ((0, 0), (0, 1), (1, 0))]
+    drawn = workload.name, workload.batch_size, sorted(workload.metrics), order, *([recipe] if recipe else [])
+    weights = of_value(dict(workload.build(0).state_dict()))
+    return {**splits, "batches": of_value(drawn), "weights": weights}
 
 
 def of_dataset(dataset: Dataset[Any]) -> str:
@@ -33,11 +51,12 @@ def of_dataset(dataset: Dataset[Any]) -> str:
         return digest.hexdigest()[:SHOWN]
     places = range(size) if size <= WHOLE else [round(i * (size - 1) / (SAMPLE - 1)) for i in range(SAMPLE)]
     drawn = False
-    for i in places:
-        with seeded(0, "fingerprint", i):
+    with kept():
+        for i in places:
+            reseed(0, "fingerprint", i)
             before = Standing.now()
             add(digest, dataset[i])
-            drawn |= before.drawn() is not None
+            drawn = drawn or before.drawn() is not None
     if drawn:  # what was begun when the items of a minibatch drew one after another is another run
         digest.update(b"drawn by place")
     found = digest.hexdigest()[:SHOWN]

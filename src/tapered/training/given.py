@@ -173,11 +173,13 @@ def check_numbers(workload: Any) -> None:
     check_order(workload)
     if workload.steps_per_epoch == 0:
         examples = len(ordered(workload, 0, 0)) if callable(workload.order) else length(workload.train)
+        fewer = examples // workload.batch_size if workload.recipe.accumulate > 1 else 0
         raise ValueError(
             f"workload {workload.name!r} has {examples} training examples{' an epoch' * callable(workload.order)} and "
             f"batch_size={workload.batch_size}"
             + (f", accumulate={workload.recipe.accumulate}" if workload.recipe.accumulate > 1 else "")
-            + f", less than one minibatch; try batch_size={max(1, examples // workload.recipe.accumulate)}"
+            + ", less than one minibatch; try "
+            + (f"accumulate={fewer}" if fewer else f"batch_size={max(1, examples // workload.recipe.accumulate)}")
         )
 
 

@@ -1,11 +1,12 @@
 """What the loss and the metrics of a workload are, found once on a sample: means, or functions of a whole split.
 
 is loss(batch) the weighted mean of loss(its parts)?  ─► summed as it comes   else ─► computed from all outputs
+is another loss that, or their mean by examples?      ─► the same              else ─► the same
 does metric(batch) return a value for each example?   ─► summed as it comes   else ─► computed from all outputs
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -32,23 +33,29 @@ class Measures:
     """What the loss and the metrics of a workload are.
 
     Args:
-        mean: Whether the loss of a batch is the weighted mean of the losses of its parts.
+        means: The losses of which that of a batch is a mean of those of its parts -> whether by the workload's weight,
+            else by examples. The one that is trained is so by weight, or not at all.
         each: The metrics that return one value for each example.
         along: In each tensor of the outputs, the axis of the examples.
         targets: The same of the targets.
         lost: What is computed from a part of the outputs that has no such axis, and so from one batch only.
     """
 
-    mean: bool
+    means: Mapping[str, bool]
     each: frozenset[str]
     along: tuple[int | None, ...]
     targets: tuple[int | None, ...]
     lost: frozenset[str]
 
+    @property
+    def mean(self) -> bool:
+        """Whether the loss of a batch is the weighted mean of the losses of its parts."""
+        return "loss" in self.means
+
     def summed(self, workload: Workload, name: str) -> bool:
         """Whether it is summed as it comes, so that no outputs are kept for it."""
         if name == "loss" or name in workload.losses:
-            return self.mean
+            return name in self.means
         return name in self.each or is_object(workload.metrics[name])
 
 
@@ -161,7 +168,7 @@ def _found(workload: Workload, places: Tensor) -> Measures:
         batches = shaken
     whole, last = batches[0], batches[-1]
     found = Measures(
-        _is_mean(batches),
+        _means(workload, batches),
         frozenset(name for name in whole.shapes if all(batch.shapes[name] == (batch.count,) for batch in batches)),
         trees.axes(whole.outputs, whole.count, last.outputs, last.count),
         trees.axes(whole.targets, whole.count, last.targets, last.count),
@@ -258,18 +265,27 @@ def _shape(metric: Any, outputs: Any, targets: Any) -> tuple[int, ...]:
     return tuple(torch.as_tensor(metric(outputs, targets)).shape)
 
 
-def _is_mean(batches: Sequence[_Batch]) -> bool:
-    whole, parts = batches[0], [part for part in batches[1:] if part.weight]
-    total = fsum(part.weight for part in parts)
+def _means(workload: Workload, batches: Sequence[_Batch]) -> dict[str, bool]:
+    """The losses that are means, and whether by weight."""
+    known: dict[str, bool] = {}
+    for place, name in enumerate(("loss", *workload.losses)):
+        if _is_mean(batches, place, [batch.weight for batch in batches]):
+            known[name] = True
+        elif place and _is_mean(batches, place, [float(batch.count) for batch in batches]):
+            known[name] = False
+    return known
+
+
+def _is_mean(batches: Sequence[_Batch], place: int, weights: Sequence[float]) -> bool:
+    whole, parts = (
+        batches[0].losses[place],
+        [(weight, batch.losses[place]) for weight, batch in zip(weights[1:], batches[1:], strict=True) if weight],
+    )
+    total = fsum(weight for weight, _ in parts)
     if not total:
         return True
-
-    def fits(place: int) -> bool:
-        mean = fsum(part.weight * part.losses[place] for part in parts) / total
-        scale = max(abs(batch.losses[place]) for batch in (whole, *parts))
-        return abs(mean - whole.losses[place]) <= whole.rounding * scale
-
-    return all(map(fits, range(len(whole.losses))))
+    mean = fsum(weight * loss for weight, loss in parts) / total
+    return abs(mean - whole) <= batches[0].rounding * max(abs(whole), *(abs(loss) for _, loss in parts))
 
 
 def sample(workload: Workload) -> Tensor:
@@ -280,8 +296,8 @@ def sample(workload: Workload) -> Tensor:
 
 def told(workload: Workload) -> Iterator[str]:
     """What a result must say of its loss, a sentence each."""
-    if not measures(workload).mean:
-        yield (
-            f"The loss of a batch is no {'' if workload.weight is None else 'weighted '}mean over its examples; on a "
-            "split it was computed from all outputs together."
-        )
+    mean = "mean" if workload.weight is None else "weighted mean"
+    for name in ("loss", *workload.losses):
+        if name not in measures(workload).means:
+            said = f"The loss {'' if name == 'loss' else repr(name) + ' '}of a batch is no {mean} over its examples"
+            yield f"{said}; on a split it was computed from all outputs together."

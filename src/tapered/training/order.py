@@ -64,3 +64,15 @@ def _called(workload: "Workload", order: Sampler, size: int, seed: int, number: 
             f"indices of the {size:,} training examples, from 0 on"
         )
     return indices
+
+
+def batches(workload: "Workload", seed: int, start: int, stop: int) -> Tensor:
+    """Indices of the examples of updates start, ..., stop - 1: int64, shape (stop - start, step_size)."""
+    size, per_epoch, parts = workload.step_size, workload.steps_per_epoch, []
+    while start < stop:
+        epoch, place = divmod(start, per_epoch)
+        count = min(stop - start, per_epoch - place)
+        indices = ordered(workload, seed, epoch)
+        parts.append(indices[place * size : (place + count) * size].view(count, -1))
+        start += count
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -8,12 +8,14 @@ whose next update is at the rate that this one would have had. So it is where a 
 optimizer under its own scaler.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from tapered.training import trees
 from tapered.training.devices import CPU
@@ -21,19 +23,45 @@ from tapered.training.recipe import Recipe
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 AS_IT_IS: AbstractContextManager[Any] = nullcontext()
+MIXED_EVERYWHERE = frozenset((functional.batch_norm, torch.batch_norm, functional.instance_norm, torch.instance_norm))
+MIXED = MIXED_EVERYWHERE | {functional.layer_norm, torch.layer_norm, functional.group_norm, torch.group_norm}
 ROUNDED = 4  # times the last place of 16 bits: what rows may differ by from the loop in a loss
 
 
-def cast(recipe: Recipe, *, cached: bool = True) -> AbstractContextManager[Any]:
-    """Autocast as a recipe has it, around forward and loss; nothing in single precision.
-
-    Args:
-        recipe: Whose `precision`.
-        cached: Keep the weights that were cast until the end; not under `vmap`, where each row has its own.
-    """
+def cast(recipe: Recipe) -> AbstractContextManager[Any]:
+    """Autocast as a recipe has it, around forward and loss; nothing in single precision."""
     if recipe.precision == "float32":
         return AS_IT_IS
-    return torch.autocast(recipe.place.type, DTYPES[recipe.precision], cache_enabled=cached)
+    return torch.autocast(recipe.place.type, DTYPES[recipe.precision])
+
+
+@contextmanager
+def cast_rows(recipe: Recipe) -> Iterator[None]:
+    """The same under `vmap`: weights that were cast are not kept, as each row has its own, and norms are `Norms`."""
+    if recipe.precision == "float32":
+        yield
+        return
+    with torch.autocast(recipe.place.type, DTYPES[recipe.precision], cache_enabled=False), Norms():
+        yield
+
+
+class Norms(TorchFunctionMode):
+    """Norms of half inputs and single weights, in single precision and rounded once, as torch's mixed kernels do it.
+
+    Under `vmap` torch has none: it fails, or GroupNorm goes on in single precision. What autocast itself computes in
+    single precision, on an accelerator, is left to it.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch's; a norm of an input in half precision as above."""
+        kwargs = kwargs or {}
+        if func in MIXED and args and args[0].dtype in DTYPES.values():
+            given = args[0]
+            others = [each for each in (*args[1:], *kwargs.values()) if isinstance(each, Tensor)]
+            mixed = any(each.dtype == torch.float32 for each in others)
+            if mixed and (given.device == CPU or func in MIXED_EVERYWHERE):
+                return func(given.float(), *args[1:], **kwargs).to(given.dtype)
+        return func(*args, **kwargs)
 
 
 def under_cast(recipe: Recipe, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -131,7 +131,10 @@ class Recipe:
             if value is not None and not (number and isfinite(value) and value > 0):
                 raise ValueError(f"got {name}={value!r}; expected a positive number; try {name}=1.0")
         if self.clip_norm is not None and self.clip_value is not None:
-            raise ValueError("got clip_norm and clip_value; expected one of them")
+            raise ValueError(
+                f"got clip_norm={self.clip_norm!r} and clip_value={self.clip_value!r}; expected one of them; leave one "
+                f"out"
+            )
         if isinstance(self.accumulate, bool) or not isinstance(self.accumulate, int) or self.accumulate < 1:
             raise ValueError(f"got accumulate={self.accumulate!r}; expected a whole number >= 1; try accumulate=4")
         if isinstance(self.workers, bool) or not isinstance(self.workers, int) or not 0 <= self.workers <= MOST_WORKERS:
@@ -235,8 +238,8 @@ class Share:
         """
         unknown = [name for name, _ in self.hypers if name not in tables]
         if unknown:
-            known = ", ".join(sorted(name for name in tables if name != "lr"))
-            raise ValueError(f"a group sets {unknown[0]!r}, which the rule does not have; expected one of {known}")
+            known = sorted(name for name in tables if name != "lr")
+            raise ValueError(f"a group sets {unknown[0]!r}, which the rule does not have; {suggest(unknown[0], known)}")
         found = dict(tables) | {name: np.full_like(tables[name], value) for name, value in self.hypers}
         return found if self.lr == 1 else {**found, "lr": found["lr"] * self.lr}
 
@@ -266,7 +269,8 @@ def shares(recipe: Recipe, names: Iterable[str]) -> tuple[Share, ...]:
     idle = [str(group) for i, group in enumerate(recipe.groups) if i not in taken]
     if idle:
         raise ValueError(
-            f"no parameter is in the group {idle[0]!r}; they are {', '.join(names[:8])}{', ...' * (len(names) > 8)}"
+            f"no parameter is in the group {idle[0]!r}; expected patterns of {', '.join(names[:8])}"
+            f"{', ...' * (len(names) > 8)}; try match = {names[0]!r}"
         )
     return tuple(Share(tuple(mine), lr, hypers) for (lr, hypers), mine in found.items())
 

@@ -220,7 +220,11 @@ def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
             f"smallest; try clip_norm={limit}"
         )
     for share in shares(workload.recipe, (name for name, p in model.named_parameters() if p.requires_grad)):
-        Path(rule, share.of({name: _flat(value, 1) for name, value in {"lr": 1.0, **rule.hypers}.items()}))
+        tables = share.of({name: _flat(value, 1) for name, value in {"lr": 1.0, **rule.hypers}.items()})
+        try:
+            Path(rule, tables)
+        except ValueError as error:
+            raise ValueError(f"the group of {share.names[0]!r}: {error}") from error
     params = {name: p.detach().clone() for name, p in model.named_parameters()}
     place = workload.recipe.place
     return Rows(

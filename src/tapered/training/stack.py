@@ -26,7 +26,7 @@ from tapered.training import program, trees
 from tapered.training.batches import Batches
 from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
-from tapered.training.precision import cast
+from tapered.training.precision import cast_rows
 from tapered.training.program import Step, Tensors
 from tapered.training.recipe import shares
 from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
@@ -205,7 +205,7 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
         given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
-        with cast(workload.recipe, cached=False):
+        with cast_rows(workload.recipe):
             outputs, written = functional_call(reading, {f"model.{name}": given[name] for name in given}, (inputs,))
             return workload.loss(outputs, targets), written
 
@@ -284,7 +284,7 @@ def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Te
         rebuilds: list[Rebuild] = []
 
         def one(mine: dict[str, Tensor], x: Any) -> list[Tensor]:
-            with cast(workload.recipe, cached=False):
+            with cast_rows(workload.recipe):
                 parts, rebuild = taken_apart(functional_call(reading, mine, (x,))[0])
             rebuilds.append(rebuild)
             return parts

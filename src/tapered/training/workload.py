@@ -13,7 +13,6 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Self
@@ -24,25 +23,24 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_co
 
 from tapered.draws import Order, generator_seed, seeded
 from tapered.training import fingerprint, trees
-from tapered.training.devices import CPU, lying, moved
-from tapered.training.given import check_callables, check_numbers, check_split, check_splits, few, is_whole, length
+from tapered.training.given import check_callables, check_numbers, check_split, check_splits, few, length
 from tapered.training.objective import Objective, trained
-from tapered.training.order import Sampler, ordered
+from tapered.training.order import Sampler, batches, ordered
 from tapered.training.precision import built
 from tapered.training.reasons import refuse_model
 from tapered.training.recipe import Recipe
+from tapered.training.splits import SPLITS, Splits
 from tapered.training.stream import Streamed
 from tapered.words import suggest
 
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Tensor | float] | Any  # or an object with update and compute
-SPLITS = ("train", "valid", "test")
 MOST_AT_ONCE = 2048  # examples that are evaluated at once
 SMALL = 2**16  # bytes of examples so small that 4 minibatches of them are no measure of what memory holds
 
 
 @dataclass(frozen=True, eq=False)  # a workload equals itself only: functions and data have no equality
-class Workload:
+class Workload(Splits):
     """A training problem that every arm of a study shares.
 
     The loss of a minibatch is ``loss(model(inputs), targets)``, a scalar tensor. What the model returns may be a tensor
@@ -79,7 +77,8 @@ class Workload:
             examples where they are small. It is halved where memory runs out.
         objective: ``objective(model, batch)`` -> scalar tensor, or a dict of them of which ``"loss"`` is trained; in
             the place of ``loss``.
-        losses: Names of the others in that dict, which are recorded as metrics are.
+        losses: Names of the others in that dict, which are recorded as metrics are: each as a mean by ``weight`` or by
+            examples, whichever is the split's own value; one that is neither is computed from the whole split.
         predict: ``predict(model, batch) -> (outputs, targets)``, what the metrics are of under an ``objective``.
         collate: ``collate(items)``, a list of items -> a batch; torch's ``default_collate`` where left out.
         derivatives: Whether the loss takes derivatives of the model, so that it is evaluated under enabled gradients.
@@ -208,14 +207,7 @@ class Workload:
 
     def batches(self, seed: int, start: int, stop: int) -> Tensor:
         """Indices of the examples of updates start, ..., stop - 1: int64, shape (stop - start, step_size)."""
-        per_epoch, parts = self.steps_per_epoch, []
-        while start < stop:
-            epoch, place = divmod(start, per_epoch)
-            count = min(stop - start, per_epoch - place)
-            indices = ordered(self, seed, epoch)
-            parts.append(indices[place * self.step_size : (place + count) * self.step_size].view(count, -1))
-            start += count
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+        return batches(self, seed, start, stop)
 
     def build(self, seed: int) -> nn.Module:
         """The model with its initial weights, which depend on ``seed`` only.
@@ -247,78 +239,6 @@ class Workload:
             pass
         return self.model()
 
-    def split(self, name: str) -> Dataset[Any]:
-        """The dataset called ``name``: "train", "valid", "test", or one of `splits`.
-
-        Raises:
-            ValueError: If there is no such split.
-        """
-        dataset: Dataset[Any] | None = getattr(self, name) if name in SPLITS else self.splits.get(name)
-        if dataset is None:
-            known = ", ".join(dict.fromkeys([*SPLITS, *self.splits]))
-            raise ValueError(f"workload {self.name!r} has no split {name!r}; expected one of {known}")
-        return dataset
-
-    def is_whole(self, split: str) -> bool:
-        """Whether a split's batches are its tensors at some indices, and nothing else."""
-        return self.collate is default_collate and is_whole(self.split(split))
-
-    def fetch(self, split: str, indices: Tensor) -> tuple[Any, Any]:
-        """The batch (inputs, targets) of a split at ``indices``, int64; of an ``objective`` (batch, None).
-
-        A ``TensorDataset`` is indexed in one go; the items of any other dataset are fetched one by one and collated.
-        What they draw is from where the shared generators stand; a run's minibatches are `training.items`'.
-        """
-        dataset: Any = self.split(split)
-        if self.is_whole(split):
-            return self.gatherer(split)(indices)
-        places = indices.tolist()
-        found = dataset.at(places) if isinstance(dataset, Streamed) else [dataset[i] for i in places]
-        return self.placed(self.paired(self.collate(found)))
-
-    def gatherer(self, split: str) -> Callable[[Tensor], tuple[Any, Any]]:
-        """What gathers the batches of a split whose items are its tensors', again and again."""
-        there, dataset = self.lying(split), self.split(split)
-        tensors: Any = there or dataset.tensors  # type: ignore[attr-defined]  # as `is_whole` says
-        if self.recipe.place == CPU:
-            return lambda indices: self.paired(tuple([tensor[indices] for tensor in tensors]))
-
-        def gathered(indices: Tensor) -> tuple[Any, Any]:
-            if there is not None:
-                indices = indices.to(self.recipe.place, non_blocking=True)
-            return self.placed(self.paired(tuple(tensor[indices] for tensor in tensors)))
-
-        return gathered
-
-    def lying(self, split: str) -> tuple[Tensor, ...] | None:
-        """The tensors of a split that is one of tensors, on the device; None where it is another's memory or too small.
-
-        They are copied once, however often they are asked for.
-        """
-        dataset: Any = self.split(split)
-        if self.recipe.place == CPU:
-            return None
-        if split not in self.copied:
-            self.copied[split] = lying(self.recipe.place, dataset.tensors)
-        return self.copied[split]
-
-    @cached_property
-    def copied(self) -> dict[str, tuple[Tensor, ...] | None]:
-        """Splits that lie on the device, by name; None for one that does not fit."""
-        return {}
-
-    def paired(self, batch: Any) -> tuple[Any, Any]:
-        """A batch as inputs and targets; of an ``objective`` all of it is inputs."""
-        if self.objective is not None:
-            return batch, None
-        inputs, targets = batch
-        return inputs, targets
-
-    def placed(self, batch: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Inputs and targets on the device."""
-        inputs, targets = batch
-        return moved(self.recipe.place, inputs), moved(self.recipe.place, targets)
-
     def fingerprints(self) -> dict[str, str]:
         """Digests of what the numbers depend on: each split's items, how they are drawn, the initial weights at seed 0.
 
@@ -328,19 +248,7 @@ class Workload:
         >>> sorted(quadratic().fingerprints())
         ['batches', 'train', 'valid', 'weights']
         """
-        splits = {
-            name if name in SPLITS else f"splits.{name}": fingerprint.of_dataset(dataset)
-            for name, dataset in self.data.items()
-        }
-        recipe = self.recipe.text()
-        order: Any = self.order
-        if callable(order):
-            order = [ordered(self, *place) for place in ((0, 0), (0, 1), (1, 0))]
-        batches = fingerprint.of_value(
-            (self.name, self.batch_size, sorted(self.metrics), order, *([recipe] if recipe else []))
-        )
-        weights = fingerprint.of_value(dict(self.build(0).state_dict()))
-        return {**splits, "batches": batches, "weights": weights}
+        return fingerprint.of_workload(self)
 
     def fingerprint(self) -> str:
         """One digest of `fingerprints`."""

@@ -104,7 +104,10 @@ def _found(name: str, folder: Path) -> str | None:
         places = places or [str(Path(place, *parent.split("."))) for place in (str(folder), *sys.path)]
     else:
         places = [str(folder), *sys.path]
-    spec = importlib.machinery.PathFinder.find_spec(name, places)
+    try:
+        spec = importlib.machinery.PathFinder.find_spec(name, places)
+    except KeyError:  # of a package without a file, below another such that is not imported
+        return None
     return None if spec is None or not spec.has_location else spec.origin
 
 
@@ -117,6 +120,7 @@ def _is_own(path: Path) -> bool:
 def _installed() -> tuple[Path, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     places = {sysconfig.get_path(name) for name in names} | {*site.getsitepackages(), site.getusersitepackages()}
+    places |= {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}  # by a .pth file
     return (*(Path(place).resolve() for place in places if place), Path(tapered.__file__).resolve().parent)
 
 

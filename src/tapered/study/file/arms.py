@@ -7,17 +7,19 @@ lr = "hold({1-share}*steps).then(cooldown({share}*steps))"      each peak multip
 space = { share = { low = 0.1, high = 0.6 } }                   `tapered tune` fills in {share}
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import AllowInfNan, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from annotated_types import Ge, Le
+from pydantic import BeforeValidator, Field, model_validator
 
 from tapered import rules, schedules
 from tapered.rules import Rule
 from tapered.schedules import Schedule
+from tapered.study.file.fields import Finite, Name, Positive, Strict, Whole
+from tapered.study.file.space import Range, ends, filled, names_in, number_of
 from tapered.training.averages import Average
 from tapered.training.rows import Path as TablePath
 from tapered.training.rows import tabulate
@@ -40,28 +42,13 @@ RULES: dict[str, type[Any]] = {
 }
 
 
-def _whole(value: Any) -> Any:
-    """A whole number as TOML may write it, 2e3."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+# fields of an average that are numbers of updates, or a share of the run
+MOMENTS = ("start", "every", "latest")
 
 
 def _average(value: Any) -> Any:
-    """An average's fields as the average."""
-    return None if value is None else Average.read(value)
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Finite = Annotated[float, AllowInfNan(False)]
-Positive = Annotated[Finite, Gt(0)]
-Share = Annotated[float, Gt(0), Lt(1)]
-Name = Annotated[str, MinLen(1), MaxLen(200)]
-PLACEHOLDER = re.compile(r"\{\s*(1\s*-\s*)?([A-Za-z_]\w*)\s*\}")
-
-
-class Strict(BaseModel):
-    """Unknown keys are refused, true is no 1 and "1" no number, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    """An average's fields as the average; as they are where some of its numbers are searched."""
+    return value if value is None or (isinstance(value, dict) and names_in(value)) else Average.read(value)
 
 
 class Peaks(Strict):
@@ -98,32 +85,6 @@ class Peaks(Strict):
         return self.model_copy(update={"below": self.below + below, "above": self.above + above})
 
 
-class Range(Strict):
-    """What a number in a schedule's text may be: from ``low`` to ``high``, on a log scale where ``log`` says so.
-
-    ``count`` is how many values of it a grid has.
-    """
-
-    low: Finite
-    high: Finite
-    log: bool = False
-    count: Annotated[Whole, Ge(1), Le(1000)] = 5
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low={self.low:g} and high={self.high:g} leave nothing to search; try low < high")
-        if self.log and self.low <= 0:
-            raise ValueError(f"low={self.low:g} is on no log scale; try a low above 0, or log = false")
-        return self
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """Its values on a grid, lowest first."""
-        between = np.geomspace if self.log else np.linspace
-        return tuple(float(f"{value:.6g}") for value in between(self.low, self.high, self.count))
-
-
 class Arm(Strict):
     """A rule and its schedules.
 
@@ -137,24 +98,32 @@ class Arm(Strict):
     ``average`` says which average of the weights is evaluated in their place; see
     `tapered.training.averages.Average`, whose fields it has.
 
-    ``space`` names the numbers that stand as ``{name}`` or ``{1-name}`` in its texts and are searched beside the peak;
-    ``trials`` are those that were tried, each with a peak of its own.
+    ``space`` names the numbers that are searched beside the peak. They stand as ``{name}`` or ``{1-name}`` in the texts
+    of ``lr`` and ``hypers``, and in the place of a share of ``resets`` and of a number of ``average``; ``trials`` are
+    those that were tried, each with a peak of its own. What all arms share (how a step is made) is not searched, nor
+    what changes the rule itself (``options``).
     """
 
     name: Name
     rule: str
     lr: str
     fixed: bool = False
-    options: dict[str, bool | Finite | str] = {}
-    hypers: dict[str, float | str] = {}
+    options: Annotated[dict[str, bool | Finite | str], Field(default_factory=dict)]
+    hypers: Annotated[dict[str, float | str], Field(default_factory=dict)]
     peaks: Peaks | None = None
-    resets: Annotated[tuple[Share, ...], Field(strict=False)] | None = None
-    average: Annotated[Average | None, BeforeValidator(_average)] = None
-    space: dict[str, Range] = {}
+    resets: Annotated[tuple[Any, ...], Field(strict=False)] | None = None
+    average: Annotated[Average | dict[str, Any] | None, BeforeValidator(_average)] = None
+    space: Annotated[dict[str, Range], Field(default_factory=dict)]
     trials: Annotated[tuple[dict[str, Finite], ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        for field in ("rule", "options"):
+            if names_in(getattr(self, field)):
+                raise ValueError(
+                    f"{field} = {getattr(self, field)!r} has a number that is searched, and says which rule the arm "
+                    f"is, one in all trials; try an arm for each"
+                )
         if self.rule not in RULES:
             raise ValueError(f"rule={self.rule!r} is unknown; {suggest(self.rule, RULES)}")
         rule = self._rule()
@@ -165,33 +134,77 @@ class Arm(Strict):
             raise ValueError("fixed = true and peaks exclude each other; a fixed arm's rate stands as written")
         if self.fixed and (self.space or self.trials):
             raise ValueError("fixed = true and space exclude each other; a fixed arm's rate stands as written")
-        self.build()
-        if self.resets and sorted(set(self.resets)) != list(self.resets):
-            raise ValueError(f"resets={list(self.resets)} do not ascend; try {sorted(set(self.resets))}")
         self._check_space()
+        for end in ends(self.space):
+            self._at(end).build()
+        self._check_resets()
         return self
 
     def _check_space(self) -> None:
         """Every placeholder has a range, every range a placeholder, every trial a value for each and its own peak."""
-        used = {found[2] for text in self._texts() for found in PLACEHOLDER.finditer(text)}
-        for name in sorted(used - set(self.space)):
-            raise ValueError(f"{{{name}}} has no range; try space = {{ {name} = {{ low = 0.1, high = 0.5 }} }}")
-        for name in sorted(set(self.space) - used):
-            raise ValueError(f"space has {name!r}, which stands in no text; try {{{name}}} in lr")
+        searched = {"lr": self.lr, "hypers": self.hypers, "resets": self.resets, "average": self.average}
+        if "peak" in self.space:
+            raise ValueError("space has 'peak', which each trial has from the grid of peaks; try another name")
+        used = {name: field for field, value in searched.items() for name in names_in(value)}
+        for name in sorted(used.keys() - self.space.keys()):
+            raise ValueError(
+                f"{{{name}}} in {used[name]} has no range; try space = {{ {name} = {{ low = 0.1, high = 0.5 }} }}"
+            )
+        for name in sorted(self.space.keys() - used.keys()):
+            raise ValueError(
+                f"space has {name!r}, which stands in no text; try {{{name}}} in lr, hypers, resets or average"
+            )
+        self._check_moments()
         wanted = {"peak", *self.space}
         if any(set(trial) != wanted or trial["peak"] <= 0 for trial in self.trials):
             raise ValueError(f"a trial of arm {self.name!r} lacks one of {sorted(wanted)}, has another, or peak <= 0")
         if len({trial["peak"] for trial in self.trials}) < len(self.trials):
             raise ValueError(f"two trials of arm {self.name!r} have one peak; expected a peak of its own for each")
 
-    def _texts(self) -> Iterator[str]:
-        yield self.lr
-        yield from (value for value in self.hypers.values() if isinstance(value, str))
+    def _check_moments(self) -> None:
+        """What of an average is searched is a number wherever in its range it falls."""
+        fields = self.average if isinstance(self.average, dict) else {}
+        for field in ("kind", "batch_norm"):
+            if names_in(fields.get(field)):
+                raise ValueError(
+                    f"average.{field} = {fields[field]!r} is a word, and a space has numbers; try an arm for each"
+                )
+        for field in MOMENTS:
+            for name in names_in(fields.get(field)):
+                found = self.space[name]
+                if not (found.whole or (field != "latest" and 0 < found.low < found.high < 1)):
+                    share = "" if field == "latest" else ", or a range of shares of the run, between 0 and 1"
+                    raise ValueError(
+                        f"average.{field} = {fields[field]!r} is searched from {found.low:g} to {found.high:g}, where "
+                        f"not every number is one of updates; try whole = true in its range{share}"
+                    )
+
+    def _check_resets(self) -> None:
+        """Shares of the run that ascend, wherever in their ranges those that are searched fall."""
+        low, high = ([number_of(reset, end) for reset in self.resets or ()] for end in ends(self.space))
+        for given, *span in zip(self.resets or (), low, high, strict=True):
+            if not all(type(end) is float and 0 < end < 1 for end in span):
+                raise ValueError(
+                    f"resets has {given!r}; expected shares of the run, between 0 and 1; try resets = [0.5]"
+                )
+        spans = [sorted(span) for span in zip(low, high, strict=True)]
+        if any(before[1] >= after[0] for before, after in pairwise(spans)):
+            tried = "ranges that do not overlap" if names_in(self.resets) else f"{sorted(set(self.resets or ()))}"
+            raise ValueError(f"resets={list(self.resets or ())} do not ascend; try {tried}")
 
     def build(self) -> Rule:
         """The rule with its options, its resets, and the average that is kept beside it."""
         rule = self._resetting()
-        return rule if self.average is None else self.average.wrapped(rule)
+        return rule if self.averaged is None else self.averaged.wrapped(rule)
+
+    @property
+    def averaged(self) -> Average | None:
+        """The average of an arm of which no number is searched.
+
+        Raises:
+            ValueError: If one is.
+        """
+        return None if self.average is None else Average.read(self.average)
 
     def _resetting(self) -> Rule:
         return self._rule() if self.resets is None else rules.Restarted(self._rule())
@@ -213,11 +226,21 @@ class Arm(Strict):
         """The arm with the numbers of the trial at ``peak`` in its texts; itself where it has no space."""
         if not self.space:
             return self
-        trial = next(trial for trial in self.trials if trial["peak"] == peak)
-        hypers = {name: _filled(v, trial) if isinstance(v, str) else v for name, v in self.hypers.items()}
-        return self.model_copy(
-            update={"lr": _filled(self.lr, trial), "hypers": hypers, "space": {}, "trials": (), "peaks": None}
-        )
+        return self._at(next(trial for trial in self.trials if trial["peak"] == peak))
+
+    def _at(self, trial: Mapping[str, float]) -> Self:
+        found = {
+            "lr": filled(self.lr, trial),
+            "hypers": {name: filled(v, trial) if isinstance(v, str) else v for name, v in self.hypers.items()},
+            "resets": self.resets and tuple(number_of(reset, trial) for reset in self.resets),
+            "average": self.average,
+        }
+        if isinstance(self.average, dict):
+            texts = {
+                name: filled(v, trial) if name == "ramp" else number_of(v, trial) for name, v in self.average.items()
+            }
+            found["average"] = Average.read(texts)
+        return self.model_copy(update={**found, "space": {}, "trials": (), "peaks": None})
 
     def schedule(self, steps: int, peak: float | None) -> Schedule:
         """The rate as applied: its shape times the peak."""
@@ -226,17 +249,19 @@ class Arm(Strict):
 
     def path(self, steps: int, peak: float | None, *, lr: Schedule | None = None) -> TablePath:
         """Every hyper at every step; with ``lr`` in the place of its own rate where that is given."""
+        if self.space:
+            return self.at(peak).path(steps, peak, lr=lr)
         rule = self._resetting()
         given: dict[str, Any] = {
             name: read_schedule(value, steps, f"arm {self.name!r}: hypers.{name}") if isinstance(value, str) else value
-            for name, value in self.at(peak).hypers.items()
+            for name, value in self.hypers.items()
         }
         if self.resets:
             begun = tuple(round(share * steps) for share in self.resets)
             given["begun"] = schedules.piecewise_constant(begun, (0, *begun), switch="at")
         try:
             path = tabulate(rule, steps, lr=lr or self.schedule(steps, peak), **given)
-            return path if self.average is None else self.average.over(path)
+            return path if self.averaged is None else self.averaged.over(path)
         except ValueError as error:
             at_peak = "" if peak is None else f" at peak {peak:g}"
             raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error
@@ -253,21 +278,6 @@ def _check_option(name: str, value: Any, hint: Any) -> None:
             raise ValueError(f"options.{name}={value!r} is neither true nor false")
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
         raise ValueError(f"options.{name}={value!r} is no number of at least 0; try {name} = 0.1")
-
-
-def _filled(text: str, values: Mapping[str, float]) -> str:
-    """The text with its placeholders as numbers of at most 6 digits.
-
-    >>> _filled("hold({1-share}*steps).then(cooldown({share}*steps))", {"share": 0.2})
-    'hold(0.8*steps).then(cooldown(0.2*steps))'
-    """
-
-    def number(found: re.Match[str]) -> str:
-        value = 1 - values[found[2]] if found[1] else values[found[2]]
-        # as a person would write it
-        return np.format_float_positional(float(f"{value:.6g}"), trim="-")
-
-    return PLACEHOLDER.sub(number, text)
 
 
 def read_schedule(text: str, steps: int, field: str) -> Schedule:

@@ -16,9 +16,12 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item
 
 from tapered.rules import Rule
-from tapered.study.file.arms import Arm, Peaks, Range
-from tapered.study.file.recipe import Parameters, Steps, group_of
-from tapered.study.file.study import Prune, Study, Tune, to_toml
+from tapered.study.file.arms import Arm
+from tapered.study.file.explained import explained
+from tapered.study.file.ledger import KEPT, password_line
+from tapered.study.file.recipe import Steps, group_of
+from tapered.study.file.space import ends
+from tapered.study.file.study import Study, to_toml
 from tapered.training.rows import start
 from tapered.training.workload import Workload
 from tapered.words import suggest
@@ -29,17 +32,23 @@ from tapered.workloads.own import StudyFileError
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 # what a [quick] table may replace: all that is not the comparison itself
 QUICK = sorted(set(Study.model_fields) - {"name", "workload", "metric", "direction", "baseline", "arms", "alpha"})
-PARTS: Mapping[Any, type[Any]] = {
-    "groups": Parameters,
-    "arms": Arm,
-    "peaks": Peaks,
-    "prune": Prune,
-    "tune": Tune,
-    "space": Range,
-}
-STOPS = {(name,) for name in ("stop", "early_stop", "early_stopping", "patience")}
 STUDIES = resources.files("tapered.study") / "studies"
 BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in STUDIES.iterdir()))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a study was read, by which another process reads it again.
+
+    Args:
+        path: What messages call it.
+        folder: Where paths in it start.
+        workload: "FILE:NAME" that its workload is known to be; None where it lies beside the file.
+    """
+
+    path: str
+    folder: Path
+    workload: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Stated:
         whole: Whether every run is trained to its end, and pruning only says what it would have done.
         code: Hashes of the other files of the workload's code.
         file: The file's text, its comments with it; empty for a study that was made in Python.
+        origin: Where it was read; None for a study that was made in Python.
     """
 
     study: Study
@@ -63,6 +73,7 @@ class Stated:
     whole: bool = False
     code: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
+    origin: Origin | None = None
 
     @property
     def text(self) -> str:
@@ -81,9 +92,11 @@ def read(
     seeds: int | None = None,
     steps: int | None = None,
     tune: Mapping[str, Any] | None = None,
+    executor: Mapping[str, Any] | None = None,
     whole: bool = False,
     quick: bool = False,
     workload: str | None = None,
+    ledger: str | None = None,
 ) -> Stated:
     """Read a study file, or a built-in study by its name, and build its workload.
 
@@ -92,9 +105,11 @@ def read(
         seeds: Replaces the file's seeds.
         steps: Replaces the file's steps or epochs.
         tune: Fields of the file's `tune` to replace; those that are None stay.
+        executor: Fields of the file's `executor` to replace; those that are None stay.
         whole: Train every run to its end, also where the file prunes.
         quick: Read the smaller study that the file's `[quick]` table states, another study under another name.
         workload: "FILE:NAME" that the study's workload is known to be, which allows one outside of the study's folder.
+        ledger: Replaces the URL of the file's `ledger`; not in the study's text, as no number depends on it.
 
     Raises:
         StudyFileError: If the file or its workload cannot be read as stated, or `quick` is asked of one without it.
@@ -103,27 +118,57 @@ def read(
     'bmi'
     """
     text, folder = _read(path)
-    try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise StudyFileError(f"{path} is no TOML: {error}") from error
-    except RecursionError:
-        raise StudyFileError(f"{path} is nested too deeply; expected tables and lists a few levels deep") from None
+    if line := password_line(text):
+        raise StudyFileError(
+            f"{path}: line {line} has a password, which the study's folder and page would show; {KEPT}"
+        )
+    given = _parsed(text, path)
     fields = _quick(given, path, asked=quick)
     if seeds is not None:
         fields["seeds"] = seeds
     if steps is not None:
         fields["steps"] = steps
         fields.pop("epochs", None)
-    if tune is not None:
-        fields["tune"] = fields.get("tune", {}) | {name: value for name, value in tune.items() if value is not None}
+    for name, table in (("tune", tune), ("executor", executor)):
+        said = {field: value for field, value in (table or {}).items() if value is not None}
+        if said or (name == "tune" and tune is not None):
+            fields[name] = fields.get(name, {}) | said
+    runs = _as_it_runs(text, given, fields)
+    if ledger is not None:
+        fields["ledger"] = {"url": ledger}
+    return _stated(fields, runs, Origin(path, folder, workload), whole=whole)
+
+
+def read_again(text: str, origin: Origin, *, whole: bool) -> Stated:
+    """The study that was read elsewhere, from its text as it runs (`Stated.text`).
+
+    Raises:
+        StudyFileError: If its workload cannot be made here.
+    """
+    fields = _parsed(text, origin.path)
+    fields.pop("ledger", None)  # it is entered by who read the file; its driver need not be installed here
+    return _stated(fields, text, origin, whole=whole)
+
+
+def _parsed(text: str, path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyFileError(f"{path} is no TOML: {error}") from error
+    except RecursionError:
+        raise StudyFileError(f"{path} is nested too deeply; expected tables and lists a few levels deep") from None
+
+
+def _stated(fields: Mapping[str, Any], text: str, origin: Origin, *, whole: bool) -> Stated:
+    path = origin.path
     try:
         study = Study.model_validate(fields)
     except ValidationError as error:
-        raise StudyFileError(f"{path}: " + "\n".join(_explain(item) for item in error.errors())) from None
+        raise StudyFileError(f"{path}: " + "\n".join(explained(error))) from None
     if whole and study.prune is None:
         raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
-    return replace(_resolve(study, folder, path, whole=whole, named=workload), file=_as_it_runs(text, given, fields))
+    found = _resolve(study, origin.folder, path, whole=whole, named=origin.workload)
+    return replace(found, file=text, origin=origin)
 
 
 def _as_it_runs(text: str, given: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
@@ -177,19 +222,20 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         return workload_of(study.workload, study.workload_options, folder)
 
     workload, source, code = coded(study.workload, make, folder)
-    workload = trained_as(workload, study, [arm.build() for arm in study.arms], path)
+    cells = [(arm, peak) for arm in map(_cornered, study.arms) for peak in study.peaks_of(arm)]
+    workload = trained_as(workload, study, [arm.at(peak).build() for arm, peak in cells], path)
     if study.metric not in workload.names:
         hint = suggest(study.metric, workload.names)
         raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
     steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
-    for arm in map(_cornered, study.arms):
-        for peak in study.peaks_of(arm):
-            try:
-                arm.path(steps, peak)
-                if arm.average is not None:
-                    arm.average.settled(steps)
-            except ValueError as error:
-                raise StudyFileError(str(error)) from error
+    for arm, peak in cells:
+        try:
+            arm.path(steps, peak)
+            if (average := arm.at(peak).averaged) is not None:
+                average.settled(steps)
+        except ValueError as error:
+            named = f"arm {arm.name!r}"
+            raise StudyFileError(f"{'' if named in str(error) else named + ': '}{error}") from error
     return Stated(study, workload, steps, source, whole, code)
 
 
@@ -226,7 +272,7 @@ def steps_of(groups: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
             given["groups"] = [group_of(text) for text in groups]
         return Steps.model_validate(given).model_dump(mode="json", exclude_none=True)
     except ValidationError as error:
-        raise StudyFileError("; ".join(_explain(item) for item in error.errors())) from None
+        raise StudyFileError("; ".join(explained(error))) from None
     except ValueError as error:
         raise StudyFileError(str(error)) from error
 
@@ -235,9 +281,8 @@ def _cornered(arm: Arm) -> Arm:
     """An arm that is searched at the ends of its space, so that a text that does not fit is found before."""
     if not arm.space or arm.trials:
         return arm
-    ends = ({name: getattr(found, end) for name, found in arm.space.items()} for end in ("low", "high"))
     return arm.model_copy(
-        update={"trials": tuple({**end, "peak": peak} for end, peak in zip(ends, (1, 2), strict=True))}
+        update={"trials": tuple({**end, "peak": peak} for end, peak in zip(ends(arm.space), (1, 2), strict=True))}
     )
 
 
@@ -297,22 +342,4 @@ def arm_of(
     try:
         return Arm.model_validate(fields)
     except ValidationError as error:
-        raise StudyFileError("; ".join(_explain(item) for item in error.errors())) from None
-
-
-def _explain(item: Any) -> str:
-    """One of pydantic's findings as one sentence of ours."""
-    where = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        if item["loc"] in STOPS:
-            return (
-                f"{where} would end runs early, each at its own step, and arms of unequal budgets cannot be compared; "
-                f"leave it out, and see in the curves where a run was best; prune = {{ rungs = [0.25] }} spares runs"
-            )
-        model = next((PARTS[part] for part in reversed(item["loc"][:-1]) if part in PARTS), Study)
-        return f"{where} is no field of a study; {suggest(str(item['loc'][-1]), model.model_fields)}"
-    if item["type"] == "missing":
-        return f"{where} is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], dict) else f" (got {item['input']!r})"
-    return f"{where}: {message}{given}" if where else message
+        raise StudyFileError("; ".join(explained(error))) from None

@@ -8,12 +8,16 @@ groups = [{ match = ["*.bias", "*norm*"], weight_decay = 0.0 }, { match = "encod
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from tapered.study.file.arms import Finite, Positive, Strict, Whole
+from tapered.study.file.fields import Finite, Positive, Strict, Whole
 from tapered.training.recipe import Group, Recipe
 
 Pattern = Annotated[str, MinLen(1)]
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
 class Parameters(Strict):
@@ -22,7 +26,7 @@ class Parameters(Strict):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
     __pydantic_extra__: dict[str, Finite]
 
-    match: Pattern | Annotated[tuple[Pattern, ...], MinLen(1), Field(strict=False)]
+    match: Annotated[tuple[Pattern, ...], MinLen(1), Field(strict=False), BeforeValidator(_several)]
     lr: Annotated[Finite, Ge(0)] = 1.0
 
     def group(self) -> Group:

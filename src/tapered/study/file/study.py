@@ -20,8 +20,12 @@ from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
 from tapered.stats import seeds_needed
-from tapered.study.file.arms import Arm, Name, Peaks, Positive, Range, Share, Strict, Whole
+from tapered.study.file.arms import Arm, Peaks
+from tapered.study.file.executor import Executor
+from tapered.study.file.fields import Name, Positive, Share, Strict, Whole
+from tapered.study.file.ledger import Ledger
 from tapered.study.file.recipe import Steps
+from tapered.study.file.space import Range
 from tapered.words import counted, suggest
 
 __all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
@@ -90,7 +94,12 @@ class Study(Steps):
     arm's best peak is interior. ``fresh`` is how many seeds that chose nothing each arm is trained with again at its
     best peak. Where they are not given, a study with a grid and at least 8 seeds has 4, and as many as it has seeds or
     more where its comparisons take more; another has 0.
+
+    ``executor`` is where runs are trained, on which no number depends; ``ledger`` a database's server that shows the
+    finished ones, in the place of the folder's ledger.db.
     """
+
+    model_config = Ledger.model_config
 
     name: Name
     workload: str
@@ -111,7 +120,9 @@ class Study(Steps):
     fresh: Annotated[Whole, Ge(0), Le(100_000)] | None = None
     prune: Prune | None = None
     tune: Tune | None = None
+    ledger: Ledger | None = None
     baseline: str
+    executor: Executor | None = None
     peaks: Peaks
     arms: Annotated[tuple[Arm, ...], MinLen(1), Field(strict=False)]
 
@@ -161,7 +172,7 @@ class Study(Steps):
         if self.prune or self.extend:
             raise ValueError(f"tune and {'prune' if self.prune else 'extend'} exclude each other; try one of them")
         for arm in self.arms:
-            size = (arm.peaks or self.peaks).count * prod(found.count for found in arm.space.values())
+            size = (arm.peaks or self.peaks).count * prod(len(found.values) for found in arm.space.values())
             if self.tune.sampler == "grid" and not arm.fixed and self.tune.trials > size:
                 raise ValueError(
                     f"arm {arm.name!r} has a grid of {size} and is asked for {self.tune.trials} trials; arms are tuned "

@@ -37,7 +37,7 @@ def _tasks(
     facts: Mapping[str, object], planned: Planned, arm: Arm, peak: float | None, seeds: Iterable[int]
 ) -> Iterator[Task]:
     """The runs of an arm at a peak, which have one path."""
-    rule, path = arm.build(), arm.path(planned.steps, peak)
+    rule, path = arm.at(peak).build(), arm.path(planned.steps, peak)
     fields = arm.at(peak).model_dump(mode="json", exclude={"peaks", "space", "trials"}, exclude_none=True)
     fields["lr"] = str(arm.schedule(planned.steps, peak))
     for seed in seeds:

@@ -29,6 +29,10 @@ def _version(name: str) -> str:
         return "not installed"
 
 
+# fields that no number follows from, or that are facts of their own
+UNBOUND = {"arms", "kinds", "workers", "device", "executor", "ledger"}
+
+
 def shared_facts(stated: Stated) -> dict[str, str]:
     """What every run depends on, whatever processor trains it."""
     return {
@@ -42,7 +46,7 @@ def shared_facts(stated: Stated) -> dict[str, str]:
 
 def frozen_facts(stated: Stated) -> dict[str, str]:
     """What every number of the study depends on beside that, field -> text."""
-    study = stated.study.model_dump(mode="json", exclude_none=True, exclude={"arms", "kinds", "workers", "device"})
+    study = stated.study.model_dump(mode="json", exclude_none=True, exclude=UNBOUND)
     facts = {f"study.{name}": str(value) for name, value in study.items()}
     for i, arm in enumerate(stated.study.arms):
         fields = arm.model_dump(mode="json", exclude_none=True)

@@ -10,9 +10,11 @@ from tapered.study.plan.forest import Forest
 from tapered.study.plan.mode import bundle_rows, timed_mode
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import rounds
+from tapered.study.plan.workers import spared, worth
 from tapered.study.result import Cost
 from tapered.training.advance import evaluated
 from tapered.training.capacity import row_bytes
+from tapered.training.matched import Matched, matched
 from tapered.training.modes import Timed
 from tapered.training.rows import start
 from tapered.training.threads import threads
@@ -30,6 +32,10 @@ class Forecast:
         cost: Steps asked and to run, the modes and their reasons.
         memory: Bytes of the largest bundle, as estimated.
         seconds: All training and evaluation on this machine, from the timing of a few steps.
+        workers: How many processes train.
+        asked: How many may.
+        alone: Seconds that one takes.
+        groups: Which parameters are in which group; empty where there are none.
     """
 
     runs: int
@@ -38,31 +44,44 @@ class Forecast:
     cost: Cost
     memory: int
     seconds: float
+    workers: int = 1
+    asked: int = 1
+    alone: float = 0.0
+    groups: tuple[Matched, ...] = ()
 
 
-def forecast(planned: Planned) -> Forecast:
+def forecast(planned: Planned, workers: int = 1) -> Forecast:
     """Plan a study's first round and time a few of its steps; nothing is kept.
+
+    Args:
+        planned: The study.
+        workers: How many processes of this machine may train it.
 
     Raises:
         RuntimeError: Whatever its model, loss or data raise.
     """
     forest = next(rounds(planned, dict)).forest
     with threads(planned.study.threads):
-        found = {rule: timed_mode(forest, rule) for rule in forest.rules}
+        found = {rule: timed_mode(forest, rule, workers) for rule in forest.rules}
         seconds = sum(_seconds(forest, rule, timed) for rule, timed in found.items())
         bundles = [
             (rule, bundle)
             for rule, timed in found.items()
-            for bundle in forest.bundles(rule, bundle_rows(forest, rule, timed.mode))
+            for bundle in forest.bundles(rule, bundle_rows(forest, rule, timed.mode, workers))
         ]
         bytes_of = {rule: row_bytes(forest.workload, rule) for rule in forest.rules}
+    used = min(workers, len(bundles)) if worth([seconds], workers) else 1
     return Forecast(
         runs=len(forest.tasks),
         trees=len(forest.plan.trees),
         bundles=len(bundles),
         cost=cost_of([forest], {repr(rule): timed.mode for rule, timed in found.items()}),
         memory=max(bytes_of[rule] * len(bundle.keys) for rule, bundle in bundles),
-        seconds=seconds,
+        seconds=seconds - (spared(seconds, used) if used > 1 else 0.0),
+        workers=used,
+        asked=workers,
+        alone=seconds,
+        groups=matched(forest.workload),
     )
 
 
@@ -95,5 +114,4 @@ def _seconds(forest: Forest, rule: Rule, timed: Timed) -> float:
     begin = time.perf_counter()
     evaluated(forest.workload, rows, mode=timed.mode)
     evaluation = (time.perf_counter() - begin) / len(rows)
-    steps = sum(forest.plan.segments[i].steps for tree in forest.trees(rule) for i in tree)
-    return timed.seconds * steps + evaluation * len(seeds) * len(forest.marks)
+    return timed.seconds * forest.steps(rule) + evaluation * len(seeds) * len(forest.marks)

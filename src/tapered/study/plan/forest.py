@@ -108,6 +108,10 @@ class Forest:
         """The forest of the other runs: where these were pruned, no row forks for them any more."""
         return replace(self, tasks=tuple(task for task in self.tasks if task.run.key not in keys))
 
+    def within(self, bundle: Bundle) -> "Forest":
+        """The forest of a bundle's runs."""
+        return replace(self, tasks=tuple(self.tasks[self.place[key]] for key in bundle.keys if key in self.place))
+
     def first_event(self, branches: Sequence[Branch]) -> int:
         """The first step at which one of the branches is evaluated, forks or ends."""
         step = min(branch.step for branch in branches)
@@ -122,6 +126,10 @@ class Forest:
     def trees(self, rule: Rule) -> list[Tree]:
         """The trees of a rule, each as the indices of its segments."""
         return [tree for tree in self.plan.trees if self._first(tree).rule == rule]
+
+    def steps(self, rule: Rule) -> int:
+        """Updates that the runs of a rule take, each shared one once."""
+        return sum(self.plan.segments[i].steps for tree in self.trees(rule) for i in tree)
 
     def _first(self, tree: Tree) -> Task:
         return self.tasks[self.plan.segments[tree[0]].runs[0]]

@@ -10,19 +10,27 @@ from tapered.training.memory import is_out_of_memory
 from tapered.training.rows import start, tabulate
 
 
-def timed_mode(forest: Forest, rule: Rule) -> modes.Timed:
+def timed_mode(forest: Forest, rule: Rule, workers: int = 1) -> modes.Timed:
     """How the rows of a rule are trained, and the seconds of a step of a row.
 
     A model that raises in an ordinary loop too is left to the loop, which raises again and names the run.
+
+    Args:
+        forest: What is trained.
+        rule: Of which the rule.
+        workers: How many processes share its rows, and this machine's memory.
 
     Raises:
         ModeError: If the study's file asks for a mode that cannot be taken.
     """
     trees, workload, steps = forest.trees(rule), forest.workload, forest.marks[-1]
     try:
-        most = most_rows(workload, rule)
-        rows = min(most, sum(forest.plan.width(tree) for tree in trees))
-        crowd = [(min(most, many), steps) for many, steps in forest.plan.crowd([i for tree in trees for i in tree])]
+        most = most_rows(workload, rule, workers)
+        rows = min(most, -(-sum(forest.plan.width(tree) for tree in trees) // workers))
+        crowd = [
+            (min(most, -(-many // workers)), steps)
+            for many, steps in forest.plan.crowd([i for tree in trees for i in tree])
+        ]
         with crew(workload):
             if forest.mode == "auto":
                 return modes.forecast(workload, rule, rows, steps, crowd)
@@ -50,6 +58,16 @@ def _raises_alone(forest: Forest, rule: Rule) -> bool:
     return False
 
 
-def bundle_rows(forest: Forest, rule: Rule, mode: Mode) -> int:
-    """The most rows of a bundle; the loop trains a tree at a time, so that each run is kept when it is finished."""
-    return 1 if mode.kind == "loop" else most_rows(forest.workload, rule)
+def bundle_rows(forest: Forest, rule: Rule, mode: Mode, workers: int = 1) -> int:
+    """The most rows of a bundle; the loop trains a tree at a time, so that each run is kept when it is finished.
+
+    Where several workers share the rows, each has a bundle, of whole programs where one is compiled.
+    """
+    if mode.kind == "loop":
+        return 1
+    most = most_rows(forest.workload, rule, workers)
+    if workers == 1:
+        return most
+    whole = mode.width if mode.kind == "rows compiled" else 8
+    each = -(-sum(forest.plan.width(tree) for tree in forest.trees(rule)) // workers)
+    return min(most, -(-each // whole) * whole)

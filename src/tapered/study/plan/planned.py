@@ -68,6 +68,13 @@ class Planned:
         """What the study's numbers depend on, field -> text: a folder that holds other values is refused."""
         return {**frozen_facts(self.stated), **self.shared}
 
+    @property
+    def identity(self) -> str:
+        """A hash of everything that its numbers depend on; the same for the same study on another machine."""
+        # on another kind of processor it is the same study, which goes on or refuses to
+        facts = {name: text for name, text in self.facts.items() if name not in (kind.TRAINED, kind.WEIGHTS)}
+        return run_key(facts)[:8]
+
     def having(self, study: Study) -> Self:
         """The same with other grids or trials."""
         return replace(self, study=study)
@@ -81,6 +88,4 @@ def plan_of(stated: Stated) -> Planned:
 def default_folder(planned: Planned, root: Path = Path("studies")) -> Path:
     """A folder for exactly this study: its name, and a hash of everything that its numbers depend on."""
     slug = re.sub(r"[^a-z0-9]+", "-", planned.study.name.lower()).strip("-")[:40] or "study"
-    # on another kind of processor it is the same study, which goes on or refuses to
-    facts = {name: text for name, text in planned.facts.items() if name not in (kind.TRAINED, kind.WEIGHTS)}
-    return root / f"{slug}-{run_key(facts)[:8]}"
+    return root / f"{slug}-{planned.identity}"

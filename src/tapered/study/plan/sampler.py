@@ -16,12 +16,22 @@ class Axis:
         high: The most.
         log: Whether it is searched on a log scale.
         points: Its values on a grid.
+        whole: Whether it is a whole number.
     """
 
     low: float
     high: float
     log: bool
     points: Sequence[float]
+    whole: bool = False
+
+    def among(self, distributions: Any) -> Any:
+        """What it may be, as Optuna says it."""
+        if self.whole:
+            return distributions.IntDistribution(int(self.low), int(self.high), log=self.log)
+        # a grid's last point, rounded, may stand outside by its seventh digit
+        low, high = min(self.low, *self.points), max(self.high, *self.points)
+        return distributions.FloatDistribution(low, high, log=self.log)
 
 
 class Search:
@@ -42,7 +52,7 @@ class Search:
         with quiet():
             import optuna  # noqa: PLC0415 - as above
 
-            kinds, floats = optuna.samplers, optuna.distributions.FloatDistribution
+            kinds = optuna.samplers
             made: dict[str, Callable[[], Any]] = {
                 "tpe": lambda: kinds.TPESampler(seed=seed, multivariate=True, constant_liar=True),
                 "random": lambda: kinds.RandomSampler(seed=seed),
@@ -50,11 +60,7 @@ class Search:
                 "grid": lambda: kinds.GridSampler({name: list(axis.points) for name, axis in axes.items()}, seed=seed),
             }
             self._study = optuna.create_study(sampler=made[sampler]())
-            # a grid's last point, rounded, may stand outside by its seventh digit
-            self._distributions: dict[str, Any] = {
-                name: floats(min(axis.low, *axis.points), max(axis.high, *axis.points), log=axis.log)
-                for name, axis in axes.items()
-            }
+            self._distributions = {name: axis.among(optuna.distributions) for name, axis in axes.items()}
         self._asked: list[Any] = []
 
     def ask(self, count: int) -> list[dict[str, float]]:

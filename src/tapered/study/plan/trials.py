@@ -51,7 +51,9 @@ def batches(planned: Planned, runs: Sequence[Run]) -> Iterator[tuple[Planned, li
 def _search(study: Study, tune: Tune, arm: Arm) -> Search:
     grid = study.grid_of(arm)
     axes = {"peak": Axis(grid.low, grid.high, log=True, points=grid.values)}
-    axes |= {name: Axis(found.low, found.high, found.log, found.values) for name, found in arm.space.items()}
+    axes |= {
+        name: Axis(found.low, found.high, found.log, found.values, found.whole) for name, found in arm.space.items()
+    }
     return Search(axes, tune.sampler, int(run_key({"arm": arm.name, "seed": tune.seed})[:7], 16))
 
 

@@ -67,7 +67,10 @@ def arm_result(
         budget=_budget(peaks, probes),
         trials=_trials(peaks, asked.study.direction),
         default=_default(arm.rule, peaks),
-        average=None if arm.average is None else str(arm.average),
+        average=None if arm.average is None else str(arm.at(best.peak).averaged),
+        searched=next(
+            ({name: trial[name] for name in arm.space} for trial in arm.trials if trial["peak"] == best.peak), {}
+        ),
     )
 
 

@@ -74,6 +74,7 @@ class ArmResult:
         trials: The best of 1, 2, 4, ... and all peaks.
         default: The peak at the rate that the rule's optimizer has by default; None where it was not tried.
         average: The average of the weights that it is evaluated at, as text; None where there is none.
+        searched: The numbers of its space at the best peak, by name.
     """
 
     name: str
@@ -88,6 +89,12 @@ class ArmResult:
     trials: tuple[BestAt, ...]
     default: PeakResult | None
     average: str | None = None
+    searched: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def written(self) -> str:
+        """The numbers of its space as text: "late = 12, share = 0.25"; empty where nothing was searched."""
+        return ", ".join(f"{name} = {value:g}" for name, value in sorted(self.searched.items()))
 
 
 @dataclass(frozen=True)

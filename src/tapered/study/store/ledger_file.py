@@ -1,16 +1,59 @@
-"""A ledger's file before it is opened: whole, broken so that it is made anew from runs/, or somebody else's."""
+"""A ledger in an SQLite file: whole, broken so that it is made anew from runs/, or somebody else's."""
 
 import sqlite3
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from tapered.files.errors import StoreError
+from tapered.study.store.ledger import Entries, Space, quiet, storage, study_in, tables_made
+from tapered.study.store.runs import Run
+
+LOCK_SECONDS = 60.0  # that another process may hold the ledger
 MAGIC = b"SQLite format 3\0"
 BESIDE = ("-journal", "-wal", "-shm")
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+class FileLedger:
+    """The Optuna study at ``path``, created where there is none.
+
+    Raises:
+        StoreError: If the file belongs to something else, or is locked. A broken one is set aside, with a warning.
+    """
+
+    trouble = None
+
+    def __init__(self, path: Path, space: Space) -> None:
+        self._path = path
+        with quiet():
+            tables = tables_made()
+        _check(path, tables)
+        with quiet(), _told(path):
+            self._storage = storage(_url(path), connect_args={"timeout": LOCK_SECONDS})
+            self._entries = Entries(tables, study_in(self._storage, space), space)
+            with self._storage.engine.connect() as connection:
+                self._known = self._entries.keys(connection)
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Enter finished runs that are not in it yet, in one transaction."""
+        new = {run.key: run for run in runs if run.key not in self._known}
+        if new:
+            with _told(self._path), self._storage.engine.begin() as connection:
+                self._entries.enter(connection, list(new.values()))
+            self._known |= set(new)
+
+    def settle(self, seconds: float) -> None:
+        """What a server has not taken yet; None of a file."""
+
+    def close(self, *, tell: bool) -> None:  # noqa: ARG002 - as above
+        """Let go of the file."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
 
 
 class Found(NamedTuple):
@@ -70,3 +113,51 @@ def set_aside(path: Path) -> Path:
         if (beside := path.with_name(path.name + end)).exists():
             beside.replace(aside.with_name(aside.name + end))
     return path.replace(aside)
+
+
+def _url(path: Path) -> str:
+    """A file's URL, in which no letter of its name has a meaning: `?`, `#` and `%` have one in plain paths."""
+    from sqlalchemy import URL  # noqa: PLC0415 - optuna brings it
+
+    # rendered by SQLAlchemy, whose releases differ in what of it they quote
+    return URL.create("sqlite", database=path.absolute().as_uri(), query={"uri": "true"}).render_as_string()
+
+
+def _check(path: Path, tables: Mapping[str, Any]) -> None:
+    """Set a broken ledger aside, as all that is in it is in runs/ too; refuse what is none."""
+    columns = {name: {column.name for column in table.columns} for name, table in tables.items()}
+    indexes = {index.name for table in tables.values() for index in table.indexes}
+    found = examine(path, columns, indexes, LOCK_SECONDS)
+    if found.word == "locked":
+        raise StoreError(_locked(path))
+    if found.word == "other":
+        raise StoreError(_bad_ledger(path, found.why))
+    if found.word == "broken":
+        aside = set_aside(path)
+        warnings.warn(f"{path} is broken ({found.why}); it is {aside} now, and made anew from runs/", stacklevel=2)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What SQLite refuses, as a sentence; SQLAlchemy's, alembic's and Optuna's own errors share no class."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, sqlite3.Error):
+            cause = getattr(cause, "orig", None) or cause.__cause__ or cause.__context__
+        raise StoreError(_locked(path) if is_locked(cause) else _bad_ledger(path, cause or error)) from error
+
+
+def _locked(path: Path) -> str:
+    return (
+        f"{path} is locked by another process, for more than {LOCK_SECONDS:g} seconds; end what holds it, and the same "
+        f"command goes on; results in runs/ stand"
+    )
+
+
+def _bad_ledger(path: Path, why: object) -> str:
+    if not path.exists():
+        return f"{path} is gone, deleted or moved while the study ran; the same command makes it anew from runs/"
+    first = str(why).splitlines()[0]
+    return f"{path} is not a ledger of this study ({first}); try: mv {path} {path}.bad (it is rebuilt from runs/)"

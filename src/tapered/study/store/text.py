@@ -1,11 +1,14 @@
 """Runs of a study as text, and their rows as tensors: what the store's files hold."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from tapered.files.sealed import sealed, unsealed
@@ -32,6 +35,24 @@ class Kept:
     state: str | None
     sha256: str
     kinds: tuple[str, ...] = ()
+
+
+def pack(bundle: Bundle, rows: Rows | None, kinds: Sequence[str]) -> tuple[Kept, bytes]:
+    """A bundle as its file will have it, and the content of the file of its rows; nothing where it has none."""
+    data = b"" if rows is None else save_tensors(rows_to_tensors(rows))
+    digest = hashlib.sha256(data).hexdigest()
+    return Kept(bundle, f"{bundle.name}-{digest[:12]}.safetensors" if data else None, digest, tuple(kinds)), data
+
+
+def unpack(kept: Kept, data: bytes, rule: Rule) -> Rows:
+    """The rows of a bundle's live branches.
+
+    Raises:
+        ValueError: If the data is not what was packed.
+    """
+    if hashlib.sha256(data).hexdigest() != kept.sha256:
+        raise ValueError(f"{kept.state} is not the file that was written")
+    return rows_from_tensors(load_tensors(data), kept.bundle.live, rule)
 
 
 def bundle_to_text(kept: Kept) -> str:

@@ -15,7 +15,9 @@ from tapered.study.summary.text import (
     headline,
     number,
     outcome,
+    searched_lines,
     verified_line,
+    workers_line,
 )
 
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
     "number",
     "outcome",
     "rate_path",
+    "searched_lines",
     "summary",
     "verified_fields",
     "verified_line",
+    "workers_line",
 ]

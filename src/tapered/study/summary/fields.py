@@ -24,10 +24,11 @@ def _pruning(cost: Cost) -> dict[str, Any] | None:
 
 def forecast_fields(found: Forecast) -> dict[str, Any]:
     """A forecast as JSON takes it."""
-    named = {"runs": found.runs, "trees": found.trees, "bundles": found.bundles}
+    named = {"runs": found.runs, "trees": found.trees, "bundles": found.bundles, "workers": found.workers}
     steps = {"steps_asked": found.cost.asked, "steps_to_run": found.cost.to_run, "ratio": found.cost.ratio}
     why = {"not_shared": found.cost.reason, "modes": _modes(found.cost)}
-    return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why}
+    groups = {"groups": [asdict(group) for group in found.groups]}
+    return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why, **groups}
 
 
 def verified_fields(found: Verified) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
         "rule": arm.rule,
         "lr": arm.lr,
         "average": arm.average,
+        "searched": dict(arm.searched),
         "fixed": arm.fixed,
         "best_peak": arm.best.peak,
         "edge": arm.edge,

@@ -127,6 +127,11 @@ def _mode_line(arms: Sequence[str], mode: Mode) -> str:
     return f"{', '.join(arms)}: trained as {mode.kind}{width}; {mode.reason}."
 
 
+def searched_lines(result: StudyResult) -> list[str]:
+    """The numbers that a search found best, a sentence for each arm that has some."""
+    return [f"Best of {arm.name}: {arm.written}." for arm in result.arms if arm.searched]
+
+
 def forecast_rows(found: Forecast) -> list[tuple[str, str]]:
     """A forecast as a small table without a header."""
     cost = found.cost
@@ -140,6 +145,24 @@ def forecast_rows(found: Forecast) -> list[tuple[str, str]]:
         ("memory", sized(found.memory)),
         ("time", lasting(found.seconds)),
     ]
+
+
+def workers_line(found: Forecast) -> str | None:
+    """How many workers train, and why; None where one was asked for.
+
+    >>> workers_line(Forecast(8, 8, 1, None, 0, 3.0, workers=1, asked=4, alone=3.0))
+    'Workers: 1 of 4, as others take longer to begin than they would spare of about 3 s.'
+    """
+    if found.asked == 1:
+        return None
+    if found.workers == 1:
+        return f"Workers: 1 of {found.asked}, as others take longer to begin than they would spare of {_alone(found)}."
+    few = "" if found.workers == found.asked else ", a bundle each"
+    return f"Workers: {found.workers} of {found.asked}{few}; one would take {_alone(found)}."
+
+
+def _alone(found: Forecast) -> str:
+    return lasting(found.alone)
 
 
 def verified_line(found: Verified) -> str:

@@ -2,12 +2,13 @@
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from tapered.files.errors import StoreError
+from tapered.rules import Rule
 from tapered.study.plan.forest import Forest
-from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Bundle
 from tapered.training.advance import Mode, advance, evaluated
 from tapered.training.memory import is_out_of_memory
@@ -21,6 +22,22 @@ FORK_SECONDS = 3.0  # a fork is kept too, unless the last save is fresher than t
 
 class RunError(Exception):
     """A run whose model, loss or data raised; the message says which, and the cause is attached."""
+
+
+class Keeper(Protocol):
+    """Where bundles are kept: the study's store, or in a worker what sends them to it."""
+
+    def holds(self, bundle: Bundle) -> bool:
+        """Whether a bundle has been begun."""
+
+    def rows(self, bundle: Bundle, rule: Rule) -> Rows:
+        """The rows of its live branches."""
+
+    def put(self, bundle: Bundle, rows: Rows | None) -> None:
+        """Keep a bundle in the place of what was known of it."""
+
+    def replace(self, bundle: Bundle, parts: Sequence[tuple[Bundle, Rows]]) -> None:
+        """Keep the parts of a bundle in its place."""
 
 
 class Grower:
@@ -38,7 +55,7 @@ class Grower:
     def __init__(
         self,
         forest: Forest,
-        store: Store,
+        store: Keeper,
         mode: Mode,
         progress: Callable[[int], None],
         stop: Callable[[], bool],
@@ -46,7 +63,7 @@ class Grower:
     ) -> None:
         self.forest, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
         self.until = forest.marks[-1] if until is None else until
-        self.saved = time.monotonic()
+        self.saved, self.live = time.monotonic(), 0  # when, and how many rows are trained now
 
     def grow(self, bundle: Bundle) -> list[Bundle]:
         """Train a bundle to the mark or to a stop; where memory runs out, return its halves, kept in its place.
@@ -96,6 +113,7 @@ class Grower:
     def _next(self, bundle: Bundle, rows: Rows) -> tuple[Bundle, Rows | None]:
         """The bundle at its next event, or on the way there where it is to be kept or stopped."""
         live = bundle.live
+        self.live = len(live)
         rows = advance(
             self.forest.workload,
             rows,

@@ -5,8 +5,9 @@ rounds(planned) ─► forest ─► bundles ─► train_runs(planned, store) �
    ╰── what is finished ───────┴── store ◄────╯   finished bundles are read, begun ones go on where they stood
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tapered.rules import Rule
@@ -17,8 +18,11 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import Round, rounds
 from tapered.study.store.folder import Store
 from tapered.study.store.ledger import Space
-from tapered.study.store.runs import Run
-from tapered.study.train.grow import Grower
+from tapered.study.store.ledger_queue import server_ledger
+from tapered.study.store.runs import Bundle, Run
+from tapered.study.train.choose import executor_of
+from tapered.study.train.executor import Executor, Told
+from tapered.study.train.task import Work
 from tapered.training import steady
 from tapered.training.crew import crew
 from tapered.training.threads import threads
@@ -37,7 +41,8 @@ def open_store(planned: Planned, folder: Path) -> Store:
     arms = [arm.name for arm in study.arms]
     seeds = [*study.seed_values, *study.fresh_seeds]
     space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
-    return Store(folder, planned.stated.text, planned.facts, space, study.kinds)
+    server = None if study.ledger is None else partial(server_ledger, study.ledger.url, space, planned.identity)
+    return Store(folder, planned.stated.text, planned.facts, space, study.kinds, server)
 
 
 def train_runs(
@@ -45,6 +50,7 @@ def train_runs(
     store: Store,
     *,
     shared: bool = True,
+    executor: Executor | None = None,
     progress: Callable[[int], None] = lambda updates: None,  # noqa: ARG005 - named for the reader
     stop: Callable[[], bool] = lambda: False,
     on_round: Callable[[Round], None] = lambda round_: None,  # noqa: ARG005 - as above
@@ -55,6 +61,7 @@ def train_runs(
         planned: The study.
         store: Its open store; bundles of runs are kept there when they end, and at least every 10 seconds.
         shared: False trains every run by itself, with the same results.
+        executor: What trains bundles, with the same results; by default what the study asks for.
         progress: Called with the number of updates made since the last call.
         stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
         on_round: Called with each round before it is trained.
@@ -67,9 +74,9 @@ def train_runs(
         UnsteadyError: If the workload's numbers depend on more than seed and step.
     """
     store.check_modes()
-    trainer = _Trainer(store, progress, stop)
     done: list[Round] = []
-    with threads(planned.study.threads), crew(planned.workload):
+    with threads(planned.study.threads), crew(planned.workload), executor or executor_of(planned.study) as chosen:
+        trainer = _Trainer(store, chosen, Told(progress, stop))
         for round_ in rounds(planned, lambda: finished(store), shared=shared):
             if not done and len(round_.runs(finished(store))) < len(round_.forest.tasks):
                 store.check_writable()
@@ -90,53 +97,62 @@ def finished(store: Store) -> dict[str, Run]:
 @dataclass(frozen=True)
 class _Trainer:
     store: Store
-    progress: Callable[[int], None]
-    stop: Callable[[], bool]
+    executor: Executor
+    told: Told
 
     def train_round(self, round_: Round) -> bool:
         """Train a round from rung to rung, leaving runs behind; False where it was stopped before its end."""
         planned, forest = round_.planned, round_.forest
         alive = forest  # what forest becomes, where pruning is more than asked what it would do
         for rung in round_.rungs:
-            if not self.train(forest, rung):
+            if not self.train(planned, forest, rung):
                 return False
             known = self._known()
             left = alive.without(prune.peaks_lost(planned, alive, rung, known))
             probes = prune.begin(planned, left, rung, self.store)
-            if not self.train(probes, probes.marks[-1]):
+            if not self.train(planned, probes, probes.marks[-1], rung):
                 return False
             out = prune.lost_at(planned, alive, rung, self._known())
             alive = alive.without(out)
             if not planned.whole:
                 prune.drop(self.store, out, rung, forest)
                 forest = alive
-        return self.train(forest, forest.marks[-1])
+        return self.train(planned, forest, forest.marks[-1])
 
     def _known(self) -> dict[str, Run]:
         return {run.key: run for run in self.store.runs()}
 
-    def train(self, forest: Forest, until: int) -> bool:
+    def train(self, planned: Planned, forest: Forest, until: int, rung: int | None = None) -> bool:
         """Train a forest to a mark; False where it was stopped before."""
-        return all(self._train_rule(forest, rule, until) for rule in forest.rules)
+        if any(self._lacking(forest, rule, until) for rule in forest.rules):
+            self.store.check_writable()
+            self.executor.expect(planned, self.store, forest.plan.to_run - updates_made(forest, self.store))
+            self.executor.train(self._works(planned, forest, until, rung), self.store, self.told)
+        return not any(self._lacking(forest, rule, until) for rule in forest.rules)
 
-    def _train_rule(self, forest: Forest, rule: Rule, until: int) -> bool:
+    def _works(self, planned: Planned, forest: Forest, until: int, rung: int | None) -> Iterator[Work]:
+        """What each rule lacks, with how its rows are trained, which is found when it is asked for."""
+        for rule in forest.rules:
+            waiting = self._lacking(forest, rule, until)
+            if not waiting or self.told.stop():
+                continue
+            workers, mode = self.executor.workers, self.store.modes.get(repr(rule))
+            seconds: float | None = None
+            if mode is None:
+                timed = timed_mode(forest, rule, workers)
+                mode, seconds = timed.mode, timed.seconds * forest.steps(rule)
+            self.store.put_mode(repr(rule), mode)
+            begun = [bundle for bundle in waiting if self.store.holds(bundle)]
+            known = {key for bundle in self.store.bundles() for key in bundle.keys}
+            fresh = forest.bundles(rule, bundle_rows(forest, rule, mode, workers), known)
+            yield Work(planned, forest, rule, mode, (*begun, *fresh), until, rung, seconds)
+
+    def _lacking(self, forest: Forest, rule: Rule, until: int) -> Sequence[Bundle]:
+        """Bundles of a rule that have not reached a mark, those that were begun first, and the others a tree each."""
         begun = [bundle for bundle in self.store.bundles() if forest.holds(bundle)]
         known = {key for bundle in begun for key in bundle.keys}
         waiting = [bundle for bundle in begun if not bundle.reached(until) and forest.rule(bundle) == rule]
-        if not (waiting or forest.bundles(rule, 1, known)):
-            return True
-        self.store.check_writable()
-        if self.stop():
-            return False
-        mode = self.store.modes.get(repr(rule)) or timed_mode(forest, rule).mode
-        self.store.put_mode(repr(rule), mode)
-        waiting += forest.bundles(rule, bundle_rows(forest, rule, mode), known)
-        grower = Grower(forest, self.store, mode, self.progress, self.stop, until)
-        while waiting and not self.stop():
-            waiting = grower.grow(waiting[0]) + waiting[1:]
-        self.store.put_mode(repr(rule), grower.mode)
-        mine = [bundle for bundle in self.store.bundles() if forest.holds(bundle) and forest.rule(bundle) == rule]
-        return not waiting and all(bundle.reached(until) for bundle in mine)
+        return [*waiting, *forest.bundles(rule, 1, known)]
 
 
 def updates_made(forest: Forest, store: Store) -> int:

@@ -1,0 +1,302 @@
+"""A study on several workers, and what can end them: are its final results an undisturbed study's in one process?
+
+    python benchmarks/faults/scale.py [--only NAME] [--kills 50] [--json]
+
+workers   one of two is killed with -9 at a random moment, again and again, until the study ends
+drivers   the driver is killed at a random moment and begun again, each time with another executor, until it ends
+both      the driver and a worker
+memory    a worker that may take so little memory that rows must be halved
+kinds     a worker that computes with other instructions is refused, by name
+actors, nodes, heads   Ray's: an actor's process, a second node's raylet, the head with all it has
+
+Printed: {"trials", "identical", "lost", "twice", "orphans"}: kills, studies as undisturbed, runs that are not in the
+ledger, runs that are there twice, workers that lived 5 s after their driver.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from kills import results
+
+STUDY = """
+name = "scale"
+workload = "mine.py:problem"
+steps = 300
+seeds = 4
+evaluations = 6
+mode = "{mode}"
+baseline = "constant"
+peaks = {{ low = 0.01, high = 0.1, count = 3 }}
+[[arms]]
+name = "constant"
+rule = "Adam"
+lr = "constant(1.0)"
+[[arms]]
+name = "late"
+rule = "Adam"
+lr = "hold(0.75*steps).then(cooldown(0.25*steps))"
+"""
+# a step takes as long as of a model of some size, so that kills fall into training
+WORKLOAD = """
+import os
+import resource
+import time
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from tapered.workloads import WORKLOADS
+
+
+class Slow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 3))
+
+    def forward(self, x):
+        time.sleep(0.001)
+        return self.inner(x)
+
+
+def problem():
+    return replace(WORKLOADS["bmi"](), model=Slow)
+"""
+PROGRAM = "import sys; from tapered.cli.main import main; sys.exit(main(sys.argv[1:]))"
+TWO = '{ kind = "processes", workers = 2 }'
+RAY = '{{ kind = "ray", address = "{}", workers = 2 }}'
+
+
+def begin(folder, executor, **settings):
+    """The study in a process of its own."""
+    file = Path("scale.toml")
+    text = file.read_text()
+    asked = f"executor = {executor}\n" if executor else ""
+    Path(f"{folder}.toml").write_text(text.replace("[[arms]]", f"{asked}[[arms]]", 1))
+    log = Path(f"{folder}.log").open("a")  # noqa: SIM115 - the process's
+    command = [sys.executable, "-c", PROGRAM, "study", f"{folder}.toml", "--store", str(folder)]
+    return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **settings})
+
+
+def children(pid, marked="study.train.worker"):
+    """The processes below one whose command says so."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,stat=,args="], check=True, capture_output=True, text=True).stdout
+    rows = [line.split(None, 3) for line in listed.splitlines()]
+    below, found = {str(pid)}, []
+    for _ in range(6):
+        below |= {row[0] for row in rows if row[1] in below}
+    found = [int(row[0]) for row in rows if row[0] in below and marked in row[-1] and not row[2].startswith("Z")]
+    return [pid_ for pid_ in found if pid_ != pid]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+def killed(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def left(pids):
+    """How many live 5 s later."""
+    deadline = time.monotonic() + 5
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return sum(map(alive, pids))
+
+
+class Tally:
+    def __init__(self, expected):
+        self.expected = expected
+        self.found = {"trials": 0, "studies": 0, "identical": 0, "lost": 0, "twice": 0, "orphans": 0}
+
+    def judge(self, folder):
+        kept, wanted = results(Path(folder)), self.expected
+        entered = [eval(line)[0] for line in kept[1]]
+        self.found["studies"] += 1
+        self.found["identical"] += kept[0] == wanted[0]
+        self.found["lost"] += len(wanted[1]) - len(set(entered))
+        self.found["twice"] += len(entered) - len(set(entered))
+        if kept[0] != wanted[0]:
+            differing = [key for key in wanted[0] if kept[0].get(key) != wanted[0][key]]
+            print(f"{folder}: {len(differing)} runs differ: {differing[:3]}", file=sys.stderr)
+
+
+def done(process, folder):
+    """Whether a study has ended; a failed one ends all."""
+    code = process.poll()
+    if code:
+        raise SystemExit(f"{folder} ended with {code}:\n{Path(f'{folder}.log').read_text()[-2000:]}")
+    return code == 0
+
+
+def workers(tally, wanted, marked="study.train.worker", executor=TWO):
+    while tally.found["trials"] < wanted:
+        folder = f"{tally.found['studies']}-workers"
+        process = begin(folder, executor)
+        moment = time.monotonic() + random.uniform(0, 6)
+        while not done(process, folder):
+            time.sleep(0.01)
+            if time.monotonic() >= moment and (found := children(process.pid, marked)):
+                killed(random.choice(found))
+                tally.found["trials"] += 1
+                moment = time.monotonic() + random.uniform(1, 20)
+        tally.judge(folder)
+
+
+def drivers(tally, wanted, *, both=False):
+    while tally.found["trials"] < wanted:
+        folder, times = f"{tally.found['studies']}-drivers{both:d}", 0
+        while True:
+            executor = random.choice([TWO, TWO.replace("2", "3"), TWO.replace("2", "1"), ""])
+            process = begin(folder, executor)
+            moment = time.monotonic() + random.uniform(0, 8 + times)  # so that a study ends on a busy machine too
+            while not done(process, folder) and time.monotonic() < moment:
+                time.sleep(0.01)
+            if process.poll() is not None:
+                break
+            found = children(process.pid)
+            if both and found:
+                killed(random.choice(found))
+            killed(process.pid)
+            process.wait()
+            tally.found["trials"] += 1
+            times += 1
+            tally.found["orphans"] += left(found)
+        tally.judge(folder)
+
+
+def memory(tally, wanted):
+    """A model whose rows take more than a worker may have."""
+    for _ in range(wanted):
+        folder = f"{tally.found['studies']}-memory"
+        process = begin(folder, TWO)
+        deadline = time.monotonic() + 60
+        while not (found := children(process.pid)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for pid in found[:1]:
+            status = Path(f"/proc/{pid}/status").read_text()
+            now = 1024 * int(status.split("VmSize:")[1].split()[0])
+            subprocess.run(["prlimit", f"--pid={pid}", f"--as={now + random.randrange(2**28, 2**31)}"], check=False)
+        tally.found["trials"] += 1
+        while not done(process, folder):
+            time.sleep(0.05)
+        tally.judge(folder)
+
+
+def kinds(tally, wanted):
+    """A worker of another kind: its driver's results are begun by one, gone on with by another."""
+    for _ in range(wanted):
+        folder = f"{tally.found['studies']}-kinds"
+        Path("sitecustomize.py").write_text(
+            "import os, sys\n"
+            "if any('study.train.worker' in part for part in sys.orig_argv):\n"
+            "    os.environ['ATEN_CPU_CAPABILITY'] = 'default'\n"
+        )
+        process = begin(folder, TWO, PYTHONPATH=os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]))
+        code, said = process.wait(), Path(f"{folder}.log").read_text()
+        Path("sitecustomize.py").unlink()
+        tally.found["trials"] += 1
+        if code == 0 or "vectors" not in said or "worker on" not in said:
+            raise SystemExit(f"a worker of another kind was not refused by name: {code}\n{said[-2000:]}")
+        again = begin(folder, TWO)
+        again.wait()
+        done(again, folder)
+        tally.judge(folder)
+
+
+def ray(*words):
+    settings = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [str(Path(sys.executable).parent / "ray"), *words]
+    return subprocess.run(command, check=False, env=settings, capture_output=True, text=True)
+
+
+def started(port):
+    ray("stop", "--force")
+    ray("get-auth-token", "--generate")
+    head = ray("start", "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false")
+    node = ray("start", f"--address=127.0.0.1:{port}", "--num-cpus=1")
+    if head.returncode or node.returncode:
+        raise SystemExit(head.stdout + head.stderr + node.stdout + node.stderr)
+
+
+def named(text):
+    listed = subprocess.run(["ps", "-eo", "pid=,args="], check=True, capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if text in line and "ps -eo" not in line]
+
+
+def clusters(tally, wanted, victim):
+    os.environ["RAY_AUTH_MODE"] = "token"
+    while tally.found["trials"] < wanted:
+        folder, hit = f"{tally.found['studies']}-{victim}", False
+        started(6399)
+        process = begin(folder, RAY.format("127.0.0.1:6399"))
+        moment = time.monotonic() + random.uniform(8, 25)
+        while process.poll() is None:
+            time.sleep(0.05)
+            if not hit and time.monotonic() > moment and named("ray::Remote"):
+                hit = True
+                tally.found["trials"] += 1
+                raylets = named("/raylet/raylet")
+                for pid in raylets[1:] if victim == "nodes" else [*raylets, *named("gcs_server")]:
+                    killed(pid)
+        if process.returncode and victim == "heads":  # all is gone: the same command, here
+            process = begin(folder, "")
+            process.wait()
+        done(process, folder)
+        tally.judge(folder)
+    ray("stop", "--force")
+
+
+TRIES = {
+    "workers": workers,
+    "drivers": drivers,
+    "both": lambda tally, wanted: drivers(tally, wanted, both=True),
+    "memory": memory,
+    "kinds": kinds,
+    "actors": lambda tally, wanted: workers(tally, wanted, "ray::Remote", RAY.format("local")),
+    "nodes": lambda tally, wanted: clusters(tally, wanted, "nodes"),
+    "heads": lambda tally, wanted: clusters(tally, wanted, "heads"),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=list(TRIES))
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--mode", default="loop", choices=["loop", "rows"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    random.seed(given.seed)
+    totals = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("scale.toml").write_text(STUDY.format(mode=given.mode))
+        Path("mine.py").write_text(WORKLOAD)
+        begin("undisturbed", "").wait()
+        for name in [given.only] if given.only else TRIES:
+            tally = Tally(results(Path("undisturbed")))
+            TRIES[name](tally, given.kills)
+            totals[name] = tally.found
+            print(json.dumps({name: tally.found}), file=sys.stderr)
+    found = {key: sum(part[key] for part in totals.values()) for key in next(iter(totals.values()))}
+    found["identical"] = found["identical"] == found["studies"]
+    print(json.dumps(found) if given.json else found)
+    return 0 if found["identical"] and not (found["lost"] or found["twice"] or found["orphans"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

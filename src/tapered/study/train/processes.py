@@ -1,0 +1,140 @@
+"""Workers that are processes of this machine, each at the other end of a pipe."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from multiprocessing import Pipe
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from tapered.files import wire
+from tapered.files.wire import Message
+from tapered.study.plan.planned import Planned
+from tapered.study.plan.workers import FASTEST, STARTING, worth
+from tapered.study.store.folder import Store
+from tapered.study.train.executor import Here, Told
+from tapered.study.train.item import Item
+from tapered.study.train.pool import LEASE, Inbox, Pool
+from tapered.study.train.task import Work, job_of
+
+# what hears whether this process lives comes before what takes seconds to import
+MAIN = """
+import sys
+from multiprocessing.connection import Connection
+from tapered.files.wire import Ear
+ear = Ear(Connection(int(sys.argv[1])))
+from tapered.study.train.worker import main
+main(ear)
+"""
+
+
+class Processes:
+    """Trains in processes of this machine.
+
+    Args:
+        workers: How many at most.
+        always: Also where it takes longer to begin them than they spare.
+        lease: Seconds for which a worker that trains may be silent, before it counts as hung and is replaced.
+    """
+
+    def __init__(self, workers: int, *, always: bool = False, lease: float = LEASE) -> None:
+        self.workers, self._always, self._lease = workers, always, lease
+        self._pool: Pool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def expect(self, planned: Planned, store: Store, updates: int) -> None:
+        """As `Executor.expect`: workers begin while it is found how rows are trained, where they are worth it."""
+        if self._always or updates * FASTEST > STARTING:
+            self._opened(planned, store).begin(self.workers)
+
+    def train(self, works: Iterable[Work], store: Store, told: Told) -> None:
+        """As `Executor.train`."""
+        found = list(works)
+        if not found:
+            return
+        if self._pool is None and not worth([work.seconds for work in found], self.workers):
+            Here().train(found, store, told)
+            return
+        items = [Item(work, bundle) for work in found for bundle in work.bundles]
+        self._opened(found[0].planned, store).train(items, store, told)
+
+    def _opened(self, planned: Planned, store: Store) -> Pool:
+        if self._pool is None:
+            job, settings = job_of(planned, store.folder), _settings(planned)
+            self._pool = Pool(lambda slot, inbox: _Process(slot, inbox, settings(slot)), self.workers, job, self._lease)
+        return self._pool
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # a container's share; "max" where it has all
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        found = min(found, max(1, int(quota) // int(period)))
+    return found
+
+
+def _settings(planned: Planned) -> Callable[[int], Mapping[str, str]]:
+    """What libraries read when they load, for a worker at a slot: where modules are, threads, a GPU of its own."""
+    common = {
+        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+        "OMP_NUM_THREADS": str(planned.study.threads),
+    }
+    if planned.workload.recipe.place.type != "cuda":
+        return lambda _: common
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+    gpus = seen.split(",")
+    return lambda slot: common | {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]}
+
+
+class _Process:
+    def __init__(self, slot: int, inbox: Inbox, settings: Mapping[str, str]) -> None:
+        self.slot = slot
+        self._pipe, theirs = Pipe()
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and what stands above
+            [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # what a model prints is not this program's answer
+            env={**os.environ, **settings},
+        )
+        theirs.close()
+        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+
+    def _listen(self, inbox: Inbox) -> None:
+        for message in wire.received(self._pipe):
+            inbox.put((self, message))
+        inbox.put((self, None))
+
+    def tell(self, message: Message) -> None:
+        """As `Hand.tell`."""
+        with suppress(OSError):
+            wire.send(self._pipe, message)
+
+    def ended(self) -> str:
+        """As `Hand.ended`."""
+        self.close()
+        code = self._process.returncode
+        return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+    def close(self) -> None:
+        """As `Hand.close`."""
+        self._process.kill()  # it has nothing to lose but what is trained again
+        self._process.wait()
+        self._pipe.close()

@@ -1,0 +1,99 @@
+"""Ray: a study's bundles in actors, the same bits, one of them killed on the way; what is refused and said."""
+
+import os
+import subprocess
+import sys
+import warnings
+from types import SimpleNamespace
+
+import pytest
+from test_executors import KILLS, own, same, trained
+
+from tapered.files.wire import Message
+from tapered.study.file.executor import Executor as Asked
+from tapered.study.train import choose, on_ray
+from tapered.study.train.executor import Here
+from tapered.workloads.own import StudyFileError
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from study_cases import planned
+from tapered.study import open_store, train_runs
+found = planned(sys.argv[1])
+with open_store(found, Path(sys.argv[2])) as store:
+    train_runs(found, store)
+"""
+
+
+def test_actors_give_the_bits_of_one_process_and_one_that_is_killed_is_replaced(tmp_path):
+    pytest.importorskip("ray", reason="needs ray; try: pip install 'tapered[ray]'")
+    asked = 'executor = { kind = "ray", address = "local", workers = 2 }\n'
+    found = own(tmp_path, KILLS.format(end="os.kill(os.getpid(), signal.SIGKILL)"), mode="rows", more=asked)
+    settings = {**os.environ, "RAY_AUTH_TOKEN": "0" * 64, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "my.toml"), str(tmp_path / "ray")]
+    done = subprocess.run(command, check=False, env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "killed").exists()
+    there = trained(
+        found, tmp_path / "ray", Here(), progress=lambda updates: pytest.fail(f"{updates} were not trained")
+    )
+    assert same(there, trained(found, tmp_path / "here", Here()))
+
+
+def test_without_ray_it_is_said_how_to_have_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    found = own(tmp_path, more='executor = { kind = "ray" }\n')
+    with pytest.raises(StudyFileError, match=r"pip install 'tapered\[ray\]'"):
+        trained(found, tmp_path / "runs", choose.executor_of(found.study))
+
+
+def test_what_a_study_asks_of_ray(tmp_path):
+    study = own(tmp_path).study.model_copy(update={"executor": Asked(kind="ray", address="auto", workers=5)})
+    chosen = choose.executor_of(study)
+    assert type(chosen) is on_ray.OnRay
+    assert chosen.workers == 5
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3:6379", "head.example:6379", "[2001:db8::1]:6379"])
+def test_a_foreign_cluster_without_authentication_is_said(address, monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.warns(UserWarning, match="joined without authentication"):
+        on_ray._warn(address)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        on_ray._warn(address)
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:6379", "localhost:6379", "[::1]:6379"])
+def test_a_cluster_of_this_machine_is_joined_without_a_word(address, monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        on_ray._warn(address)
+
+
+def test_rays_client_is_refused_with_what_to_do(tmp_path):
+    found = own(tmp_path, more='executor = { kind = "ray", address = "ray://head:10001" }\n')
+    with pytest.raises(StudyFileError, match="ray job submit"):
+        trained(found, tmp_path / "runs", choose.executor_of(found.study))
+
+
+def cluster(monkeypatch, **resources):
+    monkeypatch.setattr(on_ray, "_ray", lambda: SimpleNamespace(cluster_resources=lambda: resources))
+
+
+def test_as_many_workers_as_a_cluster_has_room_for(monkeypatch):
+    cluster(monkeypatch, CPU=9.0, GPU=2.0)
+    assert on_ray._room({"num_cpus": 2, "num_gpus": 0}) == 4
+    assert on_ray._room({"num_cpus": 2, "num_gpus": 1}) == 2
+    cluster(monkeypatch, CPU=9.0)
+    with pytest.raises(StudyFileError, match="a worker needs"):
+        on_ray._room({"num_cpus": 1, "num_gpus": 1})
+
+
+def test_a_message_comes_out_of_a_frame_as_it_went_in():
+    message = Message("put", {"name": "a", "parts": [["a", "{}"]]}, (b"1", b""))
+    assert on_ray._message(on_ray._frame(message)) == message
