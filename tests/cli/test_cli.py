@@ -332,20 +332,21 @@ def test_help_brings_in_nothing_heavy():
     assert found.stdout == "[]\n"
 
 
-def test_what_lives_as_long_as_a_study_is_kept_from_the_collector() -> None:
-    """Python's collector is asked once, when training has begun, and progress is told all the same."""
+def test_what_lives_as_long_as_a_study_is_kept_from_the_collector(monkeypatch) -> None:
+    """Python's collector is asked once, when training has begun; and every update is told of, some together."""
     import gc
 
-    from tapered.cli.study import _settled
+    from tapered.cli import study
 
-    before, seen = gc.get_freeze_count(), []
+    before, seen, clock = gc.get_freeze_count(), [], iter([0.0, 0.2, 0.21, 0.25, 0.4])
+    monkeypatch.setattr(study.time, "monotonic", lambda: next(clock))
     try:
-        made = _settled(seen.append)
+        made = study._settled(seen.append)
         frozen = gc.get_freeze_count()
         kept = [[] for _ in range(1000)]
-        made(3)
-        made(4)
-        assert seen == [3, 4]
+        for updates in (1, 2, 3, 4):
+            made(updates)
+        assert seen == [1, 9]
         assert before < frozen < gc.get_freeze_count()
         assert not any(found is kept for found in gc.get_objects())
     finally:

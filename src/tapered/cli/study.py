@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from tapered.cli.terminal import (
 )
 
 PAGE = "report.html"
+SHOWN = 0.1  # seconds between two movements of the bar
 SETTLE, SHORTLY = 120.0, 3.0  # seconds that a ledger's server has at the end, and of a study that was stopped
 
 
@@ -219,20 +221,24 @@ def _train(planned: Any, store: Any, command: str) -> Any:
 
 
 def _settled(progress: Callable[[int], None]) -> Callable[[int], None]:
-    """What is called with progress: before its first call all that was imported and compiled is left to itself.
+    """What is called with each step's updates, and tells of them a few times a second.
 
-    It lives as long as the process, and Python's collector would go through it again and again.
+    Before its first call all that was imported and compiled is left to itself: it lives as long as the process, and
+    Python's collector would go through it again and again.
     """
     gc.freeze()
-    begun = False
+    begun, waiting, told = False, 0, time.monotonic()
 
     def made(updates: int) -> None:
-        nonlocal begun
+        nonlocal begun, waiting, told
         if not begun:
             gc.collect()  # what compiling left behind goes, what it made stays
             gc.freeze()
             begun = True
-        progress(updates)
+        waiting, now = waiting + updates, time.monotonic()
+        if now - told >= SHOWN:
+            progress(waiting)
+            waiting, told = 0, now
 
     return made
 

@@ -15,8 +15,6 @@ from tapered.training.workload import Workload
 MEMORY_SHARE = 0.25
 MEMORY_UNKNOWN = 2 * 2**30
 MOST_ROWS = 4096
-CACHE_UNKNOWN = 2**20
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNSEEN = 64  # times the bytes of a minibatch, what backward may need where it cannot be watched
 
 
@@ -79,16 +77,3 @@ def memory_kills() -> int:
         lines = Path("/sys/fs/cgroup/memory.events").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
     return 0
-
-
-def cached() -> int:
-    """Bytes of the second-level cache, which a core has for itself, as Linux tells; 1 MiB where nothing does.
-
-    >>> cached() >= 2**17
-    True
-    """
-    with suppress(OSError, StopIteration, ValueError):
-        found = CACHES.glob("index*")
-        size = next((each / "size").read_text() for each in found if (each / "level").read_text().strip() == "2")
-        return 1024 * int(size.strip().removesuffix("K"))
-    return CACHE_UNKNOWN

@@ -15,8 +15,6 @@ import torch
 from tapered.rules import SGD, Rule, recomputed
 from tapered.training import loop, measures, stack
 from tapered.training.advance import LOOP, Kind, Mode, advance, deterministic
-from tapered.training.capacity import cached, row_bytes
-from tapered.training.devices import CPU
 from tapered.training.precision import tolerance
 from tapered.training.reasons import uncompiled, unstackable
 from tapered.training.rows import Rows, start, tabulate
@@ -29,8 +27,8 @@ TOLERANCE = 1e-3  # relative difference of losses to the loop's over PROBE steps
 ALONE = [2, 5]  # of the probe's rows, those that are evaluated as the loop does it as well
 WIDTHS, USUAL = (8, 32, 128, 256), 32  # of stacked rows, tried; and which first
 NARROW, WIDE = 64, 256  # of one graph: between them the time of a row hardly changes
-CALL = 24  # rows whose time the call of a graph itself takes, about
-UNCACHED = 0.3  # how much longer a row takes that a core's cache has no room for beside the others, about
+CALL = 16  # rows whose time the call of a graph itself takes, about
+ALIKE = 1.05  # times that differ by less are as good as one another
 ENOUGH = 0.5  # seconds of training that say how long a step takes
 GAINS = 1.1  # how much slower a wider program may look, since times vary, and wider ones are tried all the same
 SHORT = 10.0  # seconds of stacked training that no compilation shortens by much; tracing takes one or two
@@ -84,7 +82,7 @@ def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd
     fault = probe.fault()
     if fault:
         return Timed(Mode("loop", 1, fault), alone)
-    graph = least_padded(rows, crowd or ((rows, steps),), probe.fitting())
+    graph = least_padded(rows, crowd or ((rows, steps),))
     first = probe.first_width(rows)
     compiled: float | str | None = None
     if first * rows * steps > 2 * SHORT and probe.pays(first * rows * steps):
@@ -126,7 +124,7 @@ def fixed(workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, cro
     if kind == "rows":
         width, seconds = probe.best_width(rows)
         return Timed(Mode("rows", width, ASKED), seconds)
-    mode = Mode("rows compiled", least_padded(rows, crowd or ((rows, steps),), probe.fitting()), ASKED)
+    mode = Mode("rows compiled", least_padded(rows, crowd or ((rows, steps),)), ASKED)
     compiled = probe.compiled(mode.width)
     if isinstance(compiled, str):
         raise ModeError(_refused(kind, compiled))
@@ -137,24 +135,18 @@ def _refused(kind: Kind, why: str) -> str:
     return f'mode = "{kind}" cannot be taken, since {why}; try mode = "loop", or "auto"'
 
 
-def least_padded(rows: int, crowd: Crowd, fitting: int = WIDE) -> int:
-    """The width of the one graph that trains all chunks in the least time: little padding, few calls, within a cache.
+def least_padded(rows: int, crowd: Crowd) -> int:
+    """The width of the one graph that trains all chunks with little padding in few calls.
 
-    Args:
-        rows: Rows that train at a time, about.
-        crowd: How many rows train for how many steps.
-        fitting: Rows that a core's cache holds; of the others a step takes longer.
+    The narrowest that is about as good as the best: of fewer rows more stays in a cache, and later rounds have fewer.
 
     >>> least_padded(1050, ((70, 2500), (350, 2500), (1050, 500)))
-    88
+    72
     """
     most = min(WIDE, -(-rows // 8) * 8)
     widths = range(min(NARROW, most), most + 1, 8)
-
-    def call(width: int) -> float:
-        return width + CALL + UNCACHED * max(0, width - fitting)
-
-    return min(widths, key=lambda w: (sum(-(-n // w) * call(w) * steps for n, steps in crowd), -w))
+    takes = {w: sum(-(-n // w) * (w + CALL) * steps for n, steps in crowd) for w in widths}
+    return next(w for w in widths if takes[w] <= ALIKE * min(takes.values()))
 
 
 def _us(seconds: float) -> str:
@@ -221,10 +213,6 @@ class _Probe:
         """
         found = start(self.workload, self.rule, [0] * 8)
         return whole > 2 * COMPILING * stack.operations(self.workload, found, [self.path] * 8)
-
-    def fitting(self) -> int:
-        """How many rows a core's own cache holds; of another device's nothing is known."""
-        return cached() // row_bytes(self.workload, self.rule) if self.workload.recipe.place == CPU else WIDE
 
     def compiled(self, width: int) -> float | str:
         """Seconds of a step of a row in one graph, or why there is none."""
