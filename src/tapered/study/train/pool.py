@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from queue import Empty, SimpleQueue
+from socket import gethostname
 from typing import Any, Protocol
 
 from tapered.files.wire import Message
@@ -96,6 +97,8 @@ class Pool:
 
     def train(self, items: Sequence[Item], store: Store, told: Told) -> None:
         """Train bundles to their marks or to a stop, as `Executor.train`."""
+        # what was timed was compiled, by this process
+        self._made |= {(gethostname(), *_graph(item)) for item in items if item.work.seconds is not None}
         self._waiting, self._stopping = deque(sorted(items, key=lambda item: -len(item.bundle.keys))), False
         while self._running or (self._waiting and not self._stopping):
             if (told.stop() or self._error) and not self._stopping:
@@ -145,10 +148,9 @@ class Pool:
         return self._program(self._running[hand], hand)
 
     def _program(self, item: Item, hand: Hand) -> Program | None:
-        mode = item.work.mode
-        if mode.kind != "rows compiled":
+        if item.work.mode.kind != "rows compiled":
             return None
-        return self._hosts[hand], repr(item.work.rule), mode.width
+        return self._hosts[hand], *_graph(item)
 
     def _share(self) -> None:
         """Where a worker has nothing to do, have the longest bundle kept, to be cut in two."""
@@ -261,6 +263,10 @@ class Pool:
                 hands.remove(hand)
         self._sighted.discard(hand)
         hand.close()
+
+
+def _graph(item: Item) -> tuple[str, int]:
+    return repr(item.work.rule), item.work.mode.width
 
 
 def _divisible(item: Item) -> bool:

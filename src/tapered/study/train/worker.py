@@ -72,6 +72,8 @@ class Worker:
         settings.enter_context(crew(planned.workload))
         self._folder = Path(job["store"]) if sees(job) else None
         self._send(Message("ready", {"host": socket.gethostname(), "sees_folder": self._folder is not None}))
+        if planned.study.mode in ("auto", "rows compiled") and self._waiting.empty():
+            import torch._inductor.compile_fx  # noqa: F401, PLC0415 - seconds, while nothing is to be done yet
 
     def _train(self, message: Message) -> None:
         if self._planned is None:
