@@ -105,8 +105,8 @@ def small(planned, executor):
 def main():
     given = common.options(__doc__, threads=1, rounds=3, rows=2048)
     found = {
-        "two_vs_one_rows": two_vs_one(given.rounds, "rows compiled", given.rows, 2000, 64),
-        "two_vs_one_loop": two_vs_one(given.rounds, "loop", 16, 10_000, 1),
+        "two_vs_one_rows": two_vs_one(given.rounds, "rows compiled", given.rows, 5000, 64),
+        "two_vs_one_loop": two_vs_one(given.rounds, "loop", 16, 30_000, 1),
         "overhead_ms_process": overhead(Processes(1, always=True), given.rounds),
         "overhead_ms_ray": overhead(OnRay("local", 1), given.rounds) if find_spec("ray") else None,
     }
