@@ -14,6 +14,7 @@ import study_cases
 import torch
 from study_cases import arm_text
 
+from tapered.files.errors import StoreError
 from tapered.files.wire import Message
 from tapered.study import open_store, train_runs
 from tapered.study.file.executor import Executor as Asked
@@ -442,3 +443,22 @@ def test_a_long_bundle_is_cut_where_a_worker_is_idle(tmp_path, monkeypatch):
     told = trained(found, tmp_path / "runs", Processes(4, always=True))
     assert cut
     assert same(trained(found, tmp_path / "here", Here()), told)
+
+
+@pytest.mark.parametrize("executor", [Here(), Processes(1, always=True)], ids=["here", "a worker"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "a link"])
+def test_rows_that_are_damaged_are_refused_with_what_to_delete(tmp_path, harm, executor):
+    found, made = stated(tmp_path, "rows"), []
+    with open_store(found, tmp_path / "runs") as store:
+        train_runs(found, store, progress=made.append, stop=lambda: sum(made) > 20)
+        (path,) = store.folder.glob("runs/*.json")
+        (rows,) = store.folder.glob("runs/*.safetensors")
+        data = rows.read_bytes()
+        rows.unlink()
+        if harm == "cut":
+            rows.write_bytes(data[: len(data) // 2])
+        elif harm == "a link":
+            (tmp_path / "elsewhere").write_bytes(data)
+            rows.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(StoreError, match=rf"is not the file that was written; delete .*{path.name} and its runs"):
+            train_runs(found, store, executor=executor)

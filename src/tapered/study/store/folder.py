@@ -237,10 +237,7 @@ class Store:
         try:
             return unpack(known, self._data(known), rule)
         except ValueError:
-            raise StoreError(
-                f"{self.folder / 'runs' / str(known.state)} is not the file that was written; delete "
-                f"{self._path(bundle)} and its runs are trained again"
-            ) from None
+            raise damaged(self.folder, known) from None
 
     def state(self, bundle: Bundle) -> bytes:
         """The content of the file of a bundle's rows, for who unpacks it elsewhere.
@@ -292,6 +289,15 @@ class Store:
         fields = {name: asdict(mode) for name, mode in sorted(self.modes.items())}
         with taking(self.folder, "the mode of its rows"):
             whole.replace(self.folder / "modes.json", sealed(fields, indent=1).encode())
+
+
+def damaged(folder: Path, known: Kept) -> StoreError:
+    """That a bundle's rows are not those that were kept, and what to do."""
+    runs = folder / "runs"
+    return StoreError(
+        f"{runs / str(known.state)} is not the file that was written; delete {runs / f'{known.bundle.name}.json'} and "
+        f"its runs are trained again"
+    )
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Workers, and bundles given out to them: each goes on from where it was last kept, whatever ends its worker.
 
-bundles, longest first ─► idle worker ─► put, put, ... ─► done            kept: by the driver's store, and only there
-▲                                    ╰─► gone, or silent for too long
-╰── from its last save ◄─────────────────╯     twice without progress: in halves, each alone; then an error
-╰── halves, where a worker has nothing else to do
+bundles, longest first ─► idle worker ─► put, put, ... ─► done       kept by the driver's store, and only there
+   ▲  ▲                                   │
+   │  ╰── from its last save ◄── gone, or silent for too long; the second time in halves, each alone; then an error
+   ╰── halves, where a worker has nothing else to do
 """
 
 import hashlib

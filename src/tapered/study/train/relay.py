@@ -10,9 +10,10 @@ from pathlib import Path
 from tapered import kind
 from tapered.files import whole
 from tapered.files.errors import StoreError
+from tapered.files.whole import plain
 from tapered.files.wire import Message
 from tapered.rules import Rule
-from tapered.study.store.folder import taking
+from tapered.study.store.folder import damaged, taking
 from tapered.study.store.runs import Bundle
 from tapered.study.store.text import Kept, bundle_to_text, pack, unpack
 from tapered.training.rows import Rows
@@ -43,11 +44,17 @@ class Relay:
             StoreError: If they are not those that were kept.
         """
         try:
+            return unpack(self._kept, self._data(), rule)
+        except ValueError as error:
             if self._rows is None and self._folder is not None:
-                self._rows = (self._folder / "runs" / str(self._kept.state)).read_bytes()
-            return unpack(self._kept, self._rows or b"", rule)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self._kept.state} cannot be read here ({error}); the same command goes on") from error
+                raise damaged(self._folder, self._kept) from None
+            raise StoreError(f"{error}, as it came here; the same command sends it again") from None
+
+    def _data(self) -> bytes:
+        if self._rows is not None or self._folder is None:
+            return self._rows or b""
+        path = self._folder / "runs" / str(self._kept.state)
+        return path.read_bytes() if plain(path) else b""
 
     def put(self, bundle: Bundle, rows: Rows | None) -> None:
         """Send a bundle and the rows of its live branches."""
