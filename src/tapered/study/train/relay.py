@@ -1,7 +1,7 @@
 """In the place of the store in a worker: what is to be kept is sent to the driver, which alone writes what counts.
 
 Grower ─ put ─► Relay ─► rows: a file of the study's folder, where it is seen here; else bytes of the message
-╰─► "put" and the bundle's text ─► the driver's Store
+                     ╰─► "put" and the bundle's text ─► the driver's Store
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A worker: trains the bundles that a driver gives it, and writes nothing that counts.
 
-python -m tapered.study.train.worker FD          a process at the other end of a pipe
-
 job ─► the study, read again ─► ready, or refused        task ─► Grower over a Relay ─► put, ..., done
 """
 
