@@ -253,9 +253,11 @@ def _forecast(planned: Any, *, as_json: bool) -> int:
     later = may_add(study)
     if as_json:
         seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}
-        print_json(summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
+        asked = summary.asked_fields(study) | {"pairs": [list(pair) for pair in study.pairs]}
+        print_json(asked | summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
         return DONE
     out = console(stderr=False)
+    _asked(out, summary.asked_lines(study))
     out.print(table(summary.forecast_rows(found), header=False))
     workers = summary.workers_line(found)
     for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
@@ -276,17 +278,28 @@ def _tell(concluded: Any, verified: Any, page: Path | None, folder: Path, *, as_
     return DONE if verified is None or verified.same else FAILED
 
 
+def _asked(out: Any, lines: list[tuple[str, str]]) -> None:
+    """What a study was asked, a paragraph each."""
+    for name, text in lines:
+        out.print(Text(f"{name}: {text}"))
+    if lines:
+        out.print()
+
+
 def _show(concluded: Any, page: Path | None, verified: Any) -> None:
-    """The verdict, what it rests on, the arms, what to bear in mind, where the page is."""
+    """The question, the verdict, what it rests on, the arms, what to bear in mind, where the page is."""
     from tapered.study import summary  # noqa: PLC0415 - as above
 
-    out = console(stderr=False)
+    out, asked = console(stderr=False), summary.asked_lines(concluded.asked.study)
+    _asked(out, asked[:1])
     for line in summary.headline(concluded):
         out.print(Text(line, style="bold"))
     out.print()
+    _asked(out, asked[1:])
     if len(concluded.comparisons) > 1:
-        out.print(table(summary.comparison_rows(concluded)))
+        out.print(table(summary.verdict_rows(concluded)))
         out.print()
+    out.print(Text(summary.arms_title(concluded)))
     out.print(table(summary.arm_rows(concluded)))
     for line in (*summary.searched_lines(concluded), *concluded.caveats):
         out.print(Text(f"- {line}"))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tapered import kind
+from tapered.study.file.question import restated
 from tapered.study.plan.cost import cost_of
 from tapered.study.plan.facts import environment
 from tapered.study.plan.planned import Planned
@@ -35,7 +36,8 @@ def conclude(planned: Planned, store: Store, runs: Sequence[Run]) -> StudyResult
     found = analyse(
         realised.asked, choosing, test, environment(), _cost(rounds, store), fresh, planned.stated.text, planned.facts
     )
-    return replace(found, caveats=(*found.caveats, *told(planned.workload), *_mixed(store.kinds)))
+    late = restated(store.begun, planned.study)
+    return replace(found, caveats=(*found.caveats, *late, *told(planned.workload), *_mixed(store.kinds)))
 
 
 def _mixed(kinds: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tapered import kind
+from tapered.study.file.question import TEXTS
 from tapered.study.file.read import Stated
 
 
@@ -30,7 +31,7 @@ def _version(name: str) -> str:
 
 
 # fields that no number follows from, or that are facts of their own
-UNBOUND = {"arms", "kinds", "workers", "device", "executor", "ledger"}
+UNBOUND = {"arms", "kinds", "workers", "device", "executor", "ledger", *TEXTS}
 
 
 def shared_facts(stated: Stated) -> dict[str, str]:

@@ -1,18 +1,16 @@
 """A study's plan and result as tables, sentences and JSON.
 
-Forecast, StudyResult, Verified ─► fields: JSON        ─► text: rows of tables, sentences
+Forecast, StudyResult, Verified ─► answer: the question, the verdicts    ─► text: tables, sentences    ─► fields: JSON
 """
 
-from tapered.study.summary.fields import forecast_fields, rate_path, summary, verified_fields
+from tapered.study.summary.answer import arm_rows, arms_title, asked_lines, headline, in_order, verdict_rows
+from tapered.study.summary.fields import asked_fields, forecast_fields, rate_path, summary, verified_fields
 from tapered.study.summary.text import (
-    arm_rows,
     between,
-    comparison_rows,
     cost_lines,
     finite,
     forecast_rows,
     gained,
-    headline,
     number,
     outcome,
     searched_lines,
@@ -22,19 +20,23 @@ from tapered.study.summary.text import (
 
 __all__ = [
     "arm_rows",
+    "arms_title",
+    "asked_fields",
+    "asked_lines",
     "between",
-    "comparison_rows",
     "cost_lines",
     "finite",
     "forecast_fields",
     "forecast_rows",
     "gained",
     "headline",
+    "in_order",
     "number",
     "outcome",
     "rate_path",
     "searched_lines",
     "summary",
+    "verdict_rows",
     "verified_fields",
     "verified_line",
     "workers_line",
