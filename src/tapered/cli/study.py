@@ -297,7 +297,8 @@ def _show(concluded: Any, page: Path | None, verified: Any) -> None:
     out.print()
     _asked(out, asked[1:])
     if len(concluded.comparisons) > 1:
-        out.print(table(summary.verdict_rows(concluded)))
+        rows = summary.verdict_rows(concluded)
+        out.print(table(rows, left=len(rows[0]) - 3))  # names to the left, three columns of numbers
         out.print()
     out.print(Text(summary.arms_title(concluded)))
     out.print(table(summary.arm_rows(concluded)))

@@ -53,15 +53,16 @@ def _numbers(said: Evidence, change: Change, other: str, arm: str, seed: str) ->
     if not n:
         return
     if change.before is not None and change.after is not None:
-        by = "" if change.share is None else f" ({percent(change.share)})"
+        by = f" ({percent(change.share)})" if change.share else ""
         yield f"{placed(change.before, place, 2)} -> {placed(change.after, place, 2)}{by}"
     for name, lost in zip((other, arm), change.lost, strict=True):
         if lost:
             yield f"{lost} of {counted(n, 'run')} of {name} diverged"
+    if said.paired.ties == n:
+        yield f"equal on all of {counted(n, seed)}" if n > 1 else f"equal on {counted(n, seed)}"
+        return
     yield _wins(said, counted(n, seed))
-    if said.verdict.word == "no evidence" and said.paired.ties == n:
-        yield said.verdict.reason
-    elif change.low is not None and change.high is not None:
+    if change.low is not None and change.high is not None:
         yield f"{100 * said.paired.level:g}% interval {placed(change.low, place)} to {placed(change.high, place)}"
         if said.verdict.word == "no evidence" and said.paired.low == said.paired.high:
             yield said.verdict.reason

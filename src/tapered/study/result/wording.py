@@ -30,12 +30,16 @@ def _peaks(asked: Asked, tuned: Sequence[ArmResult]) -> Iterator[str]:
     if all(len(arm.peaks) == 1 for arm in tuned):
         yield "Every arm was tried at one peak: nothing was tuned."
     grid = "that was tried" if asked.study.tune else "of its grid"
-    for arm in tuned:
-        if arm.edge:
-            yield (
-                f"The best peak of {arm.name}, {arm.best.peak:.3g}, is the {arm.edge} {grid}: a better one may "
-                f"lie beyond; extend peaks in the study file."
-            )
+    at = [arm for arm in tuned if arm.edge]
+    advice = "; extend peaks in the study file."
+    if len(at) == 1:
+        yield (
+            f"The best peak of {at[0].name}, {at[0].best.peak:.3g}, is the {at[0].edge} {grid}: a better one may lie "
+            f"beyond{advice}"
+        )
+    elif at:
+        each = ", ".join(f"{arm.name} ({arm.best.peak:.3g}, the {arm.edge})" for arm in at)
+        yield f"Best peaks at an edge of what was tried, beyond which better ones may lie: {each}{advice}"
     added = {len(arm.peaks) - asked.study.peaks.count for arm in tuned}
     if added != {0} and not asked.study.tune:
         yield f"Grids were extended by up to {counted(max(added), 'peak')} to have the best inside."
@@ -101,7 +105,10 @@ def _coupled(arm: Arm) -> bool:
 
 def _seeds(asked: Asked, tuned: Sequence[ArmResult], comparisons: Sequence[Comparison]) -> Iterator[str]:
     if len(comparisons) > 1:
-        yield f"p values are corrected for {len(comparisons)} comparisons (Holm); each interval is of one by itself."
+        yield (
+            f"p values are corrected for {len(comparisons)} comparisons (Holm); each interval is of one by itself, and "
+            f"may exclude 0 where nothing is shown."
+        )
     if asked.study.lacks and any(comparison.verdict.takes for comparison in comparisons):
         yield asked.study.lacks
     without = list(dict.fromkeys(comparison.arm for comparison in comparisons if comparison.fresh is None))

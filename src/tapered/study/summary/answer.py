@@ -12,6 +12,12 @@ from tapered.study.summary.text import number
 from tapered.words import counted, percent, placed
 
 SENTENCES = 3
+LONGER = {  # in a sentence
+    "the same": "practically the same",
+    "not shown": "not shown to differ",
+    "too few seeds": "with too few seeds",
+    "no verdict": "without a verdict",
+}
 ORDER = (*BADGES.values(), "no verdict")
 
 
@@ -21,14 +27,15 @@ def asked_lines(asked: Question) -> list[tuple[str, str]]:
 
 
 def headline(result: StudyResult) -> list[str]:
-    """The verdicts; of more than three comparisons how many of each, and the best in full."""
+    """The verdicts; of more than three comparisons how many of each, and the best in full where it is better."""
     if len(result.comparisons) <= SENTENCES:
         return result.sentence.splitlines()
     found = Counter(comparison.badge for comparison in result.comparisons)
-    each = ", ".join(f"{found[badge]} {badge}" for badge in ORDER if found[badge])
+    each = ", ".join(f"{found[badge]} {LONGER.get(badge, badge)}" for badge in ORDER if found[badge])
     others = {comparison.baseline for comparison in result.comparisons}
     what = f"arms against {min(others)}" if len(others) == 1 else "comparisons"
-    return [f"Of {len(result.comparisons)} {what}: {each}.", in_order(result)[0].sentence]
+    best = in_order(result)[0]
+    return [f"Of {len(result.comparisons)} {what}: {each}.", *([best.sentence] if best.badge == "better" else [])]
 
 
 def in_order(result: StudyResult) -> list[Comparison]:
@@ -55,7 +62,7 @@ def verdict_rows(result: StudyResult) -> list[tuple[str, ...]]:
 
 def _verdict_row(comparison: Comparison, *, several: bool) -> tuple[str, ...]:
     change, place = comparison.change, place_in(comparison.change)
-    by = "" if change.share is None else f" ({percent(change.share)})"
+    by = f" ({percent(change.share)})" if change.share else ""
     difference = "-" if change.difference is None else placed(change.difference, place)
     ends = (change.low, change.high)
     interval = "-" if None in ends else " to ".join(placed(end, place) for end in ends if end is not None)
@@ -69,7 +76,7 @@ def arm_rows(result: StudyResult) -> list[tuple[str, ...]]:
     study = result.asked.study
     fresh = any(arm.fresh is not None for arm in result.arms)
     pruned = any(arm.budget.pruned for arm in result.arms)
-    values = ("fresh seeds", "seeds that chose") if fresh else (f"valid {study.metric}",)
+    values = ("fresh", "choosing") if fresh else (f"valid {study.metric}",)
     header = ("arm", "best peak", *values, *_tests(result.arms), "diverged", *(["pruned"] if pruned else []))
     return [header, *(_arm_row(arm, fresh=fresh, pruned=pruned) for arm in result.arms)]
 
@@ -79,7 +86,7 @@ def arms_title(result: StudyResult) -> str:
     study, seeds = result.asked.study, counted(result.asked.study.seeds, "seed")
     count = max((len(arm.fresh.runs) for arm in result.arms if arm.fresh is not None), default=0)
     again = f"{counted(count, 'fresh seed')}, on which the verdicts rest, and over the " if count else ""
-    chose = " that chose the peaks" if count else ""
+    chose = " that chose the peak" if count else ""
     return f"Validation {study.metric} of each arm at its best peak, mean over {again}{seeds}{chose}:"
 
 
