@@ -63,11 +63,13 @@ def plain(value: float, digits: int = 4) -> str:
 
 
 def place_of(value: float, digits: int = 2) -> int:
-    """The decimal place of the last of so many significant digits; below 0 left of the point.
+    """The decimal place of the last of so many significant digits; below 0 left of the point, 0 where there are none.
 
-    >>> place_of(0.0019), place_of(0.0994), place_of(250.0)
-    (4, 3, -1)
+    >>> place_of(0.0019), place_of(0.0994), place_of(250.0), place_of(0.0)
+    (4, 3, -1, 0)
     """
+    if value == 0 or not isfinite(value):
+        return 0
     return digits - 1 - floor(log10(abs(float(f"{value:.{digits - 1}e}"))))
 
 

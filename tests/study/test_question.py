@@ -343,6 +343,27 @@ def test_numbers_have_the_digits_that_are_known(base, ours, said):
     assert "e+" not in result.sentence
 
 
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize(
+    ("base", "ours"),
+    [
+        ([1.7e308] * 8, [-1.7e308] * 8),
+        ([1.7e308] * 4 + [1e308] * 4, [-1.7e308] * 8),
+        ([5e-324] * 8, [1e-320 * i for i in range(8)]),
+        ([1e12] * 8, [1e12 + i for i in range(8)]),
+        ([1.0] * 8, [1.0 + 1e-15 * i for i in range(8)]),
+        ([0.0] * 8, [0.0] * 8),
+        ([1.0], [0.0]),
+        ([], []),
+    ],
+)
+def test_whatever_the_values_there_is_an_answer(base, ours, direction):
+    result = result_of({"a": base, "b": ours}, direction=direction)
+    assert not any(word in result.sentence for word in ("inf", "nan", "None", "?."))
+    assert not any(word in cell for row in verdict_rows(result) for cell in row for word in ("inf", "nan", "None"))
+    json.dumps(summary(result)["comparisons"][0]["change"], allow_nan=False)
+
+
 def test_an_answer_has_the_form_of_the_question():
     """The five words, in one form; what fresh seeds gave stands in the arms' table beside what chose."""
     base = [1.0 + 0.1 * i for i in range(8)]

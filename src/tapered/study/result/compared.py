@@ -1,6 +1,7 @@
 """What was found of two arms: the evidence, the change from the one to the other, the verdict."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 from tapered.stats import Paired, Verdict, Word
 
@@ -61,7 +62,10 @@ class Change:
     @property
     def difference(self) -> float | None:
         """The second less the first."""
-        return None if self.before is None or self.after is None else self.after - self.before
+        if self.before is None or self.after is None:
+            return None
+        found = self.after - self.before
+        return found if isfinite(found) else None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ def sentence(
     start = _start(asked, arm.name, other.name, said)
     numbers = ", ".join(_numbers(said, change, other.name, arm.name, "fresh seed" if fresh else "seed"))
     apart = f"; they also differ in {'; '.join(differs)}" if differs else ""
-    return f"{start}{': ' if numbers else ''}{numbers}{_doubt(arm, other, chosen, fresh)}{apart}."
+    text = f"{start}{': ' if numbers else ''}{numbers}{_doubt(arm, other, chosen, fresh)}{apart}"
+    return text if text.endswith("?") else f"{text}."
 
 
 def _start(asked: Asked, arm: str, other: str, said: Evidence) -> str:
@@ -82,8 +83,7 @@ def place_in(change: Change) -> int:
     """The decimal place to which a change is known: the second digit of its interval's half, or the third of itself."""
     if change.low is not None and change.high is not None and change.high > change.low:
         return place_of((change.high - change.low) / 2)
-    known = change.difference or change.before or change.low or 0.0
-    return place_of(known, 3) if known else 0
+    return place_of(change.difference or change.before or change.low or 0.0, 3)
 
 
 def _doubt(arm: ArmResult, other: ArmResult, chosen: Evidence, fresh: Evidence | None) -> str:
