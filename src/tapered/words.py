@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from math import floor, isfinite, log10
+from math import isfinite
 from typing import Any
 
 LARGE = 1e9  # from here on with a power of ten
@@ -70,7 +70,7 @@ def place_of(value: float, digits: int = 2) -> int:
     """
     if value == 0 or not isfinite(value):
         return 0
-    return digits - 1 - floor(log10(abs(float(f"{value:.{digits - 1}e}"))))
+    return digits - 1 - int(f"{value:.{digits - 1}e}".partition("e")[2])
 
 
 def placed(value: float, place: int, least: int = 1) -> str:

@@ -55,7 +55,7 @@ def _numbers(said: Evidence, change: Change, other: str, arm: str, seed: str) ->
         return
     if change.before is not None and change.after is not None:
         by = f" ({percent(change.share)})" if change.share else ""
-        yield f"{placed(change.before, place, 2)} -> {placed(change.after, place, 2)}{by}"
+        yield f"{_both(change.before, change.after, place)}{by}"
     for name, lost in zip((other, arm), change.lost, strict=True):
         if lost:
             yield f"{lost} of {counted(n, 'run')} of {name} diverged"
@@ -67,6 +67,14 @@ def _numbers(said: Evidence, change: Change, other: str, arm: str, seed: str) ->
         yield f"{100 * said.paired.level:g}% interval {placed(change.low, place)} to {placed(change.high, place)}"
         if said.verdict.word == "no evidence" and said.paired.low == said.paired.high:
             yield said.verdict.reason
+
+
+def _both(before: float, after: float, place: int) -> str:
+    """Two values with two digits or more, to one decimal place where they are of about one size."""
+    places = [max(place, place_of(value)) for value in (before, after)]
+    if max(places) - min(places) == 1:
+        places = [max(places)] * 2
+    return " -> ".join(placed(value, at) for value, at in zip((before, after), places, strict=True))
 
 
 def _wins(said: Evidence, seeds: str) -> str:
