@@ -184,6 +184,15 @@ def test_seeds_follow_the_comparisons():
     assert 7 * 2 / 2**8 > 0.05 > 4 * 2 / 2**8
 
 
+def test_p_is_corrected_for_the_comparisons_that_there_are():
+    names = "abcd"
+    values = {name: [1.0 + 0.1 * i - 0.2 * k - 0.01 * i * k for i in range(8)] for k, name in enumerate(names)}
+    for against, several in (({}, 3), ({"c": [], "d": "c"}, 2), ({"c": ["a", "b"], "d": ["a", "b", "c"]}, 6)):
+        found = result_of(values, arms=named(*names, **against)).comparisons
+        assert {comparison.p for comparison in found} == {several * 2 / 2**8}
+        assert [(c.arm, c.baseline) for c in found] == list(stated(*named(*names, **against)).pairs)
+
+
 def test_a_run_is_the_same_whatever_it_is_compared_with(tmp_path):
     """But another comparison is another study, which its folder refuses."""
     text = TOML + arm_text("cosine", "cosine_decay(decay_steps=steps)")
@@ -270,6 +279,14 @@ def test_in_what_arms_differ_beside_the_rate_is_said(one, two, said):
     assert found.differs == said
     assert result.sentence.endswith(f"; they also differ in {'; '.join(said)}." if said else "-0.445.")
     assert summary(result)["comparisons"][0]["differs"] == list(said)
+
+
+def test_numbers_that_were_found_are_differences_too():
+    space = {"wd": {"low": 0.01, "high": 0.1}, "share": {"low": 0.1, "high": 0.5}}
+    found = {"trials": [{"peak": 0.5, "wd": 0.05, "share": 0.25}], "resets": ["{share}"], "space": space}
+    arms = [PLAIN, {"name": "b", "hypers": {"weight_decay": "constant({wd})"}} | found]
+    [said] = result_of({"a": [1.0] * 8, "b": [0.5] * 8}, arms=arms).comparisons
+    assert said.differs == ("weight_decay constant(0.05), not 0", "resets [0.25], not []")
 
 
 def test_an_average_is_a_difference():
@@ -396,7 +413,12 @@ def test_runs_that_diverged_are_counted_in_the_answer():
 
 def test_the_question_and_the_answer_stand_first(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my.toml").write_text(WORDS + TOML + arm_text("cosine", "cosine_decay(decay_steps=steps)"))
+    text = WORDS + TOML + arm_text("cosine", "cosine_decay(decay_steps=steps)")
+    (tmp_path / "my.toml").write_text(text + 'against = ["constant", "linear"]\n')
+    assert main(["study", "my.toml", "--plan"]) == 0
+    said = "- Compared: linear with constant, cosine with constant, cosine with linear."
+    assert said in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "my.toml").write_text(text)
     assert main(["study", "my.toml", "--plan"]) == 0
     assert capsys.readouterr().out.startswith("Question: Does it help?\nClaim: It helps.\nCriterion: linear helps\n\n")
     assert main(["study", "my.toml", "--store", "s"]) == 0

@@ -262,8 +262,9 @@ def _forecast(planned: Any, *, as_json: bool) -> int:
     workers = summary.workers_line(found)
     for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
         out.print(Text(f"- {line}"))
-    for line in (*map(str, found.groups), *later, *([study.lacks] if study.lacks else [])):
-        out.print(Text(f"- {line}"))
+    for line in (*map(str, found.groups), summary.pairs_line(study), *later, study.lacks):
+        if line is not None:
+            out.print(Text(f"- {line}"))
     return DONE
 
 

@@ -3,7 +3,15 @@
 Forecast, StudyResult, Verified ─► answer: the question, the verdicts    ─► text: tables, sentences    ─► fields: JSON
 """
 
-from tapered.study.summary.answer import arm_rows, arms_title, asked_lines, headline, in_order, verdict_rows
+from tapered.study.summary.answer import (
+    arm_rows,
+    arms_title,
+    asked_lines,
+    headline,
+    in_order,
+    pairs_line,
+    verdict_rows,
+)
 from tapered.study.summary.fields import asked_fields, forecast_fields, rate_path, summary, verified_fields
 from tapered.study.summary.text import (
     between,
@@ -33,6 +41,7 @@ __all__ = [
     "in_order",
     "number",
     "outcome",
+    "pairs_line",
     "rate_path",
     "searched_lines",
     "summary",

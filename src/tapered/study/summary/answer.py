@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from math import inf
 
 from tapered.study.file.question import Question
+from tapered.study.file.study import Study
 from tapered.study.result import ArmResult, Comparison, PeakResult, StudyResult, mean
 from tapered.study.result.compared import BADGES
 from tapered.study.result.sentence import place_in
@@ -24,6 +25,14 @@ ORDER = (*BADGES.values(), "no verdict")
 def asked_lines(asked: Question) -> list[tuple[str, str]]:
     """What a study was asked: ("Question", its text), and so on, what is stated of them."""
     return [(name.capitalize(), text) for name, text in asked.texts.items()]
+
+
+def pairs_line(study: Study) -> str | None:
+    """Who is compared with whom; None where that is every tuned arm with the baseline."""
+    if all(arm.against is None for arm in study.arms):
+        return None
+    each = [f"{arm} with {other}" for arm, other in study.pairs]
+    return f"Compared: {', '.join(each) or 'none'}."
 
 
 def headline(result: StudyResult) -> list[str]:
