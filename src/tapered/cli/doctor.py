@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tapered.cli.terminal import DONE, FAILED, Flag, Json, console, print_json, table
 from tapered.words import counted, sized
@@ -78,7 +78,8 @@ def _machine() -> Iterator[Found]:
     yield Found("system", f"{platform.system()} {platform.release()} on {platform.machine()}")
     yield Found("cores", f"{cores()}, of which torch takes {counted(torch.get_num_threads(), 'thread')}")
     yield Found("free memory", sized(free_memory()))
-    yield Found("BLAS", "MKL" if torch.backends.mkl.is_available() else "the one that torch was built with")
+    blas: Any = torch.backends.mkl
+    yield Found("BLAS", "MKL" if blas.is_available() else "the one that torch was built with")
     here = kind.here()
     yield Found("vectors", here["vectors"])
     yield Found("kind", f"{here['bits']}: the same word means the same last bits")
