@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tapered.cli.terminal import (
     DONE,
     FAILED,
     INTERRUPTED,
+    TONES,
     Flag,
     Interrupt,
     Json,
@@ -301,8 +303,10 @@ def _show(concluded: Any, page: Path | None, verified: Any) -> None:
 
     out, asked = console(stderr=False), summary.asked_lines(concluded.asked.study)
     _asked(out, asked[:1])
-    for line in summary.headline(concluded):
-        out.print(Text(line, style="bold"))
+    said = concluded.comparisons
+    badges = [comparison.badge for comparison in said] if len(said) <= summary.SENTENCES else []
+    for line, badge in zip_longest(summary.headline(concluded), badges):
+        out.print(Text(line, style=f"bold {TONES.get(badge, '')}".strip()))
     out.print()
     _asked(out, asked[1:])
     if len(concluded.comparisons) > 1:

@@ -4,6 +4,7 @@ Forecast, StudyResult, Verified ─► answer: the question, the verdicts    ─
 """
 
 from tapered.study.summary.answer import (
+    SENTENCES,
     arm_rows,
     arms_title,
     asked_lines,
@@ -27,6 +28,7 @@ from tapered.study.summary.text import (
 )
 
 __all__ = [
+    "SENTENCES",
     "arm_rows",
     "arms_title",
     "asked_fields",
