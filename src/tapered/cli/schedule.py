@@ -21,7 +21,8 @@ def schedule(
     """Show a schedule: its values at, before and after every boundary, and a plot.
 
     Args:
-        text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)".
+        text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)"; with --steps also a
+            short name, as cosine, and the word steps for their number.
         steps: Steps to show; by default a little more than its horizon.
         out: Also draw it to this .svg or .png file.
         as_json: Print one JSON object: the schedule's text, values around boundaries, and the curve at up to 1,000
@@ -32,7 +33,7 @@ def schedule(
     from tapered.schedules import plot  # noqa: PLC0415 - as above
     from tapered.schedules.svg import extent  # noqa: PLC0415 - as above
 
-    parsed = schedules.parse(text)
+    parsed = schedules.parse(text, {} if steps is None else {"steps": steps})
     shown = extent(parsed) if steps is None else steps
     screen = console(stderr=False)
     boundaries = plot.boundary_rows(parsed, shown)
@@ -44,6 +45,8 @@ def schedule(
         around = [{"step": step, "value": value, "note": note} for step, value, note in boundaries]
         print_json({"schedule": str(parsed), "shown": shown, "boundaries": around, **curve, "out": out and str(out)})
         return DONE
+    if str(parsed) != text.strip():
+        screen.print(Text(f"{text.strip()} is {parsed}"), soft_wrap=True)
     rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in boundaries]
     screen.print(table([("step", "value", ""), *rows]))
     write(plot.terminal(parsed, shown, min(screen.width, WIDTH), 16))
