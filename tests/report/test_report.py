@@ -1,4 +1,5 @@
 import html.parser
+import io
 import itertools
 import json
 import re
@@ -451,11 +452,15 @@ def test_many_comparisons_have_a_headline_and_a_table_in_order(result):
     assert headline(nothing) == ["Of 4 arms against constant: 4 not shown to differ."]  # none is the best
 
 
-def test_the_terminals_tables_are_80_columns_wide(confirmed, capsys):
+def test_the_terminals_tables_are_80_columns_wide(confirmed, monkeypatch):
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr(terminal.sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
     for rows in (arm_rows(confirmed), verdict_rows(confirmed)):
-        console = terminal.console(stderr=False)
-        console.print(terminal.table(rows))
-    lines = capsys.readouterr().out.splitlines()
+        terminal.console(stderr=False).print(terminal.table(rows))
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in stream.getvalue().splitlines()]
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("not shown  ") and line.endswith("  7 of 8") for line in lines)
 
