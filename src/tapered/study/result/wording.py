@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite, nan
 
 from tapered.study.result.asked import Asked
+from tapered.study.result.decays import weakened
 from tapered.study.result.values import ArmResult, Comparison, Evidence, is_diverged
 from tapered.study.store.runs import Run
 from tapered.words import counted
@@ -79,6 +80,7 @@ def caveats(
         *_undefined(asked, arms, fresh),
         *_budgets(tuned),
         *_seeds(asked, tuned, comparisons),
+        *weakened(asked, arms),
     )
 
 
