@@ -2,9 +2,9 @@
 
     python benchmarks/evidence/refined.py           # a minute; prints the lines of each study's refined arms
 
-Section 1 of docs/theory.md: for norms G_k the bound is least at h_k = d_k sum_{p>k} d_p, d ~ G^-2. Their algorithm takes
-G^-2 of the l2 norms for SGD and 1 / G of the l1 norms for Adam, of a run before, through a median filter a tenth of the
-run wide, reflected at its end. The run before is Adam with a linear decay after a warmup of 5%, at the best of the
+docs/theory.md: for norms G_k the bound is least at h_k = d_k sum_{p>k} d_p, d ~ G^-2. Their algorithm takes G^-2 of l2
+norms for SGD and 1 / G of l1 norms for Adam, of a run before, through a median filter a tenth of the run wide,
+reflected at its end. The run before is Adam with a linear decay after a warmup of 5%, at the best of the
 study's five peaks by the mean validation loss of three seeds of its own; norms are their geometric mean.
 """
 
@@ -15,7 +15,6 @@ import torch
 
 from tapered.schedules import parse
 from tapered.study import plan_of, read
-from tapered.training import advance, rows
 from tapered.training.threads import threads
 
 STUDIES = ("refined-bmi", "refined-quadratic", "refined-mnist1d")
@@ -66,7 +65,9 @@ def report(name):
         mean = np.exp(np.mean([np.log(norms[:, i]) for norms, _ in losses[best]], axis=0))
         values = ", ".join(f"{value:.3g}" for value in refined(mean, power))
         knots = ", ".join(str(k) for k in range(1, KNOTS + 1))
-        print(f'# refined {kind}: norms x{mean[-50:].mean() / mean[:50].mean():.3g} from the first to the last 50 steps')
+        print(
+            f"# refined {kind}: norms x{mean[-50:].mean() / mean[:50].mean():.3g} from the first to the last 50 steps"
+        )
         print(f'lr = "warmup(0.05*steps) * piecewise_interpolate(({knots}), ({values})).in_epochs(steps / {KNOTS})"')
 
 

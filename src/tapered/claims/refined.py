@@ -1,4 +1,4 @@
-"""Refined schedules: whether the one that theory finds best for the norms of a run before is better than linear decay."""
+"""Refined schedules: whether the one that theory finds best for the norms of a run before beats linear decay."""
 
 from collections.abc import Mapping
 

@@ -32,9 +32,7 @@ def judge(_: Mapping[str, Summary]) -> Answer:
     falls to zero is below constant, and stays within 1% of what it is at the shortest, while constant's grows at each
     length; refuted if at the longest none is below; else it depends. What the noisy quadratic says is told beside.
     """
-    cases = {
-        name: [worst_case(parse(text, {"steps": n}), n) for n in LENGTHS] for name, text in TABLE.items()
-    }
+    cases = {name: [worst_case(parse(text, {"steps": n}), n) for n in LENGTHS] for name, text in TABLE.items()}
     ratios = {name: [case.ratio for case in row] for name, row in cases.items()}
     constant, last = ratios["constant"], LENGTHS[-1]
     below = all(a < b for name in FALLING for a, b in zip(ratios[name], constant, strict=True))
@@ -68,11 +66,9 @@ def judge(_: Mapping[str, Summary]) -> Answer:
 
 
 def _expected(text: str) -> float:
-    """SGD's expected loss on a noisy quadratic of 64 dimensions and condition 100, after 1,000 steps at its best peak."""
+    """SGD's expected loss on a noisy quadratic, 64 dimensions, condition 100, 1,000 steps, at the best peak."""
     schedule = parse(text, {"steps": LENGTHS[1]})
     return quadratic(schedule, LENGTHS[1], rule="SGD", dimensions=64, condition=100.0).best().loss
 
 
-CLAIM = Claim(
-    "theory", "There is a theoretical reason to let the rate fall to zero, and none to hold it.", (), judge
-)
+CLAIM = Claim("theory", "There is a theoretical reason to let the rate fall to zero by the end.", (), judge)

@@ -41,9 +41,9 @@ def paragraph(found: Explanation) -> str:
 def _left(found: Shares) -> str:
     half = "" if found.half is None else f", half of them after step {found.half:,} of these"
     return (
-        f"After {counted(len(found.updates), 'step')} weight decay leaves {found.start:.3g} of the first weights; of what "
-        f"updates added as much is left as if {found.effective:,.0f} of them were averaged alike{half}. A rate that falls weakens the decay "
-        f"with it: each step takes lr * weight_decay."
+        f"After {counted(len(found.updates), 'step')} weight decay leaves {found.start:.3g} of the first weights, and "
+        f"of the updates as much as if {found.effective:,.0f} of them were averaged alike{half}. A rate that falls "
+        f"weakens the decay with it: each step takes lr * weight_decay."
     )
 
 

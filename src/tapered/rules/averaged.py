@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from tapered.rules.base import Hyper, Rule, State, Terms, added
-from tapered.rules.ranges import Range, ranges_of
 from tapered.rules.momentum import Lion
+from tapered.rules.ranges import Range, ranges_of
 from tapered.rules.restarted import Restarted
 from tapered.rules.schedule_free import ScheduleFreeAdamW
 

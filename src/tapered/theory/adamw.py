@@ -59,7 +59,7 @@ def shares(lr: Rates, weight_decay: Rates, steps: SupportsIndex) -> Shares:
         ...     found = shares(rate, 1.0, 1000)
         ...     print(f"{found.start:.3f} of the start, about {found.effective:.0f} updates")
         0.050 of the start, about 603 updates
-        0.223 of the start, about 886 updates
+        0.222 of the start, about 886 updates
     """
     count = given.whole(steps)
     rate, decay = given.rates(lr, count, "lr"), given.rates(weight_decay, count, "weight_decay")

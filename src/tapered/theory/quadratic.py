@@ -156,6 +156,8 @@ def quadratic(
         >>> from tapered.schedules import constant, linear
         >>> for shape in (constant(0.01), linear(0.01, steps=1000)):
         ...     print(f"{quadratic(shape, 1000, dimensions=64, condition=100.0).final:.2f}")
+        3.42
+        1.85
     """
     count = given.whole(steps)
     table = given.rates(schedule, count)

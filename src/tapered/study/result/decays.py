@@ -28,11 +28,12 @@ def weakened(asked: Asked, arms: Sequence[ArmResult]) -> Iterator[str]:
         alike = [arm for arm in found if np.array_equal(arm.decay, found[0].decay)]
         least, most = (pick(alike, key=lambda arm: arm.left) for pick in (min, max))
         if most.left > least.left:
+            decay = f"{least.decay.max():g}"
             yield (
-                f"Arms have one weight_decay, {least.decay.max():g}, which takes lr * weight_decay of the weights a "
-                f"step, less where the rate is lower: of the first weights {least.left:.2g} ({least.name}) to "
-                f"{most.left:.2g} ({most.name}) is left, so that arms differ by their decay too. Try other weight_decays, or "
-                f'hypers = {{ weight_decay = "{least.decay.max():g} * shape" }}, a decay that follows the rate.'
+                f"Arms have one weight_decay, {decay}, which takes lr * weight_decay of the weights a step, less where "
+                f"the rate is lower: of the first weights {least.left:.2g} ({least.name}) to {most.left:.2g} "
+                f"({most.name}) is left, so that arms differ by their decay too. Try other weight_decays, or "
+                f'hypers = {{ weight_decay = "{decay} * shape" }}, a decay that follows the rate.'
             )
         found = [arm for arm in found if arm not in alike]
 
