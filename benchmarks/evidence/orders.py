@@ -2,8 +2,8 @@
 
     python benchmarks/evidence/orders.py [--steps 1000] [--seeds 8]     # 5 minutes; the figures of docs/theory.md
 
-Five usual shapes after a warmup of 5%, five peaks each, on three problems; each shape's mean validation loss at its best
-peak beside its worst case over the least of all schedules, and beside Adam's expected loss on the noisy quadratic.
+Five usual shapes after a warmup of 5%, five peaks each, on three problems; each shape's mean validation loss at its
+best peak beside its worst case over the least of all schedules, and beside Adam's expected loss on the noisy quadratic.
 """
 
 import sys
@@ -64,9 +64,8 @@ def main():
     for name in PROBLEMS:
         found = measured(name, texts, steps, given.seeds)
         each = dict(zip(SHAPES, [float(f"{loss:.4g}") for loss in found], strict=True))
-        print(
-            f"{name:16} {each}: with the worst case {ranked(found, worst):+.2f}, with the quadratic {ranked(found, expected):+.2f}"
-        )
+        order = f"with the worst case {ranked(found, worst):+.2f}, with the quadratic {ranked(found, expected):+.2f}"
+        print(f"{name:16} {each}: {order}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,11 @@ def test_where_decay_is_decoupled_it_is_said_what_is_left():
 
 
 def test_from_a_checkpoint_on_it_is_of_the_steps_that_are_left():
-    path = tabulate(rules.Lion(), 40, lr=0.01, weight_decay=0.5)
+    path = tabulate(rules.Lion(), 40, lr=0.01 * linear(steps=40), weight_decay=0.5)
     row = advance(quadratic(), start(quadratic(), path.rule, [0]), [path], 30)
-    assert explain_run(quadratic(), path, row=row).shares.start == pytest.approx(0.995**10)
+    assert explain_run(quadratic(), path, row=row).shares.start == pytest.approx(
+        np.prod(1 - path.hypers["lr"][30:] * 0.5)
+    )
 
 
 @pytest.mark.parametrize(

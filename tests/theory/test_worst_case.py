@@ -154,7 +154,12 @@ def test_where_no_rate_is_above_zero_the_start_is_the_end(given):
     found = worst_case(given, 5, norms=[1, 1, 1, 1, 1, 3.0], distance=2.0)
     assert (found.bound, found.at(9.0), found.tolerance(10), found.highest) == (6.0, 6.0, 1.0, 0.0)
     assert math.isnan(found.peak)
-    assert worst_case(linear(steps=5), 5).at(0.0) == 1.0
+    for peak in (0.0, 1e-300, 1e-100):
+        assert worst_case(linear(steps=5), 5).at(peak) == pytest.approx(1.0, rel=1e-15)
+    for peak in (1e100, 1e200):
+        assert worst_case(linear(steps=5), 5).at(peak) == pytest.approx(
+            peak * worst_case([1, 0.8, 0.6, 0.4, 0.2], 5).at(1e50) / 1e50
+        )
 
 
 def test_a_table_a_schedule_and_a_function_are_one():

@@ -20,6 +20,8 @@ from tapered.theory import given
 from tapered.theory.backward import Backward
 from tapered.theory.given import Norms, Rates
 
+NOTHING = 1e-200  # a rate, where distance and norm are 1, that moves nothing in float64
+
 
 @dataclass(frozen=True)
 class WorstCase:
@@ -64,8 +66,10 @@ class WorstCase:
         (0.1, 0.505, 1.0)
         """
         p = given.finite(self._unitless(given.number(peak, "peak", zero=True)), "peak")
-        if self._backward is None or p == 0:
-            return self.bound if self._backward is None else self._unit * sqrt(self._backward.last)
+        if self._backward is None:
+            return self.bound
+        if p < NOTHING:
+            return self._unit * sqrt(self._backward.last)
         found = self._backward.search(lambda u, v: 1 / (p * u) + p * v, high=-log(p))
         found = self._backward.refined(found, lambda u, v: 1 / (p * u) + p * v)
         U, V = self._backward.at(found)
