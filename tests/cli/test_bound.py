@@ -25,7 +25,8 @@ def test_a_row_for_each_schedule(capsys):
     assert found["schedules"][3]["peak"] is None
 
 
-def test_the_table_reads_as_the_numbers(capsys):
+def test_the_table_reads_as_the_numbers(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["bound", *TEXTS, "--steps", "1000"]) == 0
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines()]
@@ -68,5 +69,7 @@ def test_a_schedule_s_line(capsys):
     want = f"Over 300 steps the worst case of the last iterate, at the best peak, is {ratio:.3f} times the least of all"
     assert said(capsys, text).startswith(want)
     assert f"{worst_case(cosine_decay(decay_steps=300), 200).ratio:.3f}" in said(capsys, text, "--steps", "200")
+    assert main(["schedule", text, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["worst_case"] == pytest.approx(ratio)
     for none in ("0.0", "linear(-1.0, steps=10)", "linear(steps=1000001)"):
         assert said(capsys, none) is None

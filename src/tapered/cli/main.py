@@ -29,6 +29,7 @@ VERBS = {
     "schedule": "Show a schedule: values around its boundaries, and a plot.",
     "bound": "Show what theory says of schedules: worst cases, and expected losses on a quadratic.",
     "convert": "Write another framework's schedule as one of tapered's, or the way back.",
+    "doctor": "Show what this machine has for training, what is missing, and how to get it.",
 }
 
 app = App(
@@ -41,6 +42,7 @@ app = App(
 for verb, line in VERBS.items():
     function = verb.replace("-", "_")
     app.command(f"tapered.cli.{function}:{function}", name=verb, help=line)
+app.register_install_completion_command(help="Complete words in this shell from now on.")
 
 
 @steady

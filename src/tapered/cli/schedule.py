@@ -5,9 +5,10 @@ from typing import Any
 
 from rich.text import Text
 
-from tapered.cli.terminal import DONE, WIDTH, Flag, console, table, write
+from tapered.cli.terminal import DONE, WIDTH, Flag, Json, console, print_json, table, write
 from tapered.words import counted
 
+POINTS = 1000  # of a curve as JSON, at most
 MOST = 1_000_000  # steps of which theory is asked, within about a second
 
 
@@ -17,45 +18,58 @@ def schedule(
     *,
     steps: int | None = None,
     out: Path | None = None,
+    as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
     """Show a schedule: its values at, before and after every boundary, and a plot.
 
     Args:
-        text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)".
+        text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)"; with --steps also a
+            short name, as cosine, and the word steps for their number.
         steps: Steps to show; by default a little more than its horizon.
         out: Also draw it to this .svg or .png file.
+        as_json: Print one JSON object: the schedule's text, values around boundaries, its worst case over the least of
+            all schedules, and the curve at up to 1,000 steps.
         debug: Show a traceback when something fails.
     """
     from tapered import schedules  # noqa: PLC0415 - as above
     from tapered.schedules import plot  # noqa: PLC0415 - as above
     from tapered.schedules.svg import extent  # noqa: PLC0415 - as above
 
-    parsed = schedules.parse(text)
+    parsed = schedules.parse(text, {} if steps is None else {"steps": steps})
     shown = extent(parsed) if steps is None else steps
     screen = console(stderr=False)
-    rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in plot.boundary_rows(parsed, shown)]
+    boundaries = plot.boundary_rows(parsed, shown)
+    asked = (parsed.horizon or shown) if steps is None else steps
+    ratio = _ratio(parsed, asked)
+    if as_json:
+        if out is not None:
+            plot.save(parsed, shown, out)
+        every = -(-shown // POINTS)
+        curve = {"steps": list(range(0, shown, every)), "values": parsed.table(shown)[::every].tolist()}
+        around = [{"step": step, "value": value, "note": note} for step, value, note in boundaries]
+        facts = {"schedule": str(parsed), "shown": shown, "boundaries": around, "worst_case": ratio}
+        print_json({**facts, **curve, "out": out and str(out)})
+        return DONE
+    if str(parsed) != text.strip():
+        screen.print(Text(f"{text.strip()} is {parsed}"), soft_wrap=True)
+    rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in boundaries]
     screen.print(table([("step", "value", ""), *rows]))
     write(plot.terminal(parsed, shown, min(screen.width, WIDTH), 16))
-    said = _theory(parsed, (parsed.horizon or shown) if steps is None else steps)
-    if said is not None:
-        screen.print(Text(said))
+    if ratio is not None:
+        said = f"the worst case of the last iterate, at the best peak, is {ratio:.3f} times the least of all schedules"
+        screen.print(Text(f"Over {counted(asked, 'step')} {said}; tapered bound compares."))
     if out is not None:
         plot.save(parsed, shown, out)
         screen.print(Text(f"Drawn: {out}"), soft_wrap=True)
     return DONE
 
 
-def _theory(parsed: Any, steps: int) -> str | None:
-    """What theory says of it as a rate, in one sentence; None where it can be none, or is long."""
+def _ratio(parsed: Any, steps: int) -> float | None:
+    """Its worst case over the least of all schedules; None where it can be no rate, or is long."""
     import numpy as np  # noqa: PLC0415 - as above
 
     from tapered.theory import worst_case  # noqa: PLC0415 - as above
 
     rates = parsed.table(steps) if 1 <= steps <= MOST else np.zeros(1)
-    if rates.min() < 0 or not rates.any():
-        return None
-    return (
-        f"Over {counted(steps, 'step')} the worst case of the last iterate, at the best peak, is "
-        f"{worst_case(rates, steps).ratio:.3f} times the least of all schedules; tapered bound compares."
-    )
+    return None if rates.min() < 0 or not rates.any() else worst_case(rates, steps).ratio
