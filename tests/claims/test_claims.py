@@ -319,7 +319,8 @@ def test_kept_results_are_of_full_studies_and_of_these_claims() -> None:
         assert {"date", "environment", "figures", "seconds"} <= entry.keys()
 
 
-def test_the_command_shows_what_is_kept(capsys) -> None:
+def test_the_command_shows_what_is_kept(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["claims", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["claims"]
     assert [entry["question"] for entry in found] == QUESTIONS
@@ -331,6 +332,7 @@ def test_the_command_shows_what_is_kept(capsys) -> None:
 
 def test_the_page_shows_what_the_command_shows(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
     main(["claims"])
     shown_now = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
