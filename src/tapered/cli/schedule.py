@@ -57,8 +57,8 @@ def schedule(
     screen.print(table([("step", "value", ""), *rows]))
     write(plot.terminal(parsed, shown, min(screen.width, WIDTH), 16))
     if ratio is not None:
-        said = f"the worst case of the last iterate, at the best peak, is {ratio:.3f} times the least of all schedules"
-        screen.print(Text(f"Over {counted(asked, 'step')} {said}; tapered bound compares."))
+        said = f"Worst case over {counted(asked, 'step')}: {ratio:.3f} times the least of all (see tapered bound)."
+        screen.print(Text(said))
     if out is not None:
         plot.save(parsed, shown, out)
         screen.print(Text(f"Drawn: {out}"), soft_wrap=True)
