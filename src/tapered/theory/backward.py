@@ -21,6 +21,7 @@ from tapered.theory.given import Floats
 Objective = Callable[[Floats, Floats], Floats]
 FINE = 2.0**-8  # of a block's sum beside those after it
 SPACING, ZOOM, ROUNDS, MARGIN = 0.25, 33, 3, 7.0  # of the search over ln A
+TINY = 1e-17
 FARTHEST = 600.0  # within float64's range
 NARROW = (1e-3, 1e-4)  # distances of the three points of a parabola through exact values
 CHUNK = 2**10
@@ -47,10 +48,15 @@ class Backward:
         sums, begins, following = np.cumsum(h), [0], 1
         while following < len(h):
             begins.append(following)
-            most = sums[following - 1] * (1 + FINE)
+            most = max(sums[following - 1], self._tiny) * (1 + FINE)
             following = max(following + 1, int(np.searchsorted(sums, most, side="right")))
         s, q, w = (np.add.reduceat(part, begins) for part in (h, h * h, h * h * g2))
         return list(zip((2 * s).tolist(), q.tolist(), w.tolist(), (s - q / s).tolist(), strict=True))
+
+    @cached_property
+    def _tiny(self) -> float:
+        """What the last rates may sum to, and A may be, without a trace in float64."""
+        return TINY * float(self.rates.sum()) * min(float(self.squares.min()), self.last)
 
     def at(self, log: float) -> tuple[float, float]:
         """U and V at the first step for A = exp(log), step by step; by chunks, so that rounding does not add up."""
@@ -90,7 +96,7 @@ class Backward:
             anywhere: Take the least over all steps instead of the first step's.
         """
         spread = -float(np.log(min(self.squares.min(), self.last)))
-        low = max(float(np.log(self.rates.min())) - spread - MARGIN, -FARTHEST)
+        low = max(float(np.log(max(self.rates.min(), self._tiny))) - spread - MARGIN, -FARTHEST)
         high = min(max(float(np.log(2 * self.rates.sum())), high) + spread + MARGIN, FARTHEST)
         grid = np.linspace(low, high, 2 + int((high - low) / SPACING))
         for _ in range(ROUNDS):
