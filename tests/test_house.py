@@ -30,7 +30,8 @@ FLOORS = [
 ]
 STUDY = ["file", "store", "result", "plan", "train", "verdict", "summary"]  # likewise, within the room of studies
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+DOORS = {SOURCE / "__init__.py", SOURCE / "__main__.py"}  # which are no room
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path not in DOORS)
 
 
 def module_of(path: Path) -> str:
