@@ -1,68 +1,110 @@
 """A study's result as one HTML file that opens anywhere, offline.
 
-StudyResult ─► PlotData (small frozen tuples) ─► figures (plotly's own dicts) ─► one page
+StudyResult ─► PlotData (small frozen tuples) ─► Figures: pictures and their numbers ─┐
+           └─► Tables ────────────────────────────────────────────────────────────────┴─► one page
 """
 
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from tapered.files.whole import replace
-from tapered.report.data import Band, Bars, PlotData, plot_data
-from tapered.report.figures import COLOURS, DASHES, Figure, figures
+from tapered.report import sources, tables
+from tapered.report.data import Band, Bars, Difference, PlotData, plot_data
+from tapered.report.figure import Figure, Series
+from tapered.report.figures import figures
+from tapered.report.look import COLOURS, DASHES
+from tapered.report.table import Table, table
 from tapered.stats.seeds import seeds_that_reach
 from tapered.study import summary
-from tapered.study.result import StudyResult, mean
-from tapered.study.summary import between, cost_lines, gained, number, outcome
+from tapered.study.result import StudyResult
+from tapered.study.store.runs import Run
+from tapered.study.summary import cost_lines, outcome
 
 __all__ = [
     "COLOURS",
     "DASHES",
     "Band",
     "Bars",
+    "Difference",
     "Figure",
     "PlotData",
+    "Series",
+    "Table",
     "figures",
     "plot_data",
     "render",
     "write",
 ]
+FEW, MOST = 20, 200  # runs: so many that were lost are shown at once; of more the table of every run tells
+OVER = ("curves", "sensitivity", "schedules", "trials")
+CONTENTS = {
+    "gains": "Differences in full", "arms": "Arms", "budgets": "Budgets", "best": "Best of k peaks",
+    "peaks": "Every peak", "runs": "Runs", "made": "Made by", "sources": "To cite",
+}  # fmt: skip
 
 
 def render(result: StudyResult, command: str) -> str:
-    """The page: the verdict first, then curves, sensitivity, rates, differences, tables, and how to make it again.
+    """The page: question and verdicts first, then figures, tables, how to make it again, what to cite.
 
-    The same result and command give the same bytes. It loads nothing from anywhere.
+    The same result and command give the same bytes. It loads nothing from anywhere, and runs no script but its own.
     """
     import jinja2  # noqa: PLC0415 - heavy, and only a report needs it
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - as above
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": number, "outcome": outcome, "mean": mean, "cost_lines": cost_lines}
-    environment.filters["gained"] = gained
-    environment.globals |= {"between": between}
-    template = environment.from_string((resources.files("tapered.report") / "page.html.jinja").read_text())
-    data = plot_data(result)
-    return template.render(
-        result=result,
-        study=result.asked.study,
-        data=data,
-        asked=summary.asked_lines(result.asked.study),
-        headline=summary.headline(result),
-        verdicts=summary.verdict_rows(result),
-        compared_with=sorted({comparison.baseline for comparison in result.comparisons}),
-        level=f"{100 * (1 - result.asked.study.alpha):g}%",
-        for_flips=seeds_that_reach(result.asked.study.alpha),
-        fresh_seeds=len({run.seed for run in result.fresh}),
-        lost=[run for run in (*result.runs, *result.fresh) if outcome(run) != "finished"],
-        ks=sorted({found.k for arm in result.arms if not arm.fixed for found in arm.trials}),
-        figures=figures(data),
-        command=command,
-        file=result.file,
-        facts=result.facts,
-        plotly=get_plotlyjs(),
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"cost_lines": cost_lines, "digest": _digest}
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    script, style, template = (_part(name) for name in ("page.js", "page.css", "page.html.jinja"))
+    return environment.from_string(template).render(**_said(result), command=command, script=script, style=style)
 
 
 def write(result: StudyResult, path: Path, command: str) -> None:
     """Write the page to a file, whole or not at all."""
     replace(path, render(result, command).encode())
+
+
+def _said(result: StudyResult) -> dict[str, Any]:
+    """All that the template names."""
+    study, drawn = result.asked.study, figures(plot_data(result))
+    titles = {figure.name: figure.title for figure in drawn}
+    return {
+        "result": result,
+        "study": study,
+        "asked": summary.asked_lines(study),
+        "headline": summary.headline(result),
+        "verdicts": tables.verdicts(result),
+        "figures": drawn,
+        "values": {figure.name: tables.values(figure) for figure in drawn if figure.name in OVER},
+        "embedded": {figure.name: figure.fields for figure in drawn},
+        "contents": [(k, v) for k, v in (titles | CONTENTS).items() if k != "gains" or result.comparisons],
+        "tables": tables,
+        "for_flips": seeds_that_reach(study.alpha),
+        "fresh_seeds": len({run.seed for run in result.fresh}),
+        "every_run": list(_every_run(result)),
+        "facts": table("What every number depends on", [("field", "wrap"), ("value", "code")], [*result.facts.items()]),
+        "sources": sources.used(result),
+    }
+
+
+def _every_run(result: StudyResult) -> Iterator[tuple[str, Sequence[Run], bool]]:
+    """What the runs of a table are, the runs, whether they are shown at once."""
+    lost = [run for run in (*result.runs, *result.fresh) if outcome(run) != "finished"]
+    if 0 < len(lost) <= MOST:
+        yield "Runs that diverged or were pruned", lost, len(lost) <= FEW
+    yield "Every run", result.runs, False
+    if result.fresh:
+        yield "Every run with fresh seeds", result.fresh, False
+
+
+def _part(name: str) -> str:
+    return (resources.files("tapered.report") / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """What a content security policy calls a script or a style that may run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,5 +1,6 @@
 """What a report draws, as plain tuples."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, isfinite
@@ -9,7 +10,8 @@ import numpy as np
 from tapered.stats import seeds_needed
 from tapered.stats.intervals import t_interval
 from tapered.study.result import ArmResult, Comparison, StudyResult, is_diverged, mean
-from tapered.study.summary import finite, rate_path
+from tapered.study.summary import finite, in_order, rate_path
+from tapered.words import percent
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Band:
         mean: Mean over seeds.
         low: The lower edge.
         high: The upper edge.
-        lost: (x, text) where runs diverged or were pruned.
+        lost: (x, text) where runs diverged or were pruned; of curves, the step at which they did.
     """
 
     name: str
@@ -53,26 +55,53 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """An arm's difference from what it is compared with, in the metric's unit.
+
+    Args:
+        name: The arm.
+        over: What it is compared with.
+        badge: The verdict in a word or two.
+        middle: The difference; None where a run of either diverged.
+        low: The lower end of its interval.
+        high: The upper end.
+        said: The difference as a percentage, or how many runs diverged.
+    """
+
+    name: str
+    over: str
+    badge: str
+    middle: float | None
+    low: float | None
+    high: float | None
+    said: str
+
+
+@dataclass(frozen=True)
 class PlotData:
     """Everything that is drawn.
 
     Args:
         metric: The study's metric.
         higher: Whether higher is better.
+        level: Of the intervals of differences, in words.
         around: What the bands of curves and of sensitivity show, in words.
         curves: The metric on the validation split over steps, each arm at its best peak.
         sensitivity: The metric at the end over peaks, each tuned arm.
         schedules: The rate as applied over steps, each arm at its best peak; low = mean = high.
-        differences: Paired gains, each comparison.
+        verdicts: The differences that the verdicts rest on, the best verdict first.
+        differences: Paired gains, each comparison, in the same order.
         trials: The median best of k peaks over k, each tuned arm; low = mean = high.
     """
 
     metric: str
     higher: bool
+    level: str
     around: str
     curves: tuple[Band, ...]
     sensitivity: tuple[Band, ...]
     schedules: tuple[Band, ...]
+    verdicts: tuple[Difference, ...]
     differences: tuple[Bars, ...]
     trials: tuple[Band, ...]
 
@@ -85,11 +114,13 @@ def plot_data(result: StudyResult) -> PlotData:
     return PlotData(
         metric=study.metric,
         higher=study.direction == "maximize",
+        level=f"{100 * (1 - study.alpha):g}%",
         around=around,
         curves=tuple(_curve(arm, study.metric, alpha) for arm in result.arms),
         sensitivity=tuple(_sensitivity(arm, alpha) for arm in tuned),
         schedules=tuple(_line(arm.name, rate_path(result, arm)) for arm in result.arms),
-        differences=tuple(_bars(comparison) for comparison in result.comparisons),
+        verdicts=tuple(_difference(comparison) for comparison in in_order(result)),
+        differences=tuple(_bars(comparison) for comparison in in_order(result)),
         trials=tuple(_line(arm.name, [(found.k, found.median) for found in arm.trials]) for arm in tuned),
     )
 
@@ -97,7 +128,9 @@ def plot_data(result: StudyResult) -> PlotData:
 def _curve(arm: ArmResult, metric: str, alpha: float | None) -> Band:
     steps = sorted({step for run in arm.best.runs for step, _ in run.curve})
     points = [{step: values[metric] for step, values in run.curve} for run in arm.best.runs]
-    return _band(arm.name, steps, [[p[step] for p in points if step in p] for step in steps], alpha)
+    ended = sorted(Counter(run.step for run in arm.best.runs if is_diverged(run)).items())
+    lost = tuple((step, f"{count} of {len(arm.best.runs)} diverged") for step, count in ended)
+    return _band(arm.name, steps, [[p[step] for p in points if step in p] for step in steps], alpha, lost)
 
 
 def _sensitivity(arm: ArmResult, alpha: float | None) -> Band:
@@ -115,6 +148,16 @@ def _sensitivity(arm: ArmResult, alpha: float | None) -> Band:
 def _line(name: str, points: Sequence[tuple[float, float | None]]) -> Band:
     values = tuple(value for _, value in points)
     return Band(name, tuple(x for x, _ in points), values, values, values)
+
+
+def _difference(found: Comparison) -> Difference:
+    change, n = found.change, found.paired.n
+    lost = zip((found.arm, found.baseline), change.lost[::-1], strict=True)
+    said = ", ".join(f"{count} of {n} of {name} diverged" for name, count in lost if count)
+    share = "" if change.share is None else percent(change.share)
+    return Difference(
+        found.arm, found.baseline, found.badge, change.difference, change.low, change.high, said or share
+    )
 
 
 def _bars(found: Comparison) -> Bars:

@@ -1,0 +1,130 @@
+"""Where a value stands on an axis, and which values are written beside it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from math import asinh, ceil, floor, inf, log10
+from typing import Literal
+
+from tapered.words import LARGE, plain
+
+Kind = Literal["linear", "log", "symlog"]
+ROOM = 0.04  # of the axis, on both sides
+FEW = 2  # decades
+WIDE = 30.0  # times the middle size: from here on a linear axis would show the largest only
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis.
+
+    Args:
+        kind: "linear", "log", or "symlog": asinh(value / size), linear about 0 and logarithmic on both sides of it.
+        low: The value at its lower end.
+        high: That at its upper end, above ``low``.
+        size: Of a symlog axis, where it turns from linear to logarithmic.
+    """
+
+    kind: Kind
+    low: float
+    high: float
+    size: float = 1.0
+
+    def _on(self, value: float) -> float:
+        return log10(value) if self.kind == "log" else asinh(value / self.size) if self.kind == "symlog" else value
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        return self._on(self.low), self._on(self.high)
+
+    def place(self, value: float) -> float:
+        """From 0 at the lower end to 1 at the upper one.
+
+        >>> Scale("log", 0.01, 1.0).place(0.1), Scale("linear", 0.0, 4.0).place(1.0)
+        (0.5, 0.25)
+        """
+        low, high = self._ends
+        # halves, since the ends may lie further apart than the largest float
+        return (self._on(value) / 2 - low / 2) / (high / 2 - low / 2)
+
+    def ticks(self, most: int = 5) -> list[tuple[float, str]]:
+        """At most about so many values, with their text, as matplotlib places them.
+
+        >>> Scale("log", 0.005, 20.0).ticks()
+        [(0.01, '0.01'), (0.1, '0.1'), (1.0, '1'), (10.0, '10')]
+        """
+        found = sorted({float(f"{value:.12g}") for value in self._values(most)})
+        inside = [value for value in found if self.low <= value <= self.high]
+        texts = [written(value) for value in inside]
+        apart = texts if len(set(texts)) == len(texts) else [f"{value:.12g}" for value in inside]
+        return list(zip(inside, apart, strict=True))
+
+    def _values(self, most: int) -> Iterable[float]:
+        if self.kind == "log" and self.high / 10 >= self.low:
+            return _powers(self.low, self.high, most)
+        if self.kind == "symlog":
+            ends = max(-self.low, self.high)
+            powers = _powers(self.size, ends, max(1, most // 2)) if self.size < ends else []
+            return [0.0, *powers, *(-value for value in powers)]
+        return _even(self.low, self.high, most)
+
+
+def _powers(low: float, high: float, most: int) -> list[float]:
+    """Powers of ten, every second, third ... where they are many; with twice and five times where they are few."""
+    first, last = floor(log10(low)), ceil(log10(high))
+    every = max(1, ceil((last - first - 1) / most))
+    between = (1, 2, 5) if last - first <= FEW else (1,)
+    exact = (float(f"{k}e{power}") for power in range(first, last + 1) if power % every == 0 for k in between)
+    return [value for value in exact if low <= value <= high]
+
+
+def _even(low: float, high: float, most: int) -> list[float]:
+    """Evenly spaced, as matplotlib places them; in units of the larger end, since it knows no such extremes."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - heavy, and only drawing needs it
+
+    unit = max(abs(low), abs(high))
+    placed = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
+    size = float(f"1e{max(floor(log10(unit)), -300)}")  # no smaller one has a reciprocal
+    return [float(at) * size for at in placed.tick_values(low / size, high / size) if abs(at) * size < inf]
+
+
+def written(value: float) -> str:
+    """A number beside an axis.
+
+    >>> written(1e-05), written(0.25), written(20000.0)
+    ('1e-5', '0.25', '20,000')
+    """
+    if 1000 <= abs(value) < LARGE:
+        return f"{value:,.12g}"
+    return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), plain(value, 6))
+
+
+def over(values: Iterable[float | None], *, log: bool, through: float | None = None) -> Scale:
+    """The axis that holds all values, with room beside them: none is cropped.
+
+    Args:
+        values: What is to be drawn; None is left out.
+        log: Whether it is logarithmic, if all of them are above 0.
+        through: A value to hold too.
+    """
+    found = [value for value in values if value is not None]
+    found += [] if through is None else [through]
+    if not found:
+        return Scale("linear", 0.0, 1.0)
+    low, high = min(found), max(found)
+    if log and low > 0:
+        room = (high / low) ** ROOM if high > low else 2.0
+        return Scale("log", max(low / room, 5e-324), min(high * room, 1.7e308))
+    room = (high * ROOM - low * ROOM) if high > low else abs(high) / 2 or 1.0
+    return Scale("linear", max(low - room, -8e307), min(high + room, 8e307) if high < 8e307 else high)
+
+
+def signed(values: Iterable[float | None]) -> Scale:
+    """The axis of differences, which holds 0; where one is far larger than most of them, it is symlog."""
+    found = [value for value in values if value is not None]
+    sizes = sorted(abs(value) for value in found if value)
+    linear = over(found, log=False, through=0.0)
+    if not sizes or sizes[-1] <= WIDE * (middle := sizes[len(sizes) // 2]):
+        return linear
+    return Scale("symlog", linear.low, linear.high, middle)
