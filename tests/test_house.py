@@ -106,7 +106,6 @@ def test_import_is_light() -> None:
         "numpy",
         "optuna",
         "scipy",
-        "plotly",
         "ray",
         "pydantic",
         "jinja2",

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-WORDS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe", "--no-first-run")
+WORDS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe")
 
 
 class Page:
@@ -91,7 +91,7 @@ def browser():
     if found is None:
         pytest.skip("there is no Chromium; try: apt-get install chromium")
     ours, theirs = os.pipe(), os.pipe()
-    wired = f"exec {found} {' '.join(WORDS)} --user-data-dir=\"$0\" 3<&{ours[0]} 4>&{theirs[1]}"
+    wired = f'exec {found} {" ".join(WORDS)} --user-data-dir="$0" 3<&{ours[0]} 4>&{theirs[1]}'
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             ["bash", "-c", wired, profile], pass_fds=(ours[0], theirs[1]), start_new_session=True,
@@ -99,7 +99,7 @@ def browser():
         )  # fmt: skip
         os.close(ours[0])
         os.close(theirs[1])
-        with open(ours[1], "wb") as into, open(theirs[0], "rb") as out:
+        with os.fdopen(ours[1], "wb") as into, os.fdopen(theirs[0], "rb") as out:
             try:
                 yield Page(into, out)
             finally:

@@ -1,4 +1,3 @@
-import html.parser
 import io
 import itertools
 import json
@@ -9,8 +8,9 @@ from math import exp, inf, nan, sqrt
 import numpy as np
 import pytest
 import torch
+from report_cases import COST, NASTY, TOML, Outline
 from scipy import stats as scipy_stats
-from study_cases import arm_text, planned
+from study_cases import planned
 
 from tapered import report
 from tapered.cli import terminal
@@ -18,102 +18,6 @@ from tapered.report import COLOURS, DASHES, figures, plot_data, render
 from tapered.study import forest_of
 from tapered.study.result import Cost, Pruning, analyse
 from tapered.study.summary import arm_rows, cost_lines, headline, number, summary, verdict_rows
-from tapered.training.advance import Mode
-
-COST = Cost(10, 10, "a test says so", ())
-NASTY = "<script>alert(1)</script> & </title>"
-TOML = """
-name = "NAME"
-workload = "quadratic"
-steps = 10
-seeds = 3
-evaluations = 2
-baseline = "constant"
-peaks = { low = 0.1, high = 10, count = 3 }
-""" + "".join(
-    [
-        arm_text("constant"),
-        arm_text("NAME", "exponential_decay(decay_steps=steps, decay_rate=0.01)"),
-        arm_text("as written", "constant(0.05)", rule="Adam", more="fixed = true"),
-    ]
-)
-
-
-@pytest.fixture(scope="module")
-def result(tmp_path_factory):
-    """A study with hostile names and values: NaN, infinity, 1e308, a diverged run."""
-    path = tmp_path_factory.mktemp("r") / "my.toml"
-    path.write_text(TOML.replace("NAME", NASTY))
-    found = planned(str(path))
-    runs = [invented(task.run) for task in forest_of(found).tasks]
-    cost = Cost(210, 105, None, ((("constant", NASTY), Mode("rows", 16, "it is <b>faster</b>")),))
-    return analyse(found.asked, runs, {}, {"torch": torch.__version__, "machine": "<b>x</b>"}, cost, facts=found.facts)
-
-
-def invented(run):
-    base = run.seed + (run.peak or 7) + (0.5 if run.arm == "constant" else 0)
-    curve = tuple((step, {"loss": base + 10 - step, "distance": 1.0}) for step in (0, 5, 10))
-    if run.peak == 10 and run.seed == 2:
-        curve = (curve[0], (5, {"loss": inf, "distance": nan}))
-        return replace(run, step=6, curve=curve, diverged=6)
-    if run.peak == 10:
-        return replace(run, step=10, curve=tuple((step, {"loss": 1e308}) for step in (0, 5, 10)), value=1e308)
-    return replace(run, step=10, curve=curve, value=base)
-
-
-@pytest.fixture(scope="module")
-def confirmed(tmp_path_factory):
-    """Eight seeds and eight fresh ones; a peak was pruned, runs diverged, one of them fresh."""
-    path = tmp_path_factory.mktemp("c") / "my.toml"
-    path.write_text(TOML.replace("NAME", NASTY).replace("seeds = 3", "seeds = 8\nfresh = 8"))
-    found = planned(str(path))
-    runs = [cut(invented(task.run)) for task in forest_of(found).tasks]
-    fresh = [replace(run, seed=run.seed + 8, key=run.key + "f") for run in runs if run.peak == 0.1]
-    fresh = [replace(run, value=run.value + (0.25 if run.arm == NASTY else 0)) for run in fresh]
-    fresh[-1] = replace(fresh[-1], value=nan, diverged=3, step=3)
-    pruning = Pruning(of=500, saved=56, probes=7, charged={NASTY: 7}, chosen=())
-    cost = Cost(210, 105, "a test says so", ((("constant",), Mode("loop", 1, "why not")),), pruning)
-    return analyse(found.asked, runs, {}, {"torch": torch.__version__}, cost, fresh, facts=found.facts)
-
-
-def cut(run):
-    if run.arm == NASTY and run.peak == 10 and run.seed != 2:
-        return replace(run, step=5, pruned=5, curve=run.curve[:2], value=nan)
-    return run
-
-
-@pytest.fixture(scope="module")
-def page(result):
-    return render(result, "tapered study my.toml --store='a b'")
-
-
-class Outline(html.parser.HTMLParser):
-    """Tags in order, references, and text outside of scripts."""
-
-    def __init__(self):
-        super().__init__()
-        self.tags, self.references, self.text, self.open = [], [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.references += [(tag, name, value) for name, value in attrs if name in {"src", "href", "action", "data"}]
-        if tag not in {"meta", "br", "link", "img"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in {"script", "style"}:
-            self.text.append(data.strip())
-
-
-@pytest.fixture(scope="module")
-def outline(page):
-    found = Outline()
-    found.feed(page)
-    assert found.open == []
-    return found
 
 
 def test_plot_data_is_what_the_runs_say(result):

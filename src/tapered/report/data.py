@@ -155,9 +155,7 @@ def _difference(found: Comparison) -> Difference:
     lost = zip((found.arm, found.baseline), change.lost[::-1], strict=True)
     said = ", ".join(f"{count} of {n} of {name} diverged" for name, count in lost if count)
     share = "" if change.share is None else percent(change.share)
-    return Difference(
-        found.arm, found.baseline, found.badge, change.difference, change.low, change.high, said or share
-    )
+    return Difference(found.arm, found.baseline, found.badge, change.difference, change.low, change.high, said or share)
 
 
 def _bars(found: Comparison) -> Bars:

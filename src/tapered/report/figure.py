@@ -42,7 +42,7 @@ class Series:
         edges = {} if self.low == self.high else {"low": _short(self.low), "high": _short(self.high)}
         said = {"said": self.said} if self.said else {}
         ours = {"name": self.name, "colour": self.colour, "dash": self.dash, "panel": self.panel}
-        return {**ours, "x": _short(self.x), "mean": _short(self.mean), **edges, **said}
+        return {**ours, "x": [_whole(x) for x in self.x], "mean": _short(self.mean), **edges, **said}
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,12 @@ class Figure:
 
 
 def _short(values: tuple[float | None, ...]) -> list[float | None]:
-    found = (None if value is None else float(f"{value:.{DIGITS}g}") for value in values)
-    return [int(value) if value is not None and value.is_integer() and abs(value) < 1e15 else value for value in found]
+    return [None if value is None else _whole(float(f"{value:.{DIGITS}g}")) for value in values]
+
+
+def _whole(value: float) -> float:
+    """As JSON writes it without a point where it is a whole number."""
+    return int(value) if abs(value) < 1e15 and float(value).is_integer() else value
 
 
 def _scale(scale: Scale) -> list[str | float]:

@@ -6,8 +6,9 @@ const figures = JSON.parse(document.getElementById("data").textContent);
 function shown(value) {
   if (value === null || value === undefined) return "-";
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e9 || size < 1e-4)) return value.toExponential(3).replace("e+", "e");
-  return Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: Math.max(4, Math.ceil(Math.log10(size + 1))) });
+  if (size !== 0 && (size >= 1e12 || size < 1e-4)) return value.toExponential(3).replace("e+", "e");
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  return Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 10 });
 }
 
 function on([kind, , , size], value) {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import inf
 
 from tapered.report.scale import Scale
@@ -170,7 +171,7 @@ def smooth(points: Sequence[Point]) -> list[Point]:
     [(0, 0), (2, 2), (3, 0)]
     """
     kept, passed = list(points[:1]), list[Point]()
-    for at, after in zip(points[1:], points[2:], strict=False):
+    for at, after in pairwise(points[1:]):
         passed.append(at)
         if after[0] - kept[-1][0] > FAR or any(_off(kept[-1], p, after) > SMOOTH for p in passed):
             kept.append(at)

@@ -12,7 +12,7 @@ RULES = {
     "AdamW": "I. Loshchilov, F. Hutter, Decoupled Weight Decay Regularization, ICLR 2019, arXiv:1711.05101",
     "NAdam": "T. Dozat, Incorporating Nesterov Momentum into Adam, ICLR workshop 2016",
     "RAdam": "L. Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, ICLR 2020, arXiv:1908.03265",
-    "Adamax": "D. P. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, section 7.1, ICLR 2015, arXiv:1412.6980",
+    "Adamax": "D. P. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, section 7.1",
     "RMSprop": "T. Tieleman, G. Hinton, Lecture 6.5: RMSprop, Neural Networks for Machine Learning, 2012",
     "Adagrad": "J. Duchi, E. Hazan, Y. Singer, Adaptive Subgradient Methods for Online Learning, JMLR 12, 2011",
     "Adadelta": "M. D. Zeiler, ADADELTA: An Adaptive Learning Rate Method, 2012, arXiv:1212.5701",
@@ -60,7 +60,7 @@ STATISTICS = {
 
 def used(result: StudyResult) -> list[tuple[str, str]]:
     """(what, source) of the rules, schedules and tests of a study, each once, in the order of their first use."""
-    found = {}
+    found: dict[str, str] = {}
     for arm in result.arms:
         found |= {arm.rule: RULES[arm.rule]} if arm.rule in RULES else {}
         found |= {name: SCHEDULES[name] for name in re.findall(r"\w+", arm.lr) if name in SCHEDULES}

@@ -6,7 +6,7 @@ from tapered.report.figure import Figure, Series
 from tapered.report.table import Kind, Table, numbers, table
 from tapered.stats import BestAt, Paired, Verdict
 from tapered.stats.seeds import seeds_that_reach
-from tapered.study.result import ArmResult, Comparison, StudyResult, mean
+from tapered.study.result import ArmResult, Comparison, Evidence, StudyResult, mean
 from tapered.study.store.runs import Run
 from tapered.study.summary import between, gained, number, outcome, verdict_rows
 
@@ -17,8 +17,8 @@ ROWS = 50  # steps of a table of values, about
 def verdicts(result: StudyResult) -> Table:
     """Every comparison in a line, the best first."""
     header, *rows = verdict_rows(result)
-    kinds: list[Kind] = ["text", *["wrap"] * (len(header) - 4), "number", "number", "number"]
-    columns = [*zip(header, kinds, strict=True)]
+    names: list[tuple[str, Kind]] = [(name, "wrap") for name in header[1:-3]]
+    columns: list[tuple[str, Kind]] = [(header[0], "text"), *names, *numbers(*header[-3:])]
     return table("Every comparison, the best first", columns, rows)
 
 
@@ -26,7 +26,8 @@ def differences(result: StudyResult) -> Table:
     """All that was computed of each comparison, the rows on which verdicts rest standing out."""
     alpha = result.asked.study.alpha
     takes = seeds_that_reach(alpha)
-    rows, strong = [], []
+    rows: list[tuple[str, ...]] = []
+    strong: list[int] = []
     for found in result.comparisons:
         for kind, paired, p, verdict in _evidence(found):
             strong += [len(rows)] if verdict is found.verdict else []
@@ -40,9 +41,10 @@ def differences(result: StudyResult) -> Table:
 
 
 def _evidence(found: Comparison) -> list[tuple[str, Paired, float | None, Verdict | None]]:
-    seeds = [("that chose peaks", found.chosen), ("fresh", found.fresh)]
+    seeds: list[tuple[str, Evidence | None]] = [("that chose peaks", found.chosen), ("fresh", found.fresh)]
     said = [(kind, each.paired, each.p, each.verdict) for kind, each in seeds if each is not None]
-    return [*said, ("test split", found.test, found.test.p, None)] if found.test else said
+    test = [("test split", found.test, found.test.p, None)] if found.test else []
+    return [*said, *test]
 
 
 def _paired(paired: Paired, p: float | None, takes: int) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ def gains(result: StudyResult) -> Table:
                 each = zip(said.seeds, said.gains, strict=True)
                 listed = ", ".join(f"seed {seed}: {gained(gain)}" for seed, gain in each)
                 rows.append((found.arm, found.baseline, kind, listed))
-    return table("Gains seed by seed", [("arm", "wrap"), ("against", "wrap"), ("seeds", "wrap"), ("gains", "wrap")], rows)
+    return table("Gains seed by seed", [(name, "wrap") for name in ("arm", "against", "seeds", "gains")], rows)
 
 
 def arms(result: StudyResult) -> Table:
@@ -116,7 +118,8 @@ def trials(result: StudyResult) -> Table:
             default = number(arm.default.mean) if arm.default and name == "expected" else "-"
             said = "share without a score" if name == "lost" else name
             rows.append((arm.name, said, default, *(_best(at.get(k), name) for k in ks)))
-    columns = [("arm", "wrap"), ("over the choices", "text"), *numbers("by default", *(f"k = {k}" for k in ks))]
+    named: list[tuple[str, Kind]] = [("arm", "wrap"), ("over the choices", "text")]
+    columns = [*named, *numbers("by default", *(f"k = {k}" for k in ks))]
     return table("The best of k peaks", columns, rows)
 
 
@@ -129,7 +132,7 @@ def peaks(result: StudyResult) -> Table:
     each = [(arm, peak) for arm in result.arms for peak in arm.peaks]
     rows = [
         (
-            arm.name, "as written" if p.peak is None else number(p.peak), str(len(p.runs)), str(p.diverged), str(p.pruned),
+            arm.name, _peak(p.peak), str(len(p.runs)), str(p.diverged), str(p.pruned),
             number(p.mean), number(p.low), number(p.high),
         )
         for arm, p in each
@@ -139,11 +142,15 @@ def peaks(result: StudyResult) -> Table:
     return table("Every peak", [("arm", "wrap"), *names], rows, strong)
 
 
+def _peak(peak: float | None) -> str:
+    return "as written" if peak is None else number(peak)
+
+
 def runs(caption: str, metric: str, each: Sequence[Run]) -> Table:
     """Every run of these."""
     rows = [
         (
-            run.arm, "as written" if run.peak is None else number(run.peak), str(run.seed), f"{run.step:,}",
+            run.arm, _peak(run.peak), str(run.seed), f"{run.step:,}",
             number(run.value), outcome(run), run.key,
         )
         for run in each
@@ -156,17 +163,22 @@ def values(figure: Figure) -> Table:
     """The numbers of a figure of lines; of many steps about fifty."""
     places = sorted({x for series in figure.series for x in series.x})
     kept = set(places[:: max(1, len(places) // ROWS)]) | set(places[-1:])
-    caption = f"{figure.y[0].upper()}{figure.y[1:]} over {figure.x}s"
+    caption = f"{figure.y[0].upper()}{figure.y[1:]}, by {figure.x}"
     at = [{x: (m, lo, hi) for x, m, lo, hi in zip(s.x, s.mean, s.low, s.high, strict=True)} for s in figure.series]
     if len(figure.series) <= WIDE:
-        rows = [(f"{x:,g}", *(_value(found.get(x)) for found in at)) for x in places if x in kept]
+        rows = [(_place(x), *(_value(found.get(x)) for found in at)) for x in places if x in kept]
         return table(caption, numbers(figure.x, *(s.name for s in figure.series)), rows)
     long = [
-        (series.name, f"{x:,g}", _value(found[x]))
+        (series.name, _place(x), _value(found[x]))
         for series, found in zip(figure.series, at, strict=True)
         for x in _some(series, kept)
     ]
     return table(caption, [("arm", "wrap"), *numbers(figure.x, figure.y)], long)
+
+
+def _place(x: float) -> str:
+    """A step in full; a peak as short as elsewhere."""
+    return f"{x:,.0f}" if float(x).is_integer() and abs(x) < 1e15 else number(x)
 
 
 def _some(series: Series, kept: set[float]) -> list[float]:
