@@ -16,8 +16,8 @@ function on([kind, , , size], value) {
 }
 
 function share(scale, value) {
-  const [low, high] = [on(scale, scale[1]), on(scale, scale[2])];
-  return (on(scale, value) / 2 - low / 2) / (high / 2 - low / 2);
+  const [low, high] = [on(scale, scale[1]), on(scale, scale[2])], unit = Math.max(Math.abs(low), Math.abs(high));
+  return (on(scale, value) / unit - low / unit) / (high / unit - low / unit);
 }
 
 function made(name, attributes, ...inside) {

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import asinh, ceil, floor, inf, log10
+from math import asinh, ceil, floor, inf, log10, sinh
 from typing import Literal
 
 from tapered.words import LARGE, plain
@@ -12,7 +12,8 @@ from tapered.words import LARGE, plain
 Kind = Literal["linear", "log", "symlog"]
 ROOM = 0.04  # of the axis, on both sides
 FEW = 2  # decades
-WIDE = 30.0  # times the middle size: from here on a linear axis would show the largest only
+WIDE, WIDEST = 30.0, 1e12  # times the middle size: from the one on a linear axis would show the largest only
+LARGEST, SMALLEST = 1.7e308, 5e-324
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Scale:
         (0.5, 0.25)
         """
         low, high = self._ends
-        # halves, since the ends may lie further apart than the largest float
-        return (self._on(value) / 2 - low / 2) / (high / 2 - low / 2)
+        unit = max(abs(low), abs(high))  # the ends may lie further apart than the largest float
+        return (self._on(value) / unit - low / unit) / (high / unit - low / unit)
 
     def ticks(self, most: int = 5) -> list[tuple[float, str]]:
         """At most about so many values, with their text, as matplotlib places them.
@@ -86,7 +87,7 @@ def _even(low: float, high: float, most: int) -> list[float]:
     unit = max(abs(low), abs(high))
     placed = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
     size = float(f"1e{max(floor(log10(unit)), -300)}")  # no smaller one has a reciprocal
-    return [float(at) * size for at in placed.tick_values(low / size, high / size) if abs(at) * size < inf]
+    return [value for at in placed.tick_values(low / size, high / size) if abs(value := float(at) * size) < inf]
 
 
 def written(value: float) -> str:
@@ -100,31 +101,31 @@ def written(value: float) -> str:
     return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), plain(value, 6))
 
 
-def over(values: Iterable[float | None], *, log: bool, through: float | None = None) -> Scale:
+def over(values: Iterable[float | None], *, log: bool) -> Scale:
     """The axis that holds all values, with room beside them: none is cropped.
 
     Args:
         values: What is to be drawn; None is left out.
         log: Whether it is logarithmic, if all of them are above 0.
-        through: A value to hold too.
     """
     found = [value for value in values if value is not None]
-    found += [] if through is None else [through]
     if not found:
         return Scale("linear", 0.0, 1.0)
     low, high = min(found), max(found)
     if log and low > 0:
-        room = (high / low) ** ROOM if high > low else 2.0
-        return Scale("log", max(low / room, 5e-324), min(high * room, 1.7e308))
+        room = 10 ** (ROOM * (log10(high) - log10(low))) if high > low else 2.0
+        return Scale("log", max(low / room, SMALLEST), min(high * room, LARGEST))
     room = (high * ROOM - low * ROOM) if high > low else abs(high) / 2 or 1.0
-    return Scale("linear", max(low - room, -8e307), min(high + room, 8e307) if high < 8e307 else high)
+    return Scale("linear", max(low - room, -LARGEST), min(high + room, LARGEST))
 
 
 def signed(values: Iterable[float | None]) -> Scale:
     """The axis of differences, which holds 0; where one is far larger than most of them, it is symlog."""
-    found = [value for value in values if value is not None]
+    found = [0.0, *(value for value in values if value is not None)]
     sizes = sorted(abs(value) for value in found if value)
-    linear = over(found, log=False, through=0.0)
-    if not sizes or sizes[-1] <= WIDE * (middle := sizes[len(sizes) // 2]):
-        return linear
-    return Scale("symlog", linear.low, linear.high, middle)
+    if not sizes or sizes[-1] / WIDE <= sizes[len(sizes) // 2]:
+        return over(found, log=False)
+    size = max(sizes[len(sizes) // 2], sizes[-1] / WIDEST)
+    low, high = (asinh(end / size) for end in (min(found), max(found)))
+    room = ROOM * (high - low)
+    return Scale("symlog", max(size * sinh(low - room), -LARGEST), min(size * sinh(high + room), LARGEST), size)
