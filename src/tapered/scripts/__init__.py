@@ -1,4 +1,5 @@
-"""Somebody's own training script as a run: what it is asked, what it says, how it ends.
+"""One run of somebody's train.py: what it is asked, what it says, how it ends. It knows nothing of studies.
 
-command, Asked ─► supervise ─► the script, a witness in front of it ─► reports, applied rates ─► judge ─► Ended
+Asked, rates ─► run.json, rates.f64 ─► the script, within the witness ─► applied.csv, reports.jsonl ─► rates, metrics
+Template, values ─► Command ─► supervise: start, watch, end, start again ─► Ended ─► result.json      slots: many of them
 """
