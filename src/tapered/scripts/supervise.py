@@ -28,7 +28,12 @@ SHARE = 2000  # a judge rests so many times as long as it took
 RESTS = 2.0  # seconds that it rests at least
 EMPTY = 1 << 20  # bytes; less is a full disk
 STOP, OUT = "stop", "out"
-OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}  # no script ends itself so
+# no script ends itself so; a shell between says 128 more
+OUTSIDE = {
+    code
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for code in (-number, 128 + number)
+}
 
 Judge = Callable[[Path], Seen]
 
@@ -144,15 +149,16 @@ class _Run:
     def run(self) -> Ended:
         """Start after start."""
         before = self._judge(self._folder)
-        best, since, went_on = before.furthest if self._starts else -1, 0, False
+        best, since, aside = before.furthest if self._starts else -1, 0, False
         while True:
+            applied = self._applied()
             how = self._start(before)
             seen = self._judge(self._folder)
             self._told(seen.furthest)
             found = self._word(seen, how)
             if found:
                 return self._ended(*found, seen)
-            trained = (seen.told, seen.updates) != (before.told, before.updates)
+            trained = seen.told > before.told or self._applied() != applied
             since = 0 if seen.furthest > best else since + 1
             best = max(best, seen.furthest)
             if self._stopping():
@@ -160,8 +166,8 @@ class _Run:
             if since >= self._limits.retries or how.last:
                 why = how.hung or f"ended {_code(how.code)} at {seen.furthest} of {self._command.values['steps']}"
                 return self._ended("hung" if how.hung else "crashed", why, seen)
-            if since and not (trained or went_on) and how.code not in OUTSIDE:
-                went_on = self._set_aside()
+            if since and not (trained or aside) and (how.hung or how.code not in OUTSIDE):
+                aside = self._set_aside()
             before = seen
 
     def _word(self, seen: Seen, how: _How) -> tuple[Word, str] | None:
@@ -182,7 +188,11 @@ class _Run:
             return "refused", f"ended at {seen.step} of {until}, with exit code 0; expected a last report at {until}"
         if seen.lacking:
             return "refused", seen.lacking
-        return ("finished", f"made its {steps} steps") if seen.step >= steps else ("stopped", f"ended at its rung, {until}")
+        return (
+            ("finished", f"made its {steps} steps")
+            if seen.step >= steps
+            else ("stopped", f"ended at its rung, {until}")
+        )
 
     def _ended(self, word: Word, why: str, seen: Seen) -> Ended:
         if word in ("crashed", "hung") and (free := shutil.disk_usage(self._folder).free) < EMPTY:
@@ -194,6 +204,10 @@ class _Run:
 
     def _output(self, name: str) -> Path:
         return self._folder / f"{self._starts}.{name}"
+
+    def _applied(self) -> int:
+        """Bytes that the witness has written."""
+        return sum(path.stat().st_size for path in self._folder.glob("applied*.csv"))
 
     def _set_aside(self) -> bool:
         """The newest checkpoint, from which a start made not one update, is kept under another name."""
@@ -227,7 +241,9 @@ class _Run:
         finally:
             started.close()
         if started.left:
-            self._notes.append(f"{counted(started.left, 'process')} that outlived it ended with it".replace("processs", "processes"))
+            self._notes.append(
+                f"{counted(started.left, 'process')} that outlived it ended with it".replace("processs", "processes")
+            )
         for output in outputs:
             output.bound()
             if output.left_out:
