@@ -21,7 +21,8 @@ LAUNCHING = {"torch.distributed.run", "torch.distributed.launch", "accelerate.co
 # programs that start what stands behind their own options
 STARTERS = {
     "chrt", "conda", "env", "hatch", "ionice", "mamba", "micromamba", "mpiexec", "mpirun", "nice", "nohup",
-    "numactl", "pdm", "pipenv", "pixi", "poetry", "rye", "setsid", "srun", "stdbuf", "taskset", "time", "timeout", "uv", "xvfb-run",
+    "numactl", "pdm", "pipenv", "pixi", "poetry", "rye", "setsid", "srun", "stdbuf", "taskset", "time", "timeout",
+    "uv", "xvfb-run",
 }  # fmt: skip
 MEETING = re.compile(r"--?(rdzv|master|node|standalone)|--nnodes")  # options of torchrun by which processes meet
 PORT = "--main_process_port"  # accelerate's

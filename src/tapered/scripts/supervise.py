@@ -19,7 +19,7 @@ from tapered.scripts.judging import How, Judge, word_of
 from tapered.scripts.limits import Limits
 from tapered.scripts.start import Started, environment
 from tapered.scripts.watch import Output, last_lines
-from tapered.scripts.watching import STOP, Watcher, Watching
+from tapered.scripts.looking import STOP, Watcher, Watching
 from tapered.words import sized
 
 EMPTY = 1 << 20  # bytes; less is a full disk

@@ -1,137 +1,160 @@
-"""One start of a script watched until it has ended, or is ended.
+"""The witness of one optimizer: which update comes, at which rate it is made, and, where asked, at which it is to be.
 
-Started ─► Watching.watch ─┬─ by itself ────────────────────────────────────────► How
-                           ├─ a stop: its file, time, SIGTERM, time, SIGKILL ───► How
-                           ╰─ hung, out of time, or wrong: SIGTERM, time, SIGKILL ► How
+before a step: number, rate in force ─► the update ─► after it: a line of applied.csv, the script's own rate again
 """
 
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+import functools
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from tapered.scripts.ended import Seen
-from tapered.scripts.judging import How, Judge, wrong
-from tapered.scripts.limits import Limits
-from tapered.scripts.start import Started
-from tapered.scripts.watch import Life, Output
+import torch
 
-LOOK = 0.5  # seconds between two looks at a script
-SLOW = 10.0  # seconds between two looks at all of its folder, at most
-SHARE = 2000  # a judge rests so many times as long as it took
-RESTS = 2.0  # seconds that it rests at least
-STOP = "stop"
+from tapered.attach.updates import moves, skipped, untraced
+from tapered.optim import Optimizer
+from tapered.optim.parameters import only_initialises
+from tapered.scripts.counting import KEY, counts, follows, made
+from tapered.scripts.lead import Shares, Written
 
 
-class Watcher:
-    """What a run's starts are watched by.
+class Notebook(Protocol):
+    """Where what is seen goes; see `noting.Notes`."""
+
+    def rate(self, update: int, rate: Any) -> None:
+        """An update was made."""
+
+    def fact(self, **fact: Any) -> None:
+        """Something that the rates do not say."""
+
+
+class Starts(Protocol):
+    """Where a script says how far it is; a `ScriptRun`."""
+
+    told: int | None
+    likely: int | None
+
+
+class Watched:
+    """The studied optimizer, from its first step in this process on.
 
     Args:
-        folder: The run's.
-        steps: Its last.
-        limits: Its times.
-        judge: Reads the folder, also while the script runs; rests most of the time.
-        told: Called with the updates made whenever the judge has been asked.
-        stop: Whether the script is to end.
+        optimizer: whose updates count.
+        first: the rates of its groups as it was made.
+        rates: to be written, one an update; None: they are only seen.
+        run: whether the script said how far it is.
+        notes: where what is seen goes.
+        after: the update that its predecessor, on the same parameters, would have made next.
+        again: this run was begun before, so that a count of 0 may mean that none was kept.
     """
 
     def __init__(
         self,
-        folder: Path,
-        steps: int,
-        limits: Limits,
-        judge: Judge,
-        told: Callable[[int], None],
-        stop: Callable[[], bool],
+        optimizer: torch.optim.Optimizer,
+        first: Sequence[float],
+        rates: Sequence[float] | None,
+        run: Starts,
+        notes: Notebook,
+        after: int = 0,
+        again: bool = False,  # noqa: FBT001, FBT002  # by name
     ) -> None:
-        self.folder, self.steps, self.limits = folder, steps, limits
-        self._judge, self._told, self._stop = judge, told, stop
-        self.began = time.monotonic()
-        self._rests = 0.0  # until when the judge does
+        self.optimizer, self.name = weakref.ref(optimizer), type(optimizer).__name__
+        self._process = os.getpid()
+        self.update: int | None = None  # the one that comes; None: to be counted anew
+        self._latest, self._again = after, again
+        self._rates, self._run, self._notes = rates, run, notes
+        self._shares = Shares(first)
+        self._written = Written(self._shares)
+        self._sets = rates is not None and not follows(optimizer)
+        self._pending = self._applied = False
+        self._counts: bool | None = None
+        self._momentum = _momentum(optimizer)
+        self._used: Any = None
+        optimizer.register_step_pre_hook(self._before)  # after all that are there: nobody writes the rate after it
+        optimizer.register_load_state_dict_post_hook(self._loaded)
 
-    def seen(self) -> Seen:
-        """What the folder says now."""
-        began = time.monotonic()
-        found = self._judge(self.folder)
-        self._told(found.furthest)
-        now = time.monotonic()
-        self._rests = now + max(RESTS, SHARE * (now - began))
-        return found
+    @property
+    def coming(self) -> int:
+        """The update that comes, as far as is known."""
+        return self._latest
 
-    def rested(self) -> Seen | None:
-        """What the folder says, where the judge has rested long enough."""
-        return self.seen() if time.monotonic() >= self._rests else None
+    @untraced
+    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        self._pending = False
+        if os.getpid() != self._process:  # a worker that was forked from the process that trains
+            self._notes.fact(child=os.getpid())
+            return None
+        if not optimizer.state and only_initialises(optimizer):
+            return None
+        if self.update is None or self._run.told is not None:
+            self._count(optimizer)
+        self._put(optimizer)
+        self._pending = True
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if closure is None:
+            self._applied = moves(optimizer.param_groups) and not skipped(optimizer)
+            return None
+        watched = self._watching(closure, optimizer)
+        return ((args[0], watched, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": watched})
 
-    def stopping(self) -> bool:
-        """Whether it is to end, as somebody here says, or a file."""
-        return self._stop() or (self.folder / STOP).exists()
+    @untraced
+    def after(self, optimizer: torch.optim.Optimizer) -> None:
+        """Write down the update, if there was one; once, also where a class calls its parent's `step`."""
+        if not self._pending or self.update is None:
+            return
+        self._pending = False
+        if self._sets:
+            self._written.back(optimizer.param_groups)
+        if not self._applied:
+            return
+        used = optimizer.last_lr[self._shares.lead] if isinstance(optimizer, Optimizer) else self._used
+        self._notes.rate(self.update, used)
+        self.update += 1
+        self._latest = self.update
+        if self._counts is None:
+            self._counts = counts(optimizer)
+        if not self._counts:
+            optimizer.param_groups[0][KEY] = self.update
+
+    def _count(self, optimizer: torch.optim.Optimizer) -> None:
+        """Which update comes."""
+        found, likely = made(optimizer), self._run.likely
+        if self._run.told is not None:
+            self.update, self._run.told = self._run.told, None
+        elif found:
+            self.update = found
+        else:
+            self.update = self._latest or likely or 0
+            if found is None or (self._again and not self.update):
+                self._notes.fact(uncounted=type(optimizer).__name__, taken=self.update)
+        self._latest = self.update
+
+    def _loaded(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002  # torch's call
+        self.update = None
+
+    def _put(self, optimizer: torch.optim.Optimizer) -> None:
+        """The rate in force as the update will read it: set, or seen."""
+        groups = optimizer.param_groups
+        if self._sets and self._rates is not None and self.update is not None:
+            self._written.write(groups, self._rates[min(self.update, len(self._rates) - 1)])
+            if self._momentum != (now := _momentum(optimizer)):
+                self._notes.fact(momentum=[repr(self._momentum), repr(now)])
+                self._momentum = now
+        self._used = self._shares.seen(groups)
+
+    def _watching(self, closure: Callable[[], Any], optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
+        """The closure; after it there are gradients, or none, and the rate that it may have written."""
+
+        @functools.wraps(closure)
+        def watched() -> Any:
+            loss = closure()
+            self._applied = moves(optimizer.param_groups) and not skipped(optimizer)
+            self._put(optimizer)
+            return loss
+
+        return watched
 
 
-class Watching:
-    """One start.
-
-    Args:
-        watcher: Its run's.
-        started: The script.
-        outputs: What it prints.
-        before: What the folder said before it was started.
-    """
-
-    def __init__(self, watcher: Watcher, started: Started, outputs: list[Output], before: Seen) -> None:
-        self._watcher, self._started, self._outputs = watcher, started, outputs
-        self._limits, self._told = watcher.limits, before.told
-        self._shortest = min(self._limits.startup, self._limits.silence)
-        self._life = Life(watcher.folder, min(SLOW, self._shortest / 10))
-        self._spoke = False
-        self._wrong = ""
-        self._ways: list[tuple[float, Callable[[], None]]] = []  # to end it: when, and how
-
-    def watch(self) -> How:
-        """Until it has ended, and nothing of it is left."""
-        why: How | None = None
-        look = min(LOOK, max(0.02, self._shortest / 10))
-        while not self._started.ended(look):
-            for output in self._outputs:
-                output.bound()
-            if why is None:
-                why = self._why()
-            while self._ways and time.monotonic() >= self._ways[0][0]:
-                self._ways.pop(0)[1]()
-        code = self._started.code or 0
-        return How(code, why.stopped, why.hung, why.last) if why else How(code)
-
-    def _why(self) -> How | None:
-        """Why it is ended now, and ways to do so are laid out; None while it may go on."""
-        now, grace = time.monotonic(), self._limits.grace
-        if self._watcher.stopping():
-            with suppress(OSError):  # a full disk; then by signals alone
-                (self._watcher.folder / STOP).touch()
-            self._ways = [(now + grace, self._started.ask), (now + 2 * grace, self._started.kill)]
-            return How(0, stopped=True)
-        hung, late = self._hung(), self._late()
-        if hung or late or self._is_wrong():
-            self._ways = [(now, self._started.ask), (now + grace, self._started.kill)]
-            return How(0, hung=late or hung, last=bool(late))
-        return None
-
-    def _late(self) -> str:
-        most = self._limits.timeout
-        late = most is not None and time.monotonic() - self._watcher.began > most
-        return f"had not ended after timeout={most:g} s" if late else ""
-
-    def _hung(self) -> str:
-        quiet = self._life.quiet()
-        if quiet <= self._shortest:
-            return ""
-        self._heard(self._watcher.rested() if self._spoke else self._watcher.seen())
-        most, name = (self._limits.silence, "silence") if self._spoke else (self._limits.startup, "startup")
-        return f"gave no sign of life for {name}={most:g} s" if quiet > most else ""
-
-    def _is_wrong(self) -> bool:
-        self._heard(self._watcher.rested())
-        return bool(self._wrong)
-
-    def _heard(self, seen: Seen | None) -> None:
-        if seen:
-            self._spoke = self._spoke or seen.told > self._told
-            self._wrong = wrong(seen, self._watcher.steps)
+def _momentum(optimizer: torch.optim.Optimizer) -> Any:
+    group = optimizer.param_groups[0]
+    return group.get("betas", group.get("momentum"))
