@@ -17,9 +17,9 @@ from tapered.scripts.command import NEVER, Command
 from tapered.scripts.ended import LINES, Ended, Seen, Word
 from tapered.scripts.judging import How, Judge, word_of
 from tapered.scripts.limits import Limits
+from tapered.scripts.looking import STOP, Watcher, Watching
 from tapered.scripts.start import Started, environment
 from tapered.scripts.watch import Output, last_lines
-from tapered.scripts.looking import STOP, Watcher, Watching
 from tapered.words import sized
 
 EMPTY = 1 << 20  # bytes; less is a full disk
