@@ -45,6 +45,7 @@ def test_the_run_of_this_process(tmp_path, monkeypatch) -> None:
     assert run.out.is_dir()
     assert run.lr.table(STEPS).tolist() == cosine()
     assert run.lr(STEPS + 5) == cosine()[-1]
+    assert (run.lr == run.lr, hash(run.lr) == hash(run.lr), str(run.lr)) == (True, True, "from_function(rates asked)")
     (tmp_path / "rates.f64").unlink()
     current.run_in.cache_clear()
     with pytest.raises(ScriptError, match=r"rates\.f64 cannot be read"):
