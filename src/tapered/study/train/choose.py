@@ -5,7 +5,8 @@ import torch
 from tapered.study.file.executor import Executor as Asked
 from tapered.study.file.study import Study
 from tapered.study.train.executor import Executor, Here
-from tapered.study.train.processes import Processes, cores
+from tapered.study.train.processes import Processes
+from tapered.training.threads import cores
 from tapered.workloads.own import StudyFileError
 
 

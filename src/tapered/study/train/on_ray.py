@@ -27,6 +27,7 @@ from tapered.workloads.own import StudyFileError
 
 # a Ray that is begun here takes nobody's code who has no token, and tells nobody of its use
 SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+ENDING = 10.0  # seconds until it is heard that an actor is gone, at most
 Frame = tuple[str, str, tuple[bytes, ...]]
 
 
@@ -171,7 +172,8 @@ class _Actor:
         lasting = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
         self._actor = ray.remote(Remote).options(**needs, **lasting).remote()
         self._stream = self._actor.hear.options(num_returns="streaming").remote()
-        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+        self._listening = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        self._listening.start()
 
     def _listen(self, inbox: Inbox) -> None:
         ray = _ray()
@@ -196,3 +198,4 @@ class _Actor:
         ray = _ray()
         if ray.is_initialized():
             ray.kill(self._actor, no_restart=True)
+        self._listening.join(ENDING)  # who still asks of a Ray that was shut down begins another one
