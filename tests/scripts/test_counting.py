@@ -74,6 +74,19 @@ def test_a_state_loaded_under_way_rewinds_the_count(make, tmp_path) -> None:
     assert difference(run) is None
 
 
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_a_state_of_before_the_first_update_begins_anew(make, tmp_path) -> None:
+    run, net = ask(tmp_path), model()
+    with witnessed(run, sets=True):
+        optimizer = make(net)
+        first = train(net, optimizer, 0)
+        train(net, optimizer, 3)
+        optimizer.load_state_dict(first[1])
+        train(net, optimizer, 2)
+    lines = [int(line.split(",")[0]) for line in (tmp_path / "applied.csv").read_text().splitlines()]
+    assert lines == [0, 1, 2, 0, 1]
+
+
 def test_what_the_script_says_goes_before_any_count(tmp_path) -> None:
     net = model()
     saved = train(net, KINDS["adamw"](net), 7)  # another run's
@@ -237,6 +250,8 @@ def test_of_several_processes_rank_0_writes_and_the_others_what_is_wrong(tmp_pat
                 update(net, optimizer)
         if rank == 1:
             assert notes.unseen(tmp_path) == ["the rate of 1 process of 3 was not seen"]
+            assert notes.wrong(tmp_path, "set").startswith("the rate of 1 process of 3 was not seen, nor set; let each")
+            assert notes.wrong(tmp_path, "see") == ""
             assert difference(run) is None
     assert seen(tmp_path) == dict(enumerate(cosine()))
     assert not (tmp_path / "applied-1.csv").exists()

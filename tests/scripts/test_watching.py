@@ -135,7 +135,7 @@ def test_a_group_that_joins_late_keeps_the_ratio_at_which_it_joins(tmp_path) -> 
         for k in range(STEPS):
             if k == 5:
                 optimizer.add_param_group({"params": net[2].parameters(), "lr": optimizer.param_groups[0]["lr"] / 10})
-                optimizer.register_step_post_hook(hook)
+                optimizer.register_step_pre_hook(hook)
             update(net, optimizer)
             if k < 5:
                 scheduler.step()
