@@ -1,9 +1,11 @@
 """Which of a script's optimizers is studied: by the order of their first steps, by the name of a class, or the largest.
 
-torch's global hooks ─► an optimizer's step ─► studied: its `Watched`; another: a fact, and nothing more
+an optimizer's first step ─► studied: its `Watched`; another: a fact, and nothing more
 """
 
 import os
+import weakref
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,6 +14,7 @@ from tapered.attach.layers import maker
 from tapered.attach.updates import untraced
 from tapered.scripts.counting import shares, size
 from tapered.scripts.current import ScriptRun
+from tapered.scripts.lead import own_rate, rated
 from tapered.scripts.noting import Notes
 from tapered.scripts.ranks import world
 from tapered.scripts.watching import Watched
@@ -22,17 +25,18 @@ class Witness:
 
     Args:
         run: what is asked.
+        met: those that have made a step, by their id.
         sets: whether rates are written, or only seen.
     """
 
-    def __init__(self, run: ScriptRun, *, sets: bool) -> None:
+    def __init__(self, run: ScriptRun, met: dict[int, Any], *, sets: bool) -> None:
         self.run, self.sets = run, sets
         self.notes = Notes(run.folder, run.rates)
         self.again = self.notes.begun or run.asked.start > 0
         self.studied: Watched | None = None
         self._process = os.getpid()
         self._made: WeakKeyDictionary[torch.optim.Optimizer, list[float]] = WeakKeyDictionary()
-        self._met: WeakKeyDictionary[torch.optim.Optimizer, Watched | None] = WeakKeyDictionary()
+        self._met = met
         self._order = 0
 
     def was_made(self, optimizer: torch.optim.Optimizer) -> None:
@@ -40,22 +44,12 @@ class Witness:
         self._made[optimizer] = rates_of(optimizer)
 
     @untraced
-    def before(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer is about to make a step."""
-        if optimizer not in self._met:
-            self._meet(optimizer)
-
-    @untraced
-    def after(self, optimizer: torch.optim.Optimizer) -> None:
-        """It has made it."""
-        watched = self._met.get(optimizer)
-        if watched is not None:
-            watched.after(optimizer)
-
-    def _meet(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer's first step."""
-        self._met[optimizer] = None
-        if maker(optimizer) is not optimizer:  # a layer around the one that makes the updates
+    def meet(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer makes its first step."""
+        key = id(optimizer)
+        self._met[key] = weakref.ref(optimizer, lambda _: self._met.pop(key, None))
+        within = self.studied is not None and self.studied.pending
+        if within or maker(optimizer) is not optimizer:  # a layer of the one that makes the updates
             return
         if os.getpid() != self._process:
             if self.studied is not None or world() == 1:  # a worker of the process that is witnessed
@@ -64,18 +58,20 @@ class Witness:
             self._process = os.getpid()  # one of several that train, forked by a launcher
         chosen, order = self._chosen(optimizer), self._order
         self._order += 1
-        rated = any("lr" in group for group in optimizer.param_groups)
+        shows = any(map(rated, optimizer.param_groups))
         name = type(optimizer).__name__
-        self.notes.fact(optimizer=name, order=order, numbers=size(optimizer), studied=chosen and rated, rated=rated)
-        if chosen and rated:
+        self.notes.fact(optimizer=name, order=order, numbers=size(optimizer), studied=chosen and shows, rated=shows)
+        if chosen and shows:
             self._watch(optimizer)
 
     def _watch(self, optimizer: torch.optim.Optimizer) -> None:
         before = self.studied
+        if before is not None:
+            before.retired = True
         first = self._made.get(optimizer) or []
         if len(first) != len(optimizer.param_groups) or not any(first):
             first = rates_of(optimizer)
-        self.studied = self._met[optimizer] = Watched(
+        self.studied = Watched(
             optimizer,
             first,
             self.run.rates if self.sets else None,
@@ -103,5 +99,5 @@ class Witness:
 
 def rates_of(optimizer: torch.optim.Optimizer) -> list[float]:
     """The rate of each group: the one that a scheduler found there, where one was made."""
-    shown = [group.get("initial_lr", group.get("lr")) for group in optimizer.param_groups]
-    return [float(rate) if isinstance(rate, (int, float, torch.Tensor)) else 0.0 for rate in shown]
+    groups = optimizer.param_groups
+    return [own_rate({"lr": group["initial_lr"]} if "initial_lr" in group else group) for group in groups]

@@ -24,6 +24,15 @@ def unseen(folder: Path) -> list[str]:
     return list(dict.fromkeys([*_optimizers(found), *_processes(found), *_momentum(found)]))
 
 
+def wrong(folder: Path, rate: str) -> str:
+    """Why a rate that was to be set is not that of the whole run; "" where it is, or where it was only to be seen.
+
+    Processes that train together at different rates are no run.
+    """
+    found = [*_processes(facts(folder))] if rate == "set" else []
+    return f"{found[0]}, nor set; let each call tapered.current_run(), or start them by torchrun" if found else ""
+
+
 def hints(folder: Path) -> list[str]:
     """Why the rates may not be as asked, and what to change in the script."""
     found = facts(folder)
@@ -49,7 +58,7 @@ def _nothing(found: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _optimizers(found: list[dict[str, Any]]) -> Iterator[str]:
-    studied = {_name(fact, "optimizer") for fact in found if fact.get("studied") is True}
+    studied = {_name(fact, "optimizer") for fact in [f for f in found if f.get("studied") is True][-1:]}
     others = {_name(fact, "optimizer") for fact in found if fact.get("studied") is False and fact.get("rated") is True}
     rateless = {_name(fact, "optimizer") for fact in found if fact.get("rated") is False}
     if studied and others:

@@ -14,7 +14,7 @@ import torch
 from tapered.attach.updates import moves, skipped, untraced
 from tapered.optim import Optimizer
 from tapered.optim.parameters import only_initialises
-from tapered.scripts.counting import KEY, counts, follows, made
+from tapered.scripts.counting import KEY, counts, follows, made, size
 from tapered.scripts.lead import Shares, Written
 
 
@@ -66,11 +66,14 @@ class Watched:
         self._shares = Shares(first)
         self._written = Written(self._shares)
         self._sets = rates is not None and not follows(optimizer)
-        self._pending = self._applied = False
+        self.pending = self._applied = False
+        self.retired = False  # another took over; should it go on, that is said
+        self._said = self._reloaded = False
         self._counts: bool | None = None
         self._momentum = _momentum(optimizer)
         self._used: Any = None
         optimizer.register_step_pre_hook(self._before)  # after all that are there: nobody writes the rate after it
+        optimizer.register_step_post_hook(self._after)
         optimizer.register_load_state_dict_post_hook(self._loaded)
 
     @property
@@ -80,16 +83,16 @@ class Watched:
 
     @untraced
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        self._pending = False
-        if os.getpid() != self._process:  # a worker that was forked from the process that trains
-            self._notes.fact(child=os.getpid())
+        self.pending = False
+        if self.retired or os.getpid() != self._process:
+            self._aside(optimizer)
             return None
         if not optimizer.state and only_initialises(optimizer):
             return None
         if self.update is None or self._run.told is not None:
             self._count(optimizer)
         self._put(optimizer)
-        self._pending = True
+        self.pending = True
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if closure is None:
             self._applied = moves(optimizer.param_groups) and not skipped(optimizer)
@@ -98,17 +101,18 @@ class Watched:
         return ((args[0], watched, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": watched})
 
     @untraced
-    def after(self, optimizer: torch.optim.Optimizer) -> None:
+    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # torch's call
         """Write down the update, if there was one; once, also where a class calls its parent's `step`."""
-        if not self._pending or self.update is None:
+        if not self.pending or self.update is None:
             return
-        self._pending = False
+        self.pending = False
         if self._sets:
             self._written.back(optimizer.param_groups)
         if not self._applied:
             return
-        used = optimizer.last_lr[self._shares.lead] if isinstance(optimizer, Optimizer) else self._used
-        self._notes.rate(self.update, used)
+        if isinstance(optimizer, Optimizer):
+            self._used = self._shares.alone(optimizer.param_groups, optimizer.last_lr[self._shares.lead])
+        self._notes.rate(self.update, self._used)
         self.update += 1
         self._latest = self.update
         if self._counts is None:
@@ -121,16 +125,26 @@ class Watched:
         found, likely = made(optimizer), self._run.likely
         if self._run.told is not None:
             self.update, self._run.told = self._run.told, None
-        elif found:
+        elif found or (found == 0 and self._reloaded and self._counts is not None):
             self.update = found
         else:
             self.update = self._latest or likely or 0
             if found is None or (self._again and not self.update):
                 self._notes.fact(uncounted=type(optimizer).__name__, taken=self.update)
-        self._latest = self.update
+        self._latest, self._reloaded = self.update, False
 
     def _loaded(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002  # torch's call
-        self.update = None
+        self.update, self._reloaded = None, True
+
+    def _aside(self, optimizer: torch.optim.Optimizer) -> None:
+        """An update that is not seen: of one that was replaced and goes on, or in a worker that was forked."""
+        if self._said:
+            return
+        self._said = True
+        if os.getpid() != self._process:
+            self._notes.fact(child=os.getpid())
+        else:
+            self._notes.fact(optimizer=self.name, numbers=size(optimizer), studied=False, rated=True)
 
     def _put(self, optimizer: torch.optim.Optimizer) -> None:
         """The rate in force as the update will read it: set, or seen."""
