@@ -168,6 +168,18 @@ def test_what_is_lacking_is_refused_only_at_the_end(tmp_path):
     assert (found.word, found.why) == ("refused", "update 3 was not seen")
 
 
+def test_a_last_step_that_was_made_and_not_reported_is_said(tmp_path):
+    def judge(folder):
+        seen = judged(folder)
+        return Seen(seen.step and seen.step - 1, seen.told, updates=seen.step or 0)
+
+    found = ended(tmp_path, judge=judge)
+    assert (found.word, found.why) == (
+        "refused",
+        "made its 6 updates and reported 5 last; let it report its last step, 6",
+    )
+
+
 @pytest.mark.parametrize("by", ["stop", "file"])
 def test_a_stop_is_heard_and_gone_on_from_later(by, tmp_path):
     heard = "if (run / 'stop').exists(): sys.exit(0)\n    time.sleep(0.1)"
@@ -267,7 +279,7 @@ def test_whoever_is_killed_the_script_is_gone_within_seconds_and_goes_on(killed,
         os.kill(keeper, signal.SIGKILL)
     until(lambda: not alive(script), 5)
     process.wait()
-    if killed == "supervisor":
+    if killed != "both":  # which is made up for by who comes next
         until(lambda: not alive(child), 5)
     found = ended(tmp_path)
     assert not alive(child)
