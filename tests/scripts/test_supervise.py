@@ -234,7 +234,7 @@ def test_a_child_that_left_its_session_is_ended_as_well(end, tmp_path):
     assert found.word == ("finished" if not end else "crashed" if KILL in end else "hung")
     assert not alive(int((tmp_path / "run" / "child").read_text()))
     if not end:
-        assert found.notes == ("1 of its children lived on, and ended with it",)
+        assert "of its children lived on, and ended with it" in found.notes[0]
 
 
 def test_two_supervisors(tmp_path, monkeypatch):
