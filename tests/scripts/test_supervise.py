@@ -24,6 +24,7 @@ from tapered.scripts.watch import Output, last_lines
 WHOLE = [1.0, 1.5, 1.75, 1.875, 1.9375, 1.96875]
 ONCE = "if step == {at} and starts == 1: {what}"
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+POLITE = "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))"
 RAISE = "raise RuntimeError('own mistake')"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -73,6 +74,7 @@ def test_a_result_is_not_started_again(tmp_path):
         ("if step == 3: tell(3, other=float('-inf')); " + KILL, "diverged", 3, 1, "not finite"),
         ("if step == 3: tell(7); sys.exit(0)", "refused", 7, 1, "step 7 of 6"),
         ("if step == 3: time.sleep(60)", "hung", 3, 3, "no sign of life for"),
+        (f"{POLITE}; time.sleep(60 * (step == 3))", "hung", 3, 3, "no sign of life for"),
         ("if step == 5: tell(6); sys.exit(3)", "crashed", 6, 3, "exit code 3"),
     ],
 )
@@ -204,6 +206,13 @@ def test_one_that_knows_of_no_stop_hears_sigterm(tmp_path):
     assert (found.word, found.starts) == ("stopped", 1)
 
 
+def test_one_that_hears_neither_is_killed(tmp_path):
+    fault = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while step == 3: time.sleep(60)"
+    found = ended(tmp_path, fault=fault, stop=lambda: len(losses(tmp_path)) > 2, limits=limits(grace=0.2))
+    assert (found.word, found.step, found.starts) == ("stopped", 3, 1)
+    assert found.seconds < 5
+
+
 def test_a_rung_is_a_stop_from_which_it_goes_on(tmp_path):
     run, command = made(tmp_path)
     command.values["until"] = 4
@@ -294,6 +303,7 @@ def test_what_a_person_runs_in_the_folder_from_a_terminal_is_left_alone(tmp_path
     if not child:
         os.execvpe("sleep", ["sleep", "60"], {**os.environ, "TAPERED_RUN": str(run)})
     try:
+        until(lambda: b"TAPERED_RUN" in Path(f"/proc/{child}/environ").read_bytes())
         assert ended(tmp_path).word == "finished"
         assert alive(child)
     finally:
