@@ -31,8 +31,9 @@ def tried(root, kind, case, undisturbed):
     if case.happens in script_kills.OUTSIDE:
         script_kills.happens(case.happens, given, slot)
     found = supervise(*given, slot=slot)
+    word = "finished" if kind == case.held else case.word
     checks = {
-        f"{found.word}, and not {case.word} ({found.why}; {found.lines[-2:]})": found.word == case.word,
+        f"{found.word}, and not {word} ({found.why}; {found.lines[-2:]})": found.word == word,
         f"{found.starts} starts, and not {case.starts} ({found.notes}; {found.lines[-1:]})": case.starts
         in (None, found.starts),
         f"said was {found.why!r}": case.why in found.why,
