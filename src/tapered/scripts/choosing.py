@@ -46,10 +46,9 @@ class Witness:
     @untraced
     def meet(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer makes its first step."""
-        key = id(optimizer)
-        self._met[key] = weakref.ref(optimizer, lambda _: self._met.pop(key, None))
-        within = self.studied is not None and self.studied.pending
-        if within or maker(optimizer) is not optimizer:  # a layer of the one that makes the updates
+        for layer in (optimizer, maker(optimizer)):  # SAM's updates are those of an optimizer within, which is no other
+            self._knows(layer)
+        if self.studied is not None and self.studied.pending:  # likewise
             return
         if os.getpid() != self._process:
             if self.studied is not None or world() == 1:  # a worker of the process that is witnessed
@@ -63,6 +62,10 @@ class Witness:
         self.notes.fact(optimizer=name, order=order, numbers=size(optimizer), studied=chosen and shows, rated=shows)
         if chosen and shows:
             self._watch(optimizer)
+
+    def _knows(self, optimizer: torch.optim.Optimizer) -> None:
+        key = id(optimizer)
+        self._met[key] = weakref.ref(optimizer, lambda _: self._met.pop(key, None))
 
     def _watch(self, optimizer: torch.optim.Optimizer) -> None:
         before = self.studied
@@ -92,8 +95,7 @@ class Witness:
             if isinstance(asked, int):
                 return type(optimizer).__name__ == self.studied.name
         if asked is None:
-            others = [size(other) for other in self._made if maker(other) is other]
-            return size(optimizer) >= max(others, default=0)
+            return size(optimizer) >= max(map(size, self._made), default=0)
         return isinstance(asked, str) or asked == self._order
 
 
