@@ -166,6 +166,58 @@ def test_of_two_optimizers_the_one_that_is_asked_is_seen(asked, rate, tmp_path) 
     assert notes.unseen(tmp_path) == [said]
 
 
+class Around(torch.optim.Optimizer):
+    """SAM's kind: its updates are those of a base optimizer, which shares its groups and whose state nobody saves."""
+
+    def __init__(self, params, **options) -> None:
+        super().__init__(params, dict(options))
+        self.base_optimizer = torch.optim.AdamW(self.param_groups, **options)
+        self.param_groups = self.base_optimizer.param_groups
+
+    def step(self, closure=None):
+        return self.base_optimizer.step(closure)
+
+    def load_state_dict(self, state) -> None:
+        super().load_state_dict(state)
+        self.base_optimizer.param_groups = self.param_groups
+
+
+@pytest.mark.parametrize("asked", [None, 0, 1, "Around"])
+def test_an_optimizer_around_another_is_one_of_them(asked, tmp_path) -> None:
+    run = ask(tmp_path, optimizer=asked)
+    small, large = nn.Linear(4, 1), model(wide=8)
+
+    def make():
+        both = KINDS["sgd"](small), Around(large.parameters(), lr=0.1)
+        return both[::-1] if asked == 0 else both
+
+    saved = None
+    for steps in (5, STEPS - 5):
+        with witnessed(ask(tmp_path, optimizer=asked), sets=True):
+            pair = make()
+            if saved:
+                for optimizer, state in zip(pair, saved, strict=True):
+                    optimizer.load_state_dict(state)
+            for _ in range(steps):
+                for optimizer in pair:
+                    update(large if isinstance(optimizer, Around) else small, optimizer)
+            saved = copy.deepcopy([optimizer.state_dict() for optimizer in pair])
+    assert seen(tmp_path) == dict(enumerate(cosine()))
+    assert difference(run) is None
+    assert notes.unseen(tmp_path)[0].startswith("only the rate of Around was studied; SGD made")
+
+
+def test_a_second_optimizer_of_the_name_that_is_asked_is_said(tmp_path) -> None:
+    run = ask(tmp_path, optimizer="SGD")
+    with witnessed(run, sets=True):
+        pairs = [(net, KINDS["sgd"](net)) for net in (model(), model(wide=8))]
+        for net, optimizer in pairs:
+            train(net, optimizer, STEPS)
+    assert difference(run) is None
+    (said,) = notes.unseen(tmp_path)
+    assert said == "only the rate of SGD was studied; another SGD made updates at rates of the script's own"
+
+
 def test_no_optimizer_of_that_name_or_order(tmp_path) -> None:
     for asked in ("Lion", 2):
         run = ask(tmp_path / str(asked), optimizer=asked)

@@ -254,6 +254,7 @@ def test_momentum_that_a_scheduler_moves_is_said(tmp_path) -> None:
             update(net, optimizer)
             scheduler.step()
     assert difference(run) is None
+    assert (tmp_path / "witness.jsonl").read_text().count("momentum") == 1
     assert notes.unseen(tmp_path) == [
         "the script's own scheduler also changes momentum, which was left to it; only the rate was set"
     ]

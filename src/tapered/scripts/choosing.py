@@ -16,7 +16,6 @@ from tapered.scripts.counting import shares, size
 from tapered.scripts.current import ScriptRun
 from tapered.scripts.lead import own_rate, rated
 from tapered.scripts.noting import Notes
-from tapered.scripts.ranks import world
 from tapered.scripts.watching import Watched
 
 
@@ -46,16 +45,13 @@ class Witness:
     @untraced
     def meet(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer makes its first step."""
-        key = id(optimizer)
-        self._met[key] = weakref.ref(optimizer, lambda _: self._met.pop(key, None))
-        within = self.studied is not None and self.studied.pending
-        if within or maker(optimizer) is not optimizer:  # a layer of the one that makes the updates
+        for layer in (optimizer, maker(optimizer)):  # SAM's updates are those of an optimizer within, which is no other
+            self._knows(layer)
+        if self.studied is not None and self.studied.pending:  # likewise
             return
-        if os.getpid() != self._process:
-            if self.studied is not None or world() == 1:  # a worker of the process that is witnessed
-                self.notes.fact(child=os.getpid())
-                return
-            self._process = os.getpid()  # one of several that train, forked by a launcher
+        if os.getpid() != self._process:  # forked from the process that is witnessed
+            self.notes.fact(child=os.getpid())
+            return
         chosen, order = self._chosen(optimizer), self._order
         self._order += 1
         shows = any(map(rated, optimizer.param_groups))
@@ -63,6 +59,10 @@ class Witness:
         self.notes.fact(optimizer=name, order=order, numbers=size(optimizer), studied=chosen and shows, rated=shows)
         if chosen and shows:
             self._watch(optimizer)
+
+    def _knows(self, optimizer: torch.optim.Optimizer) -> None:
+        key = id(optimizer)
+        self._met[key] = weakref.ref(optimizer, lambda _: self._met.pop(key, None))
 
     def _watch(self, optimizer: torch.optim.Optimizer) -> None:
         before = self.studied
@@ -92,8 +92,7 @@ class Witness:
             if isinstance(asked, int):
                 return type(optimizer).__name__ == self.studied.name
         if asked is None:
-            others = [size(other) for other in self._made if maker(other) is other]
-            return size(optimizer) >= max(others, default=0)
+            return size(optimizer) >= max(map(size, self._made), default=0)
         return isinstance(asked, str) or asked == self._order
 
 

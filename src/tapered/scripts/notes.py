@@ -62,7 +62,8 @@ def _optimizers(found: list[dict[str, Any]]) -> Iterator[str]:
     others = {_name(fact, "optimizer") for fact in found if fact.get("studied") is False and fact.get("rated") is True}
     rateless = {_name(fact, "optimizer") for fact in found if fact.get("rated") is False}
     if studied and others:
-        yield f"only the rate of {_and(studied)} was studied; {_and(others)} made updates at rates of the script's own"
+        also = {f"another {name}" if name in studied else name for name in others}
+        yield f"only the rate of {_and(studied)} was studied; {_and(also)} made updates at rates of the script's own"
     if rateless:
         yield f"{_and(rateless)} has no rate in its groups, so none was seen"
 

@@ -68,7 +68,7 @@ class Watched:
         self._sets = rates is not None and not follows(optimizer)
         self.pending = self._applied = False
         self.retired = False  # another took over; should it go on, that is said
-        self._said = self._reloaded = False
+        self._said = self._reloaded = self._moved = False
         self._counts: bool | None = None
         self._momentum = _momentum(optimizer)
         self._used: Any = None
@@ -151,9 +151,9 @@ class Watched:
         groups = optimizer.param_groups
         if self._sets and self._rates is not None and self.update is not None:
             self._written.write(groups, self._rates[min(self.update, len(self._rates) - 1)])
-            if self._momentum != (now := _momentum(optimizer)):
+            if not self._moved and self._momentum != (now := _momentum(optimizer)):
+                self._moved = True
                 self._notes.fact(momentum=[repr(self._momentum), repr(now)])
-                self._momentum = now
         self._used = self._shares.seen(groups)
 
     def _watching(self, closure: Callable[[], Any], optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
