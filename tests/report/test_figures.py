@@ -10,9 +10,8 @@ import pytest
 from report_cases import NASTY
 
 from tapered import report
+from tapered.pictures import WHOLE, Panel, Scale, over, signed, smooth
 from tapered.report import COLOURS, DASHES, figures, plot_data
-from tapered.report.panel import WHOLE, Panel, smooth
-from tapered.report.scale import Scale, over, signed
 
 
 def named(data):

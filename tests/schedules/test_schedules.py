@@ -321,5 +321,5 @@ def test_every_picture_is_inline_svg():
     shown = parse(
         "warmup_stable_decay(0.1, warmup_steps=3, stable_steps=400000, decay_steps=5, floor=0.3) + 0.25 * hold(3)"
     )
-    assert "..." in shown._repr_html_()
+    assert "\N{HORIZONTAL ELLIPSIS}" in shown._repr_html_()
     assert "&lt;lambda&gt;" in from_function(lambda step: step)._repr_html_()

@@ -22,6 +22,8 @@ VERBS = {
     "fork": "Go on from a run's last checkpoint at another rate, in a folder of its own.",
     "check": "Verify every checkpoint of a run; show steps, rates, schedules, lineage.",
     "study": "Run a study, or go on with it, and print its verdict.",
+    "show": "Show a finished study's question and answer again, from its folder.",
+    "export": "Write what a study found best as code for tapered, torch, transformers, Lightning, Keras or optax.",
     "tune": "Search the peak and the schedule of every arm, as many trials each, and print the verdict.",
     "claims": "Show what was found of each claim of the question; or measure it again.",
     "explain": "Show what a run's steps are made of: schedule, bias correction, direction.",

@@ -5,18 +5,17 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from tapered.cli.run import said
+from tapered.cli.show import paragraphs, tell
 from tapered.cli.terminal import (
     DONE,
     FAILED,
     INTERRUPTED,
-    TONES,
     Flag,
     Interrupt,
     Json,
@@ -173,10 +172,13 @@ def _opened(planned: Any, folder: Path) -> Any:
 
 
 def _page(concluded: Any, page: Path, command: str) -> Path | None:
+    """Write the page, and beside it what `show` and `export` read."""
     from tapered import report  # noqa: PLC0415 - as above
+    from tapered.study.summary.kept import keep  # noqa: PLC0415 - as above
 
     try:
         report.write(concluded, page, command)
+        keep(concluded, page.parent)
     except OSError as error:
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let it be written, or copy its folder"
         advice = f"{remedy}, and the same command writes it" if page.parent.is_dir() else "its folder is gone"
@@ -267,7 +269,7 @@ def _forecast(planned: Any, *, as_json: bool) -> int:
         print_json(asked | summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
         return DONE
     out = console(stderr=False)
-    _asked(out, summary.asked_lines(study))
+    paragraphs(summary.asked_lines(study))
     out.print(table(summary.forecast_rows(found), header=False))
     workers = summary.workers_line(found)
     for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
@@ -289,36 +291,13 @@ def _tell(concluded: Any, verified: Any, page: Path | None, folder: Path, *, as_
     return DONE if verified is None or verified.same else FAILED
 
 
-def _asked(out: Any, lines: list[tuple[str, str]]) -> None:
-    """What a study was asked, a paragraph each."""
-    for name, text in lines:
-        out.print(Text(f"{name}: {text}"))
-    if lines:
-        out.print()
-
-
 def _show(concluded: Any, page: Path | None, verified: Any) -> None:
     """The question, the verdict, what it rests on, the arms, what to bear in mind, where the page is."""
     from tapered.study import summary  # noqa: PLC0415 - as above
+    from tapered.study.summary.kept import Shown  # noqa: PLC0415 - as above
 
-    out, asked = console(stderr=False), summary.asked_lines(concluded.asked.study)
-    _asked(out, asked[:1])
-    said = concluded.comparisons
-    badges = [comparison.badge for comparison in said] if len(said) <= summary.SENTENCES else []
-    for line, badge in zip_longest(summary.headline(concluded), badges):
-        out.print(Text(line, style=f"bold {TONES.get(badge, '')}".strip()))
-    out.print()
-    _asked(out, asked[1:])
-    if len(concluded.comparisons) > 1:
-        rows = summary.verdict_rows(concluded)
-        out.print(table(rows, left=len(rows[0]) - 3))  # names to the left, three columns of numbers
-        out.print()
-    out.print(Text(summary.arms_title(concluded)))
-    out.print(table(summary.arm_rows(concluded)))
-    for line in (*summary.searched_lines(concluded), *concluded.caveats):
-        out.print(Text(f"- {line}"))
-    for line in summary.cost_lines(concluded.cost):
-        out.print(Text(f"- {line}"))
+    out = console(stderr=False)
+    tell(Shown.of(concluded))
     if verified is not None:
         out.print(Text(f"- {summary.verified_line(verified)}"))
     if page is not None:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tapered.report.panel import Panel
-from tapered.report.scale import Scale
+from tapered.pictures import Panel, Scale
 
 DIGITS = 6
 

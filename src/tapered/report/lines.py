@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tapered.pictures import SMALL, WHOLE, Marks, Panel, Scale, over, shorter
 from tapered.report.data import Band, PlotData
 from tapered.report.figure import Figure, Series
 from tapered.report.look import UNSURE, look
-from tapered.report.panel import SMALL, WHOLE, Marks, Panel, shorter
-from tapered.report.scale import Scale, over
 
 MANY = 6  # arms: of more, each has a panel of its own
 DOTTED = 12  # points: a line of so few has a dot at each

@@ -1,11 +1,10 @@
 """The gains seed by seed: a panel a comparison, a bar a seed."""
 
+from tapered.pictures import SMALL, WHOLE, Panel, Scale, shorter, signed
 from tapered.report.data import Bars, PlotData
 from tapered.report.figure import Figure, Series
 from tapered.report.lines import TITLE
 from tapered.report.look import look
-from tapered.report.panel import SMALL, WHOLE, Panel, shorter
-from tapered.report.scale import Scale, signed
 
 PALE = 0.4
 

@@ -1,10 +1,9 @@
 """The verdicts as one figure: a row a comparison, its difference and interval, the best first."""
 
+from tapered.pictures import Panel, Scale, Size, cross, shorter, signed, text
 from tapered.report.data import Difference, PlotData
 from tapered.report.figure import Figure, Series
 from tapered.report.look import UNSURE, VERDICTS
-from tapered.report.panel import Panel, Size, cross, shorter, text
-from tapered.report.scale import Scale, signed
 
 ROW, AGAINST, BELOW = 24.0, 11.0, 44.0  # height of a row, more of it for what it is against, of what stands below
 LONGEST, LETTER = 24, 7.0  # characters of a name, width of one

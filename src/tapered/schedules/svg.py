@@ -1,13 +1,13 @@
-"""A schedule as a small picture for notebooks: hand-made SVG that takes the page's colour."""
-
-from html import escape
+"""A schedule as a small picture for notebooks."""
 
 import numpy as np
 
+from tapered.pictures import Panel, Scale, Size, over, shorter
 from tapered.schedules.base import Schedule
 from tapered.schedules.checks import LARGEST_STEP
 
-WIDTH, HEIGHT, TOP, BOTTOM, SIDE = 440, 170, 28, 146, 8
+SIZE = Size(440, 190, 62, 11)
+LONGEST, COLOUR = 66, "#0072B2"
 POINTS = 400
 
 
@@ -30,27 +30,10 @@ def samples(schedule: Schedule, stop: int, points: int = POINTS) -> list[int]:
 
 
 def picture(schedule: Schedule) -> str:
-    """An <svg> element: the path, its text, and the first, highest and last values."""
+    """An <svg> element: the path over its steps, its text above."""
     steps = samples(schedule, extent(schedule))
     values = [schedule(step) for step in steps]
-    low, high = min(0.0, *values), max(0.0, *values)
-    height = high - low or 1.0
-    width = steps[-1] or 1
-    path = " ".join(
-        f"{SIDE + (WIDTH - 2 * SIDE) * step / width:.1f},{BOTTOM - (BOTTOM - TOP) * (value - low) / height:.1f}"
-        for step, value in zip(steps, values, strict=True)
-    )
-    peak = int(np.argmax(values))
-    caption = f"step 0: {values[0]:.4g}, peak {values[peak]:.4g} at {steps[peak]}, step {steps[-1]}: {values[-1]:.4g}"
-    text = escape(str(schedule))
-    shown = text if len(str(schedule)) <= 63 else escape(str(schedule)[:60]) + "..."
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{WIDTH}" height="{HEIGHT}" '
-        f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="monospace" font-size="11" fill="currentColor">'
-        f"<title>{text}</title>"
-        f'<text x="{SIDE}" y="16">{shown}</text>'
-        f'<path d="M{SIDE} {TOP}V{BOTTOM}H{WIDTH - SIDE}" fill="none" stroke="currentColor" stroke-opacity="0.3"/>'
-        f'<polyline points="{path}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
-        f'<text x="{SIDE}" y="{HEIGHT - 8}">{escape(caption)}</text>'
-        "</svg>"
-    )
+    below = Scale("linear", 0.0, float(steps[-1] or 1))
+    label = f"{schedule}: {values[0]:.4g} at step 0, {max(values):.4g} at most, {values[-1]:.4g} at step {steps[-1]:,}"
+    panel = Panel(below, over([0.0, *values], log=False), SIZE, label, shorter(str(schedule), LONGEST), ("step", ""))
+    return panel.svg([panel.line(list(zip(steps, values, strict=True)), COLOUR)], across=SIZE.width)

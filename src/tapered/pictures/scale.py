@@ -7,8 +7,6 @@ from functools import cached_property
 from math import asinh, ceil, floor, inf, log10, sinh
 from typing import Literal
 
-from tapered.words import LARGE, plain
-
 Kind = Literal["linear", "log", "symlog"]
 ROOM = 0.04  # of the axis, on both sides
 FEW = 2  # decades
@@ -96,9 +94,9 @@ def written(value: float) -> str:
     >>> written(1e-05), written(0.25), written(20000.0)
     ('1e-5', '0.25', '20,000')
     """
-    if 1000 <= abs(value) < LARGE:
+    if 1e3 <= abs(value) < 1e9:
         return f"{value:,.12g}"
-    return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), plain(value, 6))
+    return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), f"{value:.6g}")
 
 
 def over(values: Iterable[float | None], *, log: bool) -> Scale:

@@ -6,7 +6,7 @@ from html import escape
 from itertools import pairwise
 from math import inf
 
-from tapered.report.scale import Scale
+from tapered.pictures.scale import Scale
 
 CROSS = 11.0  # height of a row of crosses
 TICK = 4.0
@@ -107,12 +107,13 @@ class Panel:
         sides = {"x": f"{left:.1f}", "y": f"{top:.1f}", "width": f"{right - left:.1f}", "height": f"{height:.1f}"}
         return _tag("rect", **sides, fill=colour, fill_opacity=opacity)
 
-    def svg(self, marks: Sequence[str]) -> str:
-        """The picture: the axes, then these marks."""
+    def svg(self, marks: Sequence[str], *, across: float | None = None) -> str:
+        """The picture: the axes, then these marks; as wide as there is room, or this many pixels at most."""
         size = self.size
         drawn = "".join((*self._axes(), *marks))
+        sized = "" if across is None else f'width="{across:g}" '
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size.width:g} {size.height:g}" role="img" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size.width:g} {size.height:g}" {sized}role="img" '
             f'aria-label="{escape(self.label)}" font-family="system-ui, sans-serif" font-size="{size.font:g}" '
             f'fill="currentColor">{drawn}</svg>'
         )
