@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -158,11 +159,15 @@ def test_printing_loses_nothing(seen, pages):
     pypdf = pytest.importorskip("pypdf", reason="try: pip install pypdf")
     seen.open(pages["confirmed"])
     document = pypdf.PdfReader(io.BytesIO(seen.printed()))
-    found = " ".join(" ".join(page.extract_text().split()) for page in document.pages)
+    texts = [" ".join(unicodedata.normalize("NFKC", page.extract_text()).split()) for page in document.pages]
+    found = " ".join(texts)
     width, height = document.pages[0].mediabox.width, document.pages[0].mediabox.height
     assert (round(width), round(height)) == (595, 842)
     for word in ("rate", "bootstrap", "lowest", "highest", "outcome", "key", "To cite", "Every run (56)", COMMAND):
         assert word in found, word
+    of_runs = [text for text in texts if text.count("finished") > 1]
+    assert len(of_runs) > 1
+    assert all("outcome" in text for text in of_runs)  # a table's head is on each of its pages
     wide = "[...document.querySelectorAll('table')].map(t => t.offsetWidth)"
     seen.ask("Emulation.setEmulatedMedia", media="print")
     seen.ask("Emulation.setDeviceMetricsOverride", width=687, height=1000, deviceScaleFactor=1, mobile=False)

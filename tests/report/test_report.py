@@ -15,8 +15,10 @@ from study_cases import planned
 
 from tapered import report
 from tapered.cli import terminal
-from tapered.report import figures, plot_data, render
+from tapered.report import figures, plot_data, render, sources, tables
+from tapered.schedules.names import KINDS, RECIPES
 from tapered.study import forest_of
+from tapered.study.file.arms import RULES
 from tapered.study.result import Cost, Pruning, analyse
 from tapered.study.summary import arm_rows, cost_lines, headline, number, summary, verdict_rows
 
@@ -306,3 +308,49 @@ def test_what_pruning_would_have_chosen_is_said():
 
 def test_numbers_are_short():
     assert [number(x) for x in (0.0, 1234.56, 1e308, -inf, nan, None)] == ["0", "1235", "1e+308", "-", "-", "-"]
+
+
+def test_steps_are_written_in_full(result):
+    """A step is a count, and no measurement to four digits."""
+    band = report.Band("constant", (0, 73_129, 1_234_567), (1.0, 2.0, 3.0), (0.5, 1.5, 2.5), (1.5, 2.5, 3.5))
+    none = dict.fromkeys(("sensitivity", "schedules", "verdicts", "differences", "trials"), ())
+    [figure] = figures(replace(plot_data(result), curves=(band,), **none))
+    assert figure.fields["series"][0]["x"] == [0, 73_129, 1_234_567]
+    found = tables.values(figure)
+    assert [row[0] for row in found.rows] == ["0", "73,129", "1,234,567"]
+    assert found.rows[1][1] == "2 (1.5 to 2.5)"
+
+
+def test_values_of_many_arms_have_a_row_each(many):
+    few, long = (next(f for f in figures(plot_data(found)) if f.name == "curves") for found in (many, many))
+    few = replace(few, series=few.series[:2])
+    assert [name for name, _ in tables.values(few).columns] == ["step", few.series[0].name, few.series[1].name]
+    found = tables.values(long)
+    assert [name for name, _ in found.columns] == ["arm", "step", "validation loss"]
+    assert len(found.rows) == sum(len(series.x) for series in long.series)
+
+
+def test_every_rule_has_a_source_and_what_was_used_is_cited(result, many):
+    assert set(sources.RULES) >= set(RULES)
+    assert not set(sources.SCHEDULES) - set(KINDS) - set(RECIPES)
+    cited = dict(sources.used(result))
+    assert list(cited) == ["SGD", "exponential_decay", "Adam", "sign-flip test", "bootstrap-t", "win rate"]
+    assert "1412.6980" in cited["Adam"]
+    assert "correction" in dict(sources.used(many))
+
+
+def test_no_table_is_without_caption_head_and_row_names(confirmed):
+    found = re.findall(r"<table.*?</table>", render(confirmed, "x"), re.DOTALL)
+    assert len(found) > 10
+    for each in found:
+        assert "<caption>" in each
+        assert "<thead>" in each
+        assert each.count('<th scope="col"') == len(re.findall(r"<th", each.partition("</thead>")[0])) - 1
+        rows = each.partition("<tbody>")[2].count("<tr")
+        assert each.count("<th scope=row") == rows
+
+
+def test_contents_lead_to_what_is_there(page):
+    links = re.findall(r'href="#(.*?)"', page)
+    assert len(links) > 10
+    assert all(f'id="{link}"' in page for link in links)

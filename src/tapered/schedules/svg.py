@@ -7,7 +7,7 @@ from tapered.schedules.base import Schedule
 from tapered.schedules.checks import LARGEST_STEP
 
 SIZE = Size(440, 190, 62, 11)
-LONGEST, COLOUR = 66, "#0072B2"
+LONGEST, COLOUR = 56, "#0072B2"
 POINTS = 400
 
 
