@@ -310,6 +310,13 @@ def test_numbers_are_short():
     assert [number(x) for x in (0.0, 1234.56, 1e308, -inf, nan, None)] == ["0", "1235", "1e+308", "-", "-", "-"]
 
 
+def test_two_arms_that_diverged_have_no_interval(result):
+    lost = [replace(run, curve=(), value=nan, diverged=0, step=0) for run in result.runs]
+    again = analyse(result.asked, lost, {}, {}, result.cost)
+    assert verdict_rows(again)[1] == ("no verdict", NASTY, "-", "-", "0 of 3")
+    assert 'class="text badge no-verdict"' in render(again, "x")
+
+
 def test_steps_are_written_in_full(result):
     """A step is a count, and no measurement to four digits."""
     band = report.Band("constant", (0, 73_129, 1_234_567), (1.0, 2.0, 3.0), (0.5, 1.5, 2.5), (1.5, 2.5, 3.5))

@@ -220,4 +220,6 @@ function sortable(table) {
 
 for (const [name, data] of Object.entries(figures)) tools(name, data, new Reader(name, data));
 document.querySelectorAll("main table").forEach(sortable);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(each => { each.open = true; }));
+const folded = [...document.querySelectorAll("details:not([open])")];
+addEventListener("beforeprint", () => folded.forEach(each => { each.open = true; }));
+addEventListener("afterprint", () => folded.forEach(each => { each.open = false; }));
