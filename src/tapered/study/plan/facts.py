@@ -9,6 +9,7 @@ import torch
 
 from tapered import kind
 from tapered.study.file.read import Stated
+from tapered.study.file.script import Scripted
 
 
 def environment() -> dict[str, str]:
@@ -30,18 +31,24 @@ def _version(name: str) -> str:
 
 
 # fields that no number follows from, or that are facts of their own
-UNBOUND = {"arms", "kinds", "workers", "device", "executor", "ledger"}
+UNBOUND = {"arms", "kinds", "workers", "device", "executor", "ledger", "script"}
 
 
 def shared_facts(stated: Stated) -> dict[str, str]:
     """What every run depends on, whatever processor trains it."""
     return {
         "steps": str(stated.steps),
-        **{f"workload.{name}": text for name, text in stated.data.items() if name != "weights"},
-        "workload.file": stated.source[:20],
+        **_subject_facts(stated),
         **{f"code.{name}": digest for name, digest in stated.code.items()},
         "versions": f"tapered {_version('tapered')}, torch {torch.__version__}, numpy {np.__version__}",
     }
+
+
+def _subject_facts(stated: Stated) -> dict[str, str]:
+    if isinstance(stated.subject, Scripted):
+        return {f"script.{name}": text for name, text in stated.data.items()}
+    data = {f"workload.{name}": text for name, text in stated.data.items() if name != "weights"}
+    return data | {"workload.file": stated.source[:20]}
 
 
 def frozen_facts(stated: Stated) -> dict[str, str]:
@@ -53,6 +60,10 @@ def frozen_facts(stated: Stated) -> dict[str, str]:
         facts |= {f"study.arms.{i}.{name}": str(value) for name, value in fields.items()}
     if stated.study.tune is not None:  # another version may ask for other trials
         facts["search"] = f"optuna {_version('optuna')}"
-    facts["results"] = "bundles of rows, nothing pruned" if stated.whole else "bundles of rows"
+    script = isinstance(stated.subject, Scripted)
+    facts["results"] = ("runs of a script" if script else "bundles of rows") + (
+        ", nothing pruned" if stated.whole else ""
+    )
     # other vector instructions draw other weights
-    return facts | {kind.TRAINED: kind.text(kind.here()), kind.WEIGHTS: stated.data["weights"]}
+    weights = {} if script else {kind.WEIGHTS: stated.data["weights"]}
+    return facts | {kind.TRAINED: kind.text(kind.here())} | weights
