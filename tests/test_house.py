@@ -23,6 +23,7 @@ FLOORS = [
     {"rules", "schedules", "stats"},
     {"convert", "optim", "training"},
     {"attach", "tensorflow1", "workloads"},
+    {"scripts"},
     {"checkpoint", "explain", "study"},
     {"guards", "range_test", "report", "run"},
     {"claims"},

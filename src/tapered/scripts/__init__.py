@@ -1,0 +1,4 @@
+"""One run of somebody's train.py: what it is asked, what it says, how it ends. It knows nothing of studies.
+
+Asked, rates ─► run.json, rates.f64 ─► the script, within the witness ─► applied.csv, reports.jsonl ─► rates, metrics
+"""
