@@ -15,7 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +24,14 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, Field, model_validator
 
+from tapered.scripts.checkpoints import inside
+from tapered.scripts.command import NEVER, SAME_OUT, Template
+from tapered.scripts.metrics import reader
 from tapered.study.file.fields import Finite, Strict, Whole, Words
 from tapered.workloads.own import StudyFileError
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([smhd])")
-CHECKPOINT = "{checkpoint}"
 ASKS = """import json, sys
 from importlib import metadata
 found = {"python": sys.version.split()[0]}
@@ -67,20 +69,22 @@ class Script(Strict):
     that is, where the script has several: its place in the order of first steps, or its class.
 
     ``metrics`` is where its numbers are: "jsonl" (`run.log`), "csv:PATH", "tensorboard:DIR", "trainer_state" or
-    "regex:PATTERN" over what it prints. ``resume`` says how it is started again: "none"; "same-out", where it finds its
-    own checkpoints in ``{out}``; or words such as "--resume {checkpoint}", which ``{resume}`` in the command stands
-    for. ``checkpoints`` is where it saves, "{out}/checkpoint-{step}", without which no steps are shared.
+    "regex:PATTERN" over what it prints; ``step`` which column counts its updates, where that has no usual name, and
+    what it counts from: "iter+1". ``resume`` says how it is started again: "none"; "same-out", where it finds its own
+    checkpoints in ``{out}``; or words such as "--resume {checkpoint}". ``checkpoints`` is where it saves,
+    "{out}/checkpoint-{step}", without which no steps are shared.
 
     ``files`` are further files that its numbers depend on. ``startup`` and ``silence`` are how long it may say nothing
-    before and after its first report, ``timeout`` how long one start may take, ``grace`` what it has to save when it is
+    before and after its first report, ``timeout`` how long a run may take, ``grace`` what it has to save when it is
     asked to end, ``retries`` how often it is started again. ``processes`` are torchrun's, ``gpus`` how many of them a
-    run has.
+    run has. ``check`` is how many updates `--check` trains.
     """
 
     command: Annotated[Words, MinLen(1)]
     rate: Literal["see", "set", "off"] = "see"
     optimizer: Annotated[Whole, Ge(0)] | str | None = None
     metrics: Annotated[str, MinLen(1)] = "jsonl"
+    step: Annotated[str, MinLen(1)] | None = None
     resume: Annotated[str, MinLen(1)] = "none"
     checkpoints: Annotated[str, MinLen(1)] | None = None
     files: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -89,41 +93,54 @@ class Script(Strict):
     timeout: Time | None = None
     grace: Time = 30.0
     retries: Annotated[Whole, Ge(0), Le(100)] = 2
-    gpus: Annotated[Whole, Ge(0), Le(1024)] | None = None
+    gpus: Annotated[Whole, Ge(0), Le(1024)] = 0
     processes: Annotated[Whole, Ge(1), Le(1024)] = 1
+    check: Annotated[Whole, Ge(4), Le(1_000_000)] = 20
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.resume not in ("none", "same-out"):
-            if CHECKPOINT not in self.resume:
+        reader(self.metrics, self.step)
+        if self.checkpoints is not None:
+            inside(self.checkpoints)
+            if not self.goes_on:
                 raise ValueError(
-                    f'resume={self.resume!r} names no checkpoint; expected "none", "same-out" or words such as '
-                    f'"--resume {{checkpoint}}"'
+                    f"checkpoints={self.checkpoints!r} are of no use to a script that does not go on from them; try "
+                    f'resume = "same-out", or leave them out'
                 )
-            if not any("{resume}" in word for word in self.command):
-                raise ValueError(
-                    f"resume={self.resume!r} stands nowhere in the command; put {{resume}} where it belongs"
-                )
-            if self.checkpoints is None:
-                raise ValueError(
-                    f"resume={self.resume!r} needs to know where checkpoints are; try checkpoints = "
-                    f'"{{out}}/checkpoint-{{step}}"'
-                )
-        if self.checkpoints is not None and self.resume == "none":
+        if "checkpoint" in self.going_on.names() and self.checkpoints is None:
             raise ValueError(
-                f'checkpoints={self.checkpoints!r} are of no use to a script that does not go on from them; try resume = "same-out", '
-                f"or leave them out"
+                f"resume={self.resume!r} needs to know where checkpoints are; try checkpoints = "
+                f'"{{out}}/checkpoint-{{step}}"'
             )
         return self
+
+    def template(self, args: Sequence[str], arms: Collection[str]) -> Template:
+        """The command with an arm's words behind it.
+
+        Args:
+            args: The arm's.
+            arms: The names of all arms, which `{if:NAME}` may ask for.
+
+        Raises:
+            ScriptError: A placeholder is unknown.
+        """
+        return Template.read(self.command, "script.command", arms) + Template.read(args, "args", arms)
+
+    @property
+    def going_on(self) -> Template:
+        """The words with which it goes on; none where it needs none."""
+        return Template.read([] if self.resume in (NEVER, SAME_OUT) else self.resume, "script.resume")
 
     @property
     def goes_on(self) -> bool:
         """Whether it is said to go on from what it saved."""
-        return self.resume != "none"
+        return self.resume != NEVER
 
 
 # what of the table no number depends on
-UNBOUND = {"startup", "silence", "timeout", "grace", "retries", "gpus", "files", "resume", "checkpoints"}
+UNBOUND = {
+    "startup", "silence", "timeout", "grace", "retries", "gpus", "files", "resume", "checkpoints", "check",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -190,7 +207,7 @@ class Scripted:
             return {}
         asked = [python, "-c", ASKS, *names]
         try:
-            said = subprocess.run(
+            said = subprocess.run(  # noqa: S603 - the interpreter that is to run the script
                 asked, capture_output=True, text=True, timeout=60, check=True, cwd=self.folder or None
             )
             found: dict[str, str] = json.loads(said.stdout.splitlines()[-1])
@@ -199,16 +216,14 @@ class Scripted:
         return found
 
 
-def interpreter(command: tuple[str, ...]) -> str | None:
-    """The Python that a command starts: this one where it says no more than "python"; None where it is not seen."""
-    first = Path(command[0]).name
-    if first in ("python", "python3", "torchrun", "accelerate"):
-        return sys.executable if command[0] == first else _near(command[0], first)
-    return shutil.which(command[0]) if re.fullmatch(r"python[\d.]*", first) else None
-
-
-def _near(word: str, first: str) -> str:
-    return word if first.startswith("python") else str(Path(word).with_name("python"))
+def interpreter(command: Sequence[str]) -> str | None:
+    """The Python that a command starts, as far as it is seen: in its first word, or beside that program."""
+    if command[0] == "{python}":
+        return sys.executable
+    first = shutil.which(command[0])
+    if first is None or re.fullmatch(r"python[\d.]*", Path(first).name):
+        return first
+    return shutil.which("python", path=str(Path(first).parent))
 
 
 def _imports(path: Path) -> Iterator[str]:

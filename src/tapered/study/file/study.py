@@ -159,6 +159,13 @@ class Study(Steps):
         """One of a workload and a script is studied, and nothing is said that means nothing for it."""
         if self.script is not None:
             refuse_what_a_script_has_not(self)
+            names = [arm.name for arm in self.arms]
+            for arm in self.arms:
+                if "peak" in self.script.template(arm.args, names).names() and arm.fixed:
+                    raise ValueError(
+                        f"arm {arm.name!r} is fixed and has no peak, which the command asks for; try {{lr}}, its "
+                        f"largest rate, in the place of {{peak}}"
+                    )
             return
         if not self.workload:
             raise ValueError('workload is missing; try workload = "bmi", or a table [script] with a command')

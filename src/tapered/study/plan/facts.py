@@ -2,7 +2,9 @@
 
 import os
 import platform
+import subprocess
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,15 +14,27 @@ from tapered.study.file.read import Stated
 from tapered.study.file.script import Scripted
 
 
-def environment() -> dict[str, str]:
-    """Versions and machine, as a report states them."""
+def environment(stated: Stated | None = None) -> dict[str, str]:
+    """Versions and machine, as a report states them; of a script the commit that its folder stands at, too."""
     names = ("tapered", "torch", "numpy", "scipy", "optuna")
     return {name: _version(name) for name in names} | {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "vectors": torch.backends.cpu.get_cpu_capability(),
         **({"device": " and ".join(kind.USED)} if kind.USED else {}),
+        **({"commit": commit} if stated and (commit := _commit(stated)) else {}),
     }
+
+
+def _commit(stated: Stated) -> str:
+    """What git says of the folder of a script; nothing where there is none."""
+    if not isinstance(stated.subject, Scripted):
+        return ""
+    asked = ["git", "-C", str(stated.subject.folder or Path()), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _version(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 from tapered.stats import BestAt, Paired, Verdict
 from tapered.study.result.asked import Asked
 from tapered.study.result.cost import Cost
+from tapered.study.result.witnessed import Witnessed
 from tapered.study.store.runs import Run
 
 BLOWN_UP = 10.0
@@ -75,6 +76,7 @@ class ArmResult:
         default: The peak at the rate that the rule's optimizer has by default; None where it was not tried.
         average: The average of the weights that it is evaluated at, as text; None where there is none.
         searched: The numbers of its space at the best peak, by name.
+        args: Its own words of a script's command, as text; empty where there are none.
     """
 
     name: str
@@ -90,6 +92,7 @@ class ArmResult:
     default: PeakResult | None
     average: str | None = None
     searched: Mapping[str, float] = field(default_factory=dict)
+    args: str = ""
 
     @property
     def written(self) -> str:
@@ -188,6 +191,7 @@ class StudyResult:
         cost: Updates asked and made, and how.
         fresh: The runs with fresh seeds.
         facts: What its numbers depend on, field -> text.
+        script: What was witnessed of its script; None where a workload was trained.
     """
 
     asked: Asked
@@ -200,6 +204,7 @@ class StudyResult:
     cost: Cost
     fresh: tuple[Run, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    script: Witnessed | None = None
 
     @property
     def sentence(self) -> str:

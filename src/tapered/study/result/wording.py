@@ -11,7 +11,7 @@ from tapered.words import counted
 
 def sentence(asked: Asked, arm: ArmResult, baseline: ArmResult, chosen: Evidence, fresh: Evidence | None) -> str:
     """The verdict on an arm: the word, the amount, its interval, wins, p, peaks, and whether fresh seeds agree."""
-    where = f"{arm.rule} on {asked.problem}" if arm.rule == baseline.rule else asked.problem
+    where = f"{arm.rule} on {asked.problem}" if arm.rule and arm.rule == baseline.rule else asked.problem
     said = fresh or chosen
     for side in (arm, baseline):
         if side.best.pruned:

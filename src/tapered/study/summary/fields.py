@@ -9,6 +9,7 @@ from tapered.schedules.svg import samples
 from tapered.stats import seeds_needed
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
+from tapered.study.script.verify import Again
 from tapered.study.store.runs import Run
 from tapered.study.summary.text import finite, outcome
 from tapered.study.train.verify import Verified
@@ -31,8 +32,10 @@ def forecast_fields(found: Forecast) -> dict[str, Any]:
     return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why, **groups}
 
 
-def verified_fields(found: Verified) -> dict[str, Any]:
+def verified_fields(found: Verified | Again) -> dict[str, Any]:
     """What a verification found, as JSON takes it; the difference is null where a run diverged at another step."""
+    if isinstance(found, Again):
+        return {"runs": 1, "of": found.of, "taken_over": found.start, "max_difference": finite(found.difference)}
     return {
         "runs": found.runs,
         "of": found.of,
@@ -63,6 +66,7 @@ def summary(result: StudyResult) -> dict[str, Any]:
         "runs": len(result.runs),
         "comparisons": [_comparison(c, result.asked.study.alpha) for c in result.comparisons],
         "arms": [_arm(result, arm) for arm in result.arms],
+        **({} if result.script is None else {"script": asdict(result.script)}),
         "every_run": [*_runs(result, result.runs, fresh=False), *_runs(result, result.fresh, fresh=True)],
         "environment": {**result.environment, "threads": str(result.asked.study.threads)},
         "frozen": dict(result.facts),
@@ -74,6 +78,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     return {
         "name": arm.name,
         "rule": arm.rule,
+        "args": arm.args,
         "lr": arm.lr,
         "average": arm.average,
         "searched": dict(arm.searched),

@@ -6,6 +6,7 @@ from math import inf, isfinite
 
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Pruning, StudyResult, divergence, mean
+from tapered.study.script.verify import Again
 from tapered.study.store.runs import Run
 from tapered.study.train.verify import Verified
 from tapered.training.advance import Mode
@@ -165,8 +166,10 @@ def _alone(found: Forecast) -> str:
     return lasting(found.alone)
 
 
-def verified_line(found: Verified) -> str:
+def verified_line(found: Verified | Again) -> str:
     """What a verification found, as a sentence."""
+    if isinstance(found, Again):
+        return found.line
     return (
         f"Verified: {found.runs} of {found.of} runs trained again from scratch, max |difference| = "
         f"{found.difference:g} over parameters, buffers and rule state, {found.evaluations:g} over evaluations; the "

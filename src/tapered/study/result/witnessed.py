@@ -1,0 +1,73 @@
+"""What was witnessed of the runs of a script, and what its verdict must say of that."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tapered.words import counted
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """What was seen of a study's script.
+
+    Args:
+        command: How it is started.
+        rate: "see", "set" or "off".
+        runs: Runs that were started.
+        updates: Updates that they made themselves.
+        seen: How many of them were seen, with the rate that was asked.
+        gap: The largest |applied - asked|, as a share of what was asked.
+        twice: The largest difference of what was told twice, as after a kill; None where nothing was.
+        noise: The largest difference in the metric of two runs of one seed at the same rates; None where there are none.
+        forked: Runs that began with another's checkpoint.
+        shared: Updates that they took over.
+        notes: What could not be witnessed, a sentence each.
+    """
+
+    command: str
+    rate: str
+    runs: int
+    updates: int
+    seen: int
+    gap: float
+    twice: float | None
+    noise: float | None
+    forked: int
+    shared: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was witnessed, a sentence each."""
+        return (*self._rates(), *self._shared())
+
+    def _rates(self) -> Iterator[str]:
+        done = {"see": "was the one asked", "set": "was set from outside"}.get(self.rate)
+        if done and self.seen:
+            yield (
+                f"The rate {done} in {self.seen:,} of {self.updates:,} updates of {counted(self.runs, 'run')}, to "
+                f"within {self.gap:.1g} of it."
+            )
+
+    def _shared(self) -> Iterator[str]:
+        if self.forked:
+            yield f"{counted(self.forked, 'run')} began with another's checkpoint and took over {self.shared:,} updates."
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Sentences without which the verdict would say too much."""
+        return (*self._unseen(), *self._noise(), *self.notes)
+
+    def _unseen(self) -> Iterator[str]:
+        if self.rate == "off":
+            yield 'The rate was not seen (rate = "off"): that each arm had its rate rests on the script\'s word.'
+        elif not self.seen:
+            yield "The rate was not seen, as no update of a torch optimizer was: that each arm had it rests on the script's word."
+        elif self.seen < self.updates:
+            yield f"{self.updates - self.seen:,} of {self.updates:,} updates were not seen, nor their rates."
+
+    def _noise(self) -> Iterator[str]:
+        if self.twice:
+            yield f"What was told twice, after a kill, differed by up to {self.twice:.2g}: the script does not resume exactly."
+        if self.noise:
+            yield f"Runs of one seed at the same rates differed by up to {self.noise:.2g}: the script's own noise."

@@ -1,0 +1,276 @@
+"""`tapered study FILE --check`: a few short runs of the script, by which is known what a study of it may claim and share.
+
+once   ────────────●────────────►  metrics, rate, end         cut    ─────x
+again  ─────────────────────────►  the same                   on          ╰──────►  the same after a kill
+other  ─────────────────────────►  another seed               forked ●───────────►  the same from a checkpoint
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tapered.scripts.asked import Parent
+from tapered.scripts.ended import Ended
+from tapered.scripts.metrics import Told
+from tapered.scripts.notes import unseen
+from tapered.scripts.rates import applied
+from tapered.scripts.slots import Start
+from tapered.study.file.arms import Arm
+from tapered.study.file.script import Scripted
+from tapered.study.plan.forest import Task
+from tapered.study.plan.planned import Planned
+from tapered.study.script.asking import Asking
+from tapered.study.script.checked import Checked, Finding
+from tapered.study.script.outcome import RECORD
+from tapered.study.script.sharing import hand_over, nearest
+from tapered.study.store.folder import Store
+from tapered.study.store.runs import Run
+from tapered.words import counted
+
+FOLDER = "check"
+
+
+def check(planned: Planned, subject: Scripted, store: Store, slots: Any, say: Callable[[str], None]) -> Checked:
+    """Train a few updates some times over, and say what was found; kept in the study's folder.
+
+    Args:
+        planned: The study.
+        subject: Its script.
+        store: Its open store.
+        slots: What starts the script.
+        say: Told what is done, a line each.
+    """
+    folder = store.folder / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    tried = _Tries(planned, subject, folder, slots, say)
+    begun = time.monotonic()
+    findings = tuple(tried.findings())
+    shared = next((found for found in findings if found.name == "share"), None)
+    checked = Checked(
+        findings,
+        shared is not None and shared.good is True,
+        tried.noise,
+        time.monotonic() - begun,
+        tried.steps,
+        tried.starts,
+    )
+    checked.write(store.folder, planned.identity)
+    return checked
+
+
+@dataclass
+class _Tries:
+    planned: Planned
+    subject: Scripted
+    folder: Path
+    slots: Any
+    say: Callable[[str], None]
+    starts: int = 0
+    noise: float | None = None
+    ends: dict[str, Ended] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """Updates of each run."""
+        return min(self.subject.script.check, self.planned.steps)
+
+    def findings(self) -> Iterator[Finding]:
+        """What is found, one after another; nothing more behind what makes the rest meaningless."""
+        base = self._arm(self.planned.study.baseline)
+        first, other = self.planned.study.first_seed, self.planned.study.first_seed + 1
+        once = self._run("once", base, first)
+        yield from self._ended_well("once", base)
+        if not once.result:
+            return
+        yield self._told("once")
+        yield self._rate("once", base)
+        self._run("again", base, first)
+        yield self._same()
+        self._run("other", base, other)
+        yield self._seed()
+        for arm in self.planned.study.arms:
+            if arm.name != base.name:
+                self._run(f"arm {arm.name}", arm, first)
+                yield from self._ended_well(f"arm {arm.name}", arm)
+                yield self._rate(f"arm {arm.name}", arm)
+        yield self._resumed(base, first)
+        yield self._shared(base, first)
+
+    def _arm(self, name: str) -> Arm:
+        return next(arm for arm in self.planned.study.arms if arm.name == name)
+
+    def _start(self, name: str, arm: Arm, seed: int, parent: Parent | None = None, until: int | None = None) -> Start:
+        peaks, steps = self.planned.study.peaks_of(arm), self.steps
+        peak = peaks[len(peaks) // 2]
+        path = arm.path(steps, peak)
+        task = Task(Run(name, arm.name, peak, seed, steps), path.rule, path)
+        place = self.folder / name.replace("/", "-").replace(" ", "-")
+        place.mkdir(exist_ok=True)
+        half = () if until is not None else (steps // 2,)
+        return Asking(self.planned, self.subject).start(task, place, until or steps, parent, half)
+
+    def _run(self, name: str, arm: Arm, seed: int, parent: Parent | None = None) -> Ended:
+        self.say(f"{name}: {counted(self.steps, 'update')}, seed {seed}")
+        start = self._start(name, arm, seed, parent)
+        return self._through(name, start, lambda _: False)
+
+    def _through(self, name: str, start: Start, stop: Callable[[Path], bool]) -> Ended:
+        for _, ended in self.slots.run([start], lambda folder, step: None, stop):  # noqa: ARG005
+            if isinstance(ended, Exception):
+                raise ended
+            self.starts += ended.starts
+            self.ends[name] = ended
+        return self.ends[name]
+
+    def _place(self, name: str) -> Path:
+        return self.folder / name.replace("/", "-").replace(" ", "-")
+
+    def _read(self, name: str) -> Told:
+        return Asking(self.planned, self.subject).judge.told(self._place(name))
+
+    def _gap(self, name: str, after: int = 0) -> float:
+        """How far a run's numbers are from those of the first."""
+        return Asking(self.planned, self.subject).judge.gap(self._read("once"), self._read(name), after)
+
+    def _ended_well(self, name: str, arm: Arm) -> Iterator[Finding]:
+        ended = self.ends[name]
+        if ended.result:
+            if name == "once":
+                yield Finding("end", True, f"It ends at {counted(self.steps, 'update')}, as it is asked.")
+            return
+        lines = "".join(f"\n    {line}" for line in ended.lines)
+        fix = {
+            "refused": "let {steps} say how many updates it makes, and where its metrics are",
+            "crashed": f"it must run by itself; see {self._place(name)}",
+            "hung": "make startup or silence longer, or see what it waits for",
+        }.get(ended.word, "")
+        yield Finding("end", False, f"Arm {arm.name!r}: {ended.word} at step {ended.step}: {ended.why}.{lines}", fix)
+
+    def _told(self, name: str) -> Finding:
+        told = self._read(name)
+        names = ", ".join(f"{each} ({counted(len(points), 'point')})" for each, points in sorted(told.points.items()))
+        return Finding("metrics", True, f"It told {names}.")
+
+    def _rate(self, name: str, arm: Arm) -> Finding:
+        """What was seen of the rate; another rate than was asked has ended the run already."""
+        script, place = self.subject.script, self._place(name)
+        if script.rate == "off":
+            return Finding(
+                "rate",
+                None,
+                'The rate is not looked at: rate = "off".',
+                'rate = "see", where it is torch that applies it',
+            )
+        seen = applied(place)
+        if not self.ends[name].result:
+            return Finding(
+                "rate",
+                False,
+                f"Arm {arm.name!r} did not come to its end.",
+                'rate = "set" applies the rate from outside',
+            )
+        if not seen:
+            why = (
+                self._start(name, arm, self.planned.study.first_seed).command.unseen()
+                or "no update of a torch optimizer was seen"
+            )
+            return Finding(
+                "rate", None, f"The rate of arm {arm.name!r} could not be seen: {why}.", 'rate = "off" says so at once'
+            )
+        done = "set before" if script.rate == "set" else "as asked in"
+        notes = "".join(f" {note}" for note in unseen(place))
+        return Finding(
+            "rate", True, f"The rate of arm {arm.name!r} was {done} all {counted(self.steps, 'update')}.{notes}"
+        )
+
+    def _same(self) -> Finding:
+        self.noise = self._gap("again")
+        if self.noise == 0:
+            return Finding("same", True, "The same seed gives the same numbers, to the last bit.")
+        return Finding(
+            "same",
+            False,
+            f"The same seed gives numbers that differ by up to {self.noise:.3g}: the script's own noise.",
+            "seed every generator from {seed}, and take deterministic algorithms; a study can be made all the same",
+        )
+
+    def _seed(self) -> Finding:
+        apart = self._gap("other")
+        if apart > (self.noise or 0.0):
+            return Finding("seed", True, "Another seed gives other numbers.")
+        return Finding(
+            "seed",
+            False,
+            "Another seed gives the same numbers: it is ignored, and pairs of seeds would be one pair.",
+            "draw initial weights and order from {seed}",
+        )
+
+    def _resumed(self, arm: Arm, seed: int) -> Finding:
+        """Stopped in mid-run and started again."""
+        if not self.subject.script.goes_on:
+            return Finding(
+                "resume", None, 'It does not go on from what it saved (resume = "none"): a killed run begins anew.',
+                'resume = "same-out", or words such as "--resume {checkpoint}"',
+            )  # fmt: skip
+        self.say("cut: stopped in mid-run, and started again")
+        half = self.steps // 2
+        start = self._start("cut", arm, seed, until=half)
+        reached: list[int] = []
+
+        def stop(folder: Path) -> bool:
+            reached.append(start.judge(folder).furthest)
+            return reached[-1] >= half
+
+        cut = self._through("cut", start, stop)
+        if cut.word != "stopped":
+            return Finding(
+                "resume", None, f"It could not be stopped in mid-run ({cut.word} {cut.why}), so that its resume was not seen.",
+                f"check = {4 * self.steps} in [script] gives it longer",
+            )  # fmt: skip
+        on = self._through("cut", self._start("cut", arm, seed), lambda _: False)
+        if not on.result:
+            return Finding("resume", False, f"Started again it {on.word}: {on.why}.", "see how it finds its checkpoint")
+        apart = self._gap("cut")
+        if apart == 0:
+            return Finding("resume", True, "Stopped and started again it gives the same numbers.")
+        return Finding("resume", apart <= (self.noise or 0.0), f"Stopped and started again its numbers differ by up to {apart:.3g}.",
+            "save and restore all generators, the order of data, and the optimizer")  # fmt: skip
+
+    def _shared(self, arm: Arm, seed: int) -> Finding:
+        """Gone on from a checkpoint of another run, as runs that share steps do."""
+        pattern, once = self.subject.script.checkpoints, self._place("once")
+        if pattern is None:
+            return Finding(
+                "share",
+                None,
+                "No steps are shared: checkpoints is not stated.",
+                'checkpoints = "{out}/checkpoint-{step}"',
+            )
+        (once / RECORD).touch()
+        checkpoint = nearest(pattern, once, self.steps - 1)
+        if checkpoint is None:
+            return Finding(
+                "share", False, f"No steps are shared: no {pattern} was left of {counted(self.steps, 'update')}.",
+                f"save more often, keep what is saved, or check = {4 * self.steps} in [script]",
+            )  # fmt: skip
+        self._place("forked").mkdir(exist_ok=True)
+        (self._place("forked") / "out").mkdir()
+        hand_over(checkpoint, once, self._place("forked"))
+        on = self._run("forked", arm, seed, Parent("once", checkpoint.step or 0))
+        at = f"the checkpoint of step {checkpoint.step}"
+        if not on.result:
+            return Finding(
+                "share",
+                False,
+                f"No steps are shared: from {at} it {on.word}: {on.why}.",
+                "see how it finds its checkpoint",
+            )
+        apart = self._gap("forked", after=checkpoint.step or 0)
+        if apart == 0:
+            return Finding("share", True, f"From {at} it gives the same numbers: steps are shared.")
+        return Finding("share", False, f"No steps are shared: from {at} its numbers differ by up to {apart:.3g}.",
+            "save and restore all generators, the order of data, and the optimizer")  # fmt: skip
