@@ -171,7 +171,9 @@ def _read(word: str, field: str, flags: Collection[str]) -> _Word:
         raise ScriptError(f"{field} has {word!r:.80} alone; write the word behind it, as in {word:.80}--flag")
     names = [name for placed, name in parts if placed]
     if "resume" in names and len(parts) > 1:
-        raise ScriptError(f"{field} has {{resume}} within {word!r:.80}; it stands for words of its own, so let it stand alone")
+        raise ScriptError(
+            f"{field} has {{resume}} within {word!r:.80}; it stands for words of its own, so let it stand alone"
+        )
     return _Word(tuple(needs), tuple(parts))
 
 

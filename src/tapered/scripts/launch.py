@@ -63,7 +63,9 @@ class _Words:
             return self._python(at)
         if name in LAUNCHERS:
             launch = name != "accelerate" or self.words[at + 1 : at + 2] == ["launch"]
-            return self._launcher(at + 1, name) if launch else self._not("`accelerate` starts no script without `launch`")
+            return (
+                self._launcher(at + 1, name) if launch else self._not("`accelerate` starts no script without `launch`")
+            )
         if name in STARTERS:
             return self._starter(at, name)
         by = shebang(word, self.folder)
@@ -84,7 +86,9 @@ class _Words:
                 if name == "uv":  # it runs files and modules itself
                     self.words.insert(i, "python")
                     return self.behind(i)
-                return self.behind(i) if shebang(self.words[i], self.folder) else self._not(f"`{name}` starts no Python")
+                return (
+                    self.behind(i) if shebang(self.words[i], self.folder) else self._not(f"`{name}` starts no Python")
+                )
         return self._not(f"`{name}` starts no Python that could be told")
 
     def _python(self, at: int) -> tuple[list[str], str]:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -79,15 +78,6 @@ class Processes:
             job, settings = job_of(planned, store.folder), _settings(planned)
             self._pool = Pool(lambda slot, inbox: _Process(slot, inbox, settings(slot)), self.workers, job, self._lease)
         return self._pool
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # a container's share; "max" where it has all
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        found = min(found, max(1, int(quota) // int(period)))
-    return found
 
 
 def _settings(planned: Planned) -> Callable[[int], Mapping[str, str]]:
