@@ -93,8 +93,8 @@ def test_only_the_store_and_the_sampler_know_optuna() -> None:
 def test_public_names() -> None:
     assert tapered.__all__ == [
         "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Group", "Lion", "NAdam", "RAdam", "RMSprop", "Recipe",
-        "Schedule", "ScheduleFreeAdamW", "Workload", "constant", "cooldown", "cosine_decay", "exponential_decay",
-        "from_function", "hold", "inverse_sqrt", "linear", "parse", "schedules", "tensorflow1", "warmup",
+        "Schedule", "ScheduleFreeAdamW", "Workload", "constant", "cooldown", "cosine_decay", "current_run",
+        "exponential_decay", "from_function", "hold", "inverse_sqrt", "linear", "parse", "schedules", "tensorflow1", "warmup",
     ]  # fmt: skip
     assert len(tapered.__all__) <= 30
     assert all(hasattr(tapered, name) for name in tapered.__all__)

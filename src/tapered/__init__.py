@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     from tapered.schedules import linear as linear
     from tapered.schedules import parse as parse
     from tapered.schedules import warmup as warmup
+    from tapered.scripts.current import current_run as current_run
     from tapered.training.recipe import Group as Group
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
 ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1")
-HOLDERS = ("schedules", "optim", "training.recipe", "training.workload")  # of the other names
+HOLDERS = ("schedules", "optim", "scripts.current", "training.recipe", "training.workload")  # of the other names
 
 __all__ = [
     "SGD",
@@ -65,6 +66,7 @@ __all__ = [
     "constant",
     "cooldown",
     "cosine_decay",
+    "current_run",
     "exponential_decay",
     "from_function",
     "hold",

@@ -1,6 +1,6 @@
-"""What one run of a script is asked: `run.json` and `rates.f64` of its folder, written whole, believed only once checked.
+"""What one run of a script is asked: `run.json` and `rates.f64` of its folder, written whole, believed once checked.
 
-    Asked(...).write(folder, rates) ─► run.json, rates.f64 ─► Asked.read(folder) ─► (Asked, rates)
+Asked(...).write(folder, rates) ─► run.json, rates.f64 ─► Asked.read(folder) ─► (Asked, rates)
 
 A process that is to read only what is asked loads neither numpy nor torch: a script may set what they read when they
 load.

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tapered.scripts.lines import whole
+from tapered.scripts.noting import APPLIED, GAP, LEAST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-APPLIED = "applied.csv"
-GAP, LEAST = 1e-6, 1e-3  # of max(asked, LEAST * peak): a warm-up starts at 0, where a relative gap says nothing
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,107 @@
+"""Which of a script's optimizers is studied: by the order of their first steps, by the name of a class, or the largest.
+
+torch's global hooks ─► an optimizer's step ─► studied: its `Watched`; another: a fact, and nothing more
+"""
+
+import os
+from weakref import WeakKeyDictionary
+
+import torch
+
+from tapered.attach.layers import maker
+from tapered.attach.updates import untraced
+from tapered.scripts.counting import shares, size
+from tapered.scripts.current import ScriptRun
+from tapered.scripts.noting import Notes
+from tapered.scripts.ranks import world
+from tapered.scripts.watching import Watched
+
+
+class Witness:
+    """The optimizers that one process has met.
+
+    Args:
+        run: what is asked.
+        sets: whether rates are written, or only seen.
+    """
+
+    def __init__(self, run: ScriptRun, *, sets: bool) -> None:
+        self.run, self.sets = run, sets
+        self.notes = Notes(run.folder, run.rates)
+        self.again = self.notes.begun or run.asked.start > 0
+        self.studied: Watched | None = None
+        self._process = os.getpid()
+        self._made: WeakKeyDictionary[torch.optim.Optimizer, list[float]] = WeakKeyDictionary()
+        self._met: WeakKeyDictionary[torch.optim.Optimizer, Watched | None] = WeakKeyDictionary()
+        self._order = 0
+
+    def was_made(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep the rates of its groups, which schedulers and saved states will change."""
+        self._made[optimizer] = rates_of(optimizer)
+
+    @untraced
+    def before(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer is about to make a step."""
+        if optimizer not in self._met:
+            self._meet(optimizer)
+
+    @untraced
+    def after(self, optimizer: torch.optim.Optimizer) -> None:
+        """It has made it."""
+        watched = self._met.get(optimizer)
+        if watched is not None:
+            watched.after(optimizer)
+
+    def _meet(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer's first step."""
+        self._met[optimizer] = None
+        if maker(optimizer) is not optimizer:  # a layer around the one that makes the updates
+            return
+        if os.getpid() != self._process:
+            if self.studied is not None or world() == 1:  # a worker of the process that is witnessed
+                self.notes.fact(child=os.getpid())
+                return
+            self._process = os.getpid()  # one of several that train, forked by a launcher
+        chosen, order = self._chosen(optimizer), self._order
+        self._order += 1
+        rated = any("lr" in group for group in optimizer.param_groups)
+        name = type(optimizer).__name__
+        self.notes.fact(optimizer=name, order=order, numbers=size(optimizer), studied=chosen and rated, rated=rated)
+        if chosen and rated:
+            self._watch(optimizer)
+
+    def _watch(self, optimizer: torch.optim.Optimizer) -> None:
+        before = self.studied
+        first = self._made.get(optimizer) or []
+        if len(first) != len(optimizer.param_groups) or not any(first):
+            first = rates_of(optimizer)
+        self.studied = self._met[optimizer] = Watched(
+            optimizer,
+            first,
+            self.run.rates if self.sets else None,
+            self.run,
+            self.notes,
+            after=before.coming if before is not None else 0,
+            again=self.again,
+        )
+
+    def _chosen(self, optimizer: torch.optim.Optimizer) -> bool:
+        asked = self.run.asked.optimizer
+        if isinstance(asked, str) and type(optimizer).__name__ != asked:
+            return False
+        if self.studied is not None:  # one made anew for the same parameters takes over
+            last = self.studied.optimizer()
+            if last is not None:
+                return shares(last, optimizer)
+            if isinstance(asked, int):
+                return type(optimizer).__name__ == self.studied.name
+        if asked is None:
+            others = [size(other) for other in self._made if maker(other) is other]
+            return size(optimizer) >= max(others, default=0)
+        return isinstance(asked, str) or asked == self._order
+
+
+def rates_of(optimizer: torch.optim.Optimizer) -> list[float]:
+    """The rate of each group: the one that a scheduler found there, where one was made."""
+    shown = [group.get("initial_lr", group.get("lr")) for group in optimizer.param_groups]
+    return [float(rate) if isinstance(rate, (int, float, torch.Tensor)) else 0.0 for rate in shown]

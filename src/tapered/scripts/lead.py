@@ -1,0 +1,102 @@
+"""The rate of an optimizer's groups as one number, and back: each group has its share of it.
+
+group["lr"] = rate * share * group["lr_scale"],     share = its first rate / the leading group's first rate
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Group = dict[str, Any]
+
+
+class Shares:
+    """What each group's rate is to the leading one's: the first whose rate is not 0.
+
+    Args:
+        first: the rate of each group as the optimizer was made, before any scheduler or state.
+    """
+
+    def __init__(self, first: Sequence[float]) -> None:
+        self.lead = next((index for index, rate in enumerate(first) if rate), 0)
+        top = first[self.lead] if first else 0.0
+        self.shares = [rate / top if top else 1.0 for rate in first]
+
+    def of(self, groups: Sequence[Group], index: int) -> float:
+        """A group's; one that joined late has the ratio at which it joined.
+
+        Groups show the script's own rates here.
+        """
+        while len(self.shares) <= index:
+            own, lead = own_rate(groups[len(self.shares)]), own_rate(groups[self.lead])
+            self.shares.append(own / lead if lead else 1.0)
+        return self.shares[index] * scale(groups[index])
+
+    def seen(self, groups: Sequence[Group]) -> Any:
+        """The rate that the leading group shows: a float, or a tensor on a device, to be read later."""
+        group = groups[self.lead]
+        shown, times = group["lr"], scale(group)
+        if isinstance(shown, Tensor):
+            shown = shown.detach()
+            if shown.device.type != "cpu":
+                return shown / times if times != 1 else shown.clone()
+        return float(shown) / times if times not in (0, 1) else float(shown)
+
+
+def own_rate(group: Group) -> float:
+    """A group's rate, without the multiplier of its own."""
+    return float(group.get("lr", 0.0))
+
+
+def scale(group: Group) -> float:
+    """The multiplier that layer-wise decay of timm and others leaves in a group; 1 where there is none."""
+    found = group.get("lr_scale", 1)
+    return float(found) if isinstance(found, (int, float)) else 1.0
+
+
+class Written:
+    """The rates that are asked, in the groups for one step; the script's own stand there before and after.
+
+    So a scheduler of the script's that reads its rate back, and multiplies it, finds its own.
+
+    Args:
+        shares: of the groups.
+    """
+
+    def __init__(self, shares: Shares) -> None:
+        self.shares = shares
+        self._own: list[Any] = []
+        self._ours: list[Any] = []
+
+    def write(self, groups: Sequence[Group], rate: float) -> None:
+        """Put the rate in force. What the script wrote since, within the step, is its own."""
+        for index, group in enumerate(groups):
+            if "lr" not in group:
+                continue
+            while len(self._own) <= index:
+                self._own.append(None)
+                self._ours.append(None)
+            ours = rate * self.shares.of(groups, index)
+            shown = group["lr"]
+            if isinstance(shown, Tensor):
+                if shown is not self._ours[index]:
+                    self._own[index], self._ours[index] = shown.detach().clone(), shown
+                with torch.no_grad():
+                    shown.fill_(ours)
+            else:
+                if shown is not self._ours[index]:
+                    self._own[index] = shown
+                group["lr"] = self._ours[index] = ours
+
+    def back(self, groups: Sequence[Group]) -> None:
+        """The script's own rates, where it did not write others meanwhile."""
+        for group, own, ours in zip(groups, self._own, self._ours, strict=False):
+            if ours is not None and group.get("lr") is ours:
+                if isinstance(ours, Tensor):
+                    with torch.no_grad():
+                        ours.copy_(own)
+                else:
+                    group["lr"] = own
+        self._own, self._ours = [], []
