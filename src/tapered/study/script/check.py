@@ -24,7 +24,7 @@ from tapered.study.plan.forest import Task
 from tapered.study.plan.planned import Planned
 from tapered.study.script.asking import Asking
 from tapered.study.script.checked import Checked, Finding
-from tapered.study.script.outcome import RECORD
+from tapered.study.script.outcome import RECORD, said
 from tapered.study.script.sharing import hand_over, nearest
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Run
@@ -182,7 +182,7 @@ class _Tries:
                 "rate", None, f"The rate of arm {arm.name!r} could not be seen: {why}.", 'rate = "off" says so at once'
             )
         done = "set before" if script.rate == "set" else "as asked in"
-        notes = "".join(f" {note}" for note in unseen(place))
+        notes = "".join(f" {said(note)}" for note in unseen(place))
         return Finding(
             "rate", True, f"The rate of arm {arm.name!r} was {done} all {counted(self.steps, 'update')}.{notes}"
         )

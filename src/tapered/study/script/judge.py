@@ -29,7 +29,7 @@ class Judge:
 
     def told(self, folder: Path) -> Told:
         """What it reported."""
-        return reader(self.metrics, self.step).read(folder)
+        return reader(self.metrics, self.step).read(folder.absolute())
 
     def __call__(self, folder: Path) -> Seen:
         """What is known of a run; read while it runs, or after."""

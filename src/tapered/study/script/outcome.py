@@ -87,8 +87,17 @@ def record_of(folder: Path, ended: Ended, told: Told) -> Record:
         apart=max(apart, default=None),
         starts=ended.starts,
         seconds=ended.seconds,
-        notes=(*ended.notes, *unseen(folder)),
+        notes=tuple(map(said, [*ended.notes, *unseen(folder)])),
     )
+
+
+def said(note: str) -> str:
+    """A note as a sentence.
+
+    >>> said("the rate of 1 process of 2 was not seen")
+    'The rate of 1 process of 2 was not seen.'
+    """
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
 def branch_of(

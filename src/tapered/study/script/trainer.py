@@ -5,15 +5,16 @@ forest ─► those whose donors are done ─► Start ─► slots ─► Ended
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from tapered.files.errors import StoreError
 from tapered.scripts.asked import FACTS, Asked, Parent
 from tapered.scripts.ended import Ended
-from tapered.scripts.slots import Places, Start
+from tapered.scripts.slots import Places, Result, Start
 from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Forest, Task
 from tapered.study.plan.planned import Planned
@@ -123,7 +124,8 @@ class _Stage:
     def train(self) -> None:
         """Start those that wait, and keep what becomes of them."""
         scripts = self.scripts
-        with closing(scripts.slots.run(self._starts(), scripts.told, lambda _: scripts.stop())) as ends:
+        running = scripts.slots.run(self._starts(), scripts.told, lambda _: scripts.stop())
+        with closing(cast("Generator[Result]", running)) as ends:  # so that what is refused ends the others at once
             for start, ended in ends:
                 if isinstance(ended, Exception):
                     raise ended
