@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tapered.scripts.command import Command, Template, values
 from tapered.scripts.ended import Seen
-from tapered.scripts.supervise import Limits, supervise
+from tapered.scripts.limits import Limits
+from tapered.scripts.supervise import supervise
 
 STEPS = 6
 QUICK = Limits(startup=10, silence=10, grace=0.3)

@@ -63,13 +63,12 @@ def end_strays(folder: Path) -> int:
         return 0
     mark, ended = b"TAPERED_RUN=" + os.fsencode(folder.absolute()), 0
     own = _ancestors()
-    for name in os.listdir("/proc"):
+    for place in Path("/proc").iterdir():
         with suppress(OSError, ValueError, IndexError):
-            place = Path("/proc", name)
-            if int(name) in own or mark not in place.joinpath("environ").read_bytes().split(b"\0"):
+            if int(place.name) in own or mark not in place.joinpath("environ").read_bytes().split(b"\0"):
                 continue
             if int(place.joinpath("stat").read_bytes().rpartition(b")")[2].split()[TTY]) == 0:
-                os.kill(int(name), signal.SIGKILL)
+                os.kill(int(place.name), signal.SIGKILL)
                 ended += 1
     return ended
 

@@ -26,7 +26,7 @@ class Seen:
         told: Reports in all, those told twice counted twice.
         updates: Updates that the witness has written down; 0 where it saw none.
         diverged: The first step at which something reported is not finite, else None.
-        wrong: Why the run is refused whatever comes, as for a rate that is not the one asked; "" where nothing is wrong.
+        wrong: Why the run is refused whatever comes, as for a rate that was not asked; "" where nothing is.
         lacking: Why it would be refused if it were to end now; "" where nothing is lacking.
     """
 
@@ -92,9 +92,8 @@ class Ended:
         if not path.exists() and not path.is_symlink():
             return None
         try:
-            if not whole.plain(path) or path.stat().st_size > LIMIT:
-                raise UnsealedError("it is no file that was written here")
-            return cls._checked(unsealed(path.read_text()))
+            own = whole.plain(path) and path.stat().st_size <= LIMIT
+            return cls._checked(unsealed(path.read_text() if own else ""))
         except (UnsealedError, UnicodeDecodeError) as error:
             raise ScriptError(f"{path} was damaged ({error}); delete it, and the run goes on from its folder") from None
 

@@ -2,7 +2,7 @@
 
     python -I -S keeper.py REPORT_TO WORDS...
 
-supervisor ─ "t": SIGTERM, "k": SIGKILL, end of file: it is gone ─► keeper ─ "began PID", "ended CODE LEFT" ─► supervisor
+supervisor ─ "t": SIGTERM, "k": SIGKILL, end of file: it has gone ─► keeper ─ "began PID", "ended CODE LEFT" ─►
                                                                       ╰─► the script, its children and theirs
 
 On Linux children that left the script's group come to the keeper when their parents end, and the script ends with the
@@ -133,9 +133,9 @@ class Keeper:
     def _below(self) -> list[int]:
         """All processes below this one; none where the system does not say."""
         children: dict[int, list[int]] = {}
-        for name in os.listdir("/proc") if LINUX else ():
+        for name in os.listdir("/proc") if LINUX else ():  # noqa: PTH208 - many, as below
             with suppress(OSError, ValueError, IndexError):
-                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - many, and soon
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - many, and pathlib is slow to begin
                     parent = int(file.read().rpartition(b")")[2].split()[1])
                 children.setdefault(parent, []).append(int(name))
         found, below = [], [os.getpid()]

@@ -1,8 +1,9 @@
 """The witness put in front of what a command starts with Python, whatever starts that.
 
-["uv", "run", "python", "-u", "train.py", ...] ─► [..., "python", "-u", "-m", "tapered.scripts.witness", "see", "train.py", ...]
+uv run python -u train.py ... ─► uv run python -u -m tapered.scripts.witness see train.py ...
 
-torchrun's, accelerate's and deepspeed's workers each have their own. What is no Python is started as it is, and why is said.
+torchrun's, accelerate's and deepspeed's workers each have their own. What is no Python is started as it is, and why
+is said.
 """
 
 import re
@@ -19,8 +20,9 @@ LAUNCHERS = {"torchrun", "deepspeed", "accelerate-launch", "accelerate"}  # the 
 LAUNCHING = {"torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch"}  # as modules
 # programs that start what stands behind their own options
 STARTERS = {
-    "chrt", "conda", "env", "hatch", "ionice", "mamba", "micromamba", "mpiexec", "mpirun", "nice", "nohup", "numactl", "pdm",
-    "pipenv", "pixi", "poetry", "rye", "setsid", "srun", "stdbuf", "taskset", "time", "timeout", "uv", "xvfb-run",
+    "chrt", "conda", "env", "hatch", "ionice", "mamba", "micromamba", "mpiexec", "mpirun", "nice", "nohup",
+    "numactl", "pdm", "pipenv", "pixi", "poetry", "rye", "setsid", "srun", "stdbuf", "taskset", "time", "timeout",
+    "uv", "xvfb-run",
 }  # fmt: skip
 MEETING = re.compile(r"--?(rdzv|master|node|standalone)|--nnodes")  # options of torchrun by which processes meet
 PORT = "--main_process_port"  # accelerate's

@@ -17,8 +17,9 @@ from tapered import machines
 from tapered.scripts.asked import FACTS
 from tapered.scripts.ended import Ended
 from tapered.scripts.errors import ScriptError
+from tapered.scripts.looking import STOP
 from tapered.scripts.slots import Result, Start
-from tapered.scripts.supervise import STOP, supervise
+from tapered.scripts.supervise import supervise
 
 HEARD = 1.0  # seconds that are waited for an end before stops are looked at
 TOLD = 10.0  # seconds between two looks at how far runs are

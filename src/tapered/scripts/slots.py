@@ -15,7 +15,9 @@ from tapered.machines import cores
 from tapered.scripts.command import Command
 from tapered.scripts.ended import Ended
 from tapered.scripts.errors import ScriptError
-from tapered.scripts.supervise import Judge, Limits, supervise
+from tapered.scripts.judging import Judge
+from tapered.scripts.limits import Limits
+from tapered.scripts.supervise import supervise
 from tapered.words import counted
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

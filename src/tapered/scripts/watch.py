@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from tapered.words import sized
 
@@ -82,9 +83,9 @@ class Output:
     def _cut(self) -> None:
         with self.path.open("r+b") as file:
             size = os.fstat(file.fileno()).st_size
-            head = min(self._head, size)
-            tail = max(head, size - self._most // 4)
-            kept = b"".join(self._kept(file.fileno(), head, tail))
+            head = _line(file, min(self._head, size))
+            tail = _line(file, max(head, size - self._most // 4))
+            kept = b"".join(self._kept(file, head, tail))
             file.seek(tail)
             end = file.read(size - tail)
             self.left_out += tail - head - len(kept)
@@ -94,14 +95,19 @@ class Output:
             file.write(kept + note + end)
         self._head = min(head + len(kept), self._most // 2)
 
-    def _kept(self, handle: int, start: int, stop: int) -> Iterator[bytes]:
+    def _kept(self, file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
         if self._keep is None:
             return
-        with os.fdopen(os.dup(handle), "rb") as file:
-            file.seek(start)
-            for line in file.read(min(stop - start, 4 * self._most)).splitlines(keepends=True):
-                if self._keep.search(line.decode(errors="replace")):
-                    yield line
+        file.seek(start)
+        for line in file.read(stop - start).splitlines(keepends=True):
+            if self._keep.search(line.decode(errors="replace")):
+                yield line
+
+
+def _line(file: BinaryIO, at: int) -> int:
+    """Where the next line begins; the place itself where none does soon."""
+    file.seek(max(0, at - 1))
+    return at + max(0, file.read(TAIL).find(b"\n"))
 
 
 def last_lines(paths: Sequence[Path], count: int) -> tuple[str, ...]:
