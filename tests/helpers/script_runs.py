@@ -1,95 +1,128 @@
-"""Runs of small scripts: their folders, a judge of their reports, and scripts that need no torch."""
+"""Runs of scripts for tests: a folder that asks, the witness in this process, and what it wrote."""
 
-import json
+import contextlib
 import math
+import os
+import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from tapered.scripts.command import Command, Template, values
-from tapered.scripts.ended import Seen
-from tapered.scripts.limits import Limits
-from tapered.scripts.supervise import supervise
+import numpy as np
+import torch
+from torch.optim import optimizer as optimizers
 
-STEPS = 6
-QUICK = Limits(startup=10, silence=10, grace=0.3)
-# steps 1 to 6, told and kept one by one; goes on from its newest checkpoint; what is added runs before each step
-SCRIPT = """
-import json, os, pathlib, signal, subprocess, sys, time
-run, out = pathlib.Path(os.environ["TAPERED_RUN"]), pathlib.Path(sys.argv[1])
-starts = len(list(run.glob("*.err")))
-there = sorted(out.glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
-step, total = json.loads(there[-1].read_text()) if there else (0, 0.0)
-def tell(step, **more):
-    with (run / "reports.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, "loss": total, **more}) + "\\n")
-while step < int(sys.argv[2]):
-    FAULT
-    step, total = step + 1, total + 0.5 ** step
-    tell(step)
-    (out / "new").write_text(json.dumps([step, total]))
-    os.replace(out / "new", out / f"checkpoint-{step}")
-"""
+from tapered.scripts import rates
+from tapered.scripts.asked import Asked
+from tapered.scripts.current import ScriptRun
+from tapered.scripts.making import watch_making
+
+STEPS = 12
+SOURCE = Path(__file__).parents[2] / "src"
 
 
-@dataclass(frozen=True)
-class Asking:
-    arm: str = "cosine"
-    seed: int = 0
-    peak: float | None = 0.1
-    steps: int = STEPS
-    until: int = STEPS
+def cosine(peak=0.1, steps=STEPS):
+    """By hand."""
+    return [peak * (1 + math.cos(math.pi * k / steps)) / 2 for k in range(steps)]
 
 
-def reports(folder):
-    path = folder / "reports.jsonl"
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines if line.strip()]
+def ask(folder, table=None, **fields):
+    """A run's folder."""
+    table = cosine() if table is None else table
+    asked = {"arm": "cosine", "seed": 0, "steps": len(table), "until": len(table), "peak": max(table), **fields}
+    folder.mkdir(parents=True, exist_ok=True)
+    Asked(**asked).write(folder, table)
+    return ScriptRun(folder)
 
 
-def judged(folder):
-    """What reports say; a stand-in for the readers and for the witness's rates."""
-    told = reports(folder)
-    bad = [line["step"] for line in told if not all(map(math.isfinite, line.values()))]
-    wrong = (folder / "wrong").read_text() if (folder / "wrong").exists() else ""
-    steps = [line["step"] for line in told]
-    return Seen(max(steps, default=None), len(told), diverged=min(bad, default=None), wrong=wrong)
-
-
-def made(folder, text="", line="{python} script.py {out} {until}", asked=None, fault="", **more):
-    """A command whose script stands in a folder, and the run's folder in it."""
-    folder.mkdir(exist_ok=True)
-    (folder / "script.py").write_text(text or SCRIPT.replace("FAULT", fault or "pass"))
-    run = folder / "run"
-    run.mkdir(exist_ok=True)
-    filled = values(run, asked or Asking(), [0.1] * STEPS, "constant(0.1)")
-    given = {"rate": "off", "checkpoints": "{out}/checkpoint-{step}", **more}
-    return run, Command(Template.read(line), filled, folder=folder, **given)
-
-
-def ended(folder, text="", limits=QUICK, *, fault="", judge=judged, **more):
-    called = {name: more.pop(name) for name in ("stop", "told", "slot") if name in more}
-    run, command = made(folder, text, fault=fault, **more)
-    return supervise(run, command, limits, judge, **called)
-
-
-def alive(pid):
-    """Whether a process is there, and no zombie."""
+@contextlib.contextmanager
+def witnessed(run, sets=False):
+    """One process of the run, as if it had been started within the witness."""
+    make = optimizers.Optimizer.__init__
+    held = optimizers._global_optimizer_pre_hooks, optimizers._global_optimizer_post_hooks
+    before = [dict(hooks) for hooks in held]
+    watch_making(run, sets=sets)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        yield
+    finally:
+        optimizers.Optimizer.__init__ = make
+        for hooks, kept in zip(held, before, strict=True):
+            hooks.clear()
+            hooks.update(kept)
 
 
-def until(true, within=20.0):
-    """Wait until something is true."""
-    end = time.monotonic() + within
-    while not (found := true()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {within} s")
-        time.sleep(0.01)
-    return found
+def seen(folder, rank=0):
+    """update -> rate, of one process; it fails where an update was told twice."""
+    found = {one.rank: one for one in rates.applied(folder)}.get(rank)
+    if found is None:
+        return {}
+    assert len(set(found.updates.tolist())) == len(found.updates), "told twice"
+    return dict(zip(found.updates.tolist(), found.rates.tolist(), strict=True))
 
 
-PYTHON = sys.executable
+def difference(run, **bounds):
+    """What `compare` says."""
+    return rates.compare(run.rates, rates.applied(run.folder), **bounds)
+
+
+def start(folder, rate, script, *arguments, **variables):
+    """The script in a process of its own, within the witness."""
+    words = [sys.executable, "-m", "tapered.scripts.witness", rate, str(script), *map(str, arguments)]
+    return started(folder, words, **variables)
+
+
+def started(folder, words, **variables):
+    """Any words, as a script of this run."""
+    path = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
+    around = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TAPERED_RUN": str(folder), **variables}
+    return subprocess.run(words, env=around, capture_output=True, text=True, timeout=240, check=False)
+
+
+def model(seed=0, wide=3):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Linear(4, wide), torch.nn.Tanh(), torch.nn.Linear(wide, 1))
+
+
+X = torch.randn(16, 4, generator=torch.Generator().manual_seed(1))
+
+
+def loss_of(net):
+    return net(X).square().mean()
+
+
+def update(net, optimizer):
+    """One, by a closure where the optimizer wants one."""
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(net)
+        loss.backward()
+        return loss
+
+    if isinstance(optimizer, torch.optim.LBFGS):
+        return optimizer.step(closure)
+    closure()
+    return optimizer.step()
+
+
+def same(one, other):
+    return all(map(torch.equal, one.parameters(), other.parameters()))
+
+
+def by_hand(make, table, shares=None, net=None):
+    """The weights of a loop that writes the rate itself."""
+    net = model() if net is None else net
+    optimizer = make(net)
+    for rate in table:
+        for index, group in enumerate(optimizer.param_groups):
+            own = rate * (1.0 if shares is None else shares[index])
+            if torch.is_tensor(group["lr"]):
+                group["lr"].fill_(own)
+            else:
+                group["lr"] = own
+        update(net, optimizer)
+    return net
+
+
+def close(found, table):
+    np.testing.assert_allclose(list(found.values()), table, rtol=1e-12, atol=0)
+    assert list(found) == list(range(len(table)))

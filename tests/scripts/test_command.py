@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from script_runs import Asking
+from script_starts import Asking
 
 from tapered.scripts.checkpoints import found, set_aside
 from tapered.scripts.command import Command, Template, values

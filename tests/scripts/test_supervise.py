@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from script_runs import PYTHON, QUICK, SCRIPT, STEPS, alive, ended, judged, made, reports, until
+from script_starts import PYTHON, QUICK, SCRIPT, STEPS, alive, ended, judged, made, reports, until
 
 from tapered.files.lock import InUseError
 from tapered.scripts import looking
@@ -240,7 +240,7 @@ def test_two_supervisors(tmp_path, monkeypatch):
 
 PROGRAM = """
 import sys, pathlib
-from script_runs import *
+from script_starts import *
 ended(pathlib.Path(sys.argv[1]), fault=sys.argv[2])
 """
 

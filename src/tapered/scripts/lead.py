@@ -24,15 +24,16 @@ class Shares:
         top = first[self.lead] if first else 0.0
         self.shares = [rate / top if top else 1.0 for rate in first]
 
-    def of(self, groups: Sequence[Group], index: int) -> float:
-        """A group's; one that joined late has the ratio at which it joined.
+    def of(self, groups: Sequence[Group], lead: Any) -> list[float]:
+        """Each group's; one that joined late has the ratio at which it joined.
 
-        Groups show the script's own rates here.
+        Args:
+            groups: the optimizer's.
+            lead: the script's own rate of the leading one; a tensor is read only where a group has joined.
         """
-        while len(self.shares) <= index:
-            own, lead = own_rate(groups[len(self.shares)]), own_rate(groups[self.lead])
-            self.shares.append(own / lead if lead else 1.0)
-        return self.shares[index] * scale(groups[index])
+        for group in groups[len(self.shares) :]:
+            self.shares.append(own_rate(group) / float(lead) if lead else 1.0)
+        return [share * scale(group) for share, group in zip(self.shares, groups, strict=False)]
 
     def seen(self, groups: Sequence[Group]) -> Any:
         """The rate that the leading group shows: a float, or a tensor on a device, to be read later."""
@@ -72,14 +73,14 @@ class Written:
 
     def write(self, groups: Sequence[Group], rate: float) -> None:
         """Put the rate in force. What the script wrote since, within the step, is its own."""
-        for index, group in enumerate(groups):
+        missing = len(groups) - len(self._own)
+        self._own, self._ours = self._own + [None] * missing, self._ours + [None] * missing
+        lead = self.shares.lead
+        own = self._own[lead] if groups[lead]["lr"] is self._ours[lead] else groups[lead]["lr"]
+        for index, (group, share) in enumerate(zip(groups, self.shares.of(groups, own), strict=False)):
             if "lr" not in group:
                 continue
-            while len(self._own) <= index:
-                self._own.append(None)
-                self._ours.append(None)
-            ours = rate * self.shares.of(groups, index)
-            shown = group["lr"]
+            ours, shown = rate * share, group["lr"]
             if isinstance(shown, Tensor):
                 if shown is not self._ours[index]:
                     self._own[index], self._ours[index] = shown.detach().clone(), shown

@@ -1,12 +1,15 @@
 """Files that grow by whole lines, in which a kill leaves at most one that is cut.
 
 A line goes by one write to the file's end, so that nothing of it waits in this process when it dies; what a kill or a
-full disk cut is left out by readers, and closed by the next line that is written.
+full disk cut is marked by the next line that is written, and left out by readers.
 """
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+
+CUT = b"?\n"  # a number that is cut is one still, and would be read
 
 
 class Lines:
@@ -31,7 +34,7 @@ class Lines:
             self._open()
         data = f"{line}\n".encode()
         if self._cut:
-            data = b"\n" + data
+            data = CUT + data
         self._cut = True
         if os.write(self._handle, data) != len(data):
             raise OSError(28, "only a part of a line was written, as on a full disk", str(self.path))
