@@ -32,6 +32,7 @@ from tapered.workloads.own import StudyFileError
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([smhd])")
+PLAIN = re.compile(r"[\w@%+=:,./{}-]+")
 ASKS = """import json, sys
 from importlib import metadata
 found = {"python": sys.version.split()[0]}
@@ -132,6 +133,11 @@ class Script(Strict):
         return Template.read([] if self.resume in (NEVER, SAME_OUT) else self.resume, "script.resume")
 
     @property
+    def said(self) -> str:
+        """The command as a person would write it."""
+        return " ".join(word if PLAIN.fullmatch(word) else shlex.quote(word) for word in self.command)
+
+    @property
     def goes_on(self) -> bool:
         """Whether it is said to go on from what it saved."""
         return self.resume != NEVER
@@ -195,7 +201,7 @@ class Scripted:
         """What its numbers depend on, name -> text."""
         table = self.script.model_dump(mode="json", exclude=UNBOUND, exclude_none=True)
         facts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in table.items()}
-        facts["command"] = shlex.join(self.script.command)
+        facts["command"] = self.script.said
         return facts | {"versions": ", ".join(f"{name} {version}" for name, version in self.versions.items())}
 
     @cached_property

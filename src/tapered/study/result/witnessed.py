@@ -18,7 +18,7 @@ class Witnessed:
         seen: How many of them were seen, with the rate that was asked.
         gap: The largest |applied - asked|, as a share of what was asked.
         twice: The largest difference of what was told twice, as after a kill; None where nothing was.
-        noise: The largest difference in the metric of two runs of one seed at the same rates; None where there are none.
+        noise: The largest difference in the metric of two runs of one seed at the same rates; None without such.
         forked: Runs that began with another's checkpoint.
         shared: Updates that they took over.
         notes: What could not be witnessed, a sentence each.
@@ -51,7 +51,8 @@ class Witnessed:
 
     def _shared(self) -> Iterator[str]:
         if self.forked:
-            yield f"{counted(self.forked, 'run')} began with another's checkpoint and took over {self.shared:,} updates."
+            runs = counted(self.forked, "run")
+            yield f"{runs} began with another's checkpoint and took over {self.shared:,} updates."
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -62,12 +63,18 @@ class Witnessed:
         if self.rate == "off":
             yield 'The rate was not seen (rate = "off"): that each arm had its rate rests on the script\'s word.'
         elif not self.seen:
-            yield "The rate was not seen, as no update of a torch optimizer was: that each arm had it rests on the script's word."
+            yield (
+                "The rate was not seen, as no update of a torch optimizer was: that each arm had it rests on the "
+                "script's word."
+            )
         elif self.seen < self.updates:
             yield f"{self.updates - self.seen:,} of {self.updates:,} updates were not seen, nor their rates."
 
     def _noise(self) -> Iterator[str]:
         if self.twice:
-            yield f"What was told twice, after a kill, differed by up to {self.twice:.2g}: the script does not resume exactly."
+            yield (
+                f"What was told twice, after a kill, differed by up to {self.twice:.2g}: the script does not resume "
+                f"exactly."
+            )
         if self.noise:
             yield f"Runs of one seed at the same rates differed by up to {self.noise:.2g}: the script's own noise."

@@ -10,14 +10,16 @@ from pathlib import Path
 from tapered.files.errors import StoreError
 from tapered.scripts.asked import Asked, Parent
 from tapered.scripts.command import NEVER, SAME_OUT, Command, values
+from tapered.scripts.limits import Limits
 from tapered.scripts.slots import Start
-from tapered.scripts.supervise import Limits
 from tapered.study.file.arms import Arm
 from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Task
 from tapered.study.plan.planned import Planned
 from tapered.study.script.judge import Judge
 from tapered.study.store.folder import Store
+
+PRINTED = "regex:"  # of metrics that are taken from what a script prints
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Asking:
     def limits(self) -> Limits:
         """How long it may take."""
         script = self.subject.script
-        return Limits(script.startup, script.silence, script.timeout, script.grace, script.retries)
+        pattern = script.metrics.removeprefix(PRINTED) if script.metrics.startswith(PRINTED) else None
+        return Limits(script.startup, script.silence, script.timeout, script.grace, script.retries, keep=pattern)
 
     def check(self) -> None:
         """Refuse a command that cannot be started: its program is looked for, every placeholder filled.

@@ -1,4 +1,4 @@
-"""`tapered study FILE --check`: a few short runs of the script, by which is known what a study of it may claim and share.
+"""`tapered study FILE --check`: a few short runs of a script, by which is known what its study may claim and share.
 
 once   ────────────●────────────►  metrics, rate, end         cut    ─────x
 again  ─────────────────────────►  the same                   on          ╰──────►  the same after a kill
@@ -31,6 +31,7 @@ from tapered.study.store.runs import Run
 from tapered.words import counted
 
 FOLDER = "check"
+RESTORE = "save and restore all generators, the order of data, and the optimizer"
 
 
 def check(planned: Planned, subject: Scripted, store: Store, slots: Any, say: Callable[[str], None]) -> Checked:
@@ -97,8 +98,9 @@ class _Tries:
                 self._run(f"arm {arm.name}", arm, first)
                 yield from self._ended_well(f"arm {arm.name}", arm)
                 yield self._rate(f"arm {arm.name}", arm)
-        yield self._resumed(base, first)
-        yield self._shared(base, first)
+        shared = self._shared(base, first)
+        yield self._resumed(base, first, exact=shared.good is True)
+        yield shared
 
     def _arm(self, name: str) -> Arm:
         return next(arm for arm in self.planned.study.arms if arm.name == name)
@@ -209,7 +211,7 @@ class _Tries:
             "draw initial weights and order from {seed}",
         )
 
-    def _resumed(self, arm: Arm, seed: int) -> Finding:
+    def _resumed(self, arm: Arm, seed: int, *, exact: bool) -> Finding:
         """Stopped in mid-run and started again."""
         if not self.subject.script.goes_on:
             return Finding(
@@ -227,18 +229,17 @@ class _Tries:
 
         cut = self._through("cut", start, stop)
         if cut.word != "stopped":
-            return Finding(
-                "resume", None, f"It could not be stopped in mid-run ({cut.word} {cut.why}), so that its resume was not seen.",
-                f"check = {4 * self.steps} in [script] gives it longer",
-            )  # fmt: skip
+            seen = "; from a checkpoint it goes on exactly" if exact else ""
+            fix = "" if exact else f"check = {4 * self.steps} in [script] gives it longer"
+            return Finding("resume", None, f"It came to its end before it could be stopped{seen}.", fix)
         on = self._through("cut", self._start("cut", arm, seed), lambda _: False)
         if not on.result:
             return Finding("resume", False, f"Started again it {on.word}: {on.why}.", "see how it finds its checkpoint")
         apart = self._gap("cut")
         if apart == 0:
             return Finding("resume", True, "Stopped and started again it gives the same numbers.")
-        return Finding("resume", apart <= (self.noise or 0.0), f"Stopped and started again its numbers differ by up to {apart:.3g}.",
-            "save and restore all generators, the order of data, and the optimizer")  # fmt: skip
+        found = f"Stopped and started again its numbers differ by up to {apart:.3g}."
+        return Finding("resume", apart <= (self.noise or 0.0), found, RESTORE)
 
     def _shared(self, arm: Arm, seed: int) -> Finding:
         """Gone on from a checkpoint of another run, as runs that share steps do."""
@@ -269,8 +270,15 @@ class _Tries:
                 f"No steps are shared: from {at} it {on.word}: {on.why}.",
                 "see how it finds its checkpoint",
             )
+        told = [step for points in self._read("forked").points.values() for step in points]
+        if min(told, default=self.steps) <= (checkpoint.step or 0):
+            return Finding(
+                "share", False, f"No steps are shared: given {at} it began anew, and told of step {min(told)}.",
+                "see how it finds its checkpoint, and resume in [script]",
+            )  # fmt: skip
         apart = self._gap("forked", after=checkpoint.step or 0)
         if apart == 0:
             return Finding("share", True, f"From {at} it gives the same numbers: steps are shared.")
-        return Finding("share", False, f"No steps are shared: from {at} its numbers differ by up to {apart:.3g}.",
-            "save and restore all generators, the order of data, and the optimizer")  # fmt: skip
+        return Finding(
+            "share", False, f"No steps are shared: from {at} its numbers differ by up to {apart:.3g}.", RESTORE
+        )  # fmt: skip

@@ -39,8 +39,9 @@ def refused(run: Run, ended: Ended, rate: str, folder: str) -> RefusedRunError:
 def ignored(run: Run, other: Run, folder: Path) -> RefusedRunError:
     """That a run told what another seed told."""
     return RefusedRunError(
-        f"REFUSED: {named(run)} told the same numbers as seed {other.seed} at all of {len(run.curve)} steps, so that the "
-        f"seed has no effect, and pairs of seeds would be one pair; let the script draw from {{seed}}, and delete {folder}"
+        f"REFUSED: {named(run)} told the same numbers as seed {other.seed} at all of {len(run.curve)} steps, so that "
+        f"the seed has no effect, and pairs of seeds would be one pair; let the script draw from {{seed}}, and delete "
+        f"{folder}"
     )
 
 

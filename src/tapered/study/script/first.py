@@ -26,7 +26,8 @@ KNOWN_AS: Mapping[str, Sequence[str]] = {
     ),
     "out": (
         "output_dir", "out_dir", "outdir", "out", "output", "save_dir", "logdir", "log_dir", "workdir", "work_dir",
-        "run_dir", "default_root_dir", "checkpoint_dir", "ckpt_dir", "result_dir", "results_dir", "exp_dir", "save_path",
+        "run_dir", "default_root_dir", "checkpoint_dir", "ckpt_dir", "result_dir", "results_dir", "exp_dir",
+        "save_path",
     ),
 }  # fmt: skip
 EPOCHS = ("epochs", "num_epochs", "num_train_epochs", "max_epochs", "n_epochs", "epoch")
@@ -77,15 +78,13 @@ def first_study(script: Path, folder: Path) -> First:
             words.append(options[option].format(f"{{{asked}}}"))
     if _first(options, KNOWN_AS["steps"]) is None and (epochs := _first(options, EPOCHS)):
         todo.append(f"It counts epochs (--{epochs}): a study needs runs of so many updates, the same for all arms.")
-    trainer, lightning = (
-        "Trainer(" in text and "transformers" in text,
-        bool(re.search(r"import (pytorch_)?lightning", text)),
-    )
+    trainer = "Trainer(" in text and "transformers" in text
+    lightning = bool(re.search(r"import (pytorch_)?lightning", text))
     metrics, metric, how = _metrics(text, trainer=trainer)
     todo.append(how)
     resume = _first(options, RESUME)
     todo.append(
-        f"It seems to go on by {options[resume].format('{checkpoint}')!r}: see resume and checkpoints, by which steps are shared."
+        f"It seems to go on by {options[resume].format('{checkpoint}')!r}: see resume and checkpoints."
         if resume
         else 'Whether it goes on from what it saved is not known: see resume ("same-out" where it does by itself).'
     )

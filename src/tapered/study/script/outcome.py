@@ -18,7 +18,6 @@ from tapered.scripts.ended import Ended
 from tapered.scripts.metrics import Told
 from tapered.scripts.notes import unseen
 from tapered.scripts.rates import applied
-
 from tapered.study.script.judge import Judge
 from tapered.study.store.runs import Branch, Curve, Run
 

@@ -100,15 +100,19 @@ def _remove(path: Path) -> None:
 
 def _take(source: str, target: str) -> str:
     """A file as another: its blocks, or itself by another name, or a copy."""
-    with open(source, "rb") as old, open(target, "xb") as new:  # noqa: PTH123 - as copytree gives them
+    if not _cloned(source, target):
+        os.unlink(target)  # noqa: PTH108 - as copytree gives them
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+    return target
+
+
+def _cloned(source: str, target: str) -> bool:
+    with open(source, "rb") as old, open(target, "xb") as new:  # noqa: PTH123 - as above
         try:
             fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
-            return target
         except OSError:
-            pass
-    os.unlink(target)  # noqa: PTH108 - as above
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
+            return False
+    return True

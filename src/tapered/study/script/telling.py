@@ -3,7 +3,6 @@
 records beside the runs ─► cost_of_runs, witnessed_of
 """
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isfinite
@@ -56,7 +55,7 @@ def witnessed_of(subject: Scripted, rounds: Sequence[Round], store: Store) -> Wi
     twice = [record.apart for record in found if record.apart is not None]
     notes = dict.fromkeys(note for record in found for note in record.notes)
     return Witnessed(
-        command=shlex.join(subject.script.command),
+        command=subject.script.said,
         rate=subject.script.rate,
         runs=len(found),
         updates=sum(record.made for record in found),
@@ -71,7 +70,7 @@ def witnessed_of(subject: Scripted, rounds: Sequence[Round], store: Store) -> Wi
 
 
 def _noise(rounds: Sequence[Round], store: Store, metric: str) -> Iterator[float]:
-    """How far runs of one seed are apart as long as their rates are the same, where both made their steps themselves."""
+    """How far runs of one seed are apart as long as their rates are the same, of those that shared no steps."""
     known = {run.key: run for run in store.runs()}
     own = {key for key, record in records(store).items() if record.start == 0}
     for round_ in rounds:
