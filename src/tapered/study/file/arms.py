@@ -19,7 +19,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from tapered import rules, schedules
 from tapered.rules import Rule
 from tapered.schedules import Schedule
-from tapered.study.file.fields import Finite, Name, Positive, Strict, Whole, Words
+from tapered.study.file.fields import Finite, Name, Positive, Strict, Whole
+from tapered.study.file.script import Words
 from tapered.study.file.space import Range, ends, filled, names_in, number_of
 from tapered.training.averages import Average
 from tapered.training.rows import Path as TablePath

@@ -25,9 +25,9 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, Field, model_validator
 
 from tapered.scripts.checkpoints import inside
-from tapered.scripts.command import NEVER, SAME_OUT, Template
+from tapered.scripts.command import NEVER, SAME_OUT, Template, apart
 from tapered.scripts.metrics import reader
-from tapered.study.file.fields import Finite, Strict, Whole, Words
+from tapered.study.file.fields import Finite, Strict, Whole
 from tapered.workloads.own import StudyFileError
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -58,6 +58,16 @@ def _seconds(value: Any) -> Any:
 
 
 Time = Annotated[Finite, BeforeValidator(_seconds)]
+
+
+def _words(value: Any) -> Any:
+    """Words as they are, or as a shell would part them; what only a shell would understand is refused."""
+    if isinstance(value, str):
+        return tuple(apart(value, "it"))
+    return tuple(value) if isinstance(value, list) else value
+
+
+Words = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_words)]
 
 
 class Script(Strict):

@@ -26,11 +26,11 @@ def cost_of_runs(planned: Planned, rounds: Sequence[Round], store: Store) -> Cos
     """What the runs took: updates asked, and those that were made, as their records say."""
     known = {run.key: run for run in store.runs()}
     asked = sum(run.steps for round_ in rounds for run in round_.runs(known))
-    pruning = pruning_of(rounds[0], known)
-    spared = sum(run.steps - run.step for run in known.values())
+    first = replace(rounds[0], forest=replace(rounds[0].forest, shared=shares(planned, store.folder)))
     made = sum(record.made for record in records(store).values())
-    shared = asked - spared - made
-    return Cost(asked, made if shared else asked, None if shared else alone(planned, store.folder), (), pruning)
+    shared = sum(run.step for run in known.values()) - made
+    why = None if shared else alone(planned, store.folder)
+    return Cost(asked, asked - shared, why, (), pruning_of(first, known))
 
 
 def alone(planned: Planned, folder: Path) -> str:
