@@ -45,7 +45,13 @@ if TYPE_CHECKING:
     from tapered.training.workload import Workload as Workload
 
 ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1")
-HOLDERS = ("schedules", "optim", "scripts.current", "training.recipe", "training.workload")  # of the other names
+HOLDERS = (
+    "scripts.current",
+    "schedules",
+    "optim",
+    "training.recipe",
+    "training.workload",
+)  # of the others; light first
 
 __all__ = [
     "SGD",

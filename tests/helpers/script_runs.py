@@ -35,7 +35,7 @@ def ask(folder, table=None, **fields):
 
 
 @contextlib.contextmanager
-def witnessed(run, sets=False):
+def witnessed(run, *, sets=False):
     """One process of the run, as if it had been started within the witness."""
     make = optimizers.Optimizer.__init__
     held = optimizers._global_optimizer_pre_hooks, optimizers._global_optimizer_post_hooks

@@ -127,7 +127,7 @@ def test_a_state_made_by_torchs_checkpoints_is_no_update(tmp_path) -> None:
         assert list(seen(run.folder)) == [0, 1]
 
 
-def gan(run, sets, **order):
+def gan(run, sets):
     with witnessed(run, sets=sets):
         small, large = nn.Linear(4, 1), model(wide=8)
         first = torch.optim.Adam(small.parameters(), lr=0.01)
@@ -185,7 +185,7 @@ def test_an_optimizer_without_a_rate_is_said(tmp_path) -> None:
         def __init__(self, params) -> None:
             super().__init__(params, {})
 
-        def step(self, closure=None):
+        def step(self):
             return None
 
     run, net = ask(tmp_path), model()
@@ -263,3 +263,49 @@ def test_a_full_disk_keeps_no_rate_from_being_written_later(tmp_path, monkeypatc
             monkeypatch.setattr(os, "write", real)
     assert sorted(seen(tmp_path)) == list(range(STEPS))
     assert difference(run) is None
+
+
+class Sharded(torch.optim.Optimizer):
+    """ZeRO's kind: an optimizer within, on some of the parameters, whose groups are copies."""
+
+    def __init__(self, params, lr) -> None:
+        super().__init__(params, {"lr": lr})
+        self.optim = torch.optim.SGD(self.param_groups[0]["params"][:2], lr=lr)
+
+    def step(self, closure=None):
+        self.optim.param_groups[0]["lr"] = self.param_groups[0]["lr"]
+        return self.optim.step(closure)
+
+
+def test_an_optimizer_within_the_studied_ones_step_is_a_part_of_it(tmp_path) -> None:
+    run, net = ask(tmp_path), model()
+    with witnessed(run, sets=True):
+        optimizer = Sharded(net.parameters(), lr=0.3)
+        train(net, optimizer, STEPS)
+    assert optimizer.optim.param_groups[0]["lr"] == cosine()[-1]
+    assert seen(tmp_path) == dict(enumerate(cosine()))
+    assert notes.unseen(tmp_path) == []
+
+
+def test_two_that_take_turns_on_the_same_weights_are_said(tmp_path) -> None:
+    run, net = ask(tmp_path), model()
+    with witnessed(run, sets=True):
+        first, second = KINDS["adamw"](net), KINDS["sgd"](net)
+        for _ in range(STEPS):
+            update(net, first)
+            update(net, second)
+    assert notes.unseen(tmp_path) == [
+        "only the rate of SGD was studied; AdamW made updates at rates of the script's own"
+    ]
+
+
+def test_a_rate_on_a_device_is_read_later_and_in_order(tmp_path, monkeypatch) -> None:
+    from tapered.scripts import noting
+
+    notebook = noting.Notes(tmp_path, cosine())
+    notebook.rate(0, torch.tensor(0.5))
+    notebook.rate(1, 0.25)
+    assert seen(tmp_path) == {}
+    monkeypatch.setattr(noting, "LATE", -1.0)
+    notebook.rate(2, torch.tensor(0.125))
+    assert list(seen(tmp_path).items()) == [(0, 0.5), (1, 0.25), (2, 0.125)]

@@ -12,6 +12,7 @@ from tapered.attach.layers import maker
 from tapered.attach.updates import untraced
 from tapered.scripts.counting import shares, size
 from tapered.scripts.current import ScriptRun
+from tapered.scripts.lead import own_rate, rated
 from tapered.scripts.noting import Notes
 from tapered.scripts.ranks import world
 from tapered.scripts.watching import Watched
@@ -55,7 +56,8 @@ class Witness:
     def _meet(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer's first step."""
         self._met[optimizer] = None
-        if maker(optimizer) is not optimizer:  # a layer around the one that makes the updates
+        within = self.studied is not None and self.studied.pending
+        if within or maker(optimizer) is not optimizer:  # a layer of the one that makes the updates
             return
         if os.getpid() != self._process:
             if self.studied is not None or world() == 1:  # a worker of the process that is witnessed
@@ -64,14 +66,16 @@ class Witness:
             self._process = os.getpid()  # one of several that train, forked by a launcher
         chosen, order = self._chosen(optimizer), self._order
         self._order += 1
-        rated = any("lr" in group for group in optimizer.param_groups)
+        shows = any(map(rated, optimizer.param_groups))
         name = type(optimizer).__name__
-        self.notes.fact(optimizer=name, order=order, numbers=size(optimizer), studied=chosen and rated, rated=rated)
-        if chosen and rated:
+        self.notes.fact(optimizer=name, order=order, numbers=size(optimizer), studied=chosen and shows, rated=shows)
+        if chosen and shows:
             self._watch(optimizer)
 
     def _watch(self, optimizer: torch.optim.Optimizer) -> None:
         before = self.studied
+        if before is not None:
+            before.retired = True
         first = self._made.get(optimizer) or []
         if len(first) != len(optimizer.param_groups) or not any(first):
             first = rates_of(optimizer)
@@ -103,5 +107,5 @@ class Witness:
 
 def rates_of(optimizer: torch.optim.Optimizer) -> list[float]:
     """The rate of each group: the one that a scheduler found there, where one was made."""
-    shown = [group.get("initial_lr", group.get("lr")) for group in optimizer.param_groups]
-    return [float(rate) if isinstance(rate, (int, float, torch.Tensor)) else 0.0 for rate in shown]
+    groups = optimizer.param_groups
+    return [own_rate({"lr": group["initial_lr"]} if "initial_lr" in group else group) for group in groups]

@@ -1,7 +1,7 @@
 """Optimizers that follow the rate that a run is asked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
@@ -13,12 +13,17 @@ from tapered.schedules import Schedule, from_function
 NAME = "rates asked"  # of every run alike: a state that was saved in one is loaded in another
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """update -> rate, held after the last one."""
 
-    rates: Sequence[float] = field(repr=False)
-    __qualname__ = NAME
+    rates: Sequence[float]
+
+    def __repr__(self) -> str:
+        return NAME
+
+    def __hash__(self) -> int:
+        return hash((len(self.rates), self.rates[0], self.rates[-1]))
 
     def __call__(self, update: int) -> float:
         """The rate of this update."""

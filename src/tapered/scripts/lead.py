@@ -3,7 +3,9 @@
 group["lr"] = rate * share * group["lr_scale"],     share = its first rate / the leading group's first rate
 """
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -38,17 +40,27 @@ class Shares:
     def seen(self, groups: Sequence[Group]) -> Any:
         """The rate that the leading group shows: a float, or a tensor on a device, to be read later."""
         group = groups[self.lead]
-        shown, times = group["lr"], scale(group)
+        shown, times = group.get("lr"), scale(group)
         if isinstance(shown, Tensor):
             shown = shown.detach()
             if shown.device.type != "cpu":
                 return shown / times if times != 1 else shown.clone()
-        return float(shown) / times if times not in (0, 1) else float(shown)
+        return self.alone(groups, own_rate(group) if rated(group) else math.nan)
+
+    def alone(self, groups: Sequence[Group], rate: float) -> float:
+        """The leading group's rate without its multiplier."""
+        times = scale(groups[self.lead])
+        return rate / times if times not in (0, 1) else rate
+
+
+def rated(group: Group) -> bool:
+    """Whether it shows a rate; Adafactor's own, for one, is None."""
+    return isinstance(group.get("lr"), (Real, Tensor))
 
 
 def own_rate(group: Group) -> float:
-    """A group's rate, without the multiplier of its own."""
-    return float(group.get("lr", 0.0))
+    """A group's rate, without the multiplier of its own; 0 where it shows none."""
+    return float(group["lr"]) if rated(group) else 0.0
 
 
 def scale(group: Group) -> float:
@@ -76,9 +88,10 @@ class Written:
         missing = len(groups) - len(self._own)
         self._own, self._ours = self._own + [None] * missing, self._ours + [None] * missing
         lead = self.shares.lead
-        own = self._own[lead] if groups[lead]["lr"] is self._ours[lead] else groups[lead]["lr"]
+        shown = groups[lead].get("lr")
+        own = self._own[lead] if shown is self._ours[lead] else shown
         for index, (group, share) in enumerate(zip(groups, self.shares.of(groups, own), strict=False)):
-            if "lr" not in group:
+            if not rated(group):
                 continue
             ours, shown = rate * share, group["lr"]
             if isinstance(shown, Tensor):

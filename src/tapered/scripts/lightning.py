@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:  # its older name, a package apart
-    from pytorch_lightning.callbacks import Callback
-else:
-    from lightning.pytorch.callbacks import Callback
-
 if TYPE_CHECKING:
     from tapered.scripts.current import ScriptRun
 
 
-class Telling(Callback):  # type: ignore[misc]  # untyped
-    """See `callback`."""
+class Telling:
+    """What a callback does; `callback` makes one of it."""
 
     def __init__(self, run: "ScriptRun") -> None:
         self.run, self._step = run, 0
@@ -52,6 +47,10 @@ class Telling(Callback):  # type: ignore[misc]  # untyped
             self.run.log(trainer.global_step, **numbers)
 
 
-def callback(run: "ScriptRun") -> Telling:
-    """A callback for `Trainer(callbacks=[...])`."""
-    return Telling(run)
+def callback(run: "ScriptRun") -> Any:
+    """A callback for `Trainer(callbacks=[...])`, of the package that the script has imported."""
+    if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:  # its older name, a package apart
+        from pytorch_lightning.callbacks import Callback  # noqa: PLC0415  # no dependency
+    else:
+        from lightning.pytorch.callbacks import Callback  # noqa: PLC0415  # as above
+    return type("RunCallback", (Telling, Callback), {})(run)

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-
 CUT = b"?\n"  # a number that is cut is one still, and would be read
 
 

@@ -128,8 +128,8 @@ PATTERN = r"regex:step (?P<step>\d+) loss (?P<loss>\S+)"
 def _file(
     read: Callable[[Path, formats.Count], Iterable[Row | None]], place: str, count: formats.Count, folder: Path
 ) -> Iterator[Row | None]:
-    out = folder / "out"
-    path = place.replace("{out}", str(out)).replace("{run}", str(folder))
+    out = folder.absolute() / "out"
+    path = place.replace("{out}", str(out)).replace("{run}", str(out.parent))
     yield from read(out / path, count)
 
 

@@ -49,7 +49,7 @@ def _nothing(found: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _optimizers(found: list[dict[str, Any]]) -> Iterator[str]:
-    studied = {_name(fact, "optimizer") for fact in found if fact.get("studied") is True}
+    studied = {_name(fact, "optimizer") for fact in [f for f in found if f.get("studied") is True][-1:]}
     others = {_name(fact, "optimizer") for fact in found if fact.get("studied") is False and fact.get("rated") is True}
     rateless = {_name(fact, "optimizer") for fact in found if fact.get("rated") is False}
     if studied and others:

@@ -17,6 +17,8 @@ from tapered.scripts.noting import APPLIED, GAP, LEAST
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = ["GAP", "LEAST", "Applied", "Difference", "applied", "compare"]
+
 
 @dataclass(frozen=True)
 class Applied:

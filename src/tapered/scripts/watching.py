@@ -14,7 +14,7 @@ import torch
 from tapered.attach.updates import moves, skipped, untraced
 from tapered.optim import Optimizer
 from tapered.optim.parameters import only_initialises
-from tapered.scripts.counting import KEY, counts, follows, made
+from tapered.scripts.counting import KEY, counts, follows, made, size
 from tapered.scripts.lead import Shares, Written
 
 
@@ -66,7 +66,9 @@ class Watched:
         self._shares = Shares(first)
         self._written = Written(self._shares)
         self._sets = rates is not None and not follows(optimizer)
-        self._pending = self._applied = False
+        self.pending = self._applied = False
+        self.retired = False  # another took over; should it go on, that is said
+        self._said = False
         self._counts: bool | None = None
         self._momentum = _momentum(optimizer)
         self._used: Any = None
@@ -80,7 +82,10 @@ class Watched:
 
     @untraced
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        self._pending = False
+        self.pending = False
+        if self.retired:
+            self._retires(optimizer)
+            return None
         if os.getpid() != self._process:  # a worker that was forked from the process that trains
             self._notes.fact(child=os.getpid())
             return None
@@ -89,7 +94,7 @@ class Watched:
         if self.update is None or self._run.told is not None:
             self._count(optimizer)
         self._put(optimizer)
-        self._pending = True
+        self.pending = True
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if closure is None:
             self._applied = moves(optimizer.param_groups) and not skipped(optimizer)
@@ -100,15 +105,16 @@ class Watched:
     @untraced
     def after(self, optimizer: torch.optim.Optimizer) -> None:
         """Write down the update, if there was one; once, also where a class calls its parent's `step`."""
-        if not self._pending or self.update is None:
+        if not self.pending or self.update is None:
             return
-        self._pending = False
+        self.pending = False
         if self._sets:
             self._written.back(optimizer.param_groups)
         if not self._applied:
             return
-        used = optimizer.last_lr[self._shares.lead] if isinstance(optimizer, Optimizer) else self._used
-        self._notes.rate(self.update, used)
+        if isinstance(optimizer, Optimizer):
+            self._used = self._shares.alone(optimizer.param_groups, optimizer.last_lr[self._shares.lead])
+        self._notes.rate(self.update, self._used)
         self.update += 1
         self._latest = self.update
         if self._counts is None:
@@ -131,6 +137,11 @@ class Watched:
 
     def _loaded(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002  # torch's call
         self.update = None
+
+    def _retires(self, optimizer: torch.optim.Optimizer) -> None:
+        if not self._said:
+            self._said = True
+            self._notes.fact(optimizer=self.name, numbers=size(optimizer), studied=False, rated=True)
 
     def _put(self, optimizer: torch.optim.Optimizer) -> None:
         """The rate in force as the update will read it: set, or seen."""
