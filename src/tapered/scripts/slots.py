@@ -23,9 +23,9 @@ from tapered.words import counted
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Start:
-    """A run that is to be supervised, as `supervise` takes it."""
+    """A run that is to be supervised, as `supervise` takes it; each is itself alone."""
 
     folder: Path
     command: Command
