@@ -25,7 +25,9 @@ HERE = Path(__file__).parents[2]
 def cold(source: Path, study: str) -> tuple[float, float]:
     """Seconds of a study by a checkout's command line, and seconds of the processors in it and in what it started."""
     with tempfile.TemporaryDirectory() as folder:
-        fresh = os.environ | {"TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled", "PYTHONPATH": str(source / "src")}
+        # torch keeps its precompiled headers in the folder of temporary files, wherever its cache is
+        empty = {"TORCHINDUCTOR_CACHE_DIR": f"{folder}/compiled", "TMPDIR": folder}
+        fresh = os.environ | empty | {"PYTHONPATH": str(source / "src")}
         command = [sys.executable, "-c", PROGRAM, "study", study, "--store", f"{folder}/study", "--json"]
         begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, env=fresh, check=True, capture_output=True)

@@ -5,7 +5,7 @@ from array import array
 
 from study_cases import finished, read
 
-SCRIPT = r'''
+SCRIPT = r"""
 import argparse, array, json, os, random, signal, sys, time
 p = argparse.ArgumentParser()
 p.add_argument("--seed", type=int, default=0, help="of everything random")
@@ -40,7 +40,7 @@ with open(f"{a.output_dir}/log.jsonl", "a", buffering=1) as log:
         if (step + 1) % 5 == 0:
             log.write(json.dumps({"step": step + 1, "loss": 0.5 * x * x}) + "\n")
             json.dump({"x": x, "step": step + 1, "r": random.getstate()}, open(f"{a.output_dir}/c-{step + 1}.json", "w"))
-'''
+"""
 COMMAND = "{python} train.py --rates {rates} --seed {seed} --max-steps {steps} --output-dir {out}"
 STEPS = 20
 TABLE = f"""
@@ -57,11 +57,15 @@ CONSTANT = '[[arms]]\nname = "constant"\nlr = "constant(1.0)"\n'
 LATE = '[[arms]]\nname = "late"\nlr = "hold(0.5*steps).then(cooldown(0.5*steps))"\n'
 
 
-def stated(arms=CONSTANT + LATE, table=TABLE, seeds=2, more="executor = { workers = 2 }", peaks="{ low = 0.05, high = 0.1, count = 2 }"):
+def stated(
+    arms=CONSTANT + LATE,
+    table=TABLE,
+    seeds=2,
+    more="executor = { workers = 2 }",
+    peaks="{ low = 0.05, high = 0.1, count = 2 }",
+):
     """A study's file."""
-    return (
-        f'name = "own"\nsteps = {STEPS}\nseeds = {seeds}\nbaseline = "constant"\npeaks = {peaks}\n{more}\n{table}\n{arms}'
-    )
+    return f'name = "own"\nsteps = {STEPS}\nseeds = {seeds}\nbaseline = "constant"\npeaks = {peaks}\n{more}\n{table}\n{arms}'
 
 
 def planned(folder, text=None, **fields):

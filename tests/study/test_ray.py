@@ -17,13 +17,14 @@ from tapered.study.train.executor import Here
 from tapered.workloads.own import StudyFileError
 
 PROGRAM = """
-import sys
+import sys, threading
 from pathlib import Path
 from study_cases import planned
 from tapered.study import open_store, train_runs
 found = planned(sys.argv[1])
 with open_store(found, Path(sys.argv[2])) as store:
     train_runs(found, store)
+print([thread.name for thread in threading.enumerate() if "_listen" in thread.name])
 """
 
 
@@ -35,6 +36,7 @@ def test_actors_give_the_bits_of_one_process_and_one_that_is_killed_is_replaced(
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "my.toml"), str(tmp_path / "ray")]
     done = subprocess.run(command, check=False, env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"  # who still asked of the Ray that is gone would begin another one
     assert (tmp_path / "killed").exists()
     there = trained(
         found, tmp_path / "ray", Here(), progress=lambda updates: pytest.fail(f"{updates} were not trained")

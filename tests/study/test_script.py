@@ -2,25 +2,20 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
-from dataclasses import replace
 
 import pytest
 from study_cases import finished
-from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, STEPS, TABLE, by_hand, planned, stated, trained
+from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, TABLE, by_hand, planned, stated, trained
 
 from tapered import report
 from tapered.study import conclude, open_store, train_runs, verify
+from tapered.study.plan import forest_of
 from tapered.study.script.check import check
 from tapered.study.script.errors import FailedRunsError, RefusedRunError
 from tapered.study.script.places import slots_of
 from tapered.study.script.sharing import Donor, donors, nearest, wanted
 from tapered.study.script.telling import records
-from tapered.study.plan import forest_of
 from tapered.study.summary import summary
 
 
@@ -30,7 +25,7 @@ def checked(found, folder):
 
 
 def faulty(fault, name="constant"):
-    return CONSTANT.replace('lr =', f'args = "--fault {fault}"\nlr =', 1).replace('"constant"', f'"{name}"', 1)
+    return CONSTANT.replace("lr =", f'args = "--fault {fault}"\nlr =', 1).replace('"constant"', f'"{name}"', 1)
 
 
 def test_a_study_of_a_script_gives_what_the_loop_gives_by_hand(tmp_path):
@@ -240,7 +235,9 @@ def test_what_a_kill_left_between_a_runs_end_and_the_studys_knowing_is_read(tmp_
 
 
 def test_grids_are_extended_and_seeds_are_fresh_as_of_a_workload(tmp_path):
-    runs, result = trained(tmp_path, seeds=3, more="extend = 1\nfresh = 2", peaks="{ low = 0.001, high = 0.01, count = 2 }")
+    runs, result = trained(
+        tmp_path, seeds=3, more="extend = 1\nfresh = 2", peaks="{ low = 0.001, high = 0.01, count = 2 }"
+    )
     assert {run.peak for run in result.runs} == {0.001, 0.01, 0.1}
     assert {run.seed for run in result.fresh} == {3, 4}
     assert len(runs) == 2 * 3 * 3 + 2 * 2

@@ -13,14 +13,20 @@ from tapered.study.file.read import StudyFileError
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("clip_norm = 1.0", "clip_norm is of a workload, and this study has a [script]: how a step is made is the script's"),
+        (
+            "clip_norm = 1.0",
+            "clip_norm is of a workload, and this study has a [script]: how a step is made is the script's",
+        ),
         ('precision = "bfloat16"', "precision is of a workload"),
         ("groups = [{ match = '*', lr = 0.1 }]", "groups is of a workload"),
         ("accumulate = 2", "accumulate is of a workload"),
         ('device = "cuda"', "device is of a workload"),
         ("workers = 2", "workers is of a workload"),
         ('mode = "loop"', "mode is of a workload, and this study has a [script]: a script trains one run at a time"),
-        ('workload = "bmi"', "workload is of a workload, and this study has a [script]: there is one subject of a study"),
+        (
+            'workload = "bmi"',
+            "workload is of a workload, and this study has a [script]: there is one subject of a study",
+        ),
         ("workload_options = { a = 1 }", "a script's options are words of its command"),
         ("prune = { rungs = [0.25], probe = 0.1 }", "prune.probe forks a run in memory"),
     ],
@@ -59,10 +65,10 @@ def test_what_is_of_a_rule_is_refused(tmp_path, line):
         ("command = []", "script.command: got []; expected at least 1 of them"),
         ('metrics = "tsv:log"', "script: got 'tsv:log' for metrics"),
         ('metrics = "regex:loss"', "expected a group that counts"),
-        ('checkpoints = "/tmp/c-{step}"', 'expected a path in {out}'),
+        ('checkpoints = "/tmp/c-{step}"', "expected a path in {out}"),
         ('resume = "none"', "are of no use to a script that does not go on from them"),
         ('resume = "--resume {checkpoint}"\ncheckpoints = ""', "script.checkpoints"),
-        ('startup = "soon"', "expected a time, as \"90s\", \"10m\", \"2h\" or \"3d\""),
+        ('startup = "soon"', 'expected a time, as "90s", "10m", "2h" or "3d"'),
         ('rate = "watch"', 'script.rate: got \'watch\'; expected "see", "set" or "off"'),
         ("silense = 3", 'script.silense is no field of a study; try "silence"'),
         ("retries = -1", "script.retries: got -1; expected a number of at least 0"),
@@ -137,7 +143,9 @@ def test_an_arms_words_stand_behind_the_command_and_make_it_another_run(tmp_path
     from tapered.study.plan import forest_of
     from tapered.study.script.asking import Asking
 
-    found = planned(tmp_path, arms=CONSTANT + CONSTANT.replace('"constant"', '"own"', 1) + 'args = "--wd \'0 1\' {if:own}--on"\n')
+    found = planned(
+        tmp_path, arms=CONSTANT + CONSTANT.replace('"constant"', '"own"', 1) + "args = \"--wd '0 1' {if:own}--on\"\n"
+    )
     asking = Asking(found, found.subject)
     words = [
         asking.command(Asked(arm, 0, 20, 20, 0.1), tmp_path / "run", [0.1] * 20, "constant(0.1)").words()

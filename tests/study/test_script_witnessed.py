@@ -13,7 +13,7 @@ from tapered.study.train.executor import Here
 from tapered.training.rows import start
 from tapered.training.workload import Workload
 
-PROBLEM = '''
+PROBLEM = """
 import torch
 from torch.utils.data import TensorDataset
 from tapered import Workload
@@ -24,9 +24,9 @@ problem = Workload(
     loss=torch.nn.functional.mse_loss, train=TensorDataset(x[::2], y[::2]), valid=TensorDataset(x[1::2], y[1::2]),
     batch_size=8,
 )
-'''
+"""
 # knows neither tapered nor the workload: its data, batches and initial weights come from a file a seed
-SCRIPT = '''
+SCRIPT = """
 import argparse, json, os, torch
 p = argparse.ArgumentParser()
 p.add_argument("--lr", type=float)
@@ -52,7 +52,7 @@ with open(f"{a.out}/log.csv", "w", buffering=1) as log:
         if (step + 1) % 10 == 0:
             x, y = given["valid"]
             log.write(f"{step + 1},{torch.nn.functional.mse_loss(model(x), y).item()}\\n")
-'''
+"""
 STEPS = 20
 HEAD = f'name = "waves"\nsteps = {STEPS}\nseeds = 2\nevaluations = 2\nbaseline = "constant"\n'
 PEAKS = "peaks = { low = 0.03, high = 0.03, count = 1 }\n"
@@ -119,4 +119,4 @@ def test_a_rate_of_the_scripts_own_is_seen_and_another_is_refused(folder):
     told = re.search(r"update 1 was made at (\S+); asked was ([\d.e-]+)", str(error.value))
     assert float(told[1]) == pytest.approx(0.03 * (1 + math.cos(math.pi / 20)) / 2)
     assert float(told[2]) == pytest.approx(0.03 * 19 / 20)
-    assert 'arm \'constant\', peak 0.03, seed' in str(error.value) and 'rate = "set"' in str(error.value)
+    assert "arm 'constant', peak 0.03, seed" in str(error.value) and 'rate = "set"' in str(error.value)

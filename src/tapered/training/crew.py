@@ -6,20 +6,16 @@ A process is a fork of this one, so that it has the workload as it is: code of a
 settings of torch. What a `Wanted` fetches is a function of itself and the workload.
 """
 
-import multiprocessing as mp
-import os
 import pickle
 import signal
-import threading
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-import torch
-
+from tapered.training.forked import can_fork, forked
 from tapered.training.living import steadily
 from tapered.training.workload import Workload
 
@@ -80,14 +76,9 @@ class _Worker:
     """A process, and this end of the pipe to it."""
 
     def __init__(self, workload: Workload, beside: list["_Worker"]) -> None:
-        fork = mp.get_context("fork")
-        self.pipe, theirs = fork.Pipe()
+        self.pipe, theirs = Pipe()
         ours = [self.pipe, *(worker.pipe for worker in beside)]
-        self.process = fork.Process(target=_work, args=(workload, theirs, ours), daemon=True)
-        with warnings.catch_warnings():
-            # of threads, which the fork leaves behind: torch's it does not use, and no lock of ours is held
-            warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
-            self.process.start()
+        self.process = forked(_work, workload, theirs, ours)
         theirs.close()
         self.waiting = 0
 
@@ -132,7 +123,7 @@ class _Crew:
 
     def _begun(self) -> list[_Worker]:
         if not self.workers:
-            if "fork" not in mp.get_all_start_methods():
+            if not can_fork():
                 raise WorkerError(
                     f"got workers={self.workload.recipe.workers}; this system forks no processes; try workers=0"
                 )
@@ -180,22 +171,10 @@ def _work(workload: Workload, pipe: Connection, others: list[Connection]) -> Non
     for other in others:
         other.close()  # so that a pipe ends with the process that asks
     _crews.clear()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the asking process's matter
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_follow, daemon=True).start()
-    torch.set_num_threads(1)  # those of the process that forked are not here
     with suppress(*GONE):
         while True:
             round_, place, wanted = pipe.recv()
             pipe.send_bytes(_answer(workload, wanted, round_, place))
-
-
-def _follow() -> None:
-    """End with the process that asks, however it ends."""
-    parent = mp.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
 
 
 def _answer(workload: Workload, wanted: Wanted, round_: int, place: int) -> bytes:

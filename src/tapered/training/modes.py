@@ -17,6 +17,7 @@ from tapered.training import loop, measures, stack
 from tapered.training.advance import LOOP, Kind, Mode, advance, deterministic
 from tapered.training.precision import tolerance
 from tapered.training.reasons import uncompiled, unstackable
+from tapered.training.rehearsal import rehearsed
 from tapered.training.rows import Rows, start, tabulate
 from tapered.training.workload import Workload
 
@@ -31,6 +32,7 @@ CALL = 16  # rows whose time the call of a graph itself takes, about
 ALIKE = 1.05  # times that differ by less are as good as one another
 ENOUGH = 0.5  # seconds of training that say how long a step takes
 GAINS = 1.1  # how much slower a wider program may look, since times vary, and wider ones are tried all the same
+LONG = 100.0  # seconds of training in a loop, from which on rows are likely to be compiled
 SHORT = 10.0  # seconds of stacked training that no compilation shortens by much; tracing takes one or two
 CLEARLY = 0.7  # of the time of rows stacked at one width: no other width makes up for that
 ASKED, UNPAID = "asked for", "too short to be worth compiling"
@@ -79,10 +81,14 @@ def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd
     alone = probe.seconds(LOOP, 1)
     if rows < 2:
         return Timed(Mode("loop", 1, "a single row gains nothing from being stacked"), alone)
+    with rehearsed(alone * rows * steps > LONG):
+        return _forecast(probe, rows, steps, alone, least_padded(rows, crowd or ((rows, steps),)))
+
+
+def _forecast(probe: "_Probe", rows: int, steps: int, alone: float, graph: int) -> Timed:
     fault = probe.fault()
     if fault:
         return Timed(Mode("loop", 1, fault), alone)
-    graph = least_padded(rows, crowd or ((rows, steps),))
     first = probe.first_width(rows)
     compiled: float | str | None = None
     if first * rows * steps > 2 * SHORT and probe.pays(first * rows * steps):
@@ -119,16 +125,20 @@ def fixed(workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, cro
     probe = _Probe(workload, rule, steps)
     if kind == "loop":
         return Timed(Mode("loop", 1, ASKED), probe.seconds(LOOP, 1))
+    with rehearsed(kind == "rows compiled"):
+        return _fixed(probe, kind, rows, least_padded(rows, crowd or ((rows, steps),)))
+
+
+def _fixed(probe: "_Probe", kind: Kind, rows: int, graph: int) -> Timed:
     if fault := probe.fault():
         raise ModeError(_refused(kind, fault))
     if kind == "rows":
         width, seconds = probe.best_width(rows)
         return Timed(Mode("rows", width, ASKED), seconds)
-    mode = Mode("rows compiled", least_padded(rows, crowd or ((rows, steps),)), ASKED)
-    compiled = probe.compiled(mode.width)
+    compiled = probe.compiled(graph)
     if isinstance(compiled, str):
         raise ModeError(_refused(kind, compiled))
-    return Timed(mode, compiled)
+    return Timed(Mode("rows compiled", graph, ASKED), compiled)
 
 
 def _refused(kind: Kind, why: str) -> str:

@@ -83,6 +83,12 @@ def _compiled(graph: GraphModule, given: list[Tensor]) -> Callable[..., Any]:
     return vectors.known(lambda more: torch._inductor.compile(graph, shapes, options={**options, **more}))  # type: ignore[no-any-return]  # noqa: SLF001
 
 
+def compiled_alone(function: Callable[[Tensor], Tensor]) -> None:
+    """Compile a graph of one operation, which brings everything with it that a first graph does."""
+    given = torch.zeros(16)
+    _compiled(make_fx(function)(given), [given])
+
+
 def tensors(
     params: Tensors,
     buffers: Tensors,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, isnan
 from pathlib import Path
 
+from tapered.scripts import notes
 from tapered.scripts.asked import Asked
 from tapered.scripts.ended import Seen
 from tapered.scripts.metrics import Told, reader
@@ -45,9 +46,13 @@ class Judge:
                 wrong = f"applied another rate than was asked: {difference}"
         elif asked.rate == "set":
             lacking = lacking or (
-                'made no update of a torch optimizer, so that nothing set its rate; try rate = "off", and the rate '
-                "given by its own arguments"
+                'made no update of a torch optimizer that was seen, so that nothing set its rate; try rate = "off", and '
+                "the rate given by its own arguments"
             )
+        if not wrong and (unset := notes.wrong(folder, asked.rate)):
+            wrong = f"was not trained as asked: {unset}"
+        if (wrong or lacking) and (hints := notes.hints(folder)):
+            wrong, lacking = (text and f"{text} ({'; '.join(hints)})" for text in (wrong, lacking))
         return Seen(told.last, told.count, updates, self.diverged(told), wrong, lacking)
 
     def counts(self, name: str) -> bool:

@@ -23,6 +23,7 @@ from tapered.study.train.task import Work, job_of
 from tapered.study.train.worker import Worker
 from tapered.workloads.own import StudyFileError
 
+ENDING = 10.0  # seconds until it is heard that an actor is gone, at most
 Frame = tuple[str, str, tuple[bytes, ...]]
 
 
@@ -120,7 +121,8 @@ class _Actor:
         lasting = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
         self._actor = ray.remote(Remote).options(**needs, **lasting).remote()
         self._stream = self._actor.hear.options(num_returns="streaming").remote()
-        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+        self._listening = threading.Thread(target=self._listen, args=(inbox,), daemon=True)
+        self._listening.start()
 
     def _listen(self, inbox: Inbox) -> None:
         ray = machines.ray()
@@ -145,3 +147,4 @@ class _Actor:
         ray = machines.ray()
         if ray.is_initialized():
             ray.kill(self._actor, no_restart=True)
+        self._listening.join(ENDING)  # who still asks of a Ray that was shut down begins another one

@@ -1,0 +1,62 @@
+"""What the compiler does before its first graph, done beside."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tapered.training import rehearsal
+from tapered.training.rehearsal import rehearsed
+
+ALIVE = """
+import time
+from pathlib import Path
+from tapered.training import rehearsal
+rehearsal.cores, rehearsal._rehearse = lambda: 2, lambda: time.sleep(60)
+with rehearsal.rehearsed(True):
+    print(*[path.read_text() for path in Path("/proc/self/task").glob("*/children")], flush=True)
+    time.sleep(60)
+"""
+
+
+def children() -> set[int]:
+    found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return {int(pid) for path in found for pid in path.read_text().split()}
+
+
+def wait_for(found, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not found() and time.monotonic() < end:
+        time.sleep(0.05)
+    return found()
+
+
+def test_the_next_graph_finds_what_was_made_ready(tmp_path, monkeypatch):
+    monkeypatch.setattr(rehearsal, "cores", lambda: 2)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    with rehearsed(True):
+        assert wait_for(lambda: list(tmp_path.rglob("*.so")))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at Linux's list of processes")
+@pytest.mark.parametrize(("when", "cores", "begun"), [(True, 2, 1), (True, 1, 0), (False, 2, 0)])
+def test_it_takes_another_core_and_ends_with_the_block(monkeypatch, when, cores, begun):
+    monkeypatch.setattr(rehearsal, "cores", lambda: cores)
+    monkeypatch.setattr(rehearsal, "_rehearse", lambda: time.sleep(60))
+    before = children()
+    with rehearsed(when):
+        assert len(children() - before) == begun
+    assert children() == before
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at Linux's list of processes")
+def test_it_ends_with_a_process_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", ALIVE], stdout=subprocess.PIPE, text=True) as process:
+        pid = int(process.stdout.readline().split()[0])
+        assert Path(f"/proc/{pid}").exists()
+        process.send_signal(signal.SIGKILL)
+        assert wait_for(lambda: not Path(f"/proc/{pid}").exists(), 10)
