@@ -46,11 +46,9 @@ class Judge:
                 wrong = f"applied another rate than was asked: {difference}"
         elif asked.rate == "set":
             lacking = lacking or (
-                'made no update of a torch optimizer that was seen, so that nothing set its rate; try rate = "off", and '
-                "the rate given by its own arguments"
+                "made no update of a torch optimizer that was seen, so that nothing set its rate; try "
+                'rate = "off", and the rate given by its own arguments'
             )
-        if not wrong and (unset := notes.wrong(folder, asked.rate)):
-            wrong = f"was not trained as asked: {unset}"
         if (wrong or lacking) and (hints := notes.hints(folder)):
             wrong, lacking = (text and f"{text} ({'; '.join(hints)})" for text in (wrong, lacking))
         return Seen(told.last, told.count, updates, self.diverged(told), wrong, lacking)
