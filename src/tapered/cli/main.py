@@ -76,7 +76,15 @@ def _failed(error: Exception, *, debug: bool) -> int:
             return REFUSED
         case "RunError" | "RefusedRunError" | "FailedRunsError":
             return FAILED
-        case "StudyFileError" | "ScriptError" | "MachineError" | "ModeError" | "UnsteadyError" | "ValueError" | "TypeError":
+        case (
+            "StudyFileError"
+            | "ScriptError"
+            | "MachineError"
+            | "ModeError"
+            | "UnsteadyError"
+            | "ValueError"
+            | "TypeError"
+        ):
             return USAGE
     if not debug:
         complain(f"({type(error).__name__}; --debug shows where)")

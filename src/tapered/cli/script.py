@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from tapered.cli.run import said
-from tapered.cli.terminal import DONE, FAILED, Interrupt, console, print_json, table, write
+from tapered.cli.terminal import DONE, FAILED, INTERRUPTED, Interrupt, console, print_json, table, write
 
 MARKS = {True: "yes", False: "NO", None: "?"}
 
@@ -31,9 +31,18 @@ def checked(stated: Any, command: str, store: Path | None, *, as_json: bool) -> 
     if planned.study.script is None:
         raise StudyFileError("--check starts a script a few times, and this is a study of a workload; try without it")
     errors, folder = console(stderr=True), store or default_folder(planned)
-    with said(errors), open_store(planned, folder) as opened, Interrupt(errors):
+    with said(errors), open_store(planned, folder) as opened, Interrupt(errors) as interrupt:
         slots = slots_of(planned.study, planned.study.script)
-        found = check(planned, stated.subject, opened, slots, lambda line: errors.print(Text(line), soft_wrap=True))
+        found = check(
+            planned,
+            stated.subject,
+            opened,
+            slots,
+            lambda line: errors.print(Text(line), soft_wrap=True),
+            lambda: interrupt.asked,
+        )
+    if found is None:
+        return INTERRUPTED
     if as_json:
         print_json(asdict(found) | {"good": found.good, "folder": str(folder)})
         return DONE if found.good else FAILED

@@ -8,16 +8,15 @@ other  ────────────────────────�
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from tapered.scripts.asked import Parent
 from tapered.scripts.ended import Ended
 from tapered.scripts.metrics import Told
 from tapered.scripts.notes import unseen
 from tapered.scripts.rates import applied
-from tapered.scripts.slots import Start
+from tapered.scripts.slots import Places, Start
 from tapered.study.file.arms import Arm
 from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Task
@@ -34,7 +33,14 @@ FOLDER = "check"
 RESTORE = "save and restore all generators, the order of data, and the optimizer"
 
 
-def check(planned: Planned, subject: Scripted, store: Store, slots: Any, say: Callable[[str], None]) -> Checked:
+def check(
+    planned: Planned,
+    subject: Scripted,
+    store: Store,
+    slots: Places,
+    say: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> Checked | None:
     """Train a few updates some times over, and say what was found; kept in the study's folder.
 
     Args:
@@ -43,13 +49,20 @@ def check(planned: Planned, subject: Scripted, store: Store, slots: Any, say: Ca
         store: Its open store.
         slots: What starts the script.
         say: Told what is done, a line each.
+        stop: True ends what runs.
+
+    Returns:
+        What was found, kept in the study's folder; None where it was stopped.
     """
     folder = store.folder / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    tried = _Tries(planned, subject, folder, slots, say)
+    tried = _Tries(planned, subject, folder, slots, say, stop)
     begun = time.monotonic()
-    findings = tuple(tried.findings())
+    try:
+        findings = tuple(tried.findings())
+    except _StoppedError:
+        return None
     shared = next((found for found in findings if found.name == "share"), None)
     checked = Checked(
         findings,
@@ -63,13 +76,18 @@ def check(planned: Planned, subject: Scripted, store: Store, slots: Any, say: Ca
     return checked
 
 
+class _StoppedError(Exception):
+    """Somebody asked to stop."""
+
+
 @dataclass
 class _Tries:
     planned: Planned
     subject: Scripted
     folder: Path
-    slots: Any
+    slots: Places
     say: Callable[[str], None]
+    stop: Callable[[], bool]
     starts: int = 0
     noise: float | None = None
     ends: dict[str, Ended] = field(default_factory=dict)
@@ -113,7 +131,8 @@ class _Tries:
         place = self.folder / name.replace("/", "-").replace(" ", "-")
         place.mkdir(exist_ok=True)
         half = () if until is not None else (steps // 2,)
-        return Asking(self.planned, self.subject).start(task, place, until or steps, parent, half)
+        start = Asking(self.planned, self.subject).start(task, place, until or steps, parent, half)
+        return replace(start, limits=replace(start.limits, retries=0))  # what fails is said at once
 
     def _run(self, name: str, arm: Arm, seed: int, parent: Parent | None = None) -> Ended:
         self.say(f"{name}: {counted(self.steps, 'update')}, seed {seed}")
@@ -121,7 +140,9 @@ class _Tries:
         return self._through(name, start, lambda _: False)
 
     def _through(self, name: str, start: Start, stop: Callable[[Path], bool]) -> Ended:
-        for _, ended in self.slots.run([start], lambda folder, step: None, stop):  # noqa: ARG005
+        for _, ended in self.slots.run([start], None, lambda folder: self.stop() or stop(folder)):
+            if self.stop():
+                raise _StoppedError
             if isinstance(ended, Exception):
                 raise ended
             self.starts += ended.starts
