@@ -74,6 +74,19 @@ def test_a_state_loaded_under_way_rewinds_the_count(make, tmp_path) -> None:
     assert difference(run) is None
 
 
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_a_state_of_before_the_first_update_begins_anew(make, tmp_path) -> None:
+    run, net = ask(tmp_path), model()
+    with witnessed(run, sets=True):
+        optimizer = make(net)
+        first = train(net, optimizer, 0)
+        train(net, optimizer, 3)
+        optimizer.load_state_dict(first[1])
+        train(net, optimizer, 2)
+    lines = [int(line.split(",")[0]) for line in (tmp_path / "applied.csv").read_text().splitlines()]
+    assert lines == [0, 1, 2, 0, 1]
+
+
 def test_what_the_script_says_goes_before_any_count(tmp_path) -> None:
     net = model()
     saved = train(net, KINDS["adamw"](net), 7)  # another run's
@@ -153,6 +166,58 @@ def test_of_two_optimizers_the_one_that_is_asked_is_seen(asked, rate, tmp_path) 
     assert notes.unseen(tmp_path) == [said]
 
 
+class Around(torch.optim.Optimizer):
+    """SAM's kind: its updates are those of a base optimizer, which shares its groups and whose state nobody saves."""
+
+    def __init__(self, params, **options) -> None:
+        super().__init__(params, dict(options))
+        self.base_optimizer = torch.optim.AdamW(self.param_groups, **options)
+        self.param_groups = self.base_optimizer.param_groups
+
+    def step(self, closure=None):
+        return self.base_optimizer.step(closure)
+
+    def load_state_dict(self, state) -> None:
+        super().load_state_dict(state)
+        self.base_optimizer.param_groups = self.param_groups
+
+
+@pytest.mark.parametrize("asked", [None, 0, 1, "Around"])
+def test_an_optimizer_around_another_is_one_of_them(asked, tmp_path) -> None:
+    run = ask(tmp_path, optimizer=asked)
+    small, large = nn.Linear(4, 1), model(wide=8)
+
+    def make():
+        both = KINDS["sgd"](small), Around(large.parameters(), lr=0.1)
+        return both[::-1] if asked == 0 else both
+
+    saved = None
+    for steps in (5, STEPS - 5):
+        with witnessed(ask(tmp_path, optimizer=asked), sets=True):
+            pair = make()
+            if saved:
+                for optimizer, state in zip(pair, saved, strict=True):
+                    optimizer.load_state_dict(state)
+            for _ in range(steps):
+                for optimizer in pair:
+                    update(large if isinstance(optimizer, Around) else small, optimizer)
+            saved = copy.deepcopy([optimizer.state_dict() for optimizer in pair])
+    assert seen(tmp_path) == dict(enumerate(cosine()))
+    assert difference(run) is None
+    assert notes.unseen(tmp_path)[0].startswith("only the rate of Around was studied; SGD made")
+
+
+def test_a_second_optimizer_of_the_name_that_is_asked_is_said(tmp_path) -> None:
+    run = ask(tmp_path, optimizer="SGD")
+    with witnessed(run, sets=True):
+        pairs = [(net, KINDS["sgd"](net)) for net in (model(), model(wide=8))]
+        for net, optimizer in pairs:
+            train(net, optimizer, STEPS)
+    assert difference(run) is None
+    (said,) = notes.unseen(tmp_path)
+    assert said == "only the rate of SGD was studied; another SGD made updates at rates of the script's own"
+
+
 def test_no_optimizer_of_that_name_or_order(tmp_path) -> None:
     for asked in ("Lion", 2):
         run = ask(tmp_path / str(asked), optimizer=asked)
@@ -220,7 +285,7 @@ def test_a_forked_worker_writes_no_rate(tmp_path) -> None:
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         train(net, optimizer, STEPS - 1)
-    assert difference(run) is None
+    assert seen(tmp_path) == dict(enumerate(cosine()))
     assert notes.unseen(tmp_path) == ["updates were also made in processes that were forked, where nothing was seen"]
 
 
@@ -237,6 +302,8 @@ def test_of_several_processes_rank_0_writes_and_the_others_what_is_wrong(tmp_pat
                 update(net, optimizer)
         if rank == 1:
             assert notes.unseen(tmp_path) == ["the rate of 1 process of 3 was not seen"]
+            assert notes.wrong(tmp_path, "set").startswith("the rate of 1 process of 3 was not seen, nor set; let each")
+            assert notes.wrong(tmp_path, "see") == ""
             assert difference(run) is None
     assert seen(tmp_path) == dict(enumerate(cosine()))
     assert not (tmp_path / "applied-1.csv").exists()

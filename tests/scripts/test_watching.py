@@ -135,7 +135,7 @@ def test_a_group_that_joins_late_keeps_the_ratio_at_which_it_joins(tmp_path) -> 
         for k in range(STEPS):
             if k == 5:
                 optimizer.add_param_group({"params": net[2].parameters(), "lr": optimizer.param_groups[0]["lr"] / 10})
-                optimizer.register_step_post_hook(hook)
+                optimizer.register_step_pre_hook(hook)
             update(net, optimizer)
             if k < 5:
                 scheduler.step()
@@ -254,6 +254,7 @@ def test_momentum_that_a_scheduler_moves_is_said(tmp_path) -> None:
             update(net, optimizer)
             scheduler.step()
     assert difference(run) is None
+    assert (tmp_path / "witness.jsonl").read_text().count("momentum") == 1
     assert notes.unseen(tmp_path) == [
         "the script's own scheduler also changes momentum, which was left to it; only the rate was set"
     ]

@@ -1,9 +1,11 @@
 """Which of a script's optimizers is studied: by the order of their first steps, by the name of a class, or the largest.
 
-torch's global hooks ─► an optimizer's step ─► studied: its `Watched`; another: a fact, and nothing more
+an optimizer's first step ─► studied: its `Watched`; another: a fact, and nothing more
 """
 
 import os
+import weakref
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,17 +25,18 @@ class Witness:
 
     Args:
         run: what is asked.
+        met: those that have made a step, by their id.
         sets: whether rates are written, or only seen.
     """
 
-    def __init__(self, run: ScriptRun, *, sets: bool) -> None:
+    def __init__(self, run: ScriptRun, met: dict[int, Any], *, sets: bool) -> None:
         self.run, self.sets = run, sets
         self.notes = Notes(run.folder, run.rates)
         self.again = self.notes.begun or run.asked.start > 0
         self.studied: Watched | None = None
         self._process = os.getpid()
         self._made: WeakKeyDictionary[torch.optim.Optimizer, list[float]] = WeakKeyDictionary()
-        self._met: WeakKeyDictionary[torch.optim.Optimizer, Watched | None] = WeakKeyDictionary()
+        self._met = met
         self._order = 0
 
     def was_made(self, optimizer: torch.optim.Optimizer) -> None:
@@ -41,23 +44,11 @@ class Witness:
         self._made[optimizer] = rates_of(optimizer)
 
     @untraced
-    def before(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer is about to make a step."""
-        if optimizer not in self._met:
-            self._meet(optimizer)
-
-    @untraced
-    def after(self, optimizer: torch.optim.Optimizer) -> None:
-        """It has made it."""
-        watched = self._met.get(optimizer)
-        if watched is not None:
-            watched.after(optimizer)
-
-    def _meet(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer's first step."""
-        self._met[optimizer] = None
-        within = self.studied is not None and self.studied.pending
-        if within or maker(optimizer) is not optimizer:  # a layer of the one that makes the updates
+    def meet(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer makes its first step."""
+        for layer in (optimizer, maker(optimizer)):  # SAM's updates are those of an optimizer within, which is no other
+            self._knows(layer)
+        if self.studied is not None and self.studied.pending:  # likewise
             return
         if os.getpid() != self._process:
             if self.studied is not None or world() == 1:  # a worker of the process that is witnessed
@@ -72,6 +63,10 @@ class Witness:
         if chosen and shows:
             self._watch(optimizer)
 
+    def _knows(self, optimizer: torch.optim.Optimizer) -> None:
+        key = id(optimizer)
+        self._met[key] = weakref.ref(optimizer, lambda _: self._met.pop(key, None))
+
     def _watch(self, optimizer: torch.optim.Optimizer) -> None:
         before = self.studied
         if before is not None:
@@ -79,7 +74,7 @@ class Witness:
         first = self._made.get(optimizer) or []
         if len(first) != len(optimizer.param_groups) or not any(first):
             first = rates_of(optimizer)
-        self.studied = self._met[optimizer] = Watched(
+        self.studied = Watched(
             optimizer,
             first,
             self.run.rates if self.sets else None,
@@ -100,8 +95,7 @@ class Witness:
             if isinstance(asked, int):
                 return type(optimizer).__name__ == self.studied.name
         if asked is None:
-            others = [size(other) for other in self._made if maker(other) is other]
-            return size(optimizer) >= max(others, default=0)
+            return size(optimizer) >= max(map(size, self._made), default=0)
         return isinstance(asked, str) or asked == self._order
 
 

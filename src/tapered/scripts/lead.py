@@ -26,21 +26,23 @@ class Shares:
         top = first[self.lead] if first else 0.0
         self.shares = [rate / top if top else 1.0 for rate in first]
 
-    def of(self, groups: Sequence[Group], lead: Any) -> list[float]:
-        """Each group's; one that joined late has the ratio at which it joined.
+    def join(self, groups: Sequence[Group], lead: Any) -> None:
+        """Groups that came late have the ratio at which they joined.
 
         Args:
             groups: the optimizer's.
-            lead: the script's own rate of the leading one; a tensor is read only where a group has joined.
+            lead: the script's own rate of the leading one.
         """
         for group in groups[len(self.shares) :]:
             self.shares.append(own_rate(group) / float(lead) if lead else 1.0)
-        return [share * scale(group) for share, group in zip(self.shares, groups, strict=False)]
 
     def seen(self, groups: Sequence[Group]) -> Any:
         """The rate that the leading group shows: a float, or a tensor on a device, to be read later."""
         group = groups[self.lead]
-        shown, times = group.get("lr"), scale(group)
+        shown = group.get("lr")
+        if type(shown) is float and "lr_scale" not in group:  # after an update this code is in no cache
+            return shown
+        times = scale(group)
         if isinstance(shown, Tensor):
             shown = shown.detach()
             if shown.device.type != "cpu":
@@ -65,6 +67,8 @@ def own_rate(group: Group) -> float:
 
 def scale(group: Group) -> float:
     """The multiplier that layer-wise decay of timm and others leaves in a group; 1 where there is none."""
+    if "lr_scale" not in group:
+        return 1.0
     found = group.get("lr_scale", 1)
     return float(found) if isinstance(found, (int, float)) else 1.0
 
@@ -85,32 +89,38 @@ class Written:
 
     def write(self, groups: Sequence[Group], rate: float) -> None:
         """Put the rate in force. What the script wrote since, within the step, is its own."""
-        missing = len(groups) - len(self._own)
-        self._own, self._ours = self._own + [None] * missing, self._ours + [None] * missing
-        lead = self.shares.lead
-        shown = groups[lead].get("lr")
-        own = self._own[lead] if shown is self._ours[lead] else shown
-        for index, (group, share) in enumerate(zip(groups, self.shares.of(groups, own), strict=False)):
-            if not rated(group):
-                continue
-            ours, shown = rate * share, group["lr"]
+        shares, ours = self.shares.shares, self._ours
+        if len(ours) < len(groups):
+            self._own += [None] * (len(groups) - len(ours))
+            ours += [None] * (len(groups) - len(ours))
+        if len(shares) < len(groups):
+            shown = groups[self.shares.lead].get("lr")
+            self.shares.join(groups, self._own[self.shares.lead] if shown is ours[self.shares.lead] else shown)
+        for index, group in enumerate(groups):
+            shown, value = group.get("lr"), rate * shares[index]
+            if "lr_scale" in group:
+                value *= scale(group)
             if isinstance(shown, Tensor):
-                if shown is not self._ours[index]:
-                    self._own[index], self._ours[index] = shown.detach().clone(), shown
-                with torch.no_grad():
-                    shown.fill_(ours)
-            else:
-                if shown is not self._ours[index]:
+                self._fill(index, shown, value)
+            elif type(shown) is float or isinstance(shown, Real):
+                if shown is not ours[index]:
                     self._own[index] = shown
-                group["lr"] = self._ours[index] = ours
+                group["lr"] = ours[index] = value
+
+    def _fill(self, index: int, shown: Tensor, value: float) -> None:
+        if shown is not self._ours[index]:
+            self._own[index], self._ours[index] = shown.detach().clone(), shown
+        with torch.no_grad():
+            shown.fill_(value)
 
     def back(self, groups: Sequence[Group]) -> None:
         """The script's own rates, where it did not write others meanwhile."""
-        for group, own, ours in zip(groups, self._own, self._ours, strict=False):
-            if ours is not None and group.get("lr") is ours:
-                if isinstance(ours, Tensor):
+        ours = self._ours
+        for index, group in enumerate(groups):
+            if index < len(ours) and ours[index] is not None and group.get("lr") is ours[index]:
+                if isinstance(ours[index], Tensor):
                     with torch.no_grad():
-                        ours.copy_(own)
+                        ours[index].copy_(self._own[index])
                 else:
-                    group["lr"] = own
-        self._own, self._ours = [], []
+                    group["lr"] = self._own[index]
+        self._ours = [None] * len(ours)

@@ -1,6 +1,6 @@
 """The witness begins with the first optimizer that is made or steps: what it needs of torch is imported then.
 
-torch.optim.Optimizer(...), its rates as it is made ─► `choosing.Witness` ◄─ before and after every step, torch's hooks
+torch.optim.Optimizer(...), its rates as it is made ─► `choosing.Witness` ◄─ before its first step, torch's hook
 """
 
 import functools
@@ -28,14 +28,13 @@ def watch_making(run: ScriptRun, *, sets: bool) -> None:
         from tapered.scripts.choosing import Witness  # noqa: PLC0415  # as above
 
         untraced(before)
-        untraced(after)
-        return Witness(run, sets=sets)
+        return Witness(run, met, sets=sets)
+
+    met: dict[int, Any] = {}
 
     def before(optimizer: Any, args: Any, kwargs: Any) -> None:  # noqa: ARG001  # torch's call
-        witness().before(optimizer)
-
-    def after(optimizer: Any, args: Any, kwargs: Any) -> None:  # noqa: ARG001  # as above
-        witness().after(optimizer)
+        if id(optimizer) not in met:
+            witness().meet(optimizer)
 
     make = optimizers.Optimizer.__init__
 
@@ -46,4 +45,3 @@ def watch_making(run: ScriptRun, *, sets: bool) -> None:
 
     optimizers.Optimizer.__init__ = made  # type: ignore[method-assign]  # of them all
     optimizers.register_optimizer_step_pre_hook(before)
-    optimizers.register_optimizer_step_post_hook(after)

@@ -24,6 +24,15 @@ def unseen(folder: Path) -> list[str]:
     return list(dict.fromkeys([*_optimizers(found), *_processes(found), *_momentum(found)]))
 
 
+def wrong(folder: Path, rate: str) -> str:
+    """Why a rate that was to be set is not that of the whole run; "" where it is, or where it was only to be seen.
+
+    Processes that train together at different rates are no run.
+    """
+    found = [*_processes(facts(folder))] if rate == "set" else []
+    return f"{found[0]}, nor set; let each call tapered.current_run(), or start them by torchrun" if found else ""
+
+
 def hints(folder: Path) -> list[str]:
     """Why the rates may not be as asked, and what to change in the script."""
     found = facts(folder)
@@ -53,7 +62,8 @@ def _optimizers(found: list[dict[str, Any]]) -> Iterator[str]:
     others = {_name(fact, "optimizer") for fact in found if fact.get("studied") is False and fact.get("rated") is True}
     rateless = {_name(fact, "optimizer") for fact in found if fact.get("rated") is False}
     if studied and others:
-        yield f"only the rate of {_and(studied)} was studied; {_and(others)} made updates at rates of the script's own"
+        also = {f"another {name}" if name in studied else name for name in others}
+        yield f"only the rate of {_and(studied)} was studied; {_and(also)} made updates at rates of the script's own"
     if rateless:
         yield f"{_and(rateless)} has no rate in its groups, so none was seen"
 

@@ -46,8 +46,7 @@ class Notes:
         if self.rank < 0:
             self._begin()
         if type(rate) is float and not self._waiting:
-            if not self._add(update, rate):
-                self._since = time.monotonic()
+            self._add(update, rate)
             return
         now = time.monotonic()
         if not self._waiting:
@@ -84,6 +83,7 @@ class Notes:
             self._file.add(f"{update},{rate!r}")
         except OSError:
             self._waiting.append((update, rate))
+            self._since = time.monotonic()
             return False
         return True
 

@@ -68,11 +68,12 @@ class Watched:
         self._sets = rates is not None and not follows(optimizer)
         self.pending = self._applied = False
         self.retired = False  # another took over; should it go on, that is said
-        self._said = False
+        self._said = self._reloaded = self._moved = False
         self._counts: bool | None = None
         self._momentum = _momentum(optimizer)
         self._used: Any = None
         optimizer.register_step_pre_hook(self._before)  # after all that are there: nobody writes the rate after it
+        optimizer.register_step_post_hook(self._after)
         optimizer.register_load_state_dict_post_hook(self._loaded)
 
     @property
@@ -83,11 +84,8 @@ class Watched:
     @untraced
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         self.pending = False
-        if self.retired:
-            self._retires(optimizer)
-            return None
-        if os.getpid() != self._process:  # a worker that was forked from the process that trains
-            self._notes.fact(child=os.getpid())
+        if self.retired or os.getpid() != self._process:
+            self._aside(optimizer)
             return None
         if not optimizer.state and only_initialises(optimizer):
             return None
@@ -103,7 +101,7 @@ class Watched:
         return ((args[0], watched, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": watched})
 
     @untraced
-    def after(self, optimizer: torch.optim.Optimizer) -> None:
+    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # torch's call
         """Write down the update, if there was one; once, also where a class calls its parent's `step`."""
         if not self.pending or self.update is None:
             return
@@ -127,20 +125,25 @@ class Watched:
         found, likely = made(optimizer), self._run.likely
         if self._run.told is not None:
             self.update, self._run.told = self._run.told, None
-        elif found:
+        elif found or (found == 0 and self._reloaded and self._counts is not None):
             self.update = found
         else:
             self.update = self._latest or likely or 0
             if found is None or (self._again and not self.update):
                 self._notes.fact(uncounted=type(optimizer).__name__, taken=self.update)
-        self._latest = self.update
+        self._latest, self._reloaded = self.update, False
 
     def _loaded(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002  # torch's call
-        self.update = None
+        self.update, self._reloaded = None, True
 
-    def _retires(self, optimizer: torch.optim.Optimizer) -> None:
-        if not self._said:
-            self._said = True
+    def _aside(self, optimizer: torch.optim.Optimizer) -> None:
+        """An update that is not seen: of one that was replaced and goes on, or in a worker that was forked."""
+        if self._said:
+            return
+        self._said = True
+        if os.getpid() != self._process:
+            self._notes.fact(child=os.getpid())
+        else:
             self._notes.fact(optimizer=self.name, numbers=size(optimizer), studied=False, rated=True)
 
     def _put(self, optimizer: torch.optim.Optimizer) -> None:
@@ -148,9 +151,9 @@ class Watched:
         groups = optimizer.param_groups
         if self._sets and self._rates is not None and self.update is not None:
             self._written.write(groups, self._rates[min(self.update, len(self._rates) - 1)])
-            if self._momentum != (now := _momentum(optimizer)):
+            if not self._moved and self._momentum != (now := _momentum(optimizer)):
+                self._moved = True
                 self._notes.fact(momentum=[repr(self._momentum), repr(now)])
-                self._momentum = now
         self._used = self._shares.seen(groups)
 
     def _watching(self, closure: Callable[[], Any], optimizer: torch.optim.Optimizer) -> Callable[[], Any]:

@@ -49,6 +49,8 @@ class Judge:
                 "made no update of a torch optimizer that was seen, so that nothing set its rate; try "
                 'rate = "off", and the rate given by its own arguments'
             )
+        if unset := notes.wrong(folder, asked.rate):
+            lacking = lacking or f"was not trained as asked: {unset}"  # while it starts, not all of it is there yet
         if (wrong or lacking) and (hints := notes.hints(folder)):
             wrong, lacking = (text and f"{text} ({'; '.join(hints)})" for text in (wrong, lacking))
         return Seen(told.last, told.count, updates, self.diverged(told), wrong, lacking)
