@@ -15,6 +15,7 @@ from tapered.scripts.rates import applied, compare
 
 HERE, STEPS, PEAK = Path(__file__).parent / "script_kinds", 12, 1e-2
 LINE = "{python} SCRIPT --lr {peak} --seed {seed} --steps {steps} --out {out}"
+LINEAR = f"{LINE} --schedule linear"
 KINDS = {  # its file, what it needs, where its numbers are and its checkpoints
     "plain": ("plain.py", "torch", "csv:{out}/log.csv", "{out}/checkpoint-{step}.pt"),
     "trainer": ("trainer.py", "transformers", "trainer_state", "{out}/checkpoint-{step}"),
@@ -50,10 +51,8 @@ class Case:
 
 CASES = [
     Case("none", "finished", 1, same=True),
-    Case(
-        "its own scheduler, another was asked", "refused", 1, "update 1 was made at", line=f"{LINE} --schedule linear"
-    ),
-    Case("the same, set from outside", "finished", 1, same=True, line=f"{LINE} --schedule linear", rate="set"),
+    Case("its own scheduler, another was asked", "refused", 1, "update 1 was made at", line=LINEAR),
+    Case("the same, set from outside", "finished", 1, same=True, line=LINEAR, rate="set"),
     Case("a rate wrong by a thousandth from one update on", "refused", 1, "update 6 was made at", "rate"),
     Case("seed ignored", "finished", 1, fault="seed", happens="two seeds"),
     Case("raises each time", "crashed", 3, "exit code 1", "raise"),
@@ -101,7 +100,7 @@ class Judge:
         return Seen(told.last, told.count, updates, told.diverged, *said)
 
 
-def run_of(folder, kind, case, seed=0, **more):
+def run_of(folder, kind, case, seed=0):
     """A run's folder and what `supervise` takes with it."""
     name, _, metrics, checkpoints = KINDS[kind]
     folder.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,14 @@ def until(true, within):
         time.sleep(0.02)
 
 
+def gone(files):
+    """Whether the processes whose numbers files have are gone in time."""
+    with suppress(TimeoutError):
+        until(lambda: not any(alive(file) for file in files), GONE)
+        return True
+    return False
+
+
 def happens(what, run, slot):
     """It trains, and is killed or asked to stop once it has reported; nothing of it is left when this returns."""
     folder, _, _, judge = run
@@ -77,7 +85,7 @@ def happens(what, run, slot):
 
 
 def killed(root, kills, seed):
-    """Six runs at a time, two at once, killed at random moments until they end; and again until there were so many kills.
+    """Six runs, two at once, killed at random moments until they end; and six more, until there were so many kills.
 
     Returns: kills of scripts, of supervisors and of both; runs; whether each is finished with the numbers of one that
     nothing happened to; updates that were made twice though a checkpoint had them.
@@ -124,10 +132,7 @@ def _until_they_end(runs, slot, counts, kills):
         if what != "script":
             process.kill()
             process.wait()
-            try:
-                until(lambda: not any(alive(file) for file in here), GONE)
-            except TimeoutError:
-                late += 1
+            late += not gone(here)
             process = supervisor(runs, slot, AT_ONCE)
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from script_runs import PYTHON, QUICK, SCRIPT, alive, judged, made, until
+from script_starts import PYTHON, QUICK, SCRIPT, alive, judged, made, until
 
 from tapered import machines
 from tapered.scripts import slots as module
@@ -111,7 +111,7 @@ def test_each_run_is_stopped_and_told_of_by_its_folder(tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from script_runs import QUICK, judged, made
+from script_starts import QUICK, judged, made
 from tapered.scripts.on_ray import RaySlots
 from tapered.scripts.slots import Start
 from test_slots import WAITS, start

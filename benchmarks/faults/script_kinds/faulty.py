@@ -39,6 +39,27 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def mistake():
+    raise RuntimeError("the user's own mistake")
+
+
+def deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def loop():
+    while True:
+        print("still here", flush=True)
+        time.sleep(0.2)
+
+
+ENDS = {
+    "raise": mistake, "exit 3": lambda: os._exit(3), "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "kill": kill, "early": lambda: os._exit(0), "hang": lambda: time.sleep(600), "deaf": deaf, "loops": loop,
+}  # fmt: skip
+
+
 def before(step):
     """Before each update."""
     time.sleep(float(os.environ.get("PACE", "0")))
@@ -47,26 +68,8 @@ def before(step):
     if step == 2 and NAME == "prints":
         for _ in range(200):
             print("x" * (1 << 20))
-    if step != AT or not ON:
-        return
-    if NAME == "raise":
-        raise RuntimeError("the user's own mistake")
-    if NAME == "exit 3":
-        os._exit(3)
-    if NAME == "segfault":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if NAME == "kill":
-        kill()
-    if NAME == "early":
-        os._exit(0)
-    if NAME in ("hang", "deaf"):
-        if NAME == "deaf":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(600)
-    if NAME == "loops":
-        while True:
-            print("still here", flush=True)
-            time.sleep(0.2)
+    if step == AT and ON and NAME in ENDS:
+        ENDS[NAME]()
 
 
 def loss(step, value):

@@ -49,10 +49,10 @@ class Module(lightning.LightningModule):
 
 
 class Faulty(Callback):
-    def on_train_batch_start(self, trainer, module, batch, index):
+    def on_train_batch_start(self, trainer, module, batch, index):  # noqa: ARG002 - as it is called
         faulty.before(trainer.global_step)
 
-    def on_before_optimizer_step(self, trainer, module, optimizer):
+    def on_before_optimizer_step(self, trainer, module, optimizer):  # noqa: ARG002 - as it is called
         faulty.rate(trainer.global_step, optimizer)
 
 

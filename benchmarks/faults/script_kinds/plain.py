@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import os
 from pathlib import Path
 
 import faulty
@@ -59,6 +58,6 @@ for step in range(start, steps):
         kept |= {"scheduler": scheduler.state_dict(), "random": torch.get_rng_state()}
         torch.save(kept, a.out / "new")
         path = a.out / f"checkpoint-{step + 1}.pt"
-        os.replace(a.out / "new", path)
+        (a.out / "new").replace(path)
         print("saved", step + 1, file=history)
         faulty.saved(path)

@@ -27,13 +27,13 @@ data = [{"input_ids": line, "labels": line} for line in lines]
 
 
 class Faulty(TrainerCallback):
-    def on_step_begin(self, args, state, control, **more):
+    def on_step_begin(self, args, state, control, **more):  # noqa: ARG002 - as it is called
         faulty.before(state.global_step)
 
-    def on_pre_optimizer_step(self, args, state, control, optimizer=None, **more):
+    def on_pre_optimizer_step(self, args, state, control, optimizer=None, **more):  # noqa: ARG002 - as it is called
         faulty.rate(state.global_step, trainer.optimizer)
 
-    def on_save(self, args, state, control, **more):
+    def on_save(self, args, state, control, **more):  # noqa: ARG002 - as it is called
         faulty.saved(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
