@@ -1,5 +1,6 @@
 """What `tapered study` does of scripts alone: checks one, plans its runs, writes a first file for it."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,12 @@ def checked(stated: Any, command: str, store: Path | None, *, as_json: bool) -> 
     if planned.study.script is None:
         raise StudyFileError("--check starts a script a few times, and this is a study of a workload; try without it")
     errors, folder = console(stderr=True), store or default_folder(planned)
-    with said(errors), open_store(planned, folder) as opened, Interrupt(errors) as interrupt:
-        slots = slots_of(planned.study, planned.study.script)
+    with (
+        said(errors),
+        open_store(planned, folder) as opened,
+        closing(slots_of(planned.study, planned.study.script)) as slots,
+        Interrupt(errors) as interrupt,
+    ):
         found = check(
             planned,
             stated.subject,

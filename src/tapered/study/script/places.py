@@ -3,8 +3,7 @@
 executor = { workers = 4 } ─► Slots        executor = { kind = "ray", address = ... } ─► RaySlots
 """
 
-import os
-
+from tapered.machines import cores
 from tapered.scripts.slots import Places, Slots
 from tapered.study.file.executor import Executor as Asked
 from tapered.study.file.script import Script
@@ -13,7 +12,7 @@ from tapered.workloads.own import StudyFileError
 
 
 def slots_of(study: Study, script: Script) -> Places:
-    """What starts a study's scripts.
+    """What starts a study's scripts; to be closed.
 
     Raises:
         StudyFileError: If there is none such here.
@@ -27,14 +26,15 @@ def slots_of(study: Study, script: Script) -> Places:
             count_of(study, script) if asked.workers else None,
             gpus=script.gpus,
             cpus=study.threads * script.processes,
+            threads=study.threads,
         )
-    return Slots(count_of(study, script), gpus=script.gpus, processes=script.processes)
+    return Slots(count_of(study, script), gpus=script.gpus, processes=script.processes, threads=study.threads)
 
 
 def count_of(study: Study, script: Script) -> int:
     """How many scripts run at a time."""
     asked = study.executor or Asked()
-    room = max(1, len(os.sched_getaffinity(0)) // (study.threads * script.processes))
+    room = max(1, cores() // (study.threads * script.processes))
     said = asked.workers or 1
     if said == "cores":
         return room

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from math import inf, isnan
 
@@ -70,18 +71,18 @@ def again(planned: Planned, subject: Scripted, store: Store, runs: Sequence[Run]
     except OSError as error:
         raise StoreError(f"{folder} could not be made ({error.strerror}); make room") from error
     start = Asking(round_.planned, subject).start(task, folder, chosen.steps)
-    for _, ended in slots_of(planned.study, subject.script).run([start], lambda *_: None, lambda _: False):
-        if isinstance(ended, Exception):
-            raise ended
-        if ended.word == "refused":
-            raise refused(chosen, ended, subject.script.rate, str(folder))
-        if not ended.result:
-            raise failed([(chosen, ended, str(folder))], 1)
-        diverged = ended.step if ended.word == "diverged" else None
-        branch = branch_of(task.run, Asking(planned, subject).judge, folder, ended.step, diverged, (), planned.marks)
-        mine = branch.results(planned.study.metric)[0]
-        return Again(chosen, known[chosen.key].start if chosen.key in known else 0, len(whole), _gap(mine, chosen))
-    raise StoreError(f"{folder}: nothing was started; try again")
+    with closing(slots_of(planned.study, subject.script)) as slots:
+        ended = next(iter(slots.run([start])))[1]
+    if isinstance(ended, Exception):
+        raise ended
+    if ended.word == "refused":
+        raise refused(chosen, ended, subject.script.rate, str(folder))
+    if not ended.result:
+        raise failed([(chosen, ended, str(folder))], 1)
+    diverged = ended.step if ended.word == "diverged" else None
+    branch = branch_of(task.run, Asking(planned, subject).judge, folder, ended.step, diverged, (), planned.marks)
+    mine = branch.results(planned.study.metric)[0]
+    return Again(chosen, known[chosen.key].start if chosen.key in known else 0, len(whole), _gap(mine, chosen))
 
 
 def _gap(one: Run, other: Run) -> float:

@@ -6,7 +6,7 @@ rounds(planned) ─► forest ─► bundles ─► train_runs(planned, store) �
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,7 +114,9 @@ class Trains(Protocol):
 def _trained(planned: Planned, store: Store, executor: Executor | None, told: Told) -> Iterator[Trains]:
     """What trains a study, as long as it does."""
     if isinstance(planned.subject, Scripted):
-        yield scripts_of(planned, planned.subject, store, told.progress, told.stop)
+        scripts = scripts_of(planned, planned.subject, store, told.progress, told.stop)
+        with closing(scripts.slots):
+            yield scripts
         return
     store.check_modes()
     with threads(planned.study.threads), crew(planned.workload), executor or executor_of(planned.study) as chosen:
