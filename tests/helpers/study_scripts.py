@@ -25,21 +25,26 @@ if fault == "noisy": random.seed()
 x, start, once = 3.0, 0, os.path.join(a.output_dir, "once")
 saved = sorted(int(name[2:-5]) for name in os.listdir(a.output_dir) if name.startswith("c-"))
 path = a.resume or (saved and f"{a.output_dir}/c-{saved[-1]}.json")
+if fault == "single": path = os.path.exists(f"{a.output_dir}/last.json") and f"{a.output_dir}/last.json"
+end = (a.until or a.max_steps) - (3 if fault == "early" else 0)
 if path and fault != "deaf":
     kept = json.load(open(path))
     x, start = kept["x"], kept["step"]
     if fault != "inexact": random.setstate((kept["r"][0], tuple(kept["r"][1]), kept["r"][2]))
 with open(f"{a.output_dir}/log.jsonl", "a", buffering=1) as log:
-    for step in range(start, (a.until or a.max_steps) - (3 if fault == "early" else 0)):
+    for step in range(start, end):
         if str(step) == at and whose in ("", str(a.seed)):
             if fault == "crash": raise RuntimeError("somebody's own mistake")
             if fault == "nan": x = float("nan")
             if fault == "wait":
                 if not os.path.exists(once): open(once, "w"); time.sleep(60)
         x -= rates[step] * (x + random.gauss(0, 1))
-        if (step + 1) % 5 == 0:
-            log.write(json.dumps({"step": step + 1, "loss": 0.5 * x * x}) + "\n")
-            json.dump({"x": x, "step": step + 1, "r": random.getstate()}, open(f"{a.output_dir}/c-{step + 1}.json", "w"))
+        told = (step + 1) % 5 == 0 or (fault == "single" and step + 1 == end)
+        if told: log.write(json.dumps({"step": step + 1, "loss": 0.5 * x * x}) + "\n")
+        if told or step + 1 == end:
+            name = "last" if fault == "single" else f"c-{step + 1}"
+            with open(f"{a.output_dir}/{name}.json", "w") as file:
+                json.dump({"x": x, "step": step + 1, "r": random.getstate()}, file)
 """
 COMMAND = "{python} train.py --rates {rates} --seed {seed} --max-steps {steps} --output-dir {out}"
 STEPS = 20

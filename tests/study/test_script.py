@@ -98,6 +98,31 @@ def test_no_steps_are_shared_of_a_script_that_does_not_go_on_exactly(tmp_path, f
     assert result.cost.to_run == 160
 
 
+def test_a_script_with_one_file_of_its_own_is_ended_where_runs_part(tmp_path):
+    table = TABLE.replace("--max-steps {steps}", "--max-steps {steps} --until {until} --fault single")
+    early = LATE.replace('"late"', '"early"').replace("0.5*steps", "0.25*steps", 1).replace("0.5*steps", "0.75*steps")
+    found = planned(
+        tmp_path, table=table.replace("c-{step}.json", "last.json"), arms=CONSTANT + LATE + early, seeds=1
+    )
+    report_ = checked(found, tmp_path / "s")
+    assert [finding.text for finding in report_.findings if finding.name == "share"] == [
+        "From the checkpoint of step 10 it gives the same numbers: steps are shared."
+    ]
+    runs, result = finished(found, tmp_path / "s")
+    assert all(dict(by_hand(found, run)).items() <= dict(run.curve).items() for run in runs)
+    assert (result.cost.asked, result.cost.to_run) == (120, 120 - 2 * (11 + 6))
+    assert (result.script.forked, result.script.shared) == (4, 34)
+    assert result.script.twice is None
+
+
+def test_without_steps_in_names_and_an_end_to_ask_for_nothing_is_shared(tmp_path):
+    found = planned(tmp_path, table=TABLE.replace("c-{step}.json", "last.json"), seeds=1)
+    said = next(finding for finding in checked(found, tmp_path / "s").findings if finding.name == "share")
+    assert (said.good, "{until}" in said.fix) == (None, True)
+    _, result = finished(found, tmp_path / "s")
+    assert "no {step} in their names" in result.cost.reason
+
+
 def test_a_check_of_another_study_in_the_same_folder_counts_for_nothing(tmp_path):
     checked(planned(tmp_path), tmp_path / "s")
     (tmp_path / "train.py").write_text(SCRIPT + "# changed\n")

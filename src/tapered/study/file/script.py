@@ -148,6 +148,16 @@ class Script(Strict):
         return " ".join(word if PLAIN.fullmatch(word) else shlex.quote(word) for word in self.command)
 
     @property
+    def named(self) -> bool:
+        """Whether its checkpoints have their steps in their names."""
+        return self.checkpoints is not None and "{step}" in self.checkpoints
+
+    @property
+    def halts(self) -> bool:
+        """Whether it can be told to end before its last step."""
+        return any("{until}" in word for word in self.command)
+
+    @property
     def goes_on(self) -> bool:
         """Whether it is said to go on from what it saved."""
         return self.resume != NEVER

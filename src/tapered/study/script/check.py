@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tapered.scripts.asked import Parent
+from tapered.scripts.checkpoints import found
 from tapered.scripts.ended import Ended
 from tapered.scripts.metrics import Told
 from tapered.scripts.notes import unseen
@@ -24,7 +25,7 @@ from tapered.study.plan.planned import Planned
 from tapered.study.script.asking import Asking
 from tapered.study.script.checked import Checked, Finding
 from tapered.study.script.outcome import RECORD, said
-from tapered.study.script.sharing import hand_over, nearest
+from tapered.study.script.sharing import Saved, hand_over, nearest
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Run
 from tapered.words import counted
@@ -264,42 +265,48 @@ class _Tries:
 
     def _shared(self, arm: Arm, seed: int) -> Finding:
         """Gone on from a checkpoint of another run, as runs that share steps do."""
-        pattern, once = self.subject.script.checkpoints, self._place("once")
-        if pattern is None:
-            return Finding(
-                "share",
-                None,
-                "No steps are shared: checkpoints is not stated.",
-                'checkpoints = "{out}/checkpoint-{step}"',
-            )
-        (once / RECORD).touch()
-        checkpoint = nearest(pattern, once, self.steps - 1)
-        if checkpoint is None:
-            return Finding(
-                "share", False, f"No steps are shared: no {pattern} was left of {counted(self.steps, 'update')}.",
-                f"save more often, keep what is saved, or check = {4 * self.steps} in [script]",
-            )  # fmt: skip
-        self._place("forked").mkdir(exist_ok=True)
-        (self._place("forked") / "out").mkdir()
-        hand_over(checkpoint, once, self._place("forked"))
-        on = self._run("forked", arm, seed, Parent("once", checkpoint.step or 0))
-        at = f"the checkpoint of step {checkpoint.step}"
+        saved = self._saved(arm, seed)
+        if isinstance(saved, Finding):
+            return saved
+        (self._place("forked") / "out").mkdir(parents=True)
+        hand_over(saved, self._place("forked"))
+        on = self._run("forked", arm, seed, Parent("once", saved.step))
+        at = f"the checkpoint of step {saved.step}"
         if not on.result:
-            return Finding(
-                "share",
-                False,
-                f"No steps are shared: from {at} it {on.word}: {on.why}.",
-                "see how it finds its checkpoint",
-            )
+            return _alone(f"from {at} it {on.word}: {on.why}", "see how it finds its checkpoint")
         told = [step for points in self._read("forked").points.values() for step in points]
-        if min(told, default=self.steps) <= (checkpoint.step or 0):
-            return Finding(
-                "share", False, f"No steps are shared: given {at} it began anew, and told of step {min(told)}.",
+        if min(told, default=self.steps) <= saved.step:
+            return _alone(
+                f"given {at} it began anew, and told of step {min(told)}",
                 "see how it finds its checkpoint, and resume in [script]",
-            )  # fmt: skip
-        apart = self._gap("forked", after=checkpoint.step or 0)
+            )
+        apart = self._gap("forked", after=saved.step)
         if apart == 0:
             return Finding("share", True, f"From {at} it gives the same numbers: steps are shared.")
-        return Finding(
-            "share", False, f"No steps are shared: from {at} its numbers differ by up to {apart:.3g}.", RESTORE
-        )  # fmt: skip
+        return _alone(f"from {at} its numbers differ by up to {apart:.3g}", RESTORE)
+
+    def _saved(self, arm: Arm, seed: int) -> Saved | Finding:
+        """A checkpoint of a run that is whole; or why there is none."""
+        script, half = self.subject.script, self.steps // 2
+        pattern = script.checkpoints
+        if pattern is None:
+            return _alone("checkpoints is not stated", 'checkpoints = "{out}/checkpoint-{step}"', good=None)
+        longer = f"save more often, keep what is saved, or check = {4 * self.steps} in [script]"
+        if script.named:
+            (self._place("once") / RECORD).touch()
+            saved = nearest(pattern, self._place("once"), self.steps - 1)
+            return saved or _alone(f"no {pattern} was left of {counted(self.steps, 'update')}", longer)
+        if not script.halts:
+            fix = "put {until} into the command, in the place of {steps}, where it says when to end"
+            return _alone("checkpoints has no {step}, and the command no {until}", fix, good=None)
+        self.say(f"trunk: ends at {half} of {counted(self.steps, 'update')}")
+        trunk = self._through("trunk", self._start("trunk", arm, seed, until=half), lambda _: False)
+        if trunk.word != "stopped" or trunk.step != half:
+            return _alone(f"asked to end at step {half} it {trunk.word} {trunk.why}", "see what {until} does")
+        there = found(pattern, self._place("trunk") / "out")
+        out = self._place("trunk") / "out"
+        return Saved(half, there[-1].path, out) if there else _alone(f"no {pattern} was left at step {half}", longer)
+
+
+def _alone(why: str, fix: str, *, good: bool | None = False) -> Finding:
+    return Finding("share", good, f"No steps are shared: {why}.", fix)

@@ -8,14 +8,15 @@ child           ╰───────────────►      its out
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tapered.scripts.checkpoints import Checkpoint, found
+from tapered.scripts.checkpoints import found
 from tapered.study.plan.forest import Forest
 from tapered.study.script.outcome import RECORD
 
+KEPT = "kept"  # in a run's folder: checkpoints that it wrote over, a folder a step
 FICLONE = 0x40049409  # Linux: a copy that shares its blocks until one is written
 
 
@@ -55,23 +56,51 @@ def wanted(all_donors: Mapping[str, Donor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(sorted(each)) for key, each in steps.items()}
 
 
-def nearest(pattern: str, folder: Path, step: int) -> Checkpoint | None:
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that may be taken over.
+
+    Args:
+        step: Updates made.
+        path: Where it is.
+        out: Below which it is where a script looks for it.
+    """
+
+    step: int
+    path: Path
+    out: Path
+
+
+def nearest(pattern: str, folder: Path, step: int) -> Saved | None:
     """The last checkpoint of a run at or before a step that nobody has written to since it ended."""
-    there = [one for one in found(pattern, folder / "out") if one.step is not None and 0 < one.step <= step]
+    there = [Saved(one.step, one.path, folder / "out") for one in found(pattern, folder / "out") if one.step]
+    for kept in (folder / KEPT).glob("*"):
+        there += [Saved(int(kept.name), one.path, kept) for one in found(pattern, kept) if kept.name.isdigit()]
     try:
         ended = (folder / RECORD).stat().st_mtime_ns
     except OSError:
         return None
-    whole = [one for one in there if all(file.lstat().st_mtime_ns <= ended for file in _files(one.path))]
-    return max(whole, key=lambda one: one.step or 0, default=None)
+    usable = [one for one in there if one.step <= step]
+    whole = [one for one in usable if all(file.lstat().st_mtime_ns <= ended for file in _files(one.path))]
+    return max(whole, key=lambda one: one.step, default=None)
 
 
 def _files(path: Path) -> Iterator[Path]:
     return path.rglob("*") if path.is_dir() else iter([path])
 
 
-def hand_over(checkpoint: Checkpoint, donor: Path, child: Path) -> None:
-    """Put a donor's checkpoint where the child's script looks for its own; whole, or not at all.
+def keep(pattern: str, folder: Path, step: int) -> None:
+    """Copy the checkpoint of a run that has ended at a step, as the run will write over it.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    for one in found(pattern, folder / "out")[-1:]:
+        _put(one.path, folder / KEPT / str(step) / one.path.relative_to(folder / "out"), folder, _copied)
+
+
+def hand_over(saved: Saved, child: Path) -> None:
+    """Put a checkpoint where the child's script looks for its own; whole, or not at all.
 
     Blocks are shared where the disk can do that; else files are linked, as their names have steps in them and are
     written once; else they are copied.
@@ -79,14 +108,18 @@ def hand_over(checkpoint: Checkpoint, donor: Path, child: Path) -> None:
     Raises:
         OSError: The disk does not take it.
     """
-    place = child / "out" / checkpoint.path.relative_to(donor / "out")
+    linked = saved.out.name == "out"
+    _put(saved.path, child / "out" / saved.path.relative_to(saved.out), child, _linked if linked else _copied)
+
+
+def _put(path: Path, place: Path, folder: Path, take: Callable[[str, str], str]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    half = child / "handed"
+    half = folder / "handed"
     _remove(half)
-    if checkpoint.path.is_dir():
-        shutil.copytree(checkpoint.path, half, copy_function=_take, symlinks=True)
+    if path.is_dir():
+        shutil.copytree(path, half, copy_function=take, symlinks=True)
     else:
-        _take(str(checkpoint.path), str(half))
+        take(str(path), str(half))
     _remove(place)
     half.rename(place)
 
@@ -98,7 +131,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _take(source: str, target: str) -> str:
+def _linked(source: str, target: str) -> str:
     """A file as another: its blocks, or itself by another name, or a copy."""
     if not _cloned(source, target):
         os.unlink(target)  # noqa: PTH108 - as copytree gives them
@@ -106,6 +139,13 @@ def _take(source: str, target: str) -> str:
             os.link(source, target)
         except OSError:
             shutil.copy2(source, target)
+    return target
+
+
+def _copied(source: str, target: str) -> str:
+    """A file as another that can be written over: its blocks, or a copy."""
+    if not _cloned(source, target):
+        shutil.copyfile(source, target)
     return target
 
 

@@ -38,6 +38,8 @@ def alone(planned: Planned, folder: Path) -> str:
     script = planned.study.script
     if script is None or script.checkpoints is None:
         return "the study does not say where the script's checkpoints are"
+    if not (script.named or script.halts):
+        return "its checkpoints have no {step} in their names, and its command no {until} to end it where runs part"
     if not shares(planned, folder):
         return "that it goes on exactly from a checkpoint is not known; try tapered study FILE --check"
     return "no two runs of a seed have a rate in common, or no checkpoint was left before they part"

@@ -5,7 +5,7 @@ forest ─► those whose donors are done ─► Start ─► slots ─► Ended
 """
 
 import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from tapered.study.script.checked import exact
 from tapered.study.script.errors import failed, ignored, refused
 from tapered.study.script.outcome import branch_of, record_of
 from tapered.study.script.places import slots_of
-from tapered.study.script.sharing import Donor, donors, hand_over, nearest, wanted
+from tapered.study.script.sharing import KEPT, Donor, donors, hand_over, keep, nearest, wanted
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Bundle, Curve, Run
 
@@ -39,9 +39,11 @@ def scripts_of(
 
 
 def shares(planned: Planned, folder: Path) -> bool:
-    """Whether runs share steps: the study says where checkpoints are, and a check found that they are exact."""
+    """Whether runs share steps: there are checkpoints to take over, and a check found that they are exact."""
     script = planned.study.script
-    return script is not None and script.checkpoints is not None and exact(folder, planned.identity)
+    if script is None or script.checkpoints is None or not (script.named or script.halts):
+        return False
+    return exact(folder, planned.identity)
 
 
 @dataclass
@@ -112,6 +114,7 @@ class _Stage:
     known: dict[str, Run]
     failed: dict[str, tuple[Run, Ended, str]] = field(default_factory=dict)
     tasks: dict[Path, Task] = field(default_factory=dict)
+    left: list[Task] = field(default_factory=list)
 
     def waiting(self) -> list[Task]:
         """Those that are not at the mark, nor failed."""
@@ -123,7 +126,7 @@ class _Stage:
 
     def train(self) -> None:
         """Start those that wait, and keep what becomes of them."""
-        scripts = self.scripts
+        scripts, self.left = self.scripts, self.waiting()
         running = scripts.slots.run(self._starts(), scripts.told, lambda _: scripts.stop())
         with closing(cast("Generator[Result]", running)) as ends:  # so that what is refused ends the others at once
             for start, ended in ends:
@@ -133,14 +136,13 @@ class _Stage:
 
     def _starts(self) -> Iterator[Start | None]:
         """The next start; None while all that wait do so for a donor."""
-        left = self.waiting()
-        while left and not self.scripts.stop():
-            ready = (task for task in left if (d := self.donors.get(task.run.key)) is None or self._settled(d.key))
+        while self.left and not self.scripts.stop():
+            ready = (task for task in self.left if (d := self.donors.get(task.run.key)) is None or self._settled(d.key))
             task = next(ready, None)
             if task is None:
                 yield None
                 continue
-            left.remove(task)
+            self.left.remove(task)
             start = self._start(task)
             if start is not None:
                 yield start
@@ -154,21 +156,28 @@ class _Stage:
             return None
         folder = folder_of(self.scripts.store, key)
         parent = self._parent(folder, donor)
-        save_at = wanted(self.donors).get(key, ())
-        start = Asking(self.planned, self.scripts.subject).start(
-            task, folder, min(self.until, task.run.steps), parent, save_at
-        )
+        step = max(self.known[key].step if key in self.known else 0, parent.step if parent else 0)
+        parting = wanted(self.donors).get(key, ())
+        kept = [int(path.name) for path in (folder / KEPT).glob("*") if path.name.isdigit()]
+        until = self._leg(task, parting, max([step, *kept]))
+        start = Asking(self.planned, self.scripts.subject).start(task, folder, until, parent, parting)
         self.tasks[folder] = task
-        self.scripts.stands(folder, max(self.known[key].step if key in self.known else 0, parent.step if parent else 0))
+        self.scripts.stands(folder, step)
         if (ended := Ended.read(folder)) is not None:
             self._ended(task, folder, ended)  # a kill fell between its end and the study's knowing
             return None
         return start
 
+    def _leg(self, task: Task, parting: Sequence[int], step: int) -> int:
+        """Where a run is to end for now: where others part from it, if its checkpoints do not tell of their steps."""
+        script, until = self.scripts.subject.script, min(self.until, task.run.steps)
+        legs = [at for at in parting if step < at < until] if script.halts and not script.named else []
+        return min(legs, default=until)
+
     def _parent(self, folder: Path, donor: Donor | None) -> Parent | None:
         """Whose checkpoint a run begins with; it is put there where the run has not begun yet."""
         if (folder / FACTS).exists():
-            return Asked.read_light(folder)[0].parent
+            return folder_asked(folder).parent
         pattern = self.scripts.subject.script.checkpoints
         if donor is None or pattern is None:
             return None
@@ -177,10 +186,10 @@ class _Stage:
         if checkpoint is None:
             return None
         try:
-            hand_over(checkpoint, theirs, folder)
+            hand_over(checkpoint, folder)
         except OSError as error:
             raise StoreError(f"{folder} could not take {checkpoint.path} ({error.strerror}); make room") from error
-        return Parent(donor.key, checkpoint.step or 0)
+        return Parent(donor.key, checkpoint.step)
 
     def _ended(self, task: Task, folder: Path, ended: Ended) -> None:
         """Keep what came of a run; one that was stopped on its way stays as it is."""
@@ -191,16 +200,28 @@ class _Stage:
             raise refused(run, ended, subject.script.rate, str(folder.rename(aside)))
         if ended.word in ("crashed", "hung"):
             self.failed[run.key] = (run, ended, str(folder))
+        elif not ended.result and ended.word == "stopped" and folder_asked(folder).until < self.until:
+            self._halted(task, folder, ended)
         elif ended.result or ended.step >= self.until:
             judge = Asking(self.planned, subject).judge
             diverged = ended.step if ended.word == "diverged" else None
-            before = self._before(Asked.read_light(folder)[0].parent)
+            before = self._before(folder_asked(folder).parent)
             branch = branch_of(run, judge, folder, min(ended.step, run.steps), diverged, before, self.planned.marks)
             try:
                 record_of(folder, ended, judge.told(folder)).write(folder)
             except OSError as error:
                 raise StoreError(f"{folder} could not take what was seen ({error.strerror}); make room") from error
             self._keep(branch)
+
+    def _halted(self, task: Task, folder: Path, ended: Ended) -> None:
+        """A run ended where others part from it: its checkpoint is kept for them, and it goes on."""
+        script, asked = self.scripts.subject.script, folder_asked(folder)
+        if ended.step >= asked.until and script.checkpoints is not None:
+            try:
+                keep(script.checkpoints, folder, asked.until)
+            except OSError as error:
+                raise StoreError(f"{folder} could not take its checkpoint ({error.strerror}); make room") from error
+            self.left.insert(0, task)
 
     def _before(self, parent: Parent | None) -> Curve:
         """The curve up to a parent's checkpoint, which is the run's own."""
@@ -214,6 +235,11 @@ class _Stage:
                 raise ignored(run, other, self.scripts.store.folder)
         self.scripts.store.put(Bundle((branch,)), None)
         self.known[run.key] = run
+
+
+def folder_asked(folder: Path) -> Asked:
+    """What the run of a folder was asked."""
+    return Asked.read_light(folder)[0]
 
 
 def _same(run: Run, other: Run) -> bool:
