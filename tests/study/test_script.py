@@ -101,9 +101,7 @@ def test_no_steps_are_shared_of_a_script_that_does_not_go_on_exactly(tmp_path, f
 def test_a_script_with_one_file_of_its_own_is_ended_where_runs_part(tmp_path):
     table = TABLE.replace("--max-steps {steps}", "--max-steps {steps} --until {until} --fault single")
     early = LATE.replace('"late"', '"early"').replace("0.5*steps", "0.25*steps", 1).replace("0.5*steps", "0.75*steps")
-    found = planned(
-        tmp_path, table=table.replace("c-{step}.json", "last.json"), arms=CONSTANT + LATE + early, seeds=1
-    )
+    found = planned(tmp_path, table=table.replace("c-{step}.json", "last.json"), arms=CONSTANT + LATE + early, seeds=1)
     report_ = checked(found, tmp_path / "s")
     assert [finding.text for finding in report_.findings if finding.name == "share"] == [
         "From the checkpoint of step 10 it gives the same numbers: steps are shared."

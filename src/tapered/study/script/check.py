@@ -226,6 +226,10 @@ class _Tries:
         apart = self._gap("other")
         if apart > (self.noise or 0.0):
             return Finding("seed", True, "Another seed gives other numbers.")
+        if apart > 0:
+            return Finding(
+                "seed", None, "Another seed gives numbers no further apart than the same seed does.", RESTORE
+            )
         return Finding(
             "seed",
             False,
