@@ -70,7 +70,8 @@ def stated(
     peaks="{ low = 0.05, high = 0.1, count = 2 }",
 ):
     """A study's file."""
-    return f'name = "own"\nsteps = {STEPS}\nseeds = {seeds}\nbaseline = "constant"\npeaks = {peaks}\n{more}\n{table}\n{arms}'
+    head = f'name = "own"\nsteps = {STEPS}\nseeds = {seeds}\nbaseline = "constant"\npeaks = {peaks}\n'
+    return f"{head}{more}\n{table}\n{arms}"
 
 
 def planned(folder, text=None, **fields):

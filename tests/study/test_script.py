@@ -5,10 +5,11 @@ import os
 import time
 
 import pytest
-from study_cases import finished
+from study_cases import finished, read
 from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, TABLE, by_hand, planned, stated, trained
 
 from tapered import report
+from tapered.files.errors import StoreError
 from tapered.study import conclude, open_store, train_runs, verify
 from tapered.study.plan import forest_of
 from tapered.study.script.check import check
@@ -35,7 +36,7 @@ def test_a_study_of_a_script_gives_what_the_loop_gives_by_hand(tmp_path):
     assert [run.value for run in runs] == [by_hand(found, run)[-1][1]["loss"] for run in runs]
     assert (len(runs), result.cost.asked, result.cost.to_run) == (8, 160, 160)
     assert "--check" in result.cost.reason
-    assert "late" in result.sentence and "train.py" in result.sentence and " on train.py" not in result.sentence
+    assert "late for train.py" in result.sentence
     assert any('rate = "off"' in caveat for caveat in result.caveats)
 
 
@@ -43,7 +44,7 @@ def test_runs_share_steps_once_a_check_found_the_resume_exact(tmp_path):
     found = planned(tmp_path)
     alone, _ = finished(found, tmp_path / "alone")
     report_ = checked(found, tmp_path / "s")
-    assert report_.exact and report_.good and report_.noise == 0
+    assert (report_.exact, report_.good, report_.noise) == (True, True, 0)
     with open_store(found, tmp_path / "s") as store:
         runs = train_runs(found, store)
         result = conclude(found, store, runs)
@@ -92,7 +93,9 @@ def test_no_steps_are_shared_of_a_script_that_does_not_go_on_exactly(tmp_path, f
     report_ = checked(found, tmp_path / "s")
     assert not report_.exact
     said = next(finding for finding in report_.findings if finding.name == "share")
-    assert said.good is False and ("differ" if fault == "inexact" else "anew") in said.text and said.fix
+    assert said.good is False
+    assert said.fix
+    assert ("differ" if fault == "inexact" else "anew") in said.text
     runs, result = finished(found, tmp_path / "s")
     assert [run.curve for run in runs] == [by_hand(found, run) for run in runs]
     assert result.cost.to_run == 160
@@ -124,8 +127,6 @@ def test_without_steps_in_names_and_an_end_to_ask_for_nothing_is_shared(tmp_path
 def test_a_check_of_another_study_in_the_same_folder_counts_for_nothing(tmp_path):
     checked(planned(tmp_path), tmp_path / "s")
     (tmp_path / "train.py").write_text(SCRIPT + "# changed\n")
-    from study_cases import read
-
     found = read(tmp_path, stated())
     _, result = finished(found, tmp_path / "s")
     assert result.cost.to_run == result.cost.asked
@@ -152,7 +153,8 @@ def test_a_run_that_ends_early_is_refused_and_kept_aside(tmp_path):
     with pytest.raises(RefusedRunError, match=r"arm 'constant', peak 0.05, seed \d .*15 of 20") as error:
         trained(tmp_path, arms=faulty("early"))
     aside = next((tmp_path / "s" / "runs").glob("*.refused"))
-    assert str(aside) in str(error.value) and (aside / "out" / "log.jsonl").exists()
+    assert str(aside) in str(error.value)
+    assert (aside / "out" / "log.jsonl").exists()
 
 
 def test_a_metric_that_is_never_told_is_refused_by_what_is(tmp_path):
@@ -238,11 +240,7 @@ def test_several_at_a_time_give_the_same(tmp_path):
 def test_a_changed_script_is_refused_in_the_folder(tmp_path):
     trained(tmp_path, seeds=1)
     (tmp_path / "train.py").write_text(SCRIPT + "# changed\n")
-    from study_cases import read
-
-    from tapered.files.errors import StoreError
-
-    with pytest.raises(StoreError, match="code.train.py"):
+    with pytest.raises(StoreError, match=r"code\.train\.py"):
         finished(read(tmp_path, stated(seeds=1)), tmp_path / "s")
 
 

@@ -19,6 +19,13 @@ from tapered.study import open_store
 from tapered.study.script.first import first_study
 
 SOURCE = Path(tapered.__file__).parents[1]
+ARGPARSE = """
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("-l", "--learning-rate", type=float)
+for name in ("--seed", "--max_iters", "--out_dir"): p.add_argument(name)
+p.parse_args()
+"""
 
 
 @pytest.fixture
@@ -94,7 +101,8 @@ def test_a_command_that_cannot_be_started_is_refused_before_anything_is(folder, 
     assert not list((folder / "s" / "runs").iterdir())
 
 
-def test_check_is_of_scripts_alone(folder, capsys):
+@pytest.mark.usefixtures("folder")
+def test_check_is_of_scripts_alone(capsys):
     assert main(["study", "bmi", "--check"]) == 2
     assert "--check starts a script a few times, and this is a study of a workload" in said(capsys)[1]
     assert main(["study"]) == 2
@@ -139,8 +147,7 @@ def test_a_first_file_is_written_and_is_a_study(folder, capsys):
     ("text", "command"),
     [
         (
-            "import argparse\np = argparse.ArgumentParser()\np.add_argument('-l', '--learning-rate', type=float)\n"
-            "p.add_argument('--seed')\np.add_argument('--max_iters')\np.add_argument('--out_dir')\np.parse_args()\n",
+            ARGPARSE,
             "python t.py --learning-rate {peak} --seed {seed} --max_iters {steps} --out_dir {out}",
         ),
         (
@@ -152,7 +159,7 @@ def test_a_first_file_is_written_and_is_a_study(folder, capsys):
             "python t.py --learning_rate={peak} --max_iters={steps} --out_dir={out}",
         ),
         (
-            "raise SystemExit(3)\nfrom transformers import HfArgumentParser, Trainer\nHfArgumentParser(())\nTrainer()\n",
+            "raise SystemExit(3)\nfrom transformers import HfArgumentParser, Trainer\nHfArgumentParser(())\nTrainer()",
             "python t.py --learning_rate {peak} --seed {seed} --max_steps {steps} --output_dir {out}",
         ),
     ],

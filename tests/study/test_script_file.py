@@ -38,7 +38,7 @@ def test_what_means_nothing_for_a_script_is_refused(tmp_path, more, said):
 
 
 def test_epochs_are_refused(tmp_path):
-    with pytest.raises(StudyFileError, match="epochs is of a workload, .*; try steps"):
+    with pytest.raises(StudyFileError, match=r"epochs is of a workload, .*; try steps"):
         planned(tmp_path, stated().replace("steps = 20", "epochs = 2"))
 
 
@@ -91,13 +91,13 @@ def test_a_workload_needs_what_a_script_has_not(tmp_path):
     ]:
         with pytest.raises(StudyFileError, match=said):
             read(tmp_path, text + more + CONSTANT)
-    with pytest.raises(StudyFileError, match="arms.0.args are words of a script's command"):
+    with pytest.raises(StudyFileError, match=r"arms\.0\.args are words of a script's command"):
         read(tmp_path, text + 'workload = "bmi"\n' + CONSTANT + 'rule = "Adam"\nargs = "--a"\n')
 
 
 def test_a_fixed_arm_has_no_peak_to_ask_for(tmp_path):
     fixed = '[[arms]]\nname = "as is"\nlr = "constant(0.1)"\nfixed = true\n'
-    with pytest.raises(StudyFileError, match="arm 'as is' is fixed and has no peak.*try {lr}"):
+    with pytest.raises(StudyFileError, match=r"arm 'as is' is fixed and has no peak.*try {lr}"):
         planned(tmp_path, arms=CONSTANT + fixed, table=TABLE.replace("--rates {rates}", "--lr {peak}"))
     planned(tmp_path, arms=CONSTANT + fixed, table=TABLE.replace("--rates {rates}", "--lr {lr}"))
 
@@ -127,7 +127,7 @@ def test_its_numbers_depend_on_its_files_and_versions(tmp_path):
     (tmp_path / "config.yaml").write_text("a: 2\n")
     other = read(tmp_path, stated(table=TABLE + 'files = ["*.yaml"]\n'))
     assert {name for name in facts if facts[name] != other.facts[name]} == {"code.config.yaml"}
-    with pytest.raises(StudyFileError, match="script.files has 'none.yaml'"):
+    with pytest.raises(StudyFileError, match=r"script\.files has 'none.yaml'"):
         read(tmp_path, stated(table=TABLE + 'files = ["none.yaml"]\n'))
 
 

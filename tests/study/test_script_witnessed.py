@@ -119,4 +119,5 @@ def test_a_rate_of_the_scripts_own_is_seen_and_another_is_refused(folder):
     told = re.search(r"update 1 was made at (\S+); asked was ([\d.e-]+)", str(error.value))
     assert float(told[1]) == pytest.approx(0.03 * (1 + math.cos(math.pi / 20)) / 2)
     assert float(told[2]) == pytest.approx(0.03 * 19 / 20)
-    assert "arm 'constant', peak 0.03, seed" in str(error.value) and 'rate = "set"' in str(error.value)
+    assert "arm 'constant', peak 0.03, seed" in str(error.value)
+    assert 'rate = "set"' in str(error.value)
