@@ -6,7 +6,7 @@ import time
 
 import pytest
 from study_cases import finished, read
-from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, TABLE, by_hand, planned, stated, trained
+from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, STEPS, TABLE, by_hand, planned, stated, trained
 
 from tapered import report
 from tapered.files.errors import StoreError
@@ -253,6 +253,25 @@ def test_what_a_kill_left_between_a_runs_end_and_the_studys_knowing_is_read(tmp_
     again, _ = finished(found, tmp_path / "s")
     assert again == runs
     assert not list((tmp_path / "s" / "runs").glob("*/2.out"))
+
+
+def test_a_search_asks_for_trials_of_a_script_as_well(tmp_path):
+    space = "space = { share = { low = 0.1, high = 0.9 } }\n"
+    arms = CONSTANT + LATE.replace("0.5*steps", "{1-share}*steps", 1).replace("0.5*steps", "{share}*steps") + space
+    runs, result = trained(tmp_path, arms=arms, seeds=1, more='tune = { trials = 3, batch = 2, sampler = "random" }')
+    assert len(runs) == 6
+    assert 0.1 <= result.arms[1].searched["share"] <= 0.9
+    assert all(run.curve[-1][0] == STEPS for run in runs)
+
+
+def test_a_link_in_the_place_of_a_runs_folder_is_refused(tmp_path):
+    found = planned(tmp_path, seeds=1)
+    (tmp_path / "elsewhere").mkdir()
+    with open_store(found, tmp_path / "s") as store:
+        (tmp_path / "s" / "runs" / forest_of(found).tasks[0].run.key).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(StoreError, match="is a link"):
+            train_runs(found, store)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_grids_are_extended_and_seeds_are_fresh_as_of_a_workload(tmp_path):

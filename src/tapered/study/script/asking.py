@@ -125,6 +125,8 @@ def folder_of(store: Store, key: str) -> Path:
         StoreError: The disk does not take it.
     """
     folder = store.folder / "runs" / key
+    if folder.is_symlink():
+        raise StoreError(f"{folder} is a link, and a study writes into its own folder only; remove it")
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

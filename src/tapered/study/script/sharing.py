@@ -5,7 +5,6 @@ donor  ──────●─────────●───────�
 child           ╰───────────────►      its out/ begins with that checkpoint
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -134,7 +133,7 @@ def _remove(path: Path) -> None:
 def _linked(source: str, target: str) -> str:
     """A file as another: its blocks, or itself by another name, or a copy."""
     if not _cloned(source, target):
-        os.unlink(target)  # noqa: PTH108 - as copytree gives them
+        Path(target).unlink(missing_ok=True)
         try:
             os.link(source, target)
         except OSError:
@@ -150,6 +149,10 @@ def _copied(source: str, target: str) -> str:
 
 
 def _cloned(source: str, target: str) -> bool:
+    try:
+        import fcntl  # noqa: PLC0415 - not everywhere
+    except ImportError:
+        return False
     with open(source, "rb") as old, open(target, "xb") as new:  # noqa: PTH123 - as above
         try:
             fcntl.ioctl(new.fileno(), FICLONE, old.fileno())

@@ -27,10 +27,16 @@ def cost_of_runs(planned: Planned, rounds: Sequence[Round], store: Store) -> Cos
     known = {run.key: run for run in store.runs()}
     asked = sum(run.steps for round_ in rounds for run in round_.runs(known))
     first = replace(rounds[0], forest=replace(rounds[0].forest, shared=shares(planned, store.folder)))
-    made = sum(record.made for record in records(store).values())
-    shared = sum(run.step for run in known.values()) - made
+    shared = sum(run.step for run in known.values()) - _made(store)
     why = None if shared else alone(planned, store.folder)
     return Cost(asked, asked - shared, why, (), pruning_of(first, known))
+
+
+def _made(store: Store) -> int:
+    """Updates that the runs made themselves; a run of which there is no record, but a folder, made all of its own."""
+    kept = records(store)
+    own = [run.step for run in store.runs() if run.key not in kept and (store.folder / "runs" / run.key).is_dir()]
+    return sum(record.made for record in kept.values()) + sum(own)
 
 
 def alone(planned: Planned, folder: Path) -> str:
