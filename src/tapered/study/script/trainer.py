@@ -151,9 +151,11 @@ class _Stage:
         """How a run is started; None where nothing is to be started any more."""
         key, donor = task.run.key, self.donors.get(task.run.key)
         theirs = self.known.get(donor.key) if donor else None
-        if donor and theirs and donor.step >= (self.until if theirs.diverged is None else theirs.step):
-            self._keep(_as(task.run, theirs, self.until))
-            return None
+        if donor and theirs:
+            end = self.until if theirs.diverged is None else theirs.step
+            if min(donor.step, theirs.step) >= end:
+                self._keep(_as(task.run, theirs, self.until))
+                return None
         folder = folder_of(self.scripts.store, key)
         parent = self._parent(folder, donor)
         step = max(self.known[key].step if key in self.known else 0, parent.step if parent else 0)
