@@ -20,7 +20,8 @@ fault, _, at = a.fault.partition(":")  # crash:STEP or crash:STEP,SEED
 at, _, whose = at.partition(",")
 rates = array.array("d", open(a.rates, "rb").read())
 os.makedirs(a.output_dir, exist_ok=True)
-random.seed(0 if fault == "seedless" else a.seed)
+random.seed(0 if fault in ("seedless", "clock") else a.seed)
+clock = (lambda: {"seconds": time.time(), "grad_norm": float("nan")}) if fault == "clock" else dict
 if fault == "noisy": random.seed()
 x, start, once = 3.0, 0, os.path.join(a.output_dir, "once")
 saved = sorted(int(name[2:-5]) for name in os.listdir(a.output_dir) if name.startswith("c-"))
@@ -40,7 +41,7 @@ with open(f"{a.output_dir}/log.jsonl", "a", buffering=1) as log:
                 if not os.path.exists(once): open(once, "w"); time.sleep(60)
         x -= rates[step] * (x + random.gauss(0, 1))
         told = (step + 1) % 5 == 0 or (fault == "single" and step + 1 == end)
-        if told: log.write(json.dumps({"step": step + 1, "loss": 0.5 * x * x}) + "\n")
+        if told: log.write(json.dumps({"step": step + 1, "loss": 0.5 * x * x, **clock()}) + "\n")
         if told or step + 1 == end:
             name = "last" if fault == "single" else f"c-{step + 1}"
             with open(f"{a.output_dir}/{name}.json", "w") as file:

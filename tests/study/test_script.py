@@ -149,6 +149,15 @@ def test_a_seed_that_has_no_effect_is_refused(tmp_path):
         trained(tmp_path, arms=faulty("seedless"))
 
 
+def test_numbers_that_say_nothing_of_training_decide_nothing(tmp_path):
+    arms = CONSTANT.replace("lr =", 'args = "--fault clock"\nlr =')
+    runs, _ = trained(tmp_path / "one", arms=arms, seeds=1)
+    assert [(run.diverged, sorted(run.curve[0][1])) for run in runs] == [(None, ["loss"])] * 2
+    assert checked(planned(tmp_path / "two", arms=arms), tmp_path / "two" / "s").noise == 0
+    with pytest.raises(RefusedRunError, match=r"told the same numbers as seed"):
+        trained(tmp_path / "three", arms=arms)
+
+
 def test_a_run_that_ends_early_is_refused_and_kept_aside(tmp_path):
     with pytest.raises(RefusedRunError, match=r"arm 'constant', peak 0.05, seed \d .*15 of 20") as error:
         trained(tmp_path, arms=faulty("early"))
