@@ -36,7 +36,7 @@ WSD = "hold(0.5*steps).then(cooldown(0.5*steps))"
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "my.toml").write_text(TOML)
     return "my.toml"
 

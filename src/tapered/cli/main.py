@@ -28,6 +28,7 @@ VERBS = {
     "range-test": "Try a log grid of rates for a few steps, and show what the usual rules suggest.",
     "schedule": "Show a schedule: values around its boundaries, and a plot.",
     "convert": "Write another framework's schedule as one of tapered's, or the way back.",
+    "doctor": "Show what this machine has for training, what is missing, and how to get it.",
 }
 
 app = App(
@@ -40,6 +41,7 @@ app = App(
 for verb, line in VERBS.items():
     function = verb.replace("-", "_")
     app.command(f"tapered.cli.{function}:{function}", name=verb, help=line)
+app.register_install_completion_command(help="Complete words in this shell from now on.")
 
 
 @steady

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from rich.text import Text
 
-from tapered.cli.terminal import DONE, WIDTH, Flag, console, table, write
+from tapered.cli.terminal import DONE, WIDTH, Flag, Json, console, print_json, table, write
+
+POINTS = 1000  # of a curve as JSON, at most
 
 
 def schedule(
@@ -13,24 +15,39 @@ def schedule(
     *,
     steps: int | None = None,
     out: Path | None = None,
+    as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
     """Show a schedule: its values at, before and after every boundary, and a plot.
 
     Args:
-        text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)".
+        text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)"; with --steps also a
+            short name, as cosine, and the word steps for their number.
         steps: Steps to show; by default a little more than its horizon.
         out: Also draw it to this .svg or .png file.
+        as_json: Print one JSON object: the schedule's text, values around boundaries, and the curve at up to 1,000
+            steps.
         debug: Show a traceback when something fails.
     """
     from tapered import schedules  # noqa: PLC0415 - as above
     from tapered.schedules import plot  # noqa: PLC0415 - as above
     from tapered.schedules.svg import extent  # noqa: PLC0415 - as above
 
-    parsed = schedules.parse(text)
+    parsed = schedules.parse(text, {} if steps is None else {"steps": steps})
     shown = extent(parsed) if steps is None else steps
     screen = console(stderr=False)
-    rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in plot.boundary_rows(parsed, shown)]
+    boundaries = plot.boundary_rows(parsed, shown)
+    if as_json:
+        if out is not None:
+            plot.save(parsed, shown, out)
+        every = -(-shown // POINTS)
+        curve = {"steps": list(range(0, shown, every)), "values": parsed.table(shown)[::every].tolist()}
+        around = [{"step": step, "value": value, "note": note} for step, value, note in boundaries]
+        print_json({"schedule": str(parsed), "shown": shown, "boundaries": around, **curve, "out": out and str(out)})
+        return DONE
+    if str(parsed) != text.strip():
+        screen.print(Text(f"{text.strip()} is {parsed}"), soft_wrap=True)
+    rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in boundaries]
     screen.print(table([("step", "value", ""), *rows]))
     write(plot.terminal(parsed, shown, min(screen.width, WIDTH), 16))
     if out is not None:

@@ -203,9 +203,16 @@ def _train(planned: Any, store: Any, command: str) -> Any:
     with Interrupt(errors) as interrupt, progress(errors) as shown:
         task = shown.add_task("training", total=None)
 
+        doing = ["", ""]
+
+        def say(*, round_: str | None = None, phase: str | None = None) -> None:
+            doing[:] = [new or old for new, old in zip((round_, phase), doing, strict=True)]
+            shown.update(task, description=": ".join(filter(None, doing)))
+
         def begin(round_: Any) -> None:
             done = studies.updates_made(round_.forest, store)
-            shown.update(task, description=round_.name, total=round_.forest.plan.to_run, completed=done)
+            shown.update(task, total=round_.forest.plan.to_run, completed=done)
+            say(round_=round_.name)
 
         def advance(updates: int) -> None:
             shown.advance(task, updates)
@@ -221,6 +228,7 @@ def _train(planned: Any, store: Any, command: str) -> Any:
             progress=_settled(advance),
             stop=lambda: interrupt.asked,
             on_round=begin,
+            on_phase=lambda phase: say(phase=phase),
         )
     rounds, whole = studies.finished_rounds(planned, {run.key: run for run in runs})
     if whole:

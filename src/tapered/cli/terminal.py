@@ -1,4 +1,4 @@
-"""What every command uses to talk: tables of 80 columns, progress, JSON, Ctrl-C, exit codes.
+"""What every command uses to talk: tables as wide as the terminal, progress, JSON, Ctrl-C, exit codes.
 
 The one door to the terminal: names and messages may come from anybody's file, so control characters are shown and not
 acted on. Results alone go to stdout; what somebody's code prints on the way goes to stderr.
@@ -6,23 +6,39 @@ acted on. Results alone go to stdout; what somebody's code prints on the way goe
 
 import io
 import json
+import os
+import re
 import shlex
 import signal
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType, TracebackType
-from typing import Annotated, Any, Self, TextIO
+from typing import Annotated, Any, Self, TextIO, cast
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
 from rich.text import Text
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
-WIDTH = 80
+WIDTH = 80  # columns of a plot
+ENDLESS = 100_000  # columns where nobody counts them
+ENDS = re.compile(r"[ \t]+(?=\n|\Z)")
+TOLD = 30.0  # seconds between two lines of progress where there is no terminal
 Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
@@ -150,10 +166,29 @@ def table(rows: Sequence[Sequence[str]], *, header: bool = True, words: bool = F
     return found
 
 
+class _Lines(io.TextIOBase):
+    """A stream that gets no spaces at the ends of lines, for what reads them: grep, a log, a file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(ENDS.sub("", text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 def console(*, stderr: bool) -> Console:
-    """A console of at most 80 columns, without markup."""
-    found = Screen(file=None if stderr else results(), stderr=stderr, highlight=False, markup=False)
-    found.width = min(found.width, WIDTH)
+    """A console as wide as its terminal, or as COLUMNS says; elsewhere lines are as long as they are; no markup."""
+    stream = sys.stderr if stderr else results()
+    shown = Screen(file=stream, highlight=False, markup=False)
+    if shown.is_terminal:
+        return shown
+    found = Screen(file=cast("TextIO", _Lines(stream)), highlight=False, markup=False)
+    if not os.environ.get("COLUMNS", "").isdecimal():
+        found.width = ENDLESS
     return found
 
 
@@ -162,18 +197,56 @@ class _Described(ProgressColumn):
         return Text(visible(task.description))
 
 
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+
+
+class Log(Progress):
+    """Progress as a line now and then, where no terminal shows a bar: a long job's log says that it lives.
+
+    Args:
+        console: Where lines go.
+        every: Seconds between two of them.
+    """
+
+    def __init__(self, console: Console, every: float = TOLD) -> None:
+        super().__init__(console=Console(quiet=True), disable=True)
+        self._lines, self._every, self._told = console, every, time.monotonic()
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """As rich's."""
+        super().advance(task_id, advance)
+        if time.monotonic() - self._told >= self._every:
+            self._told = time.monotonic()
+            self._lines.print(progress_line(self._tasks[task_id]), soft_wrap=True)
+
+
+def progress_line(task: Task) -> str:
+    """Where a task is, how fast, for how long, and for how long still."""
+    made, whole = f"{task.completed:,.0f}", "" if task.total is None else f" of {task.total:,.0f}"
+    left = "" if task.time_remaining is None else f", {_clock(task.time_remaining)} to go"
+    speed = f", {task.speed:,.0f}/s" if task.speed else ""
+    return f"{task.description}: {made}{whole} steps{speed}, {_clock(task.elapsed or 0)} so far{left}"
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
 def progress(console: Console) -> Progress:
-    """A bar over steps, shown on terminals only."""
+    """A bar over steps on a terminal; elsewhere a line now and then."""
+    if not console.is_terminal:
+        return Log(console)
     columns = (
-        _Described(),
-        BarColumn(),
+        _Described(Column(no_wrap=True)),
+        BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("steps"),
+        _Speed(),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    shown = console.is_terminal
-    # before version 14 a bar that is not shown ends with an empty line
-    return Progress(*columns, console=console if shown else Console(quiet=True), transient=True, disable=not shown)
+    return Progress(*columns, console=console, transient=True, expand=True)
 
 
 def retype(*words: str, **options: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from tapered.schedules import amounts, checks, operators
 from tapered.schedules.base import Schedule, as_schedule
 from tapered.schedules.names import FUNCTIONS, KINDS, METHODS, OPERATORS, RECIPES
+from tapered.schedules.short import spelled
 
 DEEPEST = 250  # of pieces within pieces: their values are found by as many calls within calls
 _DICT = 'write for example {"name": "warmup", "steps": 200}'
@@ -23,7 +24,8 @@ def parse(text: str, words: Mapping[str, int] = MappingProxyType({})) -> Schedul
     """The schedule that an expression writes: what `str` prints, or what a person would type.
 
     Takes the names of this package with positional and keyword arguments, numbers, `*`, `+`, brackets and a schedule's
-    methods. A bare number is a constant.
+    methods. A bare number is a constant. Where `words` has `steps`, a short name stands for a whole run's decay, alone
+    or times a number: constant, linear, cosine, exponential, polynomial, inverse_sqrt, rex, wsd, one_cycle.
 
     Args:
         text: The expression.
@@ -40,6 +42,8 @@ def parse(text: str, words: Mapping[str, int] = MappingProxyType({})) -> Schedul
         2200
         >>> parse("hold(0.5*steps).then(cooldown((steps - 100) / 2))", {"steps": 2001})
         hold(1000).then(cooldown(950))
+        >>> parse("3e-4 * cosine", {"steps": 2000})
+        0.0003 * cosine_decay(decay_steps=2000)
         >>> parse("cosine_deca(decay_steps=10)")
         Traceback (most recent call last):
         ...
@@ -48,7 +52,7 @@ def parse(text: str, words: Mapping[str, int] = MappingProxyType({})) -> Schedul
     if not isinstance(text, str):
         raise TypeError(f'parse takes a str, got {text!r:.80}; write parse("3e-4 * warmup(200)")')
     try:
-        value = _Reader(text, words).schedule(ast.parse(text.strip(), mode="eval").body)
+        value = _Reader(text, words).schedule(spelled(ast.parse(text.strip(), mode="eval").body, words))
     except SyntaxError as error:
         raise ValueError(f'cannot read "{text:.200}": {error.msg} at character {error.offset}') from None
     except (RecursionError, MemoryError):

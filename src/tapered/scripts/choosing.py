@@ -16,7 +16,6 @@ from tapered.scripts.counting import shares, size
 from tapered.scripts.current import ScriptRun
 from tapered.scripts.lead import own_rate, rated
 from tapered.scripts.noting import Notes
-from tapered.scripts.ranks import world
 from tapered.scripts.watching import Watched
 
 
@@ -50,11 +49,9 @@ class Witness:
             self._knows(layer)
         if self.studied is not None and self.studied.pending:  # likewise
             return
-        if os.getpid() != self._process:
-            if self.studied is not None or world() == 1:  # a worker of the process that is witnessed
-                self.notes.fact(child=os.getpid())
-                return
-            self._process = os.getpid()  # one of several that train, forked by a launcher
+        if os.getpid() != self._process:  # forked from the process that is witnessed
+            self.notes.fact(child=os.getpid())
+            return
         chosen, order = self._chosen(optimizer), self._order
         self._order += 1
         shows = any(map(rated, optimizer.param_groups))

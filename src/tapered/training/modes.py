@@ -6,7 +6,7 @@ and a row's bits must depend on neither the width of the program nor the row's p
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isnan
 
@@ -40,6 +40,11 @@ COMPILING = 0.03  # seconds that a compilation takes for each operation of a ste
 
 
 Crowd = Sequence[tuple[int, int]]
+Phase = Callable[[str], None]
+
+
+def unheard(doing: str) -> None:
+    """Nobody asks what is done."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,9 @@ def choose(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd =
     return forecast(workload, rule, rows, steps, crowd).mode
 
 
-def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd = ()) -> Timed:
-    """As `choose`, with the seconds a step of a row takes."""
-    probe = _Probe(workload, rule, steps)
+def forecast(workload: Workload, rule: Rule, rows: int, steps: int, crowd: Crowd = (), phase: Phase = unheard) -> Timed:
+    """As `choose`, with the seconds a step of a row takes; ``phase`` is told when compiling begins."""
+    probe = _Probe(workload, rule, steps, phase)
     alone = probe.seconds(LOOP, 1)
     if rows < 2:
         return Timed(Mode("loop", 1, "a single row gains nothing from being stacked"), alone)
@@ -111,8 +116,10 @@ def _in_one_graph(width: int, compiled: float, stacked: float, alone: float) -> 
     return Timed(Mode("rows compiled", width, reason), compiled)
 
 
-def fixed(workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, crowd: Crowd = ()) -> Timed:
-    """The mode that was asked for, with the seconds a step of a row takes; arguments as of `choose`.
+def fixed(
+    workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, crowd: Crowd = (), phase: Phase = unheard
+) -> Timed:
+    """The mode that was asked for, with the seconds a step of a row takes; arguments as of `forecast`.
 
     Raises:
         ModeError: If it would not give right numbers here, or does not compile.
@@ -122,7 +129,7 @@ def fixed(workload: Workload, rule: Rule, kind: Kind, rows: int, steps: int, cro
     >>> fixed(quadratic(), rules.SGD(), "loop", rows=20, steps=10).mode
     Mode(kind='loop', width=1, reason='asked for')
     """
-    probe = _Probe(workload, rule, steps)
+    probe = _Probe(workload, rule, steps, phase)
     if kind == "loop":
         return Timed(Mode("loop", 1, ASKED), probe.seconds(LOOP, 1))
     with rehearsed(kind == "rows compiled"):
@@ -166,8 +173,8 @@ def _us(seconds: float) -> str:
 class _Probe:
     """A few steps of a few rows of a run of so many steps: traced where the run is."""
 
-    def __init__(self, workload: Workload, rule: Rule, steps: int = stack.TRACED + 1) -> None:
-        self.workload, self.rule = workload, rule
+    def __init__(self, workload: Workload, rule: Rule, steps: int = stack.TRACED + 1, phase: Phase = unheard) -> None:
+        self.workload, self.rule, self._phase = workload, rule, phase
         self.known: dict[int, float] = {}  # width -> seconds of a step of a stacked row
         self.path = tabulate(rule, min(max(steps, PROBED), max(PROBED, stack.TRACED + 1)), lr=RATE)
 
@@ -226,6 +233,7 @@ class _Probe:
 
     def compiled(self, width: int) -> float | str:
         """Seconds of a step of a row in one graph, or why there is none."""
+        self._phase("compiling")
         try:
             mode = Mode("rows compiled", width, "")
             seeds = list(range(8))

@@ -10,7 +10,7 @@ from tapered.training.memory import is_out_of_memory
 from tapered.training.rows import start, tabulate
 
 
-def timed_mode(forest: Forest, rule: Rule, workers: int = 1) -> modes.Timed:
+def timed_mode(forest: Forest, rule: Rule, workers: int = 1, phase: modes.Phase = modes.unheard) -> modes.Timed:
     """How the rows of a rule are trained, and the seconds of a step of a row.
 
     A model that raises in an ordinary loop too is left to the loop, which raises again and names the run.
@@ -19,6 +19,7 @@ def timed_mode(forest: Forest, rule: Rule, workers: int = 1) -> modes.Timed:
         forest: What is trained.
         rule: Of which the rule.
         workers: How many processes share its rows, and this machine's memory.
+        phase: Called with "compiling" before that begins.
 
     Raises:
         ModeError: If the study's file asks for a mode that cannot be taken.
@@ -33,8 +34,8 @@ def timed_mode(forest: Forest, rule: Rule, workers: int = 1) -> modes.Timed:
         ]
         with crew(workload):
             if forest.mode == "auto":
-                return modes.forecast(workload, rule, rows, steps, crowd)
-            return modes.fixed(workload, rule, forest.mode, rows, steps, crowd)
+                return modes.forecast(workload, rule, rows, steps, crowd, phase)
+            return modes.fixed(workload, rule, forest.mode, rows, steps, crowd, phase)
     except modes.ModeError:
         raise
     except Exception as error:

@@ -12,6 +12,7 @@ from tapered.study.plan.planned import Planned
 from tapered.study.store.folder import Store
 from tapered.study.train.grow import Grower
 from tapered.study.train.task import Work
+from tapered.training.modes import Phase, unheard
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,12 @@ class Told:
     Args:
         progress: Called with the number of updates made since the last call; fewer than none where some were lost.
         stop: True stops there, and what is at hand is kept where it stands.
+        phase: Called with what is done from now on: "timing", "compiling", "training".
     """
 
     progress: Callable[[int], None]
     stop: Callable[[], bool]
+    phase: Phase = unheard
 
 
 class Executor(Protocol):

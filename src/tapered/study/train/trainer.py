@@ -58,6 +58,7 @@ def train_runs(
     progress: Callable[[int], None] = lambda updates: None,  # noqa: ARG005 - named for the reader
     stop: Callable[[], bool] = lambda: False,
     on_round: Callable[[Round], None] = lambda round_: None,  # noqa: ARG005 - as above
+    on_phase: Callable[[str], None] = lambda doing: None,  # noqa: ARG005 - as above
 ) -> list[Run]:
     """Train what is not trained yet, round after round.
 
@@ -69,6 +70,7 @@ def train_runs(
         progress: Called with the number of updates made since the last call.
         stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
         on_round: Called with each round before it is trained.
+        on_phase: Called with what is done from now on: "timing", "compiling", "training".
 
     Returns:
         The finished runs in the order of the rounds; fewer than `finished_rounds` asks for where it was stopped.
@@ -78,7 +80,7 @@ def train_runs(
         UnsteadyError: If the workload's numbers depend on more than seed and step.
     """
     done: list[Round] = []
-    with _trained(planned, store, executor, Told(progress, stop)) as trains:
+    with _trained(planned, store, executor, Told(progress, stop, on_phase)) as trains:
         for round_ in rounds(planned, lambda: finished(store), shared=shared and trains.shares):
             if not done and len(round_.runs(finished(store))) < len(round_.forest.tasks):
                 store.check_writable()
@@ -174,12 +176,14 @@ class _Bundles:
             workers, mode = self.executor.workers, self.store.modes.get(repr(rule))
             seconds: float | None = None
             if mode is None:
-                timed = timed_mode(forest, rule, workers)
+                self.told.phase("timing")
+                timed = timed_mode(forest, rule, workers, self.told.phase)
                 mode, seconds = timed.mode, timed.seconds * forest.steps(rule)
             self.store.put_mode(repr(rule), mode)
             begun = [bundle for bundle in waiting if self.store.holds(bundle)]
             known = {key for bundle in self.store.bundles() for key in bundle.keys}
             fresh = forest.bundles(rule, bundle_rows(forest, rule, mode, workers), known)
+            self.told.phase("training")
             yield Work(planned, forest, rule, mode, (*begun, *fresh), until, rung, seconds)
 
     def _lacking(self, forest: Forest, rule: Rule, until: int) -> Sequence[Bundle]:
