@@ -19,9 +19,10 @@ LINEAR = f"{LINE} --schedule linear"
 KINDS = {  # its file, what it needs, where its numbers are and its checkpoints
     "plain": ("plain.py", "torch", "csv:{out}/log.csv", "{out}/checkpoint-{step}.pt"),
     "trainer": ("trainer.py", "transformers", "trainer_state", "{out}/checkpoint-{step}"),
+    "bare": ("bare.py", "json", "jsonl", "{out}/checkpoint-{step}"),  # to be killed
     "lightning": ("lightning_module.py", "lightning", "jsonl", "{out}/checkpoint-{step}.ckpt"),
 }
-STARTUP, SILENCE = 45.0, 10.0  # seconds; all of them begin within the first, and a slow start is longer than the second
+STARTUP, SILENCE = 60.0, 20.0  # seconds; all of them begin within the first, and a slow start is longer than the second
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Case:
     rate: str = "see"
     line: str = LINE
     limits: dict = field(default_factory=dict)
+    held: str = ""  # a kind whose callback keeps it from going wrong: finished
+    inexact: str = ""  # a kind whose own resume is not exact there: Lightning's within an epoch
     happens: str = ""  # from outside
 
 
@@ -71,7 +74,7 @@ CASES = [
     Case("NaN, then it raises", "diverged", 1, "not finite", "nan, raise"),
     Case("ends early", "refused", 1, "ended at 6 of 12", "early"),
     Case("ends and has reported nothing", "refused", 1, "reported nothing", "nothing reported"),
-    Case("goes on beyond its last step", "refused", 1, "", "beyond"),
+    Case("goes on beyond its last step", "refused", 1, "", "beyond", held="lightning"),
     Case("killed in mid-save", "finished", 3, fault="half once", same=True),
     Case("a full disk in mid-save, once", "finished", 3, fault="full disk once", same=True),
     Case("prints without end", "finished", 1, fault="prints", same=True, limits={"output": 1 << 20}),
@@ -79,7 +82,7 @@ CASES = [
     Case("the script is killed from outside", "finished", 2, same=True, happens="script"),
     Case("its supervisor is killed", "finished", 2, same=True, happens="supervisor"),
     Case("both are killed", "finished", 2, same=True, happens="both"),
-    Case("a stop, and gone on with later", "finished", 2, same=True, happens="stop"),
+    Case("a stop, and gone on with later", "finished", 2, same=True, happens="stop", inexact="lightning"),
 ]
 
 
@@ -95,7 +98,7 @@ class Judge:
         said = ["", ""]
         if difference:
             said[difference.missing] = str(difference)
-        if not seen:
+        if not seen and asked.rate != "off":
             said[1] = "no update was seen"
         return Seen(told.last, told.count, updates, told.diverged, *said)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from script_cases import CASES, environment, numbers, run_of
@@ -92,21 +93,22 @@ def killed(root, kills, seed):
     """
     random.seed(seed)
     counts = dict.fromkeys(("script", "supervisor", "both"), 0)
-    found = {"runs": 0, "lost": 0, "different": 0, "twice": 0, "updates": 0, "late": 0}
-    case, slot, expected = CASES[0], environment(CASES[0], PACE="0.05"), {}
+    found = {"runs": 0, "lost": 0, "different": 0, "twice": 0, "trained": 0, "late": 0}
+    case = replace(CASES[0], rate="off")
+    slot, expected = environment(case, PACE="0.15"), {}
     for s in range(RUNS):
-        run = run_of(root / "kills" / f"undisturbed-{s}", "plain", case, s)
+        run = run_of(root / "kills" / f"undisturbed-{s}", "bare", case, s)
         supervisor([run], slot).wait()
-        expected[s] = numbers(run[0], "plain")
+        expected[s] = numbers(run[0], "bare")
     while sum(counts.values()) < kills:
-        runs = [run_of(root / "kills" / str(found["runs"] + s), "plain", case, s) for s in range(RUNS)]
+        runs = [run_of(root / "kills" / str(found["runs"] + s), "bare", case, s) for s in range(RUNS)]
         found["late"] += _until_they_end(runs, slot, counts, kills)
         for s, (folder, *_) in enumerate(runs):
             ended, (trained, twice) = Ended.read(folder), history(folder)
             found["lost"] += ended is None or ended.word != "finished"
-            found["different"] += numbers(folder, "plain") != expected[s]
+            found["different"] += numbers(folder, "bare") != expected[s]
             found["twice"] += twice
-            found["updates"] += trained
+            found["trained"] += trained
         found["runs"] += RUNS
     return counts | found | {"identical": not (found["lost"] or found["different"] or found["twice"] or found["late"])}
 
@@ -115,7 +117,7 @@ def _until_they_end(runs, slot, counts, kills):
     """Kill at random until all runs have ended; how often a script was not gone in time."""
     late, process = 0, supervisor(runs, slot, AT_ONCE)
     while True:
-        wait = random.uniform(0.3, 6.0) if sum(counts.values()) < kills else 600.0
+        wait = random.uniform(0.2, 2.5) if sum(counts.values()) < kills else 600.0
         with suppress(subprocess.TimeoutExpired):
             code = process.wait(wait)
             if code == 0 and all(Ended.read(folder) for folder, *_ in runs):
@@ -137,7 +139,7 @@ def _until_they_end(runs, slot, counts, kills):
 
 
 def history(folder):
-    """Updates that a run's starts made, at most; and how often one began before the last checkpoint there was."""
+    """How many starts of a run trained, and how many of them began before the last checkpoint that there was."""
     kept = trained = twice = 0
     for line in (folder / "history").read_text().splitlines():
         word, step = line.split()

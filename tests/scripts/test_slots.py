@@ -98,6 +98,7 @@ def test_whoever_waits_no_longer_leaves_no_script(tmp_path):
     until(lambda: len(owns(tmp_path)) == 2)
     runs.close()
     assert not any(map(alive, owns(tmp_path)))
+    assert not list(tmp_path.glob("s*/run/stop"))  # at once, and not by being asked
 
 
 def test_each_run_is_stopped_and_told_of_by_its_folder(tmp_path):

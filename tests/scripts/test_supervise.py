@@ -24,6 +24,7 @@ from tapered.scripts.watch import Output, last_lines
 WHOLE = [1.0, 1.5, 1.75, 1.875, 1.9375, 1.96875]
 ONCE = "if step == {at} and starts == 1: {what}"
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+POLITE = "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))"
 RAISE = "raise RuntimeError('own mistake')"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -73,6 +74,7 @@ def test_a_result_is_not_started_again(tmp_path):
         ("if step == 3: tell(3, other=float('-inf')); " + KILL, "diverged", 3, 1, "not finite"),
         ("if step == 3: tell(7); sys.exit(0)", "refused", 7, 1, "step 7 of 6"),
         ("if step == 3: time.sleep(60)", "hung", 3, 3, "no sign of life for"),
+        (f"{POLITE}; time.sleep(60 * (step == 3))", "hung", 3, 3, "no sign of life for"),
         ("if step == 5: tell(6); sys.exit(3)", "crashed", 6, 3, "exit code 3"),
     ],
 )
@@ -168,6 +170,18 @@ def test_what_is_lacking_is_refused_only_at_the_end(tmp_path):
     assert (found.word, found.why) == ("refused", "update 3 was not seen")
 
 
+def test_a_last_step_that_was_made_and_not_reported_is_said(tmp_path):
+    def judge(folder):
+        seen = judged(folder)
+        return Seen(seen.step and seen.step - 1, seen.told, updates=seen.step or 0)
+
+    found = ended(tmp_path, judge=judge)
+    assert (found.word, found.why) == (
+        "refused",
+        "made its 6 updates and reported 5 last; let it report its last step, 6",
+    )
+
+
 @pytest.mark.parametrize("by", ["stop", "file"])
 def test_a_stop_is_heard_and_gone_on_from_later(by, tmp_path):
     heard = "if (run / 'stop').exists(): sys.exit(0)\n    time.sleep(0.1)"
@@ -190,6 +204,13 @@ def test_one_that_knows_of_no_stop_hears_sigterm(tmp_path):
     fault = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n    time.sleep(0.4)"
     found = ended(tmp_path, fault=fault, stop=lambda: len(losses(tmp_path)) > 1, limits=limits(grace=0.2))
     assert (found.word, found.starts) == ("stopped", 1)
+
+
+def test_one_that_hears_neither_is_killed(tmp_path):
+    fault = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while step == 3: time.sleep(60)"
+    found = ended(tmp_path, fault=fault, stop=lambda: len(losses(tmp_path)) > 2, limits=limits(grace=0.2))
+    assert (found.word, found.step, found.starts) == ("stopped", 3, 1)
+    assert found.seconds < 5
 
 
 def test_a_rung_is_a_stop_from_which_it_goes_on(tmp_path):
@@ -222,7 +243,7 @@ def test_a_child_that_left_its_session_is_ended_as_well(end, tmp_path):
     assert found.word == ("finished" if not end else "crashed" if KILL in end else "hung")
     assert not alive(int((tmp_path / "run" / "child").read_text()))
     if not end:
-        assert found.notes == ("1 of its children lived on, and ended with it",)
+        assert "of its children lived on, and ended with it" in found.notes[0]
 
 
 def test_two_supervisors(tmp_path, monkeypatch):
@@ -267,7 +288,7 @@ def test_whoever_is_killed_the_script_is_gone_within_seconds_and_goes_on(killed,
         os.kill(keeper, signal.SIGKILL)
     until(lambda: not alive(script), 5)
     process.wait()
-    if killed == "supervisor":
+    if killed != "both":  # which is made up for by who comes next
         until(lambda: not alive(child), 5)
     found = ended(tmp_path)
     assert not alive(child)
@@ -282,6 +303,7 @@ def test_what_a_person_runs_in_the_folder_from_a_terminal_is_left_alone(tmp_path
     if not child:
         os.execvpe("sleep", ["sleep", "60"], {**os.environ, "TAPERED_RUN": str(run)})
     try:
+        until(lambda: b"TAPERED_RUN" in Path(f"/proc/{child}/environ").read_bytes())
         assert ended(tmp_path).word == "finished"
         assert alive(child)
     finally:

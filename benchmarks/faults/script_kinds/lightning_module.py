@@ -77,5 +77,6 @@ trainer = lightning.Trainer(
         Faulty(),
     ],
 )  # fmt: skip
-there = sorted(a.out.glob("checkpoint-*.ckpt"), key=lambda path: int(path.stem.removeprefix("checkpoint-")))
+names = {path: path.stem.removeprefix("checkpoint-") for path in a.out.glob("checkpoint-*.ckpt")}
+there = sorted((path for path in names if names[path].isdecimal()), key=lambda path: int(names[path]))  # no -v1
 trainer.fit(Module(), train, valid, ckpt_path=there[-1] if there else None, weights_only=True)

@@ -57,20 +57,30 @@ def _take(handle: int, folder: Path) -> None:
 def end_strays(folder: Path) -> int:
     """End what an earlier start left, where its keeper was killed too: by the folder in its environment. Linux only.
 
-    Processes with a terminal are somebody's own and are left alone.
+    Processes with a terminal are somebody's own and are left alone. Returns how many there were.
     """
+    ended, until = 0, time.monotonic() + WAIT
+    while (found := _strays(folder)) and time.monotonic() < until:
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        ended = max(ended, len(found))
+        time.sleep(0.01)
+    return ended
+
+
+def _strays(folder: Path) -> list[int]:
     if sys.platform != "linux":
-        return 0
-    mark, ended = b"TAPERED_RUN=" + os.fsencode(folder.absolute()), 0
+        return []
+    mark, found = b"TAPERED_RUN=" + os.fsencode(folder.absolute()), []
     own = _ancestors()
     for place in Path("/proc").iterdir():
         with suppress(OSError, ValueError, IndexError):
             if int(place.name) in own or mark not in place.joinpath("environ").read_bytes().split(b"\0"):
                 continue
             if int(place.joinpath("stat").read_bytes().rpartition(b")")[2].split()[TTY]) == 0:
-                os.kill(int(place.name), signal.SIGKILL)
-                ended += 1
-    return ended
+                found.append(int(place.name))
+    return found
 
 
 def _ancestors() -> set[int]:

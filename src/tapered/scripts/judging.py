@@ -82,6 +82,8 @@ def _by_itself(seen: Seen, steps: int, until: int) -> tuple[Word, str]:
 def _short(seen: Seen, until: int) -> str:
     if seen.step is None:
         return f"ended with exit code 0 and reported nothing; expected a last report at {until}"
+    if seen.step < until <= seen.updates:
+        return f"made its {seen.updates} updates and reported {seen.step} last; let it report its last step, {until}"
     if seen.step < until:
         return f"ended at {seen.step} of {until}, with exit code 0; expected a last report at {until}"
     return ""

@@ -136,8 +136,9 @@ class Keeper:
         for name in os.listdir("/proc") if LINUX else ():  # noqa: PTH208 - many, as below
             with suppress(OSError, ValueError, IndexError):
                 with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - many, and pathlib is slow to begin
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(name))
+                    state, parent = file.read().rpartition(b")")[2].split()[:2]
+                if state != b"Z":  # which only waits to be asked for
+                    children.setdefault(int(parent), []).append(int(name))
         found, below = [], [os.getpid()]
         while below:
             below = [child for pid in below for child in children.get(pid, [])]

@@ -43,6 +43,8 @@ class Started:
         """As of `subprocess`; None while it runs."""
         self.left = 0
         """Processes that outlived the script and were ended."""
+        self.lost = False
+        """Whether its keeper was killed, so that something of it may be left."""
         self.pid = 0
         hears, says = os.pipe()
         files = [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666) for path in outputs]
@@ -88,7 +90,7 @@ class Started:
                 code, left = last[1:]
                 self.code, self.left = (-signal.SIGKILL if code == b"None" else int(code)), int(left)
             else:  # the keeper was killed, and the script with it
-                self.code = -signal.SIGKILL
+                self.code, self.lost = -signal.SIGKILL, True
                 self._end_group()
             self._keeper.wait()
         return self.code is not None

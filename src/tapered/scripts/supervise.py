@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tapered.scripts import checkpoints
-from tapered.scripts.alone import held
+from tapered.scripts.alone import end_strays, held
 from tapered.scripts.command import NEVER, Command
 from tapered.scripts.ended import LINES, Ended, Seen, Word
 from tapered.scripts.judging import How, Judge, word_of
@@ -144,6 +144,8 @@ class _Run:
             how = Watching(self._watcher, started, outputs, before).watch()
         finally:
             started.close()
+        if started.lost:
+            started.left = end_strays(self._folder)
         self._note(started, outputs)
         return how
 
