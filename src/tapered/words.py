@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
+LARGE = 1e9  # from here on with a power of ten
+MOST_DECIMALS = 8
+
 
 def counted(n: int, noun: str) -> str:
     """A number and its noun.
@@ -36,6 +39,65 @@ def lasting(seconds: float) -> str:
     if seconds < 100:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min" if seconds < 6000 else f"about {round(seconds / 3600)} h"
+
+
+def duration(seconds: float) -> str:
+    """A short time to three digits, in the unit that takes no power of ten.
+
+    >>> duration(1.25e-4), duration(1.06e-3), duration(0.99996), duration(75.0)
+    ('125 us', '1.06 ms', '1 s', '75 s')
+    """
+    seconds = float(f"{seconds:.3g}")
+    unit, size = next((each for each in (("us", 1e-6), ("ms", 1e-3)) if seconds < 1000 * each[1]), ("s", 1.0))
+    return f"{plain(seconds / size, 3)} {unit}"
+
+
+def plain(value: float, digits: int = 4) -> str:
+    """A number to so many significant digits, with a power of ten only where it is very large or very small.
+
+    >>> plain(0.012345), plain(123456.0), plain(-12.0), plain(0.0), plain(1.2e-7), plain(1e308)
+    ('0.01235', '123,500', '-12', '0', '1.2e-07', '1e+308')
+    """
+    short = f"{value:.{digits}g}"
+    return f"{float(short):,.0f}" if "e+" in short and abs(value) < LARGE else short
+
+
+def place_of(value: float, digits: int = 2) -> int:
+    """The decimal place of the last of so many significant digits; below 0 left of the point, 0 where there are none.
+
+    >>> place_of(0.0019), place_of(0.0994), place_of(250.0), place_of(0.0)
+    (4, 3, -1, 0)
+    """
+    if value == 0 or not isfinite(value):
+        return 0
+    return digits - 1 - int(f"{value:.{digits - 1}e}".partition("e")[2])
+
+
+def placed(value: float, place: int, least: int = 1) -> str:
+    """A number to a decimal place, to more where fewer than ``least`` significant digits would be left of it.
+
+    >>> placed(0.017664, 4), placed(746.3, 0, 2), placed(0.0123, 0, 2), placed(-0.0, 1), placed(12345.6, -2)
+    ('0.0177', '746', '0.012', '0', '12,346')
+    """
+    if value == 0 or not isfinite(value):
+        return f"{abs(value):g}"
+    decimals = max(place, place_of(value, least), 0)
+    if abs(value) >= LARGE or decimals > MOST_DECIMALS:
+        return f"{value:.3g}"
+    return f"{value:,.{decimals}f}"
+
+
+def percent(share: float) -> str:
+    """A change as a percentage with its sign; a ratio where that says more.
+
+    >>> percent(-0.5593), percent(0.034), percent(0.000001), percent(90.0), percent(2500.0)
+    ('-56%', '+3.4%', 'less than 0.1%', '+9,000%', '2501 times')
+    """
+    if share >= 100:
+        return f"{plain(share + 1)} times"
+    if abs(share) < 0.0005:
+        return "less than 0.1%"
+    return f"{100 * share:+,.0f}%" if abs(share) >= 0.0995 else f"{100 * share:+.1f}%"
 
 
 def suggest(name: str, known: Iterable[Any]) -> str:

@@ -31,6 +31,21 @@ def test_every_claim_is_there_and_its_studies_too() -> None:
     assert all(claim.judge.__doc__ for claim in CLAIMS)  # the criterion stands there
 
 
+def test_a_study_of_a_claim_says_what_it_is_of() -> None:
+    for claim in CLAIMS:
+        for name in claim.studies:
+            study = planned(name).study
+            assert study.claim == claim.said
+            assert study.question
+            assert study.criterion
+
+
+def test_the_ladder_compares_cooldowns_and_cosines_of_one_length() -> None:
+    assert planned("cooldown-ladder").study.pairs == tuple(
+        (f"cooldown {length}", f"cosine {length}") for length in ("40%", "60%", "80%", "100%")
+    )
+
+
 # quick studies
 
 
@@ -40,9 +55,9 @@ def test_every_built_in_study_can_give_a_verdict(name, quick) -> None:
     """The seeds that decide could show each of its comparisons: 2 / 2^n times their number is below alpha."""
     study = planned(name, quick=quick).study
     seeds = len(study.fresh_seeds) or study.seeds
-    compared = sum(not arm.fixed for arm in study.arms) - 1
     assert seeds >= 8
-    assert 2 / 2**seeds * compared < study.alpha
+    assert study.pairs
+    assert 2 / 2**seeds * len(study.pairs) < study.alpha
     assert study.lacks is None
 
 

@@ -62,7 +62,7 @@ def test_a_study_prints_its_verdict_and_writes_its_page(file, tmp_path, capsys, 
     out, err = capsys.readouterr()
     assert err == ""
     assert "1 comparison at alpha = 0.05 takes 8 seeds; try seeds = 8." in " ".join(out.split())
-    assert out.startswith("Not enough seeds (8 for 1 comparison) to judge decay for SGD on quadratic:")
+    assert out.startswith("Too few seeds to tell decay from constant (it takes 8 for 1 comparison): ")
     assert "0 of 8" in out
     assert out.rstrip().endswith("Page: s/report.html")
     assert max(len(line) for line in out.splitlines()) <= 80

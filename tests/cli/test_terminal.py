@@ -107,3 +107,18 @@ def test_words_are_completed(tmp_path, monkeypatch):
 def test_it_is_a_module_too():
     done = subprocess.run([sys.executable, "-m", "tapered", "--version"], check=True, capture_output=True, text=True)
     assert done.stdout.startswith("0.")
+
+
+@pytest.mark.parametrize("coloured", [True, False])
+def test_a_verdict_has_its_colour_on_a_terminal_that_wants_one(monkeypatch, coloured):
+    stream = Tty()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if not coloured:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(terminal.sys, "stdout", stream)
+    rows = [("verdict", "arm"), ("better", "a"), ("worse", "b"), ("not shown", "better")]
+    terminal.console(stderr=False).print(terminal.table(rows))
+    _, good, bad, none = stream.getvalue().splitlines()
+    assert ("\x1b[32mbetter" in good, "\x1b[31mworse" in bad) == (coloured, coloured)
+    assert "\x1b[3" not in none

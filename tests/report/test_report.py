@@ -1,4 +1,5 @@
 import html.parser
+import io
 import itertools
 import json
 import re
@@ -16,7 +17,7 @@ from tapered.cli import terminal
 from tapered.report import COLOURS, DASHES, figures, plot_data, render
 from tapered.study import forest_of
 from tapered.study.result import Cost, Pruning, analyse
-from tapered.study.summary import arm_rows, comparison_rows, cost_lines, headline, number, summary
+from tapered.study.summary import arm_rows, cost_lines, headline, number, summary, verdict_rows
 from tapered.training.advance import Mode
 
 COST = Cost(10, 10, "a test says so", ())
@@ -131,7 +132,7 @@ def test_plot_data_is_what_the_runs_say(result):
     assert [band.lost for band in data.sensitivity] == [((10.0, "1 of 3 diverged"),)] * 2
     assert data.schedules[1].x == tuple(range(10))
     assert data.schedules[1].mean == pytest.approx([0.1 * 0.01 ** (k / 10) for k in range(10)])
-    assert data.differences == (report.Bars(NASTY, (0, 1, 2), (0.5, 0.5, 0.5)),)
+    assert data.differences == (report.Bars(NASTY, "constant", (0, 1, 2), (0.5, 0.5, 0.5)),)
     assert data.around == "the range from lowest to highest seed"
     # peaks 0.1 and 1 have means 1.6 and 2.5, and 10 none, since a run diverged there
     assert data.trials[0].x == (1, 2, 3)
@@ -427,27 +428,41 @@ def test_whatever_is_left_has_a_page(result, left):
         assert not re.search(rf"\b{word}\b", text), word
 
 
-def test_many_comparisons_have_a_headline(result):
+def judged(found, word, mean, arm="best", baseline="constant"):
+    """A comparison with another verdict and mean gain."""
+    said = replace(found.chosen, paired=replace(found.paired, mean=mean), verdict=replace(found.verdict, word=word))
+    return replace(found, arm=arm, baseline=baseline, chosen=said, sentence=f"{arm} is {word}.")
+
+
+def test_many_comparisons_have_a_headline_and_a_table_in_order(result):
     [found] = result.comparisons
     assert headline(result) == [result.sentence]
-    better = replace(
-        found,
-        arm="best",
-        sentence="Best is best.",
-        chosen=replace(found.chosen, paired=replace(found.paired, mean=9.0)),
-    )
-    many = replace(result, comparisons=(found, better, found, found))
-    assert headline(many) == ["Of 4 arms against constant: 4 with not enough seeds.", "Best is best."]
+    words = [("hurts", -9.0, "a"), ("helps", 1.0, "b"), ("no evidence", 3.0, "c"), ("helps", 2.0, "d")]
+    many = replace(result, comparisons=tuple(judged(found, *word) for word in words))
+    assert headline(many) == ["Of 4 arms against constant: 2 better, 1 not shown to differ, 1 worse.", "d is helps."]
+    rows = verdict_rows(many)
+    assert rows[0] == ("verdict", "against constant", "difference in loss", "95% interval, each", "better")
+    assert [row[:2] for row in rows[1:]] == [("better", "d"), ("better", "b"), ("not shown", "c"), ("worse", "a")]
+    pairs = replace(many, comparisons=(*many.comparisons[:3], judged(found, "no evidence", 2.0, "d", "c")))
+    assert headline(pairs) == ["Of 4 comparisons: 1 better, 2 not shown to differ, 1 worse.", "b is helps."]
+    assert [row[1:3] for row in verdict_rows(pairs)] == [
+        ("arm", "against"), ("b", "constant"), ("c", "constant"), ("d", "c"), ("a", "constant"),
+    ]  # fmt: skip
+    nothing = replace(many, comparisons=tuple(judged(found, "no evidence", i, f"{i}") for i in range(4)))
+    assert headline(nothing) == ["Of 4 arms against constant: 4 not shown to differ."]  # none is the best
 
 
-def test_the_terminals_tables_are_80_columns_wide(confirmed, capsys):
-    for rows in (arm_rows(confirmed), comparison_rows(confirmed)):
-        console = terminal.console(stderr=False)
-        console.print(terminal.table(rows))
-    lines = capsys.readouterr().out.splitlines()
+def test_the_terminals_tables_are_80_columns_wide(confirmed, monkeypatch):
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr(terminal.sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for rows in (arm_rows(confirmed), verdict_rows(confirmed)):
+        terminal.console(stderr=False).print(terminal.table(rows))
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in stream.getvalue().splitlines()]
     assert max(map(len, lines)) <= 80
-    assert "no evidence" in "".join(lines)
-    assert "7 of 8" in "".join(lines)
+    assert any(line.startswith("not shown  ") and line.endswith("  7 of 8") for line in lines)
 
 
 def test_what_pruning_would_have_chosen_is_said():

@@ -66,18 +66,18 @@ def test_the_sentence_says_what_was_computed():
     result = fake({"constant": BASE, "cosine": better(0.5)}, test=True)
     # gains 0.50, 0.51, ..., 0.57: mean 0.535, deviation 0.0245, t(0.975, 7) = 2.3646
     assert result.sentence == (
-        "Cosine helps Adam on toy: validation loss lower by 0.535 (95% interval 0.515 to 0.555), 8 of 8 seeds better, "
-        "p = 0.0078; best peaks 0.3 (cosine) and 0.3 (constant); not confirmed on fresh seeds."
+        "cosine beats constant: 1.350 -> 0.815 (-40%), 8 of 8 seeds, 95% interval -0.555 to -0.515; not confirmed on "
+        "fresh seeds."
     )
     assert result.comparisons[0].test.mean == pytest.approx(0.535)
     assert len(result.caveats) == 1
     assert "no fresh seeds" in result.caveats[0]
 
 
-def test_worse_is_said_as_higher():
+def test_worse_is_said_as_losing():
     result = fake({"constant": BASE, "cosine": better(-0.5)})
     assert result.sentence.startswith(
-        "Cosine hurts Adam on toy: validation loss higher by 0.465 (95% interval 0.445 to 0.48"
+        "cosine loses to constant: 1.350 -> 1.815 (+34%), worse on 8 of 8 seeds, 95% interval 0.445 to 0.485;"
     )
 
 
@@ -85,7 +85,12 @@ def test_a_metric_that_is_to_rise():
     base = {peak: [-v for v in column] for peak, column in BASE.items()}
     cand = {peak: [-v for v in column] for peak, column in better(0.5).items()}
     result = fake({"constant": base, "cosine": cand}, direction="maximize", rules={"constant": "SGD"})
-    assert result.sentence.startswith("Cosine helps toy: validation loss higher by 0.535")
+    # below 0 a percentage means nothing
+    assert result.sentence.startswith("cosine beats constant: -1.350 -> -0.815, 8 of 8 seeds, 95% interval 0.515 to")
+    above = {peak: [10 + v for v in column] for peak, column in base.items()}
+    more = {peak: [10 + v for v in column] for peak, column in cand.items()}
+    result = fake({"constant": above, "cosine": more}, direction="maximize")
+    assert result.sentence.startswith("cosine beats constant: 8.650 -> 9.185 (+6.2%), 8 of 8 seeds, 95% interval 0.515")
 
 
 def test_an_edge_optimum_is_said():
@@ -116,9 +121,12 @@ def test_peaks_beyond_the_file_are_ordinary():
 
 def test_no_evidence_and_equivalence():
     noise = BASE | {0.3: NOISE}
-    assert fake({"constant": BASE, "cosine": noise}).sentence.startswith("No evidence that cosine matters for Adam")
+    assert fake({"constant": BASE, "cosine": noise}).sentence == (
+        "cosine is not shown to differ from constant: 1.350 -> 1.350, better on 4 of 8 seeds, "
+        "95% interval -0.089 to 0.089."  # t(0.975, 7) * 0.1069 / sqrt(8)
+    )
     said = fake({"constant": BASE, "cosine": noise}, delta=0.5).sentence
-    assert said.startswith("Cosine is equivalent to constant for Adam on toy, within 0.5: validation loss")
+    assert said.startswith("cosine does practically the same as constant, within 0.5: 1.350 -> 1.350, better")
 
 
 def test_the_seeds_that_delta_would_take_are_said():
@@ -161,7 +169,9 @@ def test_where_evidence_is_impossible_there_are_not_enough_seeds(count, seeds, t
     )
     assert (note in result.caveats) == bool(takes)
     if takes:
-        assert result.sentence.startswith(f"N{word[1:]} to judge arm 0 for Adam on toy: validation loss lower by")
+        assert result.sentence.startswith(
+            f"Too few seeds to tell arm 0 from constant (it takes {takes} for {count} comparisons): 1."
+        )
         assert "o evidence" not in result.sentence
 
 
@@ -171,7 +181,9 @@ def test_the_seeds_that_chose_may_be_too_few_where_fresh_ones_are_not():
         ("helps", "not enough seeds", None)
     }
     first = result.sentence.splitlines()[0]
-    assert first.startswith("Arm 0 helps Adam on toy: on 9 fresh seeds validation loss lower by 0.501")
+    assert first.startswith(
+        "arm 0 beats constant: 1.4000 -> 0.8989 (-36%), 9 of 9 fresh seeds, 95% interval -0.5037 to"
+    )
     assert first.endswith("; the 8 seeds that chose the peaks were too few to say (mean gain 0.501).")
 
 
@@ -183,7 +195,7 @@ def test_an_arm_that_was_pruned_whole_is_not_corrected_for():
     result = analyse(loaded([*values, "arm 6"], [0.3]), [*runs, *cut], {}, {}, COST)
     assert [c.verdict.word for c in result.comparisons] == ["helps"] * 6 + ["not enough seeds"]
     assert {c.chosen.comparisons for c in result.comparisons} == {6}
-    assert result.comparisons[-1].sentence == "No verdict on arm 6 for Adam on toy: every peak of arm 6 was pruned."
+    assert result.comparisons[-1].sentence == "No verdict on arm 6 against constant: every peak of arm 6 was pruned."
 
 
 def test_seeds_at_which_both_diverged_say_nothing():
@@ -204,9 +216,12 @@ def test_fresh_seeds_confirm():
     assert (found.confirmed, found.verdict.word, found.fresh.seeds) == (True, "helps", tuple(range(100, 108)))
     assert (found.chosen.paired.mean, found.paired.mean) == pytest.approx((0.535, 0.235))
     assert result.sentence == (
-        "Cosine helps Adam on toy, confirmed on 8 fresh seeds: validation loss lower by 0.235 (95% interval 0.215 to "
-        "0.255), 8 of 8 seeds better, p = 0.0078; best peaks 0.3 (cosine) and 0.3 (constant)."
+        "cosine beats constant: 1.350 -> 1.115 (-17%), 8 of 8 fresh seeds, 95% interval -0.255 to -0.215."
     )
+    assert [(arm.fresh.mean, arm.best.mean) for arm in result.arms] == [
+        pytest.approx((1.35, 1.35)),
+        pytest.approx((1.115, 0.815)),  # the verdict rests on the first
+    ]
     assert result.caveats == ()
     assert result.updates == (6 * 8 + 2 * 8) * 10
 
@@ -215,8 +230,8 @@ def test_a_claim_that_fresh_seeds_do_not_support_is_taken_back():
     result = fake({"constant": BASE, "cosine": better(0.5)}, fresh={"constant": {0.3: EIGHT}, "cosine": {0.3: NOISE}})
     [found] = result.comparisons
     assert (found.confirmed, found.verdict.word, found.chosen.verdict.word) == (False, "no evidence", "helps")
-    assert result.sentence.startswith("No evidence that cosine matters for Adam on toy: on 8 fresh seeds validation")
-    assert result.sentence.endswith('; the 8 seeds that chose the peaks said "helps" (mean gain 0.535).')
+    assert result.sentence.startswith("cosine is not shown to differ from constant: 1.350 -> 1.350, better on 4 ")
+    assert result.sentence.endswith('; the 8 seeds that chose the peaks said "better" (mean gain 0.535).')
 
 
 def test_few_fresh_seeds_claim_nothing():
@@ -225,10 +240,11 @@ def test_few_fresh_seeds_claim_nothing():
     )
     assert result.comparisons[0].verdict.word == "not enough seeds"
     assert result.sentence.startswith(
-        "Not enough seeds (8 for 1 comparison) to judge cosine for Adam on toy: on 3 fresh"
+        "Too few seeds to tell cosine from constant (it takes 8 for 1 comparison): 1.100 -> 0.890 (-19%), better on 3 "
+        "of 3 fresh seeds, "
     )
     assert result.comparisons[0].verdict.reason == "3 seeds, and a claim at alpha = 0.05 needs at least 8"
-    assert 'said "helps"' in result.sentence
+    assert 'said "better"' in result.sentence
     assert "confirmed" not in result.sentence
 
 
@@ -252,14 +268,20 @@ def test_diverged_fresh_runs_are_counted():
     result = fake({"constant": BASE, "cosine": better(0.5)}, fresh=fresh)
     assert "1 run of 16 with fresh seeds diverged." in result.caveats
     assert result.comparisons[0].verdict.word == "no evidence"  # 7 of 8 do not exclude one half
-    assert "the win rate's contains one half" in result.sentence
+    assert result.sentence.startswith(
+        "cosine is not shown to differ from constant: 1 of 8 runs of cosine diverged, better on 7 of 8 fresh seeds;"
+    )
 
 
 def test_when_everything_diverged_nothing_is_claimed():
     lost = {0.1: [nan] * 8, 0.3: [nan] * 8}
     result = fake({"constant": lost, "cosine": lost}, test=True)
-    assert result.sentence == "No verdict on cosine for Adam on toy: every run of it and of constant diverged."
+    assert result.sentence == "No verdict on cosine against constant: every run of both diverged."
     assert "32 runs diverged" in " ".join(result.caveats)
+    assert (
+        "No run ended, at the lowest peak of 0.1 either; try peaks below it, and a few steps first." in result.caveats
+    )
+    assert result.comparisons[0].badge == "no verdict"
     assert not any("edge" in caveat or "grid" in caveat for caveat in result.caveats)
     assert [(b.k, b.expected, b.median, b.lost) for b in result.arms[0].trials] == [
         (1, None, None, 1.0),
@@ -286,19 +308,19 @@ def test_a_metric_that_is_no_number_is_told_from_training_that_diverged():
 def test_one_seed_is_not_enough():
     result = fake({"constant": {0.3: [1.0]}, "cosine": {0.3: [0.5]}}, test=True)
     assert result.sentence == (
-        "Not enough seeds (8 for 1 comparison) to judge cosine for Adam on toy: "
-        "validation loss lower by 0.5, 1 of 1 seeds better, p = 1; best peaks 0.3 (cosine) and 0.3 (constant)."
+        "Too few seeds to tell cosine from constant (it takes 8 for 1 comparison): 1.000 -> 0.500 (-50%), better on 1 "
+        "of 1 seed."
     )
 
 
 def test_no_runs_are_no_verdict():
     result = fake({"constant": {0.3: []}, "cosine": {0.3: []}})
-    assert result.sentence == "Not enough seeds (8 for 1 comparison) to judge cosine for Adam on toy."
+    assert result.sentence == "Too few seeds to tell cosine from constant (it takes 8 for 1 comparison)."
     assert result.arms[0].best.runs == ()
 
 
 def test_one_arm_has_nothing_to_be_compared_with():
-    assert fake({"constant": BASE}).sentence == "fake has one tuned arm and nothing to compare it with."
+    assert fake({"constant": BASE}).sentence == "fake has nothing to compare: no tuned arm is against another."
 
 
 def peak(p, values, **fields):
@@ -343,14 +365,15 @@ def test_a_pruned_peak_is_no_candidate_and_costs_its_steps():
 def test_an_arm_that_was_pruned_whole_has_no_verdict():
     cut = [replace(run, step=4, value=nan, pruned=4) for run in made("cosine", BASE)]
     result = analyse(loaded(["constant", "cosine"], list(BASE)), [*made("constant", BASE), *cut], {}, {}, COST)
-    assert result.sentence == "No verdict on cosine for Adam on toy: every peak of cosine was pruned."
+    assert result.sentence == "No verdict on cosine against constant: every peak of cosine was pruned."
     assert (result.comparisons[0].verdict.word, result.arms[1].edge) == ("not enough seeds", None)
 
 
 def test_a_comparison_with_diverged_runs_says_so():
     half = {0.3: [nan, *EIGHT[1:]]}
     result = fake({"constant": half, "cosine": {0.3: less(0.5)}})
-    assert "no interval of the mean, since 1 pair had one run diverge" in result.sentence
+    assert result.sentence == "cosine beats constant: 1 of 8 runs of constant diverged, 8 of 8 seeds."
+    assert "no interval of the mean, since 1 pair had one run diverge" in result.comparisons[0].verdict.reason
     assert result.comparisons[0].verdict.word == "helps"  # better at 8 of 8
     assert "nan" not in result.sentence
     assert any("best peak contains diverged" in caveat for caveat in result.caveats)

@@ -66,7 +66,10 @@ def test_the_grid_is_extended_no_further_than_allowed(tmp_path):
     runs, result = finished(loaded(tmp_path, TOML.replace("extend = 8", "extend = 1")), tmp_path / "s")
     assert peaks_tried(runs, "constant") == [0.001, 0.002, 0.004, 0.008]
     assert [arm.edge for arm in result.arms] == ["highest", "highest", None]
-    assert "The best peak of late, 0.008, is the highest of its grid" in " ".join(result.caveats)
+    assert (
+        "Best peaks at an edge of what was tried, beyond which better ones may lie: constant (0.008, the highest), "
+        "late (0.008, the highest); extend peaks in the study file."
+    ) in result.caveats
     runs, _ = finished(loaded(tmp_path, TOML.replace("extend = 8", "extend = 0")), tmp_path / "t")
     assert peaks_tried(runs, "constant") == [0.001, 0.002, 0.004]
 

@@ -74,7 +74,7 @@ def test_a_study_from_file_to_verdict(tmp_path):
     assert [c.arm for c in result.comparisons] == ["linear"]
     assert result.comparisons[0].verdict.word == "not enough seeds"
     assert result.comparisons[0].test is None
-    assert result.sentence.startswith("Not enough seeds (8 for 1 comparison) to judge linear for SGD on quadratic: ")
+    assert result.sentence.startswith("Too few seeds to tell linear from constant (it takes 8 for 1 comparison): ")
 
 
 def test_a_finished_study_trains_nothing(tmp_path):
@@ -321,14 +321,15 @@ def test_equal_arms_are_no_evidence(tmp_path):
     assert result.comparisons[0].verdict.word == "no evidence"
     assert result.comparisons[0].paired.ties == 8
     assert result.comparisons[0].p == 1.0
-    assert ": on 8 fresh seeds the two are equal at all 8 seeds, 0 of 8 seeds better, p = 1;" in result.sentence
+    assert result.sentence.startswith("linear is not shown to differ from constant: ")
+    assert result.sentence.endswith(", equal on all of 8 fresh seeds.")
 
 
 def test_decay_helps_on_the_noisy_quadratic(tmp_path):
     text = TINY.replace("low = 0.01, high = 0.1, count = 2", "low = 0.1, high = 0.1, count = 1")
     _, result = finished(loaded(tmp_path, text, seeds=8, steps=150), tmp_path / "s")
     assert result.comparisons[0].verdict.word == "helps"
-    assert result.sentence.startswith("Linear helps SGD on quadratic: validation loss lower by")
+    assert result.sentence.startswith("linear beats constant: ")
 
 
 def test_a_diverged_run_is_counted(tmp_path):

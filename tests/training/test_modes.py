@@ -14,7 +14,7 @@ from tapered.training.modes import choose
 from tapered.training.rows import Rows, start
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workloads"
-STACKED = r"^125 us a step of a row stacked, 1e\+03 us alone; too short to be worth compiling$"
+STACKED = r"^125 us a step of a row stacked, 1 ms alone; too short to be worth compiling$"
 MODES = {
     "plain": ("rows", STACKED),
     "batchnorm": ("rows", STACKED),

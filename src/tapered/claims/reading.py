@@ -21,7 +21,7 @@ def arm(found: Summary, name: str) -> dict[str, Any]:
 
 
 def comparison(found: Summary, name: str) -> dict[str, Any]:
-    """The comparison of an arm with the study's baseline.
+    """The comparison of an arm with what it is against, the first of several.
 
     Raises:
         KeyError: If it was not compared.

@@ -72,8 +72,8 @@ def _machine() -> Iterator[Found]:
     import torch  # noqa: PLC0415 - seconds, which --help need not wait for
 
     from tapered import kind  # noqa: PLC0415 - as above
-    from tapered.training.capacity import free_memory  # noqa: PLC0415 - as above
     from tapered.machines import cores  # noqa: PLC0415 - as above
+    from tapered.training.capacity import free_memory  # noqa: PLC0415 - as above
 
     yield Found("system", f"{platform.system()} {platform.release()} on {platform.machine()}")
     yield Found("cores", f"{cores()}, of which torch takes {counted(torch.get_num_threads(), 'thread')}")

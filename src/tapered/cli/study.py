@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tapered.cli.terminal import (
     DONE,
     FAILED,
     INTERRUPTED,
+    TONES,
     Flag,
     Interrupt,
     Json,
@@ -274,15 +276,18 @@ def _forecast(planned: Any, folder: Path, *, as_json: bool) -> int:
     later = may_add(study)
     if as_json:
         seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}
-        print_json(summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
+        asked = summary.asked_fields(study) | {"pairs": [list(pair) for pair in study.pairs]}
+        print_json(asked | summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
         return DONE
     out = console(stderr=False)
+    _asked(out, summary.asked_lines(study))
     out.print(table(summary.forecast_rows(found), header=False))
     workers = summary.workers_line(found)
     for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
         out.print(Text(f"- {line}"))
-    for line in (*map(str, found.groups), *later, *([study.lacks] if study.lacks else [])):
-        out.print(Text(f"- {line}"))
+    for line in (*map(str, found.groups), summary.pairs_line(study), *later, study.lacks):
+        if line is not None:
+            out.print(Text(f"- {line}"))
     return DONE
 
 
@@ -297,17 +302,31 @@ def _tell(concluded: Any, verified: Any, page: Path | None, folder: Path, *, as_
     return DONE if verified is None or verified.same else FAILED
 
 
+def _asked(out: Any, lines: list[tuple[str, str]]) -> None:
+    """What a study was asked, a paragraph each."""
+    for name, text in lines:
+        out.print(Text(f"{name}: {text}"))
+    if lines:
+        out.print()
+
+
 def _show(concluded: Any, page: Path | None, verified: Any) -> None:
-    """The verdict, what it rests on, the arms, what to bear in mind, where the page is."""
+    """The question, the verdict, what it rests on, the arms, what to bear in mind, where the page is."""
     from tapered.study import summary  # noqa: PLC0415 - as above
 
-    out = console(stderr=False)
-    for line in summary.headline(concluded):
-        out.print(Text(line, style="bold"))
+    out, asked = console(stderr=False), summary.asked_lines(concluded.asked.study)
+    _asked(out, asked[:1])
+    said = concluded.comparisons
+    badges = [comparison.badge for comparison in said] if len(said) <= summary.SENTENCES else []
+    for line, badge in zip_longest(summary.headline(concluded), badges):
+        out.print(Text(line, style=f"bold {TONES.get(badge, '')}".strip()))
     out.print()
+    _asked(out, asked[1:])
     if len(concluded.comparisons) > 1:
-        out.print(table(summary.comparison_rows(concluded)))
+        rows = summary.verdict_rows(concluded)
+        out.print(table(rows, left=len(rows[0]) - 3))  # names to the left, three columns of numbers
         out.print()
+    out.print(Text(summary.arms_title(concluded)))
     out.print(table(summary.arm_rows(concluded)))
     for line in (*summary.searched_lines(concluded), *concluded.caveats):
         out.print(Text(f"- {line}"))

@@ -34,6 +34,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+TONES = {"better": "green", "worse": "red", "the same": "cyan"}  # of a verdict; what is not shown has none
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 WIDTH = 80  # columns of a plot
 ENDLESS = 100_000  # columns where nobody counts them
@@ -154,15 +155,18 @@ def print_json(fields: dict[str, Any]) -> None:
     print(json.dumps(fields, allow_nan=False), file=results())
 
 
-def table(rows: Sequence[Sequence[str]], *, header: bool = True, words: bool = False) -> Table:
-    """Text cells in columns, the first to the left, the others to the right; all to the left where they are words."""
+def table(rows: Sequence[Sequence[str]], *, header: bool = True, words: bool = False, left: int = 1) -> Table:
+    """Text cells in columns, so many to the left, the others to the right; all to the left where they are words.
+
+    A first cell that is a verdict has its colour, where there are colours.
+    """
     found = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
     for i, name in enumerate(rows[0]):
         found.add_column(
-            Text(visible(name)), justify="left" if words or i == 0 or not name else "right", overflow="fold"
+            Text(visible(name)), justify="left" if words or i < left or not name else "right", overflow="fold"
         )
     for row in rows[1:] if header else rows:
-        found.add_row(*(Text(visible(cell)) for cell in row))
+        found.add_row(*(Text(visible(cell), style="" if i else TONES.get(cell, "")) for i, cell in enumerate(row)))
     return found
 
 

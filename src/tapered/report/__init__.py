@@ -10,6 +10,7 @@ from tapered.files.whole import replace
 from tapered.report.data import Band, Bars, PlotData, plot_data
 from tapered.report.figures import COLOURS, DASHES, Figure, figures
 from tapered.stats.seeds import seeds_that_reach
+from tapered.study import summary
 from tapered.study.result import StudyResult, mean
 from tapered.study.summary import between, cost_lines, gained, number, outcome
 
@@ -45,6 +46,10 @@ def render(result: StudyResult, command: str) -> str:
         result=result,
         study=result.asked.study,
         data=data,
+        asked=summary.asked_lines(result.asked.study),
+        headline=summary.headline(result),
+        verdicts=summary.verdict_rows(result),
+        compared_with=sorted({comparison.baseline for comparison in result.comparisons}),
         level=f"{100 * (1 - result.asked.study.alpha):g}%",
         for_flips=seeds_that_reach(result.asked.study.alpha),
         fresh_seeds=len({run.seed for run in result.fresh}),

@@ -35,16 +35,18 @@ class Band:
 
 @dataclass(frozen=True)
 class Bars:
-    """Gain of an arm over the baseline, a bar a seed; None where one of the two runs diverged.
+    """Gain of an arm over what it is compared with, a bar a seed; None where one of the two runs diverged.
 
     Args:
         name: The arm.
+        over: What it is compared with.
         seeds: The seeds, those that chose the peaks first.
         gains: One a seed.
         fresh: How many of them, the last, are fresh.
     """
 
     name: str
+    over: str
     seeds: tuple[int, ...]
     gains: tuple[float | None, ...]
     fresh: int = 0
@@ -61,7 +63,7 @@ class PlotData:
         curves: The metric on the validation split over steps, each arm at its best peak.
         sensitivity: The metric at the end over peaks, each tuned arm.
         schedules: The rate as applied over steps, each arm at its best peak; low = mean = high.
-        differences: Paired gains, each compared arm.
+        differences: Paired gains, each comparison.
         trials: The median best of k peaks over k, each tuned arm; low = mean = high.
     """
 
@@ -119,7 +121,7 @@ def _bars(found: Comparison) -> Bars:
     seeds, gains, fresh = found.chosen.seeds, found.chosen.gains, 0
     if found.fresh is not None:
         seeds, gains, fresh = seeds + found.fresh.seeds, gains + found.fresh.gains, len(found.fresh.seeds)
-    return Bars(found.arm, seeds, tuple(finite(gain) for gain in gains), fresh)
+    return Bars(found.arm, found.baseline, seeds, tuple(finite(gain) for gain in gains), fresh)
 
 
 def _band(

@@ -39,7 +39,7 @@ def figures(data: PlotData) -> dict[str, Figure]:
             _layout("step", "rate", yaxis=_axis(data.schedules) | power),
         ),
         "differences": (
-            [_bars(bars, order) for bars in data.differences],
+            [_bars(bars, order, several=len({b.over for b in data.differences}) > 1) for bars in data.differences],
             _layout(
                 "seed",
                 f"gain in validation {metric}",
@@ -121,14 +121,14 @@ def _lost(bands: Sequence[Band], order: Sequence[str]) -> list[Figure]:
     ]
 
 
-def _bars(bars: Bars, order: Sequence[str]) -> Figure:
-    """A bar a seed; those of fresh seeds are hatched."""
+def _bars(bars: Bars, order: Sequence[str], *, several: bool) -> Figure:
+    """A bar a seed; those of fresh seeds are hatched. What is compared with several is named with each."""
     chosen = len(bars.seeds) - bars.fresh
     return {
         "type": "bar",
         "x": [f"{seed}" if i < chosen else f"fresh {seed}" for i, seed in enumerate(bars.seeds)],
         "y": bars.gains,
-        "name": html.escape(bars.name),
+        "name": html.escape(f"{bars.name} over {bars.over}" if several else bars.name),
         "marker": {
             "color": _look(bars.name, order)[0],
             "pattern": {"shape": ["" if i < chosen else "/" for i in range(len(bars.seeds))]},

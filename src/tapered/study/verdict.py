@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tapered import kind
+from tapered.study.file.question import restated
 from tapered.study.file.script import Scripted
 from tapered.study.plan.cost import cost_of
 from tapered.study.plan.facts import environment
@@ -43,7 +44,8 @@ def conclude(planned: Planned, store: Store, runs: Sequence[Run]) -> StudyResult
     found = analyse(
         realised.asked, choosing, test, environment(planned.stated), cost, fresh, planned.stated.text, planned.facts
     )
-    return replace(found, caveats=(*found.caveats, *said, *_mixed(store.kinds)), script=seen)
+    late = restated(store.begun, planned.study)
+    return replace(found, caveats=(*found.caveats, *late, *said, *_mixed(store.kinds)), script=seen)
 
 
 def _mixed(kinds: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from tapered.training.reasons import uncompiled, unstackable
 from tapered.training.rehearsal import rehearsed
 from tapered.training.rows import Rows, start, tabulate
 from tapered.training.workload import Workload
+from tapered.words import duration
 
 PROBED = 64  # steps that are timed, at most
 PROBE = 4  # steps whose numbers are compared
@@ -105,14 +106,15 @@ def _forecast(probe: "_Probe", rows: int, steps: int, alone: float, graph: int) 
         compiled = probe.compiled(graph)
     if isinstance(compiled, float) and compiled < min(stacked, alone):
         return _in_one_graph(graph, compiled, stacked, alone)
-    why = f"{_us(compiled)} in one graph" if isinstance(compiled, float) else compiled or UNPAID
+    why = f"{duration(compiled)} in one graph" if isinstance(compiled, float) else compiled or UNPAID
     if stacked < alone:
-        return Timed(Mode("rows", width, f"{_us(stacked)} a step of a row stacked, {_us(alone)} alone; {why}"), stacked)
-    return Timed(Mode("loop", 1, f"{_us(alone)} a step of a row alone, {_us(stacked)} stacked; {why}"), alone)
+        reason = f"{duration(stacked)} a step of a row stacked, {duration(alone)} alone; {why}"
+        return Timed(Mode("rows", width, reason), stacked)
+    return Timed(Mode("loop", 1, f"{duration(alone)} a step of a row alone, {duration(stacked)} stacked; {why}"), alone)
 
 
 def _in_one_graph(width: int, compiled: float, stacked: float, alone: float) -> Timed:
-    reason = f"{_us(compiled)} a step of a row in one graph, {_us(stacked)} stacked, {_us(alone)} alone"
+    reason = f"{duration(compiled)} a step of a row in one graph, {duration(stacked)} stacked, {duration(alone)} alone"
     return Timed(Mode("rows compiled", width, reason), compiled)
 
 
@@ -164,10 +166,6 @@ def least_padded(rows: int, crowd: Crowd) -> int:
     widths = range(min(NARROW, most), most + 1, 8)
     takes = {w: sum(-(-n // w) * (w + CALL) * steps for n, steps in crowd) for w in widths}
     return next(w for w in widths if takes[w] <= ALIKE * min(takes.values()))
-
-
-def _us(seconds: float) -> str:
-    return f"{1e6 * seconds:.3g} us"
 
 
 class _Probe:

@@ -20,6 +20,7 @@ from tapered import rules, schedules
 from tapered.rules import Rule
 from tapered.schedules import Schedule
 from tapered.study.file.fields import Finite, Name, Positive, Strict, Whole
+from tapered.study.file.question import Against
 from tapered.study.file.script import Words
 from tapered.study.file.space import Range, ends, filled, names_in, number_of
 from tapered.training.averages import Average
@@ -109,6 +110,9 @@ class Arm(Strict):
     beside the tuned comparison. ``options`` are the rule's structural choices, ``hypers`` numbers or schedule texts
     for its other hypers. ``peaks`` replaces the study's grid, with as many peaks.
 
+    ``against`` names the arm or arms that it is compared with, in the place of the study's baseline; with ``[]`` it is
+    compared with none, as others may be with it.
+
     ``resets`` are the shares of the run at which the rule's state starts anew, as after a reload that keeps the
     weights only; with ``[]`` there is none, but the arm shares its steps with those that have some.
 
@@ -129,6 +133,7 @@ class Arm(Strict):
     options: Annotated[dict[str, bool | Finite | str], Field(default_factory=dict)]
     hypers: Annotated[dict[str, float | str], Field(default_factory=dict)]
     peaks: Peaks | None = None
+    against: Against | None = None
     resets: Annotated[tuple[Any, ...], Field(strict=False)] | None = None
     average: Annotated[Average | dict[str, Any] | None, BeforeValidator(_average)] = None
     space: Annotated[dict[str, Range], Field(default_factory=dict)]

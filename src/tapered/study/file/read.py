@@ -20,6 +20,7 @@ from tapered.rules import Rule
 from tapered.study.file.arms import Arm
 from tapered.study.file.explained import explained
 from tapered.study.file.ledger import KEPT, password_line
+from tapered.study.file.question import TEXTS
 from tapered.study.file.recipe import Steps, group_of
 from tapered.study.file.script import Scripted
 from tapered.study.file.space import ends
@@ -33,9 +34,8 @@ from tapered.workloads.own import StudyFileError
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 # what a [quick] table may replace: all that is not the comparison itself
-QUICK = sorted(
-    set(Study.model_fields) - {"name", "workload", "script", "metric", "direction", "baseline", "arms", "alpha"}
-)
+COMPARISON = {"name", "workload", "script", "metric", "direction", "baseline", "arms", "alpha", *TEXTS}
+QUICK = sorted(set(Study.model_fields) - COMPARISON)
 STUDIES = resources.files("tapered.study") / "studies"
 BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in STUDIES.iterdir()))
 

@@ -4,7 +4,7 @@
     workload = "model.py:problem"          name = "constant"
     steps = 2000                           rule = "Adam"
     seeds = 8                              lr = "constant(1.0)"       multiplied by each peak
-    baseline = "constant"
+    baseline = "constant"                  against = "constant"    what it is compared with
     peaks = { low = 1e-3, high = 1e-1, count = 5 }
 
 In a schedule's text the word ``steps`` stands for the study's steps and ``0.1*steps`` for that share of them,
@@ -24,6 +24,7 @@ from tapered.study.file.arms import Arm, Peaks
 from tapered.study.file.executor import Executor
 from tapered.study.file.fields import Name, Positive, Share, Strict, Whole
 from tapered.study.file.ledger import Ledger
+from tapered.study.file.question import Question, check_against, pairs
 from tapered.study.file.recipe import Steps
 from tapered.study.file.script import Script
 from tapered.study.file.space import Range
@@ -38,7 +39,7 @@ class Prune(Strict):
 
     At each of ``rungs``, shares of the run at which it is evaluated, an arm goes on with the best ``keep`` of its
     peaks. With ``probe``, schedules are compared as well: each is cooled down to 0 within that share of the run, and
-    the best ``keep`` of them go on, always with the baseline.
+    the best ``keep`` of them go on, always with those that others are compared with.
     """
 
     rungs: Annotated[tuple[Share, ...], MinLen(1), Field(strict=False)]
@@ -77,8 +78,11 @@ class Tune(Strict):
         return self
 
 
-class Study(Steps):
+class Study(Question, Steps):
     """A study file.
+
+    ``question``, ``claim``, ``criterion`` and ``known`` say what it is asked (`Question`). A tuned arm is compared with
+    those that its ``against`` names, with the ``baseline`` where it says nothing.
 
     ``steps`` or ``epochs`` says how long each run trains, ``seeds`` how many there are from ``first_seed`` on,
     ``evaluations`` at how many evenly spaced steps beside 0 each is evaluated, ``threads`` what torch computes with
@@ -142,6 +146,7 @@ class Study(Steps):
         tuned = [arm.name for arm in self.arms if not arm.fixed]
         if self.baseline not in tuned:
             raise ValueError(f"baseline={self.baseline!r} is not a tuned arm; {suggest(self.baseline, tuned)}")
+        check_against(self.baseline, self.arms)
         for arm in self.arms:
             if arm.peaks is not None and arm.peaks.count != self.peaks.count:
                 raise ValueError(
@@ -232,9 +237,19 @@ class Study(Steps):
         return EXTEND if self.seeds >= seeds_needed() and self.peaks.count > 2 and self.tune is None else 0
 
     @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Who is compared with whom: (arm, what it is compared with), in the order of the file."""
+        return pairs(self.baseline, self.arms)
+
+    @property
+    def compared_with(self) -> frozenset[str]:
+        """The arms that others are compared with, without which those have no verdict."""
+        return frozenset(other for _, other in self.pairs)
+
+    @property
     def comparisons(self) -> int:
-        """Tuned arms that are compared with the baseline."""
-        return sum(not arm.fixed for arm in self.arms) - 1
+        """How many comparisons there are."""
+        return len(self.pairs)
 
     @property
     def needed(self) -> int:

@@ -38,7 +38,7 @@ def _tasks(
 ) -> Iterator[Task]:
     """The runs of an arm at a peak, which have one path."""
     rule, path = arm.at(peak).build(), arm.path(planned.steps, peak)
-    fields = arm.at(peak).model_dump(mode="json", exclude={"peaks", "space", "trials"}, exclude_none=True)
+    fields = arm.at(peak).model_dump(mode="json", exclude={"peaks", "space", "trials", "against"}, exclude_none=True)
     fields["lr"] = str(arm.schedule(planned.steps, peak))
     for seed in seeds:
         key = run_key({**facts, "metric": planned.study.metric, "arm": fields, "peak": peak, "seed": seed})

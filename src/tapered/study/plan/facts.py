@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tapered import kind
+from tapered.study.file.question import TEXTS
 from tapered.study.file.read import Stated
 from tapered.study.file.script import Scripted
 
@@ -45,7 +46,7 @@ def _version(name: str) -> str:
 
 
 # fields that no number follows from, or that are facts of their own
-UNBOUND = {"arms", "kinds", "workers", "device", "executor", "ledger", "script"}
+UNBOUND = {"arms", "kinds", "workers", "device", "executor", "ledger", "script", *TEXTS}
 
 
 def shared_facts(stated: Stated) -> dict[str, str]:

@@ -60,7 +60,7 @@ def arms_lost(planned: Planned, alive: Forest, rung: int, known: Known) -> set[s
         value = None if probe is None else _value(probe, probe.steps, planned)
         values.setdefault(task.run.arm, {}).setdefault(task.run.peak, []).append(value)
     scores = {arm: min(_score(planned, column) for column in at.values()) for arm, at in values.items()}
-    out = set(_worse(planned, scores)) - {planned.study.baseline}
+    out = set(_worse(planned, scores)) - planned.study.compared_with
     return {task.run.key for task in alive.tasks if task.run.arm in out}
 
 

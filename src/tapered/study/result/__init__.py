@@ -1,9 +1,9 @@
-"""What a study's runs say: the best peak of each arm, paired differences to the baseline, a verdict in a sentence.
+"""What a study's runs say: the best peak of each arm, paired differences, a verdict in a sentence.
 
-runs ─► tuning: best peaks ─► compare: gains, seed by seed ─► verdict ─► wording ─► StudyResult
+runs ─► tuning: best peaks ─► compare: gains, seed by seed ─► verdict ─► sentence, wording ─► StudyResult
 
 best peak of an arm = fewest pruned, then fewest diverged runs, then best mean of the metric over seeds
-gain at a seed      = how much better the arm at its best peak is than the baseline at its own
+gain at a seed      = how much better the arm at its best peak is than what it is compared with at its own
 verdict             = of fresh seeds, which chose nothing, where there are some; else of the seeds that chose the peaks
 """
 
@@ -13,13 +13,12 @@ from types import MappingProxyType
 from tapered.study.file.study import to_toml
 from tapered.study.result.asked import Asked
 from tapered.study.result.compare import compare
+from tapered.study.result.compared import Change, Comparison, Evidence
 from tapered.study.result.cost import Cost, Pruning
 from tapered.study.result.tuning import arm_result, best_peak, best_runs, summarise
 from tapered.study.result.values import (
     ArmResult,
     Budget,
-    Comparison,
-    Evidence,
     PeakResult,
     StudyResult,
     divergence,
@@ -33,6 +32,7 @@ from tapered.study.store.runs import Run
 __all__ = [
     "ArmResult",
     "Budget",
+    "Change",
     "Comparison",
     "Cost",
     "Evidence",
@@ -73,7 +73,7 @@ def analyse(
         facts: What its numbers depend on, passed through.
     """
     probes = cost.pruning.charged if cost.pruning else {}
-    arms = tuple(arm_result(asked, arm, runs, test, probes.get(arm.name, 0)) for arm in asked.study.arms)
+    arms = tuple(arm_result(asked, arm, runs, test, probes.get(arm.name, 0), fresh) for arm in asked.study.arms)
     comparisons = compare(asked, arms, fresh)
     said = caveats(asked, arms, comparisons, fresh)
     text = file or to_toml(asked.study)

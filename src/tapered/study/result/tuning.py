@@ -51,11 +51,17 @@ def best_runs(asked: Asked, runs: Sequence[Run]) -> list[Run]:
 
 
 def arm_result(
-    asked: Asked, arm: Arm, runs: Sequence[Run], test: Mapping[str, Mapping[str, float]], probes: int = 0
+    asked: Asked,
+    arm: Arm,
+    runs: Sequence[Run],
+    test: Mapping[str, Mapping[str, float]],
+    probes: int = 0,
+    fresh: Sequence[Run] = (),
 ) -> ArmResult:
-    """An arm over all its runs; ``probes`` are the steps of its cooldown probes."""
+    """An arm over all its runs; ``probes`` are the steps of its cooldown probes, ``fresh`` the runs of fresh seeds."""
     peaks = peaks_of(asked, arm, runs)
     best = best_peak(peaks, asked.study.direction)
+    again = [run for run in fresh if run.arm == arm.name and run.peak == best.peak]
     return ArmResult(
         name=arm.name,
         rule=arm.rule,
@@ -73,6 +79,7 @@ def arm_result(
             ({name: trial[name] for name in arm.space} for trial in arm.trials if trial["peak"] == best.peak), {}
         ),
         args=shlex.join(arm.args),
+        fresh=summarise(best.peak, again) if again else None,
     )
 
 

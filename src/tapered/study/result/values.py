@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
-from tapered.stats import BestAt, Paired, Verdict
+from tapered.stats import BestAt
 from tapered.study.result.asked import Asked
+from tapered.study.result.compared import Comparison
 from tapered.study.result.cost import Cost
 from tapered.study.result.witnessed import Witnessed
 from tapered.study.store.runs import Run
@@ -69,6 +70,7 @@ class ArmResult:
         fixed: Whether its rate stands as written, outside the tuned comparison.
         peaks: Lowest peak first.
         best: The best of them.
+        fresh: Its runs at the best peak with seeds that chose nothing; None where there are none.
         edge: Which edge of the grid the best peak lies on; None if it is interior, or there is one peak only.
         test: Metric name -> value on the test split at each seed, at the best peak; empty without a test split.
         budget: What tuning it took.
@@ -92,88 +94,13 @@ class ArmResult:
     default: PeakResult | None
     average: str | None = None
     searched: Mapping[str, float] = field(default_factory=dict)
+    fresh: PeakResult | None = None
     args: str = ""
 
     @property
     def written(self) -> str:
         """The numbers of its space as text: "late = 12, share = 0.25"; empty where nothing was searched."""
         return ", ".join(f"{name} = {value:g}" for name, value in sorted(self.searched.items()))
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Paired gains of an arm over the baseline, and what they say by themselves.
-
-    Args:
-        seeds: The seeds at which both were run.
-        gains: One a seed, positive where the arm is better.
-        paired: What they say.
-        p: The p of the sign-flip test, corrected (Holm) where there are several comparisons.
-        verdict: The word and its reason.
-        comparisons: How many p is corrected for: those that have a p, of the same kind of seeds.
-    """
-
-    seeds: tuple[int, ...]
-    gains: tuple[float, ...]
-    paired: Paired
-    p: float | None
-    verdict: Verdict
-    comparisons: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A tuned arm against the baseline, both at their best peaks.
-
-    Args:
-        arm: The arm's name.
-        baseline: The baseline's.
-        chosen: What the seeds say by which the peaks were chosen.
-        fresh: What seeds say that chose nothing; None where there are none.
-        sentence: The verdict in full.
-        test: What the gains on the test split say, at the seeds that chose; None without one.
-        seeds_for_delta: About how many seeds show a gain of the study's delta; None where no delta was stated.
-    """
-
-    arm: str
-    baseline: str
-    chosen: Evidence
-    fresh: Evidence | None
-    sentence: str
-    test: Paired | None
-    seeds_for_delta: int | None
-
-    @property
-    def evidence(self) -> Evidence:
-        """What the verdict rests on: the fresh seeds where there are some."""
-        return self.fresh or self.chosen
-
-    @property
-    def verdict(self) -> Verdict:
-        """The word and its reason."""
-        return self.evidence.verdict
-
-    @property
-    def gains(self) -> tuple[float, ...]:
-        """The gains that the verdict rests on."""
-        return self.evidence.gains
-
-    @property
-    def paired(self) -> Paired:
-        """What they say."""
-        return self.evidence.paired
-
-    @property
-    def p(self) -> float | None:
-        """Their p, corrected."""
-        return self.evidence.p
-
-    @property
-    def confirmed(self) -> bool | None:
-        """Whether fresh seeds give the word that the others gave; None where none were run, or those were too few."""
-        if self.fresh is None or self.chosen.verdict.word == "not enough seeds":
-            return None
-        return self.fresh.verdict.word == self.chosen.verdict.word
 
 
 @dataclass(frozen=True)
@@ -185,7 +112,7 @@ class StudyResult:
         file: The study's file as it runs, with its comments.
         runs: Every run that peaks were chosen by.
         arms: In the order of the file.
-        comparisons: Every tuned arm but the baseline.
+        comparisons: Every tuned arm with each that it is compared with.
         caveats: Sentences without which the verdict would say too much.
         environment: Versions and machine.
         cost: Updates asked and made, and how.
@@ -210,7 +137,7 @@ class StudyResult:
     def sentence(self) -> str:
         """The verdicts, one a line."""
         if not self.comparisons:
-            return f"{self.asked.study.name} has one tuned arm and nothing to compare it with."
+            return f"{self.asked.study.name} has nothing to compare: no tuned arm is against another."
         return "\n".join(comparison.sentence for comparison in self.comparisons)
 
     @property

@@ -107,11 +107,21 @@ def freeze(folder: Path, study_toml: str, frozen: Mapping[str, str], kinds: Kind
 def _begin(folder: Path, study_toml: str, frozen: Mapping[str, str]) -> None:
     """Write what holds for a folder without runs; how rows are trained was chosen for what stood there before."""
     path, facts = folder / "frozen.json", sealed(dict(sorted(frozen.items())), indent=1).encode()
-    if path.exists() and path.read_bytes() == facts:
-        return
-    (folder / "modes.json").unlink(missing_ok=True)
-    replace(folder / "study.toml", study_toml.encode())
-    replace(path, facts)
+    same = path.exists() and path.read_bytes() == facts
+    if not same:
+        (folder / "modes.json").unlink(missing_ok=True)
+    if not same or begun(folder) != study_toml:
+        replace(folder / "study.toml", study_toml.encode())
+    if not same:
+        replace(path, facts)
+
+
+def begun(folder: Path) -> str:
+    """The study as its first runs were trained; empty where nobody can read it any more."""
+    try:
+        return (folder / "study.toml").read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def check_kinds(folder: Path, trained: Sequence[str], kinds: Kinds) -> None:

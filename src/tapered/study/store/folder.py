@@ -30,7 +30,7 @@ from tapered.files.errors import StoreError
 from tapered.files.sealed import sealed, unsealed
 from tapered.files.whole import plain
 from tapered.rules import Rule
-from tapered.study.store.claim import Kinds, UnwritableError, check_kinds, claim, freeze
+from tapered.study.store.claim import Kinds, UnwritableError, begun, check_kinds, claim, freeze
 from tapered.study.store.ledger import Space
 from tapered.study.store.ledger_file import FileLedger
 from tapered.study.store.ledger_queue import Queue
@@ -74,6 +74,7 @@ class Store:
         try:
             with taking(folder, "the study's facts"):
                 freeze(folder, study_toml, frozen, kinds)
+            self.begun = begun(folder)  # its words may have changed since; its numbers have not
             self._kept = self._read()
             self.modes = _read_modes(folder / "modes.json")
             check_kinds(folder, self.kinds, kinds)

@@ -1,18 +1,25 @@
 """A study's plan and result as tables, sentences and JSON.
 
-Forecast, StudyResult, Verified ─► fields: JSON        ─► text: rows of tables, sentences
+Forecast, StudyResult, Verified ─► answer: the question, the verdicts    ─► text: tables, sentences    ─► fields: JSON
 """
 
-from tapered.study.summary.fields import forecast_fields, rate_path, summary, verified_fields
-from tapered.study.summary.text import (
+from tapered.study.summary.answer import (
+    SENTENCES,
     arm_rows,
+    arms_title,
+    asked_lines,
+    headline,
+    in_order,
+    pairs_line,
+    verdict_rows,
+)
+from tapered.study.summary.fields import asked_fields, forecast_fields, rate_path, summary, verified_fields
+from tapered.study.summary.text import (
     between,
-    comparison_rows,
     cost_lines,
     finite,
     forecast_rows,
     gained,
-    headline,
     number,
     outcome,
     searched_lines,
@@ -21,20 +28,26 @@ from tapered.study.summary.text import (
 )
 
 __all__ = [
+    "SENTENCES",
     "arm_rows",
+    "arms_title",
+    "asked_fields",
+    "asked_lines",
     "between",
-    "comparison_rows",
     "cost_lines",
     "finite",
     "forecast_fields",
     "forecast_rows",
     "gained",
     "headline",
+    "in_order",
     "number",
     "outcome",
+    "pairs_line",
     "rate_path",
     "searched_lines",
     "summary",
+    "verdict_rows",
     "verified_fields",
     "verified_line",
     "workers_line",

@@ -7,10 +7,12 @@ from typing import Any
 
 from tapered.schedules.svg import samples
 from tapered.stats import seeds_needed
+from tapered.study.file.question import TEXTS, Question
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
 from tapered.study.script.verify import Again
 from tapered.study.store.runs import Run
+from tapered.study.summary.answer import headline
 from tapered.study.summary.text import finite, outcome
 from tapered.study.train.verify import Verified
 
@@ -56,6 +58,8 @@ def summary(result: StudyResult) -> dict[str, Any]:
     """The result as JSON takes it: verdicts first, then every arm, every run, and what would make them again."""
     return {
         "study": result.asked.study.name,
+        **asked_fields(result.asked.study),
+        "headline": headline(result),
         "sentence": result.sentence,
         "caveats": list(result.caveats),
         "updates": result.updates,
@@ -74,6 +78,11 @@ def summary(result: StudyResult) -> dict[str, Any]:
     }
 
 
+def asked_fields(asked: Question) -> dict[str, str | None]:
+    """What a study was asked, as JSON takes it; null where it is not stated."""
+    return {name: getattr(asked, name) for name in TEXTS}
+
+
 def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     return {
         "name": arm.name,
@@ -86,6 +95,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
         "best_peak": arm.best.peak,
         "edge": arm.edge,
         "values": [finite(run.value) for run in arm.best.runs],
+        "fresh": None if arm.fresh is None else _peak(arm.fresh),
         "test": {name: [finite(value) for value in values] for name, values in arm.test.items()},
         "peaks": [_peak(peak) for peak in arm.peaks],
         "budget": asdict(arm.budget),
@@ -106,6 +116,9 @@ def _comparison(found: Comparison, alpha: float) -> dict[str, Any]:
         "baseline": found.baseline,
         "verdict": found.verdict.word,
         "reason": found.verdict.reason,
+        "sentence": found.sentence,
+        "change": asdict(found.change) | {"difference": found.change.difference},
+        "differs": list(found.differs),
         "confirmed": found.confirmed,
         **_said(found.evidence),
         "seeds_needed": seeds_needed(alpha, found.evidence.comparisons),

@@ -1,25 +1,15 @@
 """A study's plan and result as tables and sentences."""
 
-from collections import Counter
 from collections.abc import Sequence
-from math import inf, isfinite
+from math import isfinite
 
 from tapered.study.plan.forecast import Forecast
-from tapered.study.result import ArmResult, Comparison, Cost, Pruning, StudyResult, divergence, mean
+from tapered.study.result import Cost, Pruning, StudyResult, divergence
 from tapered.study.script.verify import Again
 from tapered.study.store.runs import Run
 from tapered.study.train.verify import Verified
 from tapered.training.advance import Mode
-from tapered.words import lasting, sized
-
-SENTENCES = 3
-PLURALS = {
-    "helps": "help",
-    "hurts": "hurt",
-    "equivalent": "equivalent",
-    "no evidence": "without evidence",
-    "not enough seeds": "with not enough seeds",
-}
+from tapered.words import lasting, plain, sized
 
 
 def finite(value: float) -> float | None:
@@ -28,21 +18,21 @@ def finite(value: float) -> float | None:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; a dash where there is no number.
+    """Four significant digits, without a power of ten where that can be; a dash where there is no number.
 
     >>> number(0.012345), number(float("nan")), number(None)
     ('0.01235', '-', '-')
     """
-    return "-" if value is None or not isfinite(value) else f"{value:.4g}"
+    return "-" if value is None or not isfinite(value) else plain(value)
 
 
 def gained(gain: float) -> str:
     """A gain; an infinite one says which run diverged.
 
     >>> gained(0.25), gained(float("inf")), gained(float("-inf"))
-    ('0.25', 'baseline diverged', 'diverged')
+    ('0.25', 'the other diverged', 'diverged')
     """
-    return number(gain) if isfinite(gain) else "baseline diverged" if gain > 0 else "diverged"
+    return number(gain) if isfinite(gain) else "the other diverged" if gain > 0 else "diverged"
 
 
 def between(low: float | None, high: float | None) -> str:
@@ -51,7 +41,7 @@ def between(low: float | None, high: float | None) -> str:
     >>> between(0.01234, 0.5), between(None, None)
     ('0.0123 to 0.5', '-')
     """
-    return "-" if low is None or high is None else f"{low:.3g} to {high:.3g}"
+    return "-" if low is None or high is None else f"{plain(low, 3)} to {plain(high, 3)}"
 
 
 def outcome(run: Run) -> str:
@@ -59,52 +49,11 @@ def outcome(run: Run) -> str:
     return divergence(run) or ("finished" if run.pruned is None else f"pruned at step {run.pruned}")
 
 
-def headline(result: StudyResult) -> list[str]:
-    """The verdicts; of more than three comparisons how many of each, and the one with the largest gain in full."""
-    if len(result.comparisons) <= SENTENCES:
-        return result.sentence.splitlines()
-    words = Counter[str](comparison.verdict.word for comparison in result.comparisons)
-    each = ", ".join(f"{words[word]} {text}" for word, text in PLURALS.items() if words[word])
-    best = max(result.comparisons, key=lambda c: -inf if c.paired.mean is None else c.paired.mean)
-    return [f"Of {len(result.comparisons)} arms against {best.baseline}: {each}.", best.sentence]
-
-
-def arm_rows(result: StudyResult) -> list[tuple[str, ...]]:
-    """The arms as a small table, its first row the header."""
-    study = result.asked.study
-    pruned = any(arm.budget.pruned for arm in result.arms)
-    tests = [f"test {name}" for name in result.arms[0].test]
-    header = ("arm", "best peak", f"valid {study.metric}", *tests, "diverged", *(["pruned"] if pruned else []))
-    return [header, *(_arm_row(arm, pruned=pruned) for arm in result.arms)]
-
-
-def _arm_row(arm: ArmResult, *, pruned: bool) -> tuple[str, ...]:
-    peak = "as written" if arm.best.peak is None else number(arm.best.peak)
-    tests = (number(mean(values)) for values in arm.test.values())
-    counts = (arm.budget.diverged, arm.budget.pruned) if pruned else (arm.budget.diverged,)
-    return (arm.name, peak, number(arm.best.mean), *tests, *(f"{count} of {arm.budget.runs}" for count in counts))
-
-
-def comparison_rows(result: StudyResult) -> list[tuple[str, ...]]:
-    """What the verdicts rest on, as a small table, its first row the header."""
-    study = result.asked.study
-    each = ", each" if len(result.comparisons) > 1 else ""
-    interval = f"{100 * (1 - study.alpha):g}% interval{each}"
-    header = (f"gain over {study.baseline}", "mean", interval, "better", "p", "verdict")
-    return [header, *(_comparison_row(comparison) for comparison in result.comparisons)]
-
-
-def _comparison_row(comparison: Comparison) -> tuple[str, ...]:
-    found = comparison.paired
-    p = "-" if comparison.p is None else f"{comparison.p:.2g}"
-    better = f"{found.wins} of {found.n}"
-    return (comparison.arm, number(found.mean), between(found.low, found.high), better, p, comparison.verdict.word)
-
-
 def cost_lines(cost: Cost) -> list[str]:
     """What the runs took, a sentence each: steps asked and made, and how the rows of each rule were trained."""
     steps = f"{cost.asked:,} steps asked, {cost.to_run:,} to run"
-    why = f"{cost.ratio:.2f} times fewer, as runs share them" if cost.reason is None else f"none shared: {cost.reason}"
+    fewer = f"{cost.ratio:.2f} times fewer" if cost.ratio >= 1.005 else f"{cost.asked - cost.to_run:,} fewer"
+    why = f"{fewer}, as runs share them" if cost.reason is None else f"none shared: {cost.reason}"
     pruned = [] if cost.pruning is None else _pruning_lines(cost.pruning)
     return [f"{steps}, {why}.", *pruned, *(_mode_line(arms, mode) for arms, mode in cost.modes)]
 
