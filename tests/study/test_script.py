@@ -36,7 +36,7 @@ def test_a_study_of_a_script_gives_what_the_loop_gives_by_hand(tmp_path):
     assert [run.value for run in runs] == [by_hand(found, run)[-1][1]["loss"] for run in runs]
     assert (len(runs), result.cost.asked, result.cost.to_run) == (8, 160, 160)
     assert "--check" in result.cost.reason
-    assert "late for train.py" in result.sentence
+    assert "late" in result.sentence
     assert any('rate = "off"' in caveat for caveat in result.caveats)
 
 
@@ -147,6 +147,13 @@ def test_a_checkpoint_that_was_written_to_later_is_not_taken_over(tmp_path):
 def test_a_seed_that_has_no_effect_is_refused(tmp_path):
     with pytest.raises(RefusedRunError, match=r"REFUSED: arm 'constant', peak 0.05, seed 1 told the same .* seed 0"):
         trained(tmp_path, arms=faulty("seedless"))
+
+
+def test_words_in_which_arms_differ_are_said_with_the_verdict(tmp_path):
+    runs, result = trained(tmp_path, arms=CONSTANT + LATE + 'args = "--fault none"\n')
+    assert runs[-1].arm == "late"
+    assert result.comparisons[0].differs == ('args "--fault none", not none',)
+    assert result.arms[1].args == "--fault none"
 
 
 def test_numbers_that_say_nothing_of_training_decide_nothing(tmp_path):
