@@ -1,12 +1,16 @@
 """A [script] table: what it takes, and what it refuses in a sentence."""
 
 import hashlib
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from study_cases import read
 from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, TABLE, planned, stated
 
+import tapered
 from tapered.study.file.read import StudyFileError
 
 
@@ -155,3 +159,13 @@ def test_an_arms_words_stand_behind_the_command_and_make_it_another_run(tmp_path
     assert words[0][:2] == [sys.executable, "train.py"]
     keys = [task.run.key for task in forest_of(found).tasks]
     assert len(set(keys)) == len(keys)
+
+
+def test_studies_of_workloads_need_nothing_of_what_starts_scripts():
+    code = "import sys, tapered.study, tapered.cli.study; print([n for n in sys.modules if 'supervise' in n])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    assert "supervise" not in found.stdout
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": str(Path(tapered.__file__).parents[1])}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tapered.study.store.runs import Run
 from tapered.words import counted
 
 
@@ -78,3 +79,44 @@ class Witnessed:
             )
         if self.noise:
             yield f"Runs of one seed at the same rates differed by up to {self.noise:.2g}: the script's own noise."
+
+
+@dataclass(frozen=True)
+class Again:
+    """A run of a script, made again from scratch.
+
+    Args:
+        run: Which.
+        start: Updates that it had taken over from another run; 0 where it had made all itself.
+        of: Out of how many runs that were not pruned.
+        difference: The largest difference of what it told; infinite where it told it at other steps.
+    """
+
+    run: Run
+    start: int
+    of: int
+    difference: float
+
+    @property
+    def same(self) -> bool:
+        """Whether every number came out again."""
+        return self.difference == 0
+
+    @property
+    def line(self) -> str:
+        """What was found, as a sentence."""
+        how = f"had taken over {self.start:,} updates" if self.start else "had made all its updates itself"
+        return (
+            f"Verified: {named(self.run)}, which {how}, started again from scratch, max |difference| = "
+            f"{self.difference:g} over all that it told."
+        )
+
+
+def named(run: Run) -> str:
+    """A run, as messages name it.
+
+    >>> named(Run("k", "cosine", 0.1, 3, 20))
+    "arm 'cosine', peak 0.1, seed 3"
+    """
+    peak = "" if run.peak is None else f", peak {run.peak:g}"
+    return f"arm {run.arm!r}{peak}, seed {run.seed}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from tapered.files import whole
 from tapered.files.sealed import UnsealedError, sealed, unsealed
+from tapered.study.plan.planned import Planned
 
 CHECK = "check.json"
 
@@ -88,3 +89,11 @@ def known(folder: Path, identity: str) -> dict[str, Any] | None:
     except (OSError, UnsealedError, UnicodeDecodeError):
         return None
     return found if found.get("study") == identity else None
+
+
+def shares(planned: Planned, folder: Path) -> bool:
+    """Whether runs share steps: there are checkpoints to take over, and a check found that they are exact."""
+    script = planned.study.script
+    if script is None or script.checkpoints is None or not (script.named or script.halts):
+        return False
+    return exact(folder, planned.identity)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tapered.scripts.ended import Ended
+from tapered.study.result.witnessed import named
 from tapered.study.store.runs import Run
 from tapered.words import counted
 
@@ -16,16 +17,6 @@ class RefusedRunError(Exception):
 
 class FailedRunsError(Exception):
     """Runs that did not come to their end; the others are finished and kept."""
-
-
-def named(run: Run) -> str:
-    """A run, as messages name it.
-
-    >>> named(Run("k", "cosine", 0.1, 3, 20))
-    "arm 'cosine', peak 0.1, seed 3"
-    """
-    peak = "" if run.peak is None else f", peak {run.peak:g}"
-    return f"arm {run.arm!r}{peak}, seed {run.seed}"
 
 
 def refused(run: Run, ended: Ended, rate: str, folder: str) -> RefusedRunError:

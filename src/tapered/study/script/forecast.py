@@ -14,11 +14,10 @@ from tapered.study.file.script import Scripted
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import rounds
 from tapered.study.script.asking import Asking
-from tapered.study.script.checked import known
+from tapered.study.script.checked import known, shares
 from tapered.study.script.outcome import Record
 from tapered.study.script.places import count_of
 from tapered.study.script.telling import alone
-from tapered.study.script.trainer import shares
 from tapered.words import lasting
 from tapered.workloads.own import StudyFileError
 

@@ -14,8 +14,8 @@ from tapered.study.plan.pruning import pruning_of
 from tapered.study.plan.rounds import Round
 from tapered.study.result.cost import Cost
 from tapered.study.result.witnessed import Witnessed
+from tapered.study.script.checked import shares
 from tapered.study.script.outcome import Record
-from tapered.study.script.trainer import shares
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Run
 

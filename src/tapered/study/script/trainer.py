@@ -19,7 +19,7 @@ from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Forest, Task
 from tapered.study.plan.planned import Planned
 from tapered.study.script.asking import Asking, folder_of
-from tapered.study.script.checked import exact
+from tapered.study.script.checked import shares
 from tapered.study.script.errors import failed, ignored, refused
 from tapered.study.script.outcome import branch_of, record_of
 from tapered.study.script.places import slots_of
@@ -36,14 +36,6 @@ def scripts_of(
     """What trains a study of a script: as many at a time as it asks for, sharing what `--check` found exact."""
     slots = slots_of(planned.study, subject.script)
     return Scripts(subject, store, slots, progress, stop, shares=shares(planned, store.folder))
-
-
-def shares(planned: Planned, folder: Path) -> bool:
-    """Whether runs share steps: there are checkpoints to take over, and a check found that they are exact."""
-    script = planned.study.script
-    if script is None or script.checkpoints is None or not (script.named or script.halts):
-        return False
-    return exact(folder, planned.identity)
 
 
 @dataclass

@@ -3,15 +3,15 @@
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from math import inf, isnan
 
 from tapered.files.errors import StoreError
 from tapered.study.file.script import Scripted
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import finished_rounds
+from tapered.study.result.witnessed import Again
 from tapered.study.script.asking import Asking
-from tapered.study.script.errors import failed, named, refused
+from tapered.study.script.errors import failed, refused
 from tapered.study.script.outcome import branch_of
 from tapered.study.script.places import slots_of
 from tapered.study.script.telling import records
@@ -19,37 +19,6 @@ from tapered.study.store.folder import Store
 from tapered.study.store.runs import Run
 
 FOLDER = "verify"
-
-
-@dataclass(frozen=True)
-class Again:
-    """A run of a script, made again from scratch.
-
-    Args:
-        run: Which.
-        start: Updates that it had taken over from another run; 0 where it had made all itself.
-        of: Out of how many runs that were not pruned.
-        difference: The largest difference of what it told; infinite where it told it at other steps.
-    """
-
-    run: Run
-    start: int
-    of: int
-    difference: float
-
-    @property
-    def same(self) -> bool:
-        """Whether every number came out again."""
-        return self.difference == 0
-
-    @property
-    def line(self) -> str:
-        """What was found, as a sentence."""
-        how = f"had taken over {self.start:,} updates" if self.start else "had made all its updates itself"
-        return (
-            f"Verified: {named(self.run)}, which {how}, started again from scratch, max |difference| = "
-            f"{self.difference:g} over all that it told."
-        )
 
 
 def again(planned: Planned, subject: Scripted, store: Store, runs: Sequence[Run]) -> Again:

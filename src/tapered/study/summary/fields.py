@@ -10,7 +10,7 @@ from tapered.stats import seeds_needed
 from tapered.study.file.question import TEXTS, Question
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
-from tapered.study.script.verify import Again
+from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
 from tapered.study.summary.answer import headline
 from tapered.study.summary.text import finite, outcome

@@ -5,7 +5,7 @@ from math import isfinite
 
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import Cost, Pruning, StudyResult, divergence
-from tapered.study.script.verify import Again
+from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
 from tapered.study.train.verify import Verified
 from tapered.training.advance import Mode

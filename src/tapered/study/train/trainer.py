@@ -19,7 +19,6 @@ from tapered.study.plan.forest import Forest
 from tapered.study.plan.mode import bundle_rows, timed_mode
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import Round, rounds
-from tapered.study.script.trainer import scripts_of
 from tapered.study.store.folder import Store
 from tapered.study.store.ledger import Space
 from tapered.study.store.ledger_queue import server_ledger
@@ -116,6 +115,8 @@ class Trains(Protocol):
 def _trained(planned: Planned, store: Store, executor: Executor | None, told: Told) -> Iterator[Trains]:
     """What trains a study, as long as it does."""
     if isinstance(planned.subject, Scripted):
+        from tapered.study.script.trainer import scripts_of  # noqa: PLC0415 - Linux and macOS alone can start scripts
+
         scripts = scripts_of(planned, planned.subject, store, told.progress, told.stop)
         with closing(scripts.slots):
             yield scripts

@@ -14,7 +14,7 @@ from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import finished_rounds
-from tapered.study.script.verify import Again, again
+from tapered.study.result.witnessed import Again
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Run
 from tapered.study.store.text import rows_to_tensors
@@ -62,6 +62,8 @@ def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SA
     Of a script one run is started again, which takes as long as it did.
     """
     if isinstance(planned.subject, Scripted):
+        from tapered.study.script.verify import again  # noqa: PLC0415 - Linux and macOS alone can start scripts
+
         return again(planned, planned.subject, store, runs)
     rounds, _ = finished_rounds(planned, {run.key: run for run in runs})
     tasks = tuple(task for round_ in rounds for task in round_.forest.tasks)
