@@ -132,6 +132,17 @@ def test_a_check_of_another_study_in_the_same_folder_counts_for_nothing(tmp_path
     assert result.cost.to_run == result.cost.asked
 
 
+def test_a_check_of_another_way_to_go_on_counts_for_nothing(tmp_path):
+    checked(planned(tmp_path), tmp_path / "s")
+    found = planned(tmp_path, table=TABLE.replace('"same-out"', '"--resume {checkpoint}"'))
+    assert found.identity == planned(tmp_path).identity
+    _, result = finished(found, tmp_path / "s")
+    assert result.cost.to_run == result.cost.asked
+    assert checked(found, tmp_path / "t").exact
+    _, result = finished(found, tmp_path / "t")
+    assert result.cost.to_run == result.cost.asked - 40
+
+
 def test_a_checkpoint_that_was_written_to_later_is_not_taken_over(tmp_path):
     found = planned(tmp_path, seeds=1)
     runs, _ = finished(found, tmp_path / "s")

@@ -135,9 +135,10 @@ def test_a_first_file_is_written_and_is_a_study(folder, capsys):
     out, _ = said(capsys)
     assert "Written: first.toml" in out
     assert "No option for its learning rate was found" in out
+    assert "#   tapered study first.toml --check" in (folder / "first.toml").read_text()
     assert "tapered study first.toml --check" in out
     fields = tomllib.loads((folder / "first.toml").read_text())
-    assert fields["script"]["command"] == ("python train.py --seed {seed} --max-steps {steps} --output-dir {out}")
+    assert fields["script"]["command"] == ("{python} train.py --seed {seed} --max-steps {steps} --output-dir {out}")
     read(folder, (folder / "first.toml").read_text())
     assert main(["study", "first.toml", "--from-script", "train.py"]) == 2
     assert "exists already" in said(capsys)[1]
@@ -148,27 +149,28 @@ def test_a_first_file_is_written_and_is_a_study(folder, capsys):
     [
         (
             ARGPARSE,
-            "python t.py --learning-rate {peak} --seed {seed} --max_iters {steps} --out_dir {out}",
+            "{python} t.py --learning-rate {peak} --seed {seed} --max_iters {steps} --out_dir {out}",
         ),
         (
             "raise SystemExit(3)  # no help\nparser.add_argument('--lr')\nparser.add_argument('--steps')\n",
-            "python t.py --lr {peak} --steps {steps}",
+            "{python} t.py --lr {peak} --steps {steps}",
         ),
         (
             "learning_rate = 6e-4\nmax_iters = 100\nout_dir = 'out'\nexec(open('configurator.py').read())\n",
-            "python t.py --learning_rate={peak} --max_iters={steps} --out_dir={out}",
+            "{python} t.py --learning_rate={peak} --max_iters={steps} --out_dir={out}",
         ),
         (
             "raise SystemExit(3)\nfrom transformers import HfArgumentParser, Trainer\nHfArgumentParser(())\nTrainer()",
-            "python t.py --learning_rate {peak} --seed {seed} --max_steps {steps} --output_dir {out}",
+            "{python} t.py --learning_rate {peak} --seed {seed} --max_steps {steps} --output_dir {out}",
         ),
     ],
     ids=["argparse", "no help", "names at the top", "HfArgumentParser"],
 )
 def test_options_are_found_by_the_names_that_scripts_have_for_them(tmp_path, text, command):
     (tmp_path / "t.py").write_text(text)
-    found = first_study(tmp_path / "t.py", tmp_path)
+    found = first_study(tmp_path / "t.py", tmp_path / "t.toml")
     fields = tomllib.loads(found.text)
     assert fields["script"]["command"] == command
-    assert fields["script"]["metrics"] == ("trainer_state" if "Trainer" in text else fields["script"]["metrics"])
+    if "Trainer" in text:
+        assert fields["script"]["metrics"] == "trainer_state"
     read(tmp_path, found.text)

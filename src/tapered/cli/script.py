@@ -94,7 +94,7 @@ def first_file(script: Path, file: str | None, *, as_json: bool) -> int:
     path = script.with_suffix(".toml") if file is None else Path(file)
     if path.suffix != ".toml":
         raise StudyFileError(f"{path} is no study file; expected a path that ends in .toml")
-    found = first_study(script, path.parent)
+    found = first_study(script, path)
     try:
         with path.open("x") as opened:
             opened.write(found.text)

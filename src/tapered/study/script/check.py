@@ -73,7 +73,7 @@ def check(
         tried.steps,
         tried.starts,
     )
-    checked.write(store.folder, planned.identity)
+    checked.write(store.folder, planned)
     return checked
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tapered.files import whole
 from tapered.files.sealed import UnsealedError, sealed, unsealed
 from tapered.study.plan.planned import Planned
+from tapered.study.store.runs import run_key
 
 CHECK = "check.json"
 
@@ -67,28 +68,35 @@ class Checked:
         shared = "steps are shared" if self.exact else "no steps are shared"
         return f"A study of it may claim {rate}{noise}; {shared}."
 
-    def write(self, folder: Path, identity: str) -> None:
+    def write(self, folder: Path, planned: Planned) -> None:
         """Keep it, whole, as what was found of this very study.
 
         Raises:
             OSError: The disk does not take it.
         """
-        whole.replace(folder / CHECK, sealed({"study": identity, **asdict(self)}, indent=1).encode())
+        whole.replace(folder / CHECK, sealed({"study": _mark(planned), **asdict(self)}, indent=1).encode())
 
 
-def exact(folder: Path, identity: str) -> bool:
+def _mark(planned: Planned) -> str:
+    """What a check is of: the study, and how its script goes on, on which no number depends."""
+    script = planned.study.script
+    how = script and script.model_dump(mode="json", include={"resume", "checkpoints"})
+    return run_key({"study": planned.identity, "script": how})
+
+
+def exact(folder: Path, planned: Planned) -> bool:
     """Whether a check of this very study found that its script goes on exactly from a checkpoint."""
-    found = known(folder, identity)
+    found = known(folder, planned)
     return found is not None and found.get("exact") is True
 
 
-def known(folder: Path, identity: str) -> dict[str, Any] | None:
+def known(folder: Path, planned: Planned) -> dict[str, Any] | None:
     """What a check of this very study found, as it was kept; None where there was none."""
     try:
         found = unsealed((folder / CHECK).read_text())
     except (OSError, UnsealedError, UnicodeDecodeError):
         return None
-    return found if found.get("study") == identity else None
+    return found if found.get("study") == _mark(planned) else None
 
 
 def shares(planned: Planned, folder: Path) -> bool:
@@ -96,4 +104,4 @@ def shares(planned: Planned, folder: Path) -> bool:
     script = planned.study.script
     if script is None or script.checkpoints is None or not (script.named or script.halts):
         return False
-    return exact(folder, planned.identity)
+    return exact(folder, planned)

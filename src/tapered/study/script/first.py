@@ -54,12 +54,12 @@ class First:
     open: tuple[str, ...]
 
 
-def first_study(script: Path, folder: Path) -> First:
+def first_study(script: Path, file: Path) -> First:
     """A first study file for a script, which is asked for its --help.
 
     Args:
         script: The script.
-        folder: Where the file is to stand.
+        file: Where the text is to stand.
 
     Raises:
         StudyFileError: It cannot be read.
@@ -69,13 +69,17 @@ def first_study(script: Path, folder: Path) -> First:
     except (OSError, UnicodeDecodeError) as error:
         raise StudyFileError(f"{script} cannot be read: {error}") from error
     options = _options(script, text)
-    words, todo = ["python", relpath(script, folder)], list[str]()
+    words, todo = ["{python}", relpath(script, file.parent)], list[str]()
     for asked, names in KNOWN_AS.items():
         option = _first(options, names)
         if option is None:
             todo.append(f"No option for its {_meant(asked)} was found: write one into command, with {{{asked}}}.")
         else:
             words.append(options[option].format(f"{{{asked}}}"))
+    if not options:
+        todo = [
+            "It takes no options: by run = tapered.current_run() it has run.seed, run.steps, run.out (docs/scripts.md)."
+        ]
     if _first(options, KNOWN_AS["steps"]) is None and (epochs := _first(options, EPOCHS)):
         todo.append(f"It counts epochs (--{epochs}): a study needs runs of so many updates, the same for all arms.")
     trainer = "Trainer(" in text and "transformers" in text
@@ -92,7 +96,6 @@ def first_study(script: Path, folder: Path) -> First:
         todo.append(f'It has a scheduler of its own (--{scheduler}): rate = "see" has an arm\'s args choose it.')
     if lightning:
         todo.append("Lightning: see docs/scripts.md for the two lines by which it tells its numbers.")
-    file = folder / f"{script.stem}.toml"
     return First(_text(script, file, words, metrics, metric, resume and options[resume], trainer=trainer), tuple(todo))
 
 
@@ -175,7 +178,9 @@ def _metrics(text: str, *, trainer: bool) -> tuple[str, str, str]:
             "Its metrics are read from TensorBoard's files in {out}; write the tag of one as metric.",
         )
     if re.search(r"\bcsv\b|CSVLogger", text):
-        return "csv:{out}/log.csv", "loss", "Where its CSV file is, and which column is the metric, is for you to say."
+        named = re.search(r"[\"']([\w./-]*\.csv)[\"']", text)
+        how = "Its metrics are read from a CSV file: see that it is that file, and write the column as metric."
+        return f"csv:{{out}}/{named[1] if named else 'log.csv'}", "loss", how
     if "current_run" in text:
         return "jsonl", "loss", "Its metrics are those that it tells by run.log; write one as metric."
     return (

@@ -115,7 +115,7 @@ def script_forecast(planned: Planned, folder: Path) -> ScriptForecast:
     asked = Asked(run.arm, run.seed, run.steps, run.steps, run.peak, script.rate)
     rates = task.path.hypers["lr"].tolist()
     command = asking.command(asked, place, rates, str(asking.arm(run.arm).schedule(run.steps, run.peak)))
-    check = known(folder, planned.identity)
+    check = known(folder, planned)
     pace = _pace(folder, check)
     return ScriptForecast(
         runs=len(forest.tasks),
