@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from study_cases import finished, read
@@ -10,10 +11,12 @@ from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, STEPS, TABLE, by_hand
 
 from tapered import report
 from tapered.files.errors import StoreError
+from tapered.scripts.asked import Asked
 from tapered.study import conclude, open_store, train_runs, verify
 from tapered.study.plan import forest_of
 from tapered.study.script.check import check
 from tapered.study.script.errors import FailedRunsError, RefusedRunError
+from tapered.study.script.judge import Judge
 from tapered.study.script.places import slots_of
 from tapered.study.script.sharing import Donor, donors, nearest, wanted
 from tapered.study.script.telling import records
@@ -156,8 +159,25 @@ def test_a_checkpoint_that_was_written_to_later_is_not_taken_over(tmp_path):
 
 
 def test_a_seed_that_has_no_effect_is_refused(tmp_path):
-    with pytest.raises(RefusedRunError, match=r"REFUSED: arm 'constant', peak 0.05, seed 1 told the same .* seed 0"):
+    with pytest.raises(RefusedRunError, match=r"REFUSED: arm 'constant', peak 0.05, seed \d told the same .* seed \d"):
         trained(tmp_path, arms=faulty("seedless"))
+
+
+def test_a_seed_that_has_no_effect_is_known_before_the_end(tmp_path):
+    def told(seed, values):
+        folder = tmp_path / str(seed)
+        folder.mkdir(exist_ok=True)
+        Asked("constant", seed, 100, 100, rate="off").write(folder, [0.1] * 100)
+        lines = [json.dumps({"step": step, "loss": value, "seconds": seed}) for step, value in enumerate(values, 1)]
+        (folder / "reports.jsonl").write_text("\n".join(lines) + "\n")
+        return folder
+
+    judge = Judge("jsonl", None, "loss", told(0, range(9)))
+    assert "told the same numbers as seed 0 at 8 steps" in judge(told(1, range(8))).wrong
+    assert judge(told(1, range(7))).wrong == ""  # so few could be the same by chance
+    assert judge(told(1, [*range(8), 7])).wrong == ""
+    assert replace(judge, beside=told(0, [1] * 9))(told(1, [1] * 9)).wrong == ""  # says nothing
+    assert replace(judge, beside=tmp_path / "none")(told(1, range(9))).wrong == ""
 
 
 def test_words_in_which_arms_differ_are_said_with_the_verdict(tmp_path):

@@ -4,7 +4,7 @@ Planned, Task, Parent ─► Asked ─► run.json, rates.f64 ─► Start (fold
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tapered.files.errors import StoreError
@@ -58,7 +58,13 @@ class Asking:
             self.command(asked, Path("run"), [1.0], "constant(1.0)").words()
 
     def start(
-        self, task: Task, folder: Path, until: int, parent: Parent | None = None, save_at: tuple[int, ...] = ()
+        self,
+        task: Task,
+        folder: Path,
+        until: int,
+        parent: Parent | None = None,
+        save_at: tuple[int, ...] = (),
+        beside: Path | None = None,
     ) -> Start:
         """Write down what a run is asked, and say how it is started.
 
@@ -68,6 +74,7 @@ class Asking:
             until: Where it may end.
             parent: Whose checkpoint its ``out/`` begins with.
             save_at: Where a checkpoint is wanted.
+            beside: The folder of a run of another seed that is asked the same.
 
         Raises:
             StoreError: The disk does not take it.
@@ -91,7 +98,12 @@ class Asking:
         except OSError as error:
             raise StoreError(f"{folder} could not take what its run is asked ({error.strerror}); make room") from error
         schedule = str(self.arm(run.arm).schedule(run.steps, run.peak))
-        return Start(folder, self.command(asked, folder, rates.tolist(), schedule), self.limits, self.judge)
+        return Start(
+            folder,
+            self.command(asked, folder, rates.tolist(), schedule),
+            self.limits,
+            replace(self.judge, beside=beside),
+        )
 
     def command(self, asked: Asked, folder: Path, rates: Sequence[float], schedule: str) -> Command:
         """The words to start a run by.

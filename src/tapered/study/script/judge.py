@@ -8,10 +8,12 @@ from math import inf, isfinite, isnan
 from pathlib import Path
 
 from tapered.scripts import notes
-from tapered.scripts.asked import Asked
+from tapered.scripts.asked import FACTS, Asked
 from tapered.scripts.ended import Seen
 from tapered.scripts.metrics import Told, reader
 from tapered.scripts.rates import applied, compare
+
+EARLY = 8  # steps at which two seeds tell the same, by which it is known before their end
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Judge:
         metrics: Where the script's numbers are.
         step: Which column counts its updates; None where that has a usual name.
         metric: What it must have told where it ends.
+        beside: The folder of a run of another seed that is asked the same; None where there is none.
     """
 
     metrics: str
     step: str | None
     metric: str
+    beside: Path | None = None
 
     def told(self, folder: Path) -> Told:
         """What it reported."""
@@ -51,13 +55,32 @@ class Judge:
             )
         if unset := notes.wrong(folder, asked.rate):
             lacking = lacking or f"was not trained as asked: {unset}"  # while it starts, not all of it is there yet
-        if (wrong or lacking) and (hints := notes.hints(folder)):
+        if asked.rate != "off" and (wrong or lacking) and (hints := notes.hints(folder)):
             wrong, lacking = (text and f"{text} ({'; '.join(hints)})" for text in (wrong, lacking))
-        return Seen(told.last, told.count, updates, self.diverged(told), wrong, lacking)
+        return Seen(told.last, told.count, updates, self.diverged(told), wrong or self._ignores(told), lacking)
 
     def counts(self, name: str) -> bool:
         """Whether a number says how training goes: the metric, or a loss; not how long a step took, say."""
         return name == self.metric or "loss" in name.lower()
+
+    def _ignores(self, told: Told) -> str:
+        """That it tells what another seed told, as far as can be said while both run; "" where it does not."""
+        if self.beside is None or not (self.beside / FACTS).exists():
+            return ""
+        ours, theirs = (self._numbers(each) for each in (told, self.told(self.beside)))
+        common = ours.keys() & theirs.keys()
+        steps, names = {step for _, step in common}, {name for name, _ in common}
+        moves = len({(name, ours[name, step]) for name, step in common}) > len(names)
+        if len(steps) < EARLY or not moves or any(ours[key] != theirs[key] for key in common):
+            return ""
+        seed = Asked.read_light(self.beside)[0].seed
+        return (
+            f"told the same numbers as seed {seed} at {len(steps)} steps, so that the seed has no effect, and pairs of "
+            f"seeds would be one pair; let the script draw from {{seed}}"
+        )
+
+    def _numbers(self, told: Told) -> dict[tuple[str, int], float]:
+        return {(name, step): x for name in filter(self.counts, told.points) for step, x in told.points[name].items()}
 
     def diverged(self, told: Told) -> int | None:
         """The first step at which such a number is not finite; None where there is none."""

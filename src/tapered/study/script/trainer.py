@@ -154,13 +154,22 @@ class _Stage:
         parting = wanted(self.donors).get(key, ())
         kept = [int(path.name) for path in (folder / KEPT).glob("*") if path.name.isdigit()]
         until = self._leg(task, parting, max([step, *kept]))
-        start = Asking(self.planned, self.scripts.subject).start(task, folder, until, parent, parting)
+        start = Asking(self.planned, self.scripts.subject).start(
+            task, folder, until, parent, parting, self._beside(task)
+        )
         self.tasks[folder] = task
         self.scripts.stands(folder, step)
         if (ended := Ended.read(folder)) is not None:
             self._ended(task, folder, ended)  # a kill fell between its end and the study's knowing
             return None
         return start
+
+    def _beside(self, task: Task) -> Path | None:
+        """The folder of the first run of another seed that is asked the same; it may not be there yet."""
+        run = task.run
+        others = (other.run for other in self.forest.tasks if (other.run.arm, other.run.peak) == (run.arm, run.peak))
+        found = next((other.key for other in others if other.seed != run.seed), None)
+        return None if found is None else self.scripts.store.folder / "runs" / found
 
     def _leg(self, task: Task, parting: Sequence[int], step: int) -> int:
         """Where a run is to end for now: where others part from it, if its checkpoints do not tell of their steps."""
