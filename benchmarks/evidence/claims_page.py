@@ -18,6 +18,7 @@ def table() -> str:
     with tempfile.TemporaryDirectory() as empty, contextlib.redirect_stdout(io.StringIO()) as out:
         before = Path.cwd()
         os.chdir(empty)  # where no study's page is, whose path would be shown
+        os.environ["COLUMNS"] = "80"
         main(["claims"])
         os.chdir(before)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

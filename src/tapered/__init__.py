@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tapered import range_test as range_test
     from tapered import schedules as schedules
     from tapered import tensorflow1 as tensorflow1
+    from tapered import theory as theory
     from tapered.optim import SGD as SGD
     from tapered.optim import Adadelta as Adadelta
     from tapered.optim import Adagrad as Adagrad
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
-ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1")
+ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1", "theory")
 HOLDERS = (
     "scripts.current",
     "schedules",

@@ -10,7 +10,7 @@ import torch
 from study_cases import arm_text, planned
 
 from tapered import rules
-from tapered.claims import CLAIMS, Answer, Claim, q01, q02, q03, q04, q05, q06, q11
+from tapered.claims import CLAIMS, Answer, Claim, q01, q02, q03, q04, q05, q06, q11, theory
 from tapered.claims.golden import golden
 from tapered.claims.kept import keep, kept, shown
 from tapered.claims.reading import gain, values
@@ -19,6 +19,7 @@ from tapered.study.file.read import BUILT_IN
 from tapered.training.advance import advance
 from tapered.training.rows import start, tabulate
 from tapered.training.workload import quadratic
+from tapered.workloads import counterexample
 from tapered.workloads.own import StudyFileError
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "tensorflow_optimizers.json").read_text())
@@ -271,6 +272,22 @@ def test_q5(exponent, counter, word) -> None:
     # Zinkevich's bound with D = G = 2 sqrt(10) and alpha = 0.5: (40 + 20) / sqrt(t)
     share = max(t**exponent * t**0.5 / 60 for t in (25, 100))
     assert found.figures["descent_of_bound"] == pytest.approx(share)
+    assert found.figures["counter-example: Adam's theorem"] == q05.theorem(100)
+    assert ("as stated it is false" in found.why) == (counter > q05.theorem(100))
+
+
+def test_q5_what_adams_theorem_allows_on_reddis_example() -> None:
+    """Kingma and Ba's Theorem 4.1 with the gradients of the built-in problem, whose second moment is torch's."""
+    slopes = counterexample().train.tensors[0].flatten().double()
+    weight, T = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64)), 1000
+    optimizer = torch.optim.Adam([weight], betas=(0.0, 0.1))
+    for t in range(T):
+        weight.grad = slopes[t % 3].reshape(1)
+        optimizer.step()
+    v = float(optimizer.state[weight]["exp_avg_sq"])
+    squares = sum(float(slopes[t % 3]) ** 2 for t in range(T))
+    first, second = 2**2 / (2 * 0.5) * (T * v) ** 0.5, 0.5 * 3 / 0.9**0.5 * squares**0.5
+    assert q05.theorem(T) == pytest.approx((first + second + 2**2 * 3 * 0.9**0.5 / (2 * 0.5)) / T, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +312,16 @@ def test_q11(verdict, top, word) -> None:
     assert found.figures["highest: AdaGrad 0.01"] == pytest.approx(top - 1 / 130)
 
 
+def test_theory(monkeypatch) -> None:
+    found = theory.CLAIM.judge({})
+    assert found.word == "confirmed"
+    assert found.figures["linear to zero at 1000"] == pytest.approx(1.0, rel=1e-9)
+    assert found.figures["exponential to 1%, quadratic"] < found.figures["linear to zero, quadratic"]
+    assert len(theory.TABLE) == 12
+    monkeypatch.setitem(theory.TABLE, "cosine to zero", "constant(1.0)")  # no better than the other
+    assert theory.CLAIM.judge({}).word == "depends"
+
+
 # what is kept, and the command
 
 
@@ -307,7 +334,8 @@ def test_kept_results_are_of_full_studies_and_of_these_claims() -> None:
         assert {"date", "environment", "figures", "seconds"} <= entry.keys()
 
 
-def test_the_command_shows_what_is_kept(capsys) -> None:
+def test_the_command_shows_what_is_kept(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["claims", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["claims"]
     assert [entry["question"] for entry in found] == QUESTIONS
@@ -319,6 +347,7 @@ def test_the_command_shows_what_is_kept(capsys) -> None:
 
 def test_the_page_shows_what_the_command_shows(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
     main(["claims"])
     shown_now = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()

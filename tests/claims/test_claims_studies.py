@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from study_cases import planned
 
-from tapered.claims import beside, q08, q09, q10, q12
+from tapered.claims import beside, q08, q09, q10, q12, refined
 from tapered.study import forest_of
 from tapered.study.file.study import to_toml
 from tapered.workloads.quadratics import curvatures
@@ -27,7 +27,7 @@ def text_of(name):
     return (resources.files("tapered.study") / "studies" / f"{name}.toml").read_text()
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [*STUDIES, *refined.STUDIES])
 def test_a_study_states_its_checklist(name):
     stated = tomllib.loads(text_of(name))
     assert {"seeds", "fresh", "extend", "delta", "metric", "baseline", "peaks", "evaluations"} <= stated.keys()
@@ -319,6 +319,29 @@ def test_schedule_free(gain, word):
     assert found.word == word
     assert found.figures["over linear to zero, word"] == "hurts"
     assert found.figures["over cosine to zero"] == pytest.approx(gain, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("gains", "word"),
+    [((-0.3, 0), "refuted"), ((0.3, 0.3), "confirmed"), ((0, 0), "depends"), ((0.3, -0.3), "depends")],
+)
+def test_refined(gains, word):
+    arms = {"linear": 5.0, **{arm: 5.0 - gain for arm, gain in zip(refined.ARMS, gains, strict=True)}}
+    found = refined.judge({name: summary(name, arms) for name in refined.STUDIES})
+    assert found.word == word
+    assert found.figures["bmi, refined l2"] == pytest.approx(gains[0], abs=1e-2)
+
+
+@pytest.mark.parametrize("quick", [True, False], ids=["quick", "full"])
+@pytest.mark.parametrize("name", refined.STUDIES)
+def test_refined_schedules_rise_no_higher_and_end_at_zero(name, quick):
+    loaded = planned(name, quick=quick)
+    rates = {arm.name: arm.schedule(loaded.steps, 1.0).table(loaded.steps) for arm in loaded.study.arms}
+    assert {"linear", *refined.ARMS} <= rates.keys()
+    for arm in refined.ARMS:
+        assert rates[arm][0] == 0
+        assert 0.1 < rates[arm].max() <= 1
+        assert rates[arm][-1] < 0.06
 
 
 def controlled(name, verdict):

@@ -297,17 +297,6 @@ def test_an_average_is_a_difference():
     assert found.differs[0].endswith(", not none")
 
 
-@pytest.mark.parametrize(
-    ("decay", "said"),
-    [({"weight_decay": 0.1}, True), ({"weight_decay": 0.0}, False), ({}, False), ({"weight_decay": "hold(9)"}, True)],
-)
-def test_a_rate_that_falls_weakens_the_weight_decay_and_that_is_said(decay, said):
-    both = {"options": {"decay": "decoupled"}, "hypers": decay}
-    result = result_of({"a": [1.0] * 8, "b": [0.5] * 8}, arms=[PLAIN | both, {"name": "b"} | both])
-    note = 'The rate multiplies the weight decay of a, b (decay = "decoupled"): '
-    assert any(caveat.startswith(note) for caveat in result.caveats) == said
-
-
 # from what to what
 
 

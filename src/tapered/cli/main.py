@@ -27,6 +27,7 @@ VERBS = {
     "explain": "Show what a run's steps are made of: schedule, bias correction, direction.",
     "range-test": "Try a log grid of rates for a few steps, and show what the usual rules suggest.",
     "schedule": "Show a schedule: values around its boundaries, and a plot.",
+    "bound": "Show what theory says of schedules: worst cases, and expected losses on a quadratic.",
     "convert": "Write another framework's schedule as one of tapered's, or the way back.",
     "doctor": "Show what this machine has for training, what is missing, and how to get it.",
 }

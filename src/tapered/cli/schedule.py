@@ -1,12 +1,15 @@
 """`tapered schedule`: show one."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
 from tapered.cli.terminal import DONE, WIDTH, Flag, Json, console, print_json, table, write
+from tapered.words import counted
 
 POINTS = 1000  # of a curve as JSON, at most
+MOST = 1_000_000  # steps of which theory is asked, within about a second
 
 
 def schedule(
@@ -25,8 +28,8 @@ def schedule(
             short name, as cosine, and the word steps for their number.
         steps: Steps to show; by default a little more than its horizon.
         out: Also draw it to this .svg or .png file.
-        as_json: Print one JSON object: the schedule's text, values around boundaries, and the curve at up to 1,000
-            steps.
+        as_json: Print one JSON object: the schedule's text, values around boundaries, its worst case over the least of
+            all schedules, and the curve at up to 1,000 steps.
         debug: Show a traceback when something fails.
     """
     from tapered import schedules  # noqa: PLC0415 - as above
@@ -37,20 +40,36 @@ def schedule(
     shown = extent(parsed) if steps is None else steps
     screen = console(stderr=False)
     boundaries = plot.boundary_rows(parsed, shown)
+    asked = (parsed.horizon or shown) if steps is None else steps
+    ratio = _ratio(parsed, asked)
     if as_json:
         if out is not None:
             plot.save(parsed, shown, out)
         every = -(-shown // POINTS)
         curve = {"steps": list(range(0, shown, every)), "values": parsed.table(shown)[::every].tolist()}
         around = [{"step": step, "value": value, "note": note} for step, value, note in boundaries]
-        print_json({"schedule": str(parsed), "shown": shown, "boundaries": around, **curve, "out": out and str(out)})
+        facts = {"schedule": str(parsed), "shown": shown, "boundaries": around, "worst_case": ratio}
+        print_json({**facts, **curve, "out": out and str(out)})
         return DONE
     if str(parsed) != text.strip():
         screen.print(Text(f"{text.strip()} is {parsed}"), soft_wrap=True)
     rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in boundaries]
     screen.print(table([("step", "value", ""), *rows]))
     write(plot.terminal(parsed, shown, min(screen.width, WIDTH), 16))
+    if ratio is not None:
+        said = f"Worst case over {counted(asked, 'step')}: {ratio:.3f} times the least of all (see tapered bound)."
+        screen.print(Text(said))
     if out is not None:
         plot.save(parsed, shown, out)
         screen.print(Text(f"Drawn: {out}"), soft_wrap=True)
     return DONE
+
+
+def _ratio(parsed: Any, steps: int) -> float | None:
+    """Its worst case over the least of all schedules; None where it can be no rate, or is long."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    from tapered.theory import worst_case  # noqa: PLC0415 - as above
+
+    rates = parsed.table(steps) if 1 <= steps <= MOST else np.zeros(1)
+    return None if rates.min() < 0 or not rates.any() else worst_case(rates, steps).ratio

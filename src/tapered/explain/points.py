@@ -14,6 +14,7 @@ from typing import Any
 
 from tapered.explain.bounds import Bound
 from tapered.rules import Rule
+from tapered.theory import Shares
 
 QUANTILES = (0.5, 0.9, 0.99)
 
@@ -200,10 +201,12 @@ class Explanation:
     Args:
         series: One for each parameter group.
         diverged: The step whose loss was not finite; None if there was none or it is not known.
+        shares: What decoupled weight decay leaves of the first weights and of each update; None where there is none.
     """
 
     series: tuple[Series, ...]
     diverged: int | None = None
+    shares: Shares | None = None
 
 
 def fields(found: Explanation, since: int | None = None) -> dict[str, Any]:
@@ -222,8 +225,14 @@ def fields(found: Explanation, since: int | None = None) -> dict[str, Any]:
         }
         for part in found.series
     ]
-    plain: dict[str, Any] = _plain({"diverged": found.diverged, "groups": series})
+    plain: dict[str, Any] = _plain(
+        {"diverged": found.diverged, "groups": series, "shares": _share_fields(found.shares)}
+    )
     return plain
+
+
+def _share_fields(found: Shares | None) -> dict[str, float | None] | None:
+    return None if found is None else {"start": found.start, "effective": found.effective, "half": found.half}
 
 
 def _split_fields(change: Split | None) -> dict[str, float] | None:

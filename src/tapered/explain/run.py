@@ -7,7 +7,8 @@ import numpy as np
 
 from tapered.explain.measure import Given, measure
 from tapered.explain.points import Explanation, Point, Series
-from tapered.rules import bare
+from tapered.rules import bare, decouples
+from tapered.theory import Shares, shares
 from tapered.training import loop
 from tapered.training.advance import advance, deterministic
 from tapered.training.rows import Path, Rows, start
@@ -76,7 +77,15 @@ def explain_run(
     names = list(dict.fromkeys(name for points in found for name in points))
     series = [Series(name, bare(path.rule), tuple(p[name] for p in found if name in p)) for name in names]
     stopped = row.steps[0] if len(found) < len(chosen) and row.diverged[0] is None else row.diverged[0]
-    return Explanation(tuple(series), stopped)
+    return Explanation(tuple(series), stopped, _shares(path, first))
+
+
+def _shares(path: Path, first: int) -> Shares | None:
+    """What decoupled weight decay leaves at the path's end; of groups with factors of their own, at a factor of 1."""
+    decay = path.hypers.get("weight_decay")
+    if decay is None or not decouples(path.rule) or not decay[first:].any():
+        return None
+    return shares(path.hypers["lr"][first:], decay[first:], path.steps - first)
 
 
 def explain_row(workload: Workload, row: Rows, path: Path, *, by_parameter: bool = False) -> dict[str, Point]:

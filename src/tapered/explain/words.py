@@ -6,6 +6,8 @@ from tapered import rules
 from tapered.explain.bounds import driven
 from tapered.explain.points import Explanation, Point, Series
 from tapered.rules import Rule
+from tapered.theory import Shares
+from tapered.words import counted
 
 FACTORS: dict[type, str] = {
     rules.Adam: "sqrt(1 - beta2^t) / (1 - beta1^t)",
@@ -29,9 +31,20 @@ def paragraph(found: Explanation) -> str:
     """
     several = len(found.series) > 1
     parts = [(f"Group {series.name}: " if several else "") + _group(series) for series in found.series]
+    if found.shares is not None:
+        parts.append(_left(found.shares))
     if found.diverged is not None:
         parts.append(f"The loss was not finite at step {found.diverged:,}; nothing after it can be explained.")
     return "\n\n".join(parts)
+
+
+def _left(found: Shares) -> str:
+    half = "" if found.half is None else f", half of them after step {found.half:,} of these"
+    return (
+        f"After {counted(len(found.updates), 'step')} weight decay leaves {found.start:.3g} of the first weights, and "
+        f"of the updates as much as if {found.effective:,.0f} of them were averaged alike{half}. A rate that falls "
+        f"weakens the decay with it: each step takes lr * weight_decay."
+    )
 
 
 def _group(series: Series) -> str:

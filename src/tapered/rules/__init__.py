@@ -17,6 +17,7 @@ from tapered.rules.adam import RAdam as RAdam
 from tapered.rules.averaged import Averaged as Averaged
 from tapered.rules.averaged import Latest as Latest
 from tapered.rules.averaged import bare as bare
+from tapered.rules.averaged import decouples as decouples
 from tapered.rules.averaged import recomputed as recomputed
 from tapered.rules.base import Decay as Decay
 from tapered.rules.base import Hyper as Hyper

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tapered.rules.base import Hyper, Rule, State, Terms, added
+from tapered.rules.momentum import Lion
 from tapered.rules.ranges import Range, ranges_of
 from tapered.rules.restarted import Restarted
 from tapered.rules.schedule_free import ScheduleFreeAdamW
@@ -181,6 +182,18 @@ def bare(rule: Rule) -> Rule:
     True
     """
     return rule.rule if isinstance(rule, Beside) else rule
+
+
+def decouples(rule: Rule) -> bool:
+    """Whether each update takes `lr * weight_decay` of the weights off them, and of nothing else.
+
+    >>> from tapered import rules
+    >>> decouples(rules.Adam(decay="decoupled")), decouples(rules.Adam()), decouples(rules.ScheduleFreeAdamW())
+    (True, False, False)
+    """
+    trains = bare(rule)
+    trains = trains.rule if isinstance(trains, Restarted) else trains
+    return isinstance(trains, Lion) or getattr(trains, "decay", "l2") == "decoupled"
 
 
 def bare_state(rule: Rule, state: State) -> State:

@@ -20,7 +20,7 @@ DEEPEST = 250  # of pieces within pieces: their values are found by as many call
 _DICT = 'write for example {"name": "warmup", "steps": 200}'
 
 
-def parse(text: str, words: Mapping[str, int] = MappingProxyType({})) -> Schedule:
+def parse(text: str, words: Mapping[str, int | Schedule] = MappingProxyType({})) -> Schedule:
     """The schedule that an expression writes: what `str` prints, or what a person would type.
 
     Takes the names of this package with positional and keyword arguments, numbers, `*`, `+`, brackets and a schedule's
@@ -29,9 +29,9 @@ def parse(text: str, words: Mapping[str, int] = MappingProxyType({})) -> Schedul
 
     Args:
         text: The expression.
-        words: Words that stand for whole numbers. With them numbers may also be computed with, by + - * / and //,
-            exactly; what a word is part of is rounded to the nearest whole number (halves to the even one) where an
-            argument counts steps, and nowhere else.
+        words: Words that stand for whole numbers, or for schedules. With them numbers may also be computed with, by
+            + - * / and //, exactly; what a word is part of is rounded to the nearest whole number (halves to the even
+            one) where an argument counts steps, and nowhere else.
 
     Raises:
         TypeError: `text` is no str.
@@ -65,9 +65,9 @@ def parse(text: str, words: Mapping[str, int] = MappingProxyType({})) -> Schedul
 
 
 class _Reader:
-    """Walks a syntax tree; `text` is quoted in refusals, `words` stand for numbers."""
+    """Walks a syntax tree; `text` is quoted in refusals, `words` stand for numbers and schedules."""
 
-    def __init__(self, text: str, words: Mapping[str, int]) -> None:
+    def __init__(self, text: str, words: Mapping[str, int | Schedule]) -> None:
         self.text, self.words, self.depth = text.strip(), words, 0
 
     def schedule(self, node: ast.expr) -> Any:
@@ -110,11 +110,12 @@ class _Reader:
             case _:
                 raise self.refusal(node, "a schedule is written with names, numbers, *, + and methods only")
 
-    def worded(self, node: ast.expr) -> amounts.Amount:
+    def worded(self, node: ast.expr) -> amounts.Amount | Schedule:
         """What stands beside schedules only where words do."""
         match node:
             case ast.Name() if node.id in self.words:
-                return amounts.Amount(Fraction(self.words[node.id]), follows=True)
+                word = self.words[node.id]
+                return word if isinstance(word, Schedule) else amounts.Amount(Fraction(word), follows=True)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
                 return self.computed(node, ast.Sub if isinstance(node.op, ast.USub) else ast.Add, 0, node.operand)
             case ast.BinOp(op=ast.Sub() | ast.Div() | ast.FloorDiv()):

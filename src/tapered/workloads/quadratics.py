@@ -15,18 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from tapered.draws import generator_seed
+from tapered.theory.quadratic import curvatures, quadratic
 from tapered.training.workload import Workload
 
 POOL = 4096
-
-
-def curvatures(dimensions: int, condition: float) -> NDArray[np.float64]:
-    """From 1 to ``condition``, evenly spaced on a log scale.
-
-    >>> curvatures(3, 100.0).tolist()
-    [1.0, 10.0, 100.0]
-    """
-    return np.geomspace(1.0, condition, dimensions)
 
 
 class _Centre(nn.Module):
@@ -111,12 +103,16 @@ def expected_loss(
     >>> expected_loss([0.5], np.array([2.0]), condition=1.0, sigma=0.0).tolist()
     [2.0, 0.5]
     """
-    h, second = curvatures(len(start), condition), np.square(start, dtype=np.float64)
-    losses = [h @ second / 2]
-    for rate in rates:
-        second = (1 - rate * h) ** 2 * second + (rate * h * sigma) ** 2 / batch_size
-        losses.append(h @ second / 2)
-    return np.array(losses)
+    return quadratic(
+        rates,
+        len(rates),
+        rule="SGD",
+        dimensions=len(start),
+        condition=condition,
+        sigma=sigma,
+        batch_size=batch_size,
+        start=start,
+    ).losses
 
 
 def sgd_floor(

@@ -7,9 +7,12 @@ lr = "hold({1-share}*steps).then(cooldown({share}*steps))"      each peak multip
 space = { share = { low = 0.1, high = 0.6 } }                   `tapered tune` fills in {share}
 """
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -28,6 +31,7 @@ from tapered.training.rows import Path as TablePath
 from tapered.training.rows import tabulate
 from tapered.words import suggest
 
+SHAPE = re.compile(r"\bshape\b(?!\s*=)")  # the word, not an argument's name
 RULES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
@@ -108,7 +112,9 @@ class Arm(Strict):
 
     ``lr`` is a shape that each peak multiplies; with ``fixed = true`` it stands as written and the arm is reported
     beside the tuned comparison. ``options`` are the rule's structural choices, ``hypers`` numbers or schedule texts
-    for its other hypers. ``peaks`` replaces the study's grid, with as many peaks.
+    for its other hypers. In these the word ``shape`` stands for the arm's own rate over its highest, so that
+    ``weight_decay = "0.1 * shape"`` is a decay that follows the rate (Defazio 2025, arXiv 2506.02285). ``peaks``
+    replaces the study's grid, with as many peaks.
 
     ``against`` names the arm or arms that it is compared with, in the place of the study's baseline; with ``[]`` it is
     compared with none, as others may be with it.
@@ -276,20 +282,33 @@ class Arm(Strict):
         """Every hyper at every step; with ``lr`` in the place of its own rate where that is given."""
         if self.space:
             return self.at(peak).path(steps, peak, lr=lr)
-        rule = self._resetting()
+        rule, rate = self._resetting(), lr or self.schedule(steps, peak)
         given: dict[str, Any] = {
-            name: read_schedule(value, steps, f"arm {self.name!r}: hypers.{name}") if isinstance(value, str) else value
+            name: self._hyper(name, value, steps, rate) if isinstance(value, str) else value
             for name, value in self.hypers.items()
         }
         if self.resets:
             begun = tuple(round(share * steps) for share in self.resets)
             given["begun"] = schedules.piecewise_constant(begun, (0, *begun), switch="at")
         try:
-            path = tabulate(rule, steps, lr=lr or self.schedule(steps, peak), **given)
+            path = tabulate(rule, steps, lr=rate, **given)
             return path if self.averaged is None else self.averaged.over(path)
         except ValueError as error:
             at_peak = "" if peak is None else f" at peak {peak:g}"
             raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error
+
+    def _hyper(self, name: str, text: str, steps: int, rate: Schedule) -> Schedule:
+        """A hyper's schedule, in which `shape` may stand for the rate over its highest."""
+        field = f"arm {self.name!r}: hypers.{name}"
+        words = {"shape": _shape(rate, steps, field)} if SHAPE.search(text) else {}
+        return read_schedule(text, steps, field, words)
+
+
+def _shape(rate: Schedule, steps: int, field: str) -> Schedule:
+    highest = float(rate.table(steps).max(initial=0.0))
+    if not 0 < highest < math.inf:
+        raise ValueError(f"{field} has the word shape, and lr is nowhere above 0; write a schedule in its place")
+    return rate.times(1 / highest)
 
 
 def _check_option(name: str, value: Any, hint: Any) -> None:
@@ -305,8 +324,14 @@ def _check_option(name: str, value: Any, hint: Any) -> None:
         raise ValueError(f"options.{name}={value!r} is no number of at least 0; try {name} = 0.1")
 
 
-def read_schedule(text: str, steps: int, field: str) -> Schedule:
+def read_schedule(text: str, steps: int, field: str, words: Mapping[str, Schedule] = MappingProxyType({})) -> Schedule:
     """The schedule that ``text`` writes, in which the word ``steps`` stands for a number that may be computed with.
+
+    Args:
+        text: The schedule.
+        steps: What the word stands for.
+        field: Where the text stands.
+        words: Other words, and the schedules that they stand for.
 
     Raises:
         ValueError: If it is no schedule; the message names the field.
@@ -315,6 +340,6 @@ def read_schedule(text: str, steps: int, field: str) -> Schedule:
     hold(200).then(cooldown(1800, floor=0.0005))
     """
     try:
-        return schedules.parse(text, {"steps": steps})
+        return schedules.parse(text, {"steps": steps, **words})
     except ValueError as error:
         raise ValueError(f"{field} = {text!r}: {error}") from error

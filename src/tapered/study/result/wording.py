@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from math import isfinite, nan
 
-from tapered.study.file.arms import Arm
 from tapered.study.result.asked import Asked
 from tapered.study.result.compared import Comparison
+from tapered.study.result.decays import weakened
 from tapered.study.result.values import ArmResult, is_diverged
 from tapered.study.store.runs import Run
 from tapered.words import counted
@@ -21,8 +21,8 @@ def caveats(
         *_lost(arms, fresh),
         *_undefined(asked, arms, fresh),
         *_budgets(tuned),
-        *_decayed(asked),
         *_seeds(asked, tuned, comparisons),
+        *weakened(asked, arms),
     )
 
 
@@ -85,22 +85,6 @@ def _budgets(tuned: Sequence[ArmResult]) -> Iterator[str]:
             ]
             yield f"Tuning budgets differ, from {each[0]} to {each[1]}."
             return
-
-
-def _decayed(asked: Asked) -> Iterator[str]:
-    """Where a schedule of the rate is one of the weight decay as well."""
-    compared = {name for pair in asked.study.pairs for name in pair}
-    both = [arm.name for arm in asked.study.arms if arm.name in compared and _coupled(arm)]
-    if both:
-        yield (
-            f'The rate multiplies the weight decay of {", ".join(both)} (decay = "decoupled"): where it falls, weights '
-            f"are decayed less, and a difference may be owed to either."
-        )
-
-
-def _coupled(arm: Arm) -> bool:
-    decay = arm.hypers.get("weight_decay", 0.0)
-    return arm.options.get("decay") == "decoupled" and decay not in (0, 0.0)
 
 
 def _seeds(asked: Asked, tuned: Sequence[ArmResult], comparisons: Sequence[Comparison]) -> Iterator[str]:
