@@ -16,6 +16,7 @@ from tapered.study import conclude, open_store, train_runs, verify
 from tapered.study.plan import forest_of
 from tapered.study.script.check import check
 from tapered.study.script.errors import FailedRunsError, RefusedRunError
+from tapered.study.script.forecast import script_forecast
 from tapered.study.script.judge import Judge
 from tapered.study.script.places import slots_of
 from tapered.study.script.sharing import Donor, donors, nearest, wanted
@@ -305,7 +306,10 @@ def test_what_a_kill_left_between_a_runs_end_and_the_studys_knowing_is_read(tmp_
 def test_a_search_asks_for_trials_of_a_script_as_well(tmp_path):
     space = "space = { share = { low = 0.1, high = 0.9 } }\n"
     arms = CONSTANT + LATE.replace("0.5*steps", "{1-share}*steps", 1).replace("0.5*steps", "{share}*steps") + space
-    runs, result = trained(tmp_path, arms=arms, seeds=1, more='tune = { trials = 3, batch = 2, sampler = "random" }')
+    given = {"arms": arms, "seeds": 1, "more": 'tune = { trials = 3, batch = 2, sampler = "random" }'}
+    assert checked(planned(tmp_path, **given), tmp_path / "s").good
+    assert script_forecast(planned(tmp_path, **given), tmp_path / "s").runs == 4
+    runs, result = trained(tmp_path, **given)
     assert len(runs) == 6
     assert 0.1 <= result.arms[1].searched["share"] <= 0.9
     assert all(run.curve[-1][0] == STEPS for run in runs)

@@ -107,8 +107,9 @@ def script_forecast(planned: Planned, folder: Path) -> ScriptForecast:
         raise StudyFileError("this is a study of a workload")
     script = planned.subject.script
     sharing = shares(planned, folder)
-    forest = next(rounds(planned, dict, shared=sharing)).forest
-    task, asking = forest.tasks[0], Asking(planned, planned.subject)
+    round_ = next(rounds(planned, dict, shared=sharing))
+    forest, asking = round_.forest, Asking(round_.planned, planned.subject)
+    task = forest.tasks[0]
     asking.check()
     run = task.run
     place = folder / "runs" / run.key
