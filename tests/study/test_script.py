@@ -136,6 +136,23 @@ def test_a_check_of_another_study_in_the_same_folder_counts_for_nothing(tmp_path
     assert result.cost.to_run == result.cost.asked
 
 
+def test_a_check_of_a_script_that_draws_without_a_seed_says_how_far_it_is_apart(tmp_path):
+    found = planned(tmp_path, table=TABLE.replace(COMMAND, f"{COMMAND} --fault noisy"))
+    report_ = checked(found, tmp_path / "s")
+    same = next(finding for finding in report_.findings if finding.name == "same")
+    assert (same.good, report_.exact, report_.good) == (False, True, True)  # what it saved it restores
+    assert f"{report_.noise:.3g}: the script's own noise" in same.text
+    assert f"beside the script's own noise of {report_.noise:.2g}" in report_.sentence
+
+
+def test_a_check_ends_where_a_run_does_not_come_to_its_end(tmp_path):
+    found = planned(tmp_path, table=TABLE.replace(COMMAND, f"{COMMAND} --fault crash:3,1"))
+    report_ = checked(found, tmp_path / "s")
+    assert [finding.name for finding in report_.findings] == ["end", "metrics", "rate", "same", "end"]
+    assert not report_.good
+    assert "somebody's own mistake" in report_.findings[-1].text
+
+
 def test_a_check_of_another_way_to_go_on_counts_for_nothing(tmp_path):
     checked(planned(tmp_path), tmp_path / "s")
     found = planned(tmp_path, table=TABLE.replace('"same-out"', '"--resume {checkpoint}"'))

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from tapered.scripts.asked import Parent
@@ -91,10 +92,11 @@ class _Check:
             return
         yield self._told("once")
         yield self._rate("once", base)
-        self.tries.run("again", base, first)
-        yield self._same()
-        self.tries.run("other", base, other)
-        yield self._seed()
+        for name, seed, look in (("again", first, self._same), ("other", other, self._seed)):
+            if not self.tries.run(name, base, seed).result:
+                yield from self._ended_well(name, base)
+                return
+            yield look()
         for place, arm in enumerate(study.arms):
             if arm.name != base.name:
                 name = f"arm {place}"
@@ -113,7 +115,7 @@ class _Check:
             return
         lines = "".join(f"\n    {line}" for line in ended.lines)
         fix = {
-            "refused": "let {steps} say how many updates it makes, and where its metrics are",
+            "refused": "" if "rate" in ended.why else "let {steps} say how many updates it makes, and see its metrics",
             "crashed": f"it must run by itself; see {self.tries.place(name)}",
             "hung": "make startup or silence longer, or see what it waits for",
         }.get(ended.word, "")
@@ -157,7 +159,12 @@ class _Check:
         )
 
     def _same(self) -> Finding:
-        self.noise = self.tries.gap("again")
+        apart = self.tries.gap("again")
+        if not isfinite(apart):
+            return Finding(
+                "same", False, "The same seed tells numbers at other steps, or others that are not finite.", RESTORE
+            )
+        self.noise = apart
         if self.noise == 0:
             return Finding("same", True, "The same seed gives the same numbers, to the last bit.")
         return Finding(
