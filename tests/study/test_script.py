@@ -272,28 +272,30 @@ def test_a_stopped_study_goes_on_from_the_scripts_checkpoints(tmp_path):
     assert (result.script.twice or 0) == 0
 
 
+RUNGS = {
+    "table": TABLE.replace("--max-steps {steps}", "--max-steps {steps} --until {until}"),
+    "peaks": "{ low = 0.01, high = 1.0, count = 3 }",
+    "seeds": 1,
+}
+PRUNE = "executor = { workers = 2 }\nprune = { rungs = [0.5], keep = 0.4 }"
+
+
 def test_peaks_are_pruned_at_rungs_where_the_script_ends_and_goes_on(tmp_path):
-    table = TABLE.replace("--max-steps {steps}", "--max-steps {steps} --until {until}")
-    peaks = "{ low = 0.01, high = 1.0, count = 3 }"
-    whole, _ = trained(tmp_path / "whole", table=table, peaks=peaks)
-    runs, result = trained(tmp_path / "pruned", table=table, peaks=peaks, more="prune = { rungs = [0.5], keep = 0.4 }")
-    assert sum(run.pruned == 10 for run in runs) == 4
-    kept = {(run.arm, run.peak, run.seed): run.curve for run in runs if run.pruned is None}
-    assert kept == {key: run.curve for run in whole if (key := (run.arm, run.peak, run.seed)) in kept}
-    assert result.cost.pruning.saved == 40
-    assert result.cost.to_run == result.cost.asked == 12 * 20
+    found = planned(tmp_path, **RUNGS, more=PRUNE)
+    runs, result = finished(found, tmp_path / "s")
+    assert sum(run.pruned == 10 for run in runs) == 2
+    assert all(run.curve == by_hand(found, run)[: 2 if run.pruned else None] for run in runs)
+    assert result.cost.pruning.saved == 20
+    assert result.cost.to_run == result.cost.asked == 6 * 20
 
 
 def test_rungs_are_shared_too(tmp_path):
-    table = TABLE.replace("--max-steps {steps}", "--max-steps {steps} --until {until}")
-    more, peaks = "prune = { rungs = [0.5], keep = 0.4 }", "{ low = 0.01, high = 1.0, count = 3 }"
-    alone, _ = trained(tmp_path / "alone", table=table, peaks=peaks, more=more)
-    found = planned(tmp_path / "shared", table=table, peaks=peaks, more=more)
-    checked(found, tmp_path / "shared" / "s")
-    runs, result = finished(found, tmp_path / "shared" / "s")
+    alone, _ = finished(found := planned(tmp_path, **RUNGS, more=PRUNE), tmp_path / "alone")
+    checked(found, tmp_path / "s")
+    runs, result = finished(found, tmp_path / "s")
     assert [(run.curve, run.pruned) for run in runs] == [(run.curve, run.pruned) for run in alone]
-    assert result.cost.asked - result.cost.to_run == 6 * 10
-    assert result.script.updates == 6 * 10 + 8 * 10  # the grid once to the rung, and what is left of it
+    assert result.cost.asked - result.cost.to_run == 3 * 10
+    assert result.script.updates == 3 * 10 + 4 * 10  # the grid once to the rung, and what is left of it
 
 
 def test_several_at_a_time_give_the_same(tmp_path):
@@ -344,7 +346,10 @@ def test_a_link_in_the_place_of_a_runs_folder_is_refused(tmp_path):
 
 def test_grids_are_extended_and_seeds_are_fresh_as_of_a_workload(tmp_path):
     runs, result = trained(
-        tmp_path, seeds=3, more="extend = 1\nfresh = 2", peaks="{ low = 0.001, high = 0.01, count = 2 }"
+        tmp_path,
+        seeds=3,
+        more="executor = { workers = 2 }\nextend = 1\nfresh = 2",
+        peaks="{ low = 0.001, high = 0.01, count = 2 }",
     )
     assert {run.peak for run in result.runs} == {0.001, 0.01, 0.1}
     assert {run.seed for run in result.fresh} == {3, 4}

@@ -114,7 +114,7 @@ def branch_of(
         marks: Steps at which it is looked at, which stay in its curve.
     """
     first = before[-1][0] if before else -1
-    points = _at(judge, judge.told(folder), first, step if diverged is None else min(step, diverged))
+    points = _at(judge, judge.told(folder), first, step)
     curve = [(at, point) for at, point in points if judge.metric in point]
     losses = [(at, point["loss"]) for at, point in points if judge.metric != "loss" and "loss" in point]
     return Branch((run,), step, (*before, *thinned(curve, marks)), thinned(losses, ()), diverged)
