@@ -135,6 +135,18 @@ def test_its_numbers_depend_on_its_files_and_versions(tmp_path):
         read(tmp_path, stated(table=TABLE + 'files = ["none.yaml"]\n'))
 
 
+def test_a_module_that_is_started_is_known_by_its_name_and_its_files(tmp_path):
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    for name in ("train.py", "deep/model.py"):
+        (tmp_path / "mine" / name).write_text("import json\n")
+    found = planned(tmp_path, table=TABLE.replace("train.py --rates", "-m mine.train --rates"))
+    assert found.asked.problem == "mine.train"
+    assert {name for name in found.facts if name.startswith("code.")} == {
+        "code.mine/train.py",
+        "code.mine/deep/model.py",
+    }
+
+
 def test_how_long_it_may_take_and_how_it_resumes_changes_no_number(tmp_path):
     one = planned(tmp_path)
     other = planned(tmp_path, table=TABLE.replace("retries = 0", 'retries = 5\nsilence = "1h"\ncheck = 40\ngpus = 0'))

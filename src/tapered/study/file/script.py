@@ -186,7 +186,14 @@ class Scripted:
     @property
     def name(self) -> str:
         """The script's name, as verdicts say it."""
-        return next((Path(word).name for word in self.script.command if word.endswith(".py")), self.script.command[0])
+        named = (Path(word).name for word in self.script.command if word.endswith(".py"))
+        return next(named, self._module or self.script.command[0])
+
+    @property
+    def _module(self) -> str | None:
+        """The module that is started in the place of a file, by python -m."""
+        words = self.script.command
+        return next((words[i + 1] for i, word in enumerate(words[:-1]) if word == "-m"), None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -204,6 +211,10 @@ class Scripted:
         for word in self.script.command:
             if word.endswith(".py") and (self.folder / word).is_file():
                 found |= dict(_beside(word, self.folder / word))
+        if self._module is not None:
+            top = self._module.split(".")[0]
+            inside_it = [self.folder / f"{top}.py", *sorted((self.folder / top).rglob("*.py"))]
+            found |= {str(path.relative_to(self.folder)): path for path in inside_it if path.is_file()}
         for pattern in self.script.files:
             named = [self.folder / pattern] if Path(pattern).is_absolute() else sorted(self.folder.glob(pattern))
             files = [path for path in named if path.is_file()]
