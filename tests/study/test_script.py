@@ -191,6 +191,8 @@ def test_a_seed_that_has_no_effect_is_known_before_the_end(tmp_path):
         return folder
 
     judge = Judge("jsonl", None, "loss", told(0, range(9)))
+    assert [judge.counts(name) for name in ("loss", "eval_loss", "train_loss", "lr")] == [True, True, False, False]
+    assert replace(judge, metric="train_loss").counts("train_loss")
     assert "told the same numbers as seed 0 at 8 steps" in judge(told(1, range(8))).wrong
     assert judge(told(1, range(7))).wrong == ""  # so few could be the same by chance
     assert judge(told(1, [*range(8), 7])).wrong == ""

@@ -13,6 +13,7 @@ from tapered.scripts.ended import Seen
 from tapered.scripts.metrics import Told, reader
 from tapered.scripts.rates import applied, compare
 
+SINCE_START = "train_loss"  # with which Trainer ends: the mean since it was started, another one after a resume
 EARLY = 8  # steps at which two seeds tell the same, by which it is known before their end
 
 
@@ -61,7 +62,7 @@ class Judge:
 
     def counts(self, name: str) -> bool:
         """Whether a number says how training goes: the metric, or a loss; not how long a step took, say."""
-        return name == self.metric or "loss" in name.lower()
+        return name == self.metric or ("loss" in name.lower() and name != SINCE_START)
 
     def _ignores(self, told: Told) -> str:
         """That it tells what another seed told, as far as can be said while both run; "" where it does not."""
