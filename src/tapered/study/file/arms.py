@@ -105,7 +105,7 @@ class Peaks(Strict):
 
 
 class Arm(Strict):
-    """A rule and its schedules.
+    """A rule and its schedules; "AdamW" is Adam with decoupled decay.
 
     The rule is left out where a script trains, which has an optimizer of its own; ``args`` are further words of the
     arm's command there.
@@ -144,6 +144,26 @@ class Arm(Strict):
     average: Annotated[Average | dict[str, Any] | None, BeforeValidator(_average)] = None
     space: Annotated[dict[str, Range], Field(default_factory=dict)]
     trials: Annotated[tuple[dict[str, Finite], ...], Field(strict=False)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """`AdamW` as what it is: Adam whose decay is decoupled, 0.01 as torch has it where nothing is said."""
+        if not (isinstance(given, Mapping) and given.get("rule") == "AdamW"):
+            return given
+        options, hypers = (given.get(field, {}) for field in ("options", "hypers"))
+        if not (isinstance(options, Mapping) and isinstance(hypers, Mapping)):
+            return given
+        if options.get("decay", "decoupled") != "decoupled":
+            raise ValueError(
+                f'rule = "AdamW" is Adam with decay = "decoupled", got {options["decay"]!r}; try rule = "Adam"'
+            )
+        return {
+            **given,
+            "rule": "Adam",
+            "options": {"decay": "decoupled", **options},
+            "hypers": {"weight_decay": 0.01, **hypers},
+        }
 
     @model_validator(mode="after")
     def _known(self) -> Self:
