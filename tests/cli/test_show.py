@@ -96,6 +96,19 @@ def test_the_code_trains_at_the_rates(to):
     assert tuple(map(float, optimizer.param_groups[0]["betas"])) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("to", ["tapered", "torch", "transformers", "lightning"])
+def test_the_code_for_an_optimizer_of_ones_own_sets_its_rates(to):
+    parameter = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    exec("\n".join(code(to, None, {}, {}, RATE)), {"optimizer": optimizer})
+    made = []
+    for _ in range(10):
+        before, parameter.grad = float(parameter.detach()), torch.ones(1)
+        optimizer.step()
+        made.append(before - float(parameter.detach()))
+    assert made == pytest.approx([parse(RATE)(k) for k in range(10)], rel=1e-4, abs=1e-8)
+
+
 def test_the_code_of_other_rules_makes_them():
     _, optimizer = rates(code("torch", "SGD", {"momentum": True, "nesterov": True}, {"momentum": 0.9}, RATE))
     assert (type(optimizer).__name__, optimizer.param_groups[0]["momentum"]) == ("SGD", 0.9)

@@ -36,9 +36,9 @@ def export(
 
     _, fields = kept(folder)
     chosen = arm_of(fields, arm)
-    if chosen["schedule"] is None or not chosen["rule"]:
-        raise ValueError(f"arm {chosen['name']!r} has no schedule and rule that code could be written of")
-    lines = code(to, chosen["rule"], chosen["options"], chosen["hypers"], chosen["schedule"])
+    if chosen["schedule"] is None:
+        raise ValueError(f"arm {chosen['name']!r} has a schedule that no text can carry")
+    lines = code(to, chosen["rule"] or None, chosen["options"], chosen["hypers"], chosen["schedule"])
     notes = [*fields["recipe"], *([f"evaluated at an average: {chosen['average']}"] if chosen["average"] else [])]
     if as_json:
         named = {name: chosen[name] for name in ("name", "rule", "options", "hypers", "schedule", "best_peak")}

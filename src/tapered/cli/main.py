@@ -79,9 +79,17 @@ def _failed(error: Exception, *, debug: bool) -> int:
     match type(error).__name__:
         case "StoreError" | "UnwritableError" | "CheckpointError":
             return REFUSED
-        case "RunError":
+        case "RunError" | "RefusedRunError" | "FailedRunsError":
             return FAILED
-        case "StudyFileError" | "ModeError" | "UnsteadyError" | "ValueError" | "TypeError":
+        case (
+            "StudyFileError"
+            | "ScriptError"
+            | "MachineError"
+            | "ModeError"
+            | "UnsteadyError"
+            | "ValueError"
+            | "TypeError"
+        ):
             return USAGE
     if not debug:
         complain(f"({type(error).__name__}; --debug shows where)")

@@ -41,12 +41,12 @@ ELSEWHERE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 }
 
 
-def code(to: To, rule: str, options: Mapping[str, Any], hypers: Mapping[str, Any], schedule: str) -> list[str]:
+def code(to: To, rule: str | None, options: Mapping[str, Any], hypers: Mapping[str, Any], schedule: str) -> list[str]:
     r"""Lines that train with a rule at a schedule in a framework; they run where `model` is what is trained.
 
     Args:
         to: The framework.
-        rule: A rule's name, as a study file has it.
+        rule: A rule's name, as a study file has it; None where the optimizer is somebody's own, `optimizer`.
         options: Its structural choices.
         hypers: Its other hypers: numbers, or texts of schedules.
         schedule: The rate, as text.
@@ -60,6 +60,8 @@ def code(to: To, rule: str, options: Mapping[str, Any], hypers: Mapping[str, Any
         <BLANKLINE>
         optimizer = Adam(model.parameters(), lr=parse('0.1 * warmup(9)'), betas=(0.8, 0.999))
     """
+    if rule is None:
+        return _alone(to, schedule)
     if to in ("keras", "optax"):
         return _elsewhere(to, rule, options, hypers, schedule)
     name, arguments = _torchs(to, rule, options, hypers)
@@ -92,6 +94,22 @@ def code(to: To, rule: str, options: Mapping[str, Any], hypers: Mapping[str, Any
         "def configure_optimizers(self):  # of the LightningModule",
         f"    optimizer = {made.format('self')}",
         "    return [optimizer], [{'scheduler': as_lr_scheduler(optimizer), 'interval': 'step'}]",
+    ]
+
+
+def _alone(to: To, schedule: str) -> list[str]:
+    """The rate alone, for an optimizer that there is."""
+    if to == "keras":
+        made = f"keras.optimizers.schedules.deserialize({to_keras(parse(schedule))!r})"
+        return ["import keras", "", f"schedule = {made}"]
+    if to == "optax":
+        lines = ["from tapered import parse", "from tapered.convert import to_optax", ""]
+        return [*lines, f"schedule = to_optax(parse({schedule!r}))"]
+    return [
+        "from tapered import parse",
+        "from tapered.attach import attach",
+        "",
+        f"clock = attach(optimizer, lr=parse({schedule!r}))  # no scheduler: each step has its rate",
     ]
 
 

@@ -42,8 +42,8 @@ __all__ = [
 FEW, MOST = 20, 200  # runs: so many that were lost are shown at once; of more the table of every run tells
 OVER = ("curves", "sensitivity", "schedules", "trials")
 CONTENTS = {
-    "gains": "Differences in full", "arms": "Arms", "budgets": "Budgets", "best": "Best of k peaks",
-    "peaks": "Every peak", "runs": "Runs", "made": "Made by", "sources": "To cite",
+    "gains": "Differences in full", "witnessed": "What was witnessed", "arms": "Arms", "budgets": "Budgets",
+    "best": "Best of k peaks", "peaks": "Every peak", "runs": "Runs", "made": "Made by", "sources": "To cite",
 }  # fmt: skip
 
 
@@ -71,7 +71,8 @@ def write(result: StudyResult, path: Path, command: str) -> None:
 def _said(result: StudyResult) -> dict[str, Any]:
     """All that the template names."""
     study, drawn = result.asked.study, figures(plot_data(result))
-    titles = {figure.name: figure.title for figure in drawn}
+    titles = {figure.name: figure.title for figure in drawn} | CONTENTS
+    lacking = {*["gains"] * (not result.comparisons), *["witnessed"] * (result.script is None)}
     return {
         "result": result,
         "study": study,
@@ -81,7 +82,7 @@ def _said(result: StudyResult) -> dict[str, Any]:
         "figures": drawn,
         "values": {figure.name: tables.values(figure) for figure in drawn if figure.name in OVER},
         "embedded": {figure.name: figure.fields for figure in drawn},
-        "contents": [(k, v) for k, v in (titles | CONTENTS).items() if k != "gains" or result.comparisons],
+        "contents": [(name, title) for name, title in titles.items() if name not in lacking],
         "tables": tables,
         "for_flips": seeds_that_reach(study.alpha),
         "fresh_seeds": len({run.seed for run in result.fresh}),

@@ -12,6 +12,7 @@ from tapered.study.file.question import TEXTS, Question
 from tapered.study.file.recipe import Steps
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
+from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
 from tapered.study.summary.answer import headline, in_order
 from tapered.study.summary.text import finite, outcome
@@ -35,8 +36,10 @@ def forecast_fields(found: Forecast) -> dict[str, Any]:
     return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why, **groups}
 
 
-def verified_fields(found: Verified) -> dict[str, Any]:
+def verified_fields(found: Verified | Again) -> dict[str, Any]:
     """What a verification found, as JSON takes it; the difference is null where a run diverged at another step."""
+    if isinstance(found, Again):
+        return {"runs": 1, "of": found.of, "taken_over": found.start, "max_difference": finite(found.difference)}
     return {
         "runs": found.runs,
         "of": found.of,
@@ -72,6 +75,7 @@ def summary(result: StudyResult) -> dict[str, Any]:
         "recipe": _recipe(result),
         "comparisons": [_comparison(c, result.asked.study.alpha) for c in result.comparisons],
         "arms": [_arm(result, arm) for arm in result.arms],
+        **({} if result.script is None else {"script": asdict(result.script)}),
         "every_run": [*_runs(result, result.runs, fresh=False), *_runs(result, result.fresh, fresh=True)],
         "environment": {**result.environment, "threads": str(result.asked.study.threads)},
         "frozen": dict(result.facts),
@@ -100,6 +104,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     return {
         "name": arm.name,
         "rule": arm.rule,
+        "args": arm.args,
         "lr": arm.lr,
         "average": arm.average,
         "searched": dict(arm.searched),

@@ -51,7 +51,12 @@ class Shown:
             verdicts=[list(row) for row in verdict_rows(result)] if len(result.comparisons) > 1 else [],
             title=arms_title(result),
             arms=[list(row) for row in arm_rows(result)],
-            notes=[*searched_lines(result), *result.caveats, *cost_lines(result.cost)],
+            notes=[
+                *searched_lines(result),
+                *result.caveats,
+                *cost_lines(result.cost),
+                *(result.script.lines if result.script else ()),
+            ],
         )
 
 
