@@ -8,6 +8,7 @@ from typing import Any
 
 from tapered.convert.calls import Call
 from tapered.convert.keras_out import config
+from tapered.convert.plateaus import keras_plateau
 from tapered.convert.result import Conversion, affine, conversion
 from tapered.schedules import (
     Schedule,
@@ -114,7 +115,8 @@ def from_keras(source: Mapping[str, Any] | str | float, *, exact: bool = False) 
 
     Args:
         source: What keras.optimizers.schedules.serialize gives, as a dict or as JSON; an optimizer's config, whose
-            learning_rate is taken; or a plain number.
+            learning_rate is taken; or a plain number. The callback ReduceLROnPlateau, as class_name and config, gives a
+            controller that begins with 1.
         exact: Keeps Keras's way to find restarts, and its cut of boundaries to whole steps.
 
     Raises:
@@ -130,6 +132,9 @@ def from_keras(source: Mapping[str, Any] | str | float, *, exact: bool = False) 
         given = json.loads(source) if isinstance(source, str) else source
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error}; a config is for example {_EXAMPLE}") from None
+    rule = keras_plateau(given)
+    if rule is not None:
+        return rule
     notes: list[str] = []
     return conversion([_read(given, Forms(notes, exact=exact))], notes)
 

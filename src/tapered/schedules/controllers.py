@@ -89,20 +89,29 @@ class Controller:
 
     @property
     def start(self) -> int:
-        """The step from which on it looks at values."""
+        """The step at which its head ends."""
         return 0 if self.head is None else self.head.horizon or 0
+
+    def listens(self, step: int) -> bool:
+        """Whether it looks at a value told after so many updates: not where the head made the last of them."""
+        return self.head is None or step > self.start
 
     @property
     def fresh(self) -> Self:
         """The same one before it was told anything."""
-        return replace(self, state=State())
+        return self._but(state=State())
 
     @property
     def _rule(self) -> Self:
         """What decides: the same for groups that differ in their rates and bounds alone."""
         memory = replace(self.state, rate=None, before=None, since=0)
-        anyone = dict.fromkeys(self._bounds, 0.0)
-        return replace(self, initial=1.0, head=None, state=memory, **anyone)
+        return self._but(initial=1.0, head=None, state=memory, **dict.fromkeys(self._bounds, 0.0))
+
+    def _but(self, **changes: Any) -> Self:
+        """As `replace` makes it, of values that were checked before."""
+        made = object.__new__(type(self))
+        vars(made).update(vars(self), **changes)
+        return made
 
     def path(self, group: int) -> "steered":
         """The rate of one group until a value is told, with that group's bounds.
@@ -138,7 +147,7 @@ class Controller:
             >>> plateau(0.1, patience=3).in_state(rate=0.01, before=0.1, since=40, best=0.5, bad=2)
             plateau(0.1, patience=3).in_state(rate=0.01, before=0.1, since=40, best=0.5, bad=2)
         """
-        return replace(self, state=State(**state))
+        return self._but(state=State(**state).checked())
 
     def led_by(self, head: Schedule) -> Self:
         """`head.then(self)`.
@@ -158,6 +167,10 @@ class Controller:
         """Its beginning, that many steps later."""
         return self if self.head is None else replace(self, head=self.head.delayed(steps))
 
+    def in_epochs(self, steps_per_epoch: int) -> Self:
+        """Its head counts epochs; values are told when they are."""
+        return self if self.head is None else replace(self, head=self.head.in_epochs(steps_per_epoch))
+
     def __mul__(self, factor: float) -> Self:
         if isinstance(factor, (Schedule, Controller)):
             raise TypeError(f"got {factor} times {self}; {self.why_no_table()}; multiply it by a number")
@@ -171,7 +184,7 @@ class Controller:
     def through(self, rate: float, value: float) -> Self:
         """In proportion: this one times rate / value, and exactly `rate` from now on."""
         made = self * (rate / value)
-        return replace(made, state=replace(made.state, rate=rate))
+        return made._but(state=replace(made.state, rate=rate))
 
     def table(self, *_: Any, **__: Any) -> NoReturn:
         """Refused.
@@ -289,7 +302,7 @@ def observed(paths: Mapping[Key, steered], value: Any, step: int) -> dict[Key, s
         raise ValueError(f"got the value {told!r}, and nothing here follows one; try lr=plateau(0.1, factor=0.5)")
     found, rules = dict(paths), dict[Controller, list[Key]]()
     for key, path in paths.items():
-        if step >= path.controller.start:
+        if path.controller.listens(step):
             rules.setdefault(path.controller._rule, []).append(key)
     for keys in rules.values():
         own = [paths[key].controller for key in keys]
@@ -299,7 +312,7 @@ def observed(paths: Mapping[Key, steered], value: Any, step: int) -> dict[Key, s
 
 def _told(own: Sequence[Controller], value: float, step: int) -> list[Controller]:
     memory, move = own[0]._counted(value)
-    made = [replace(one, state=replace(memory, rate=one._rate(move))) for one in own]
+    made = [one._but(state=replace(memory, rate=one._rate(move))) for one in own]
     return [_since(one, new, step) for one, new in zip(own, own[0]._after(made, move), strict=True)]
 
 
@@ -312,7 +325,7 @@ def _since(one: Controller, new: Controller, step: int) -> Controller:
         kept = replace(new.state, before=old.before if old.since == step else one.rate, since=step)
     if kept.before is None and kept.rate == one.initial:
         kept = replace(kept, rate=None)
-    return replace(new, state=kept)
+    return new._but(state=kept)
 
 
 def why(path: steered, value: Any) -> str:

@@ -214,5 +214,5 @@ class greedy(Controller):
         floored = together[0].state.floored + 1
         if floored >= self.reset_start:
             state = State(cooling=self.cooldown)
-            return [replace(one, state=replace(state, rate=one.initial)) for one in together]
-        return [replace(one, state=replace(one.state, floored=floored)) for one in together]
+            return [one._but(state=replace(state, rate=one.initial)) for one in together]
+        return [one._but(state=replace(one.state, floored=floored)) for one in together]

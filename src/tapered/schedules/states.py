@@ -55,12 +55,17 @@ class State:
     window: Window = ()
     total: Annotated[float, Within("a finite number")] = 0.0
 
-    def __post_init__(self) -> None:
-        for name, convert in checks.converters(State).items():
-            value = converted("in_state", "plateau().in_state(rate=0.5, bad=2)", name, convert, getattr(self, name))
-            object.__setattr__(self, name, value)
+    def checked(self) -> "State":
+        """The same one, of Python's own numbers.
+
+        Raises:
+            TypeError, ValueError: something that no rule remembers.
+        """
+        kinds, example = checks.converters(State), "plateau().in_state(rate=0.5, bad=2)"
+        found = {name: converted("in_state", example, name, kind, getattr(self, name)) for name, kind in kinds.items()}
         if (self.before is None) != (self.since == 0):
             raise ValueError(f"in_state: got since={self.since} with before={self.before}; expected both or neither")
+        return State(**found)
 
     def given(self) -> Iterator[tuple[str, Any]]:
         """What it does not begin with."""
