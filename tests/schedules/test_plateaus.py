@@ -1,6 +1,7 @@
 """Rules that follow a loss, against torch's, Keras's and Transformers' own, step by step; and what they refuse."""
 
 import copy
+import itertools
 import math
 import pickle
 import warnings
@@ -19,7 +20,7 @@ SEQUENCES, LENGTH = 1000, 25
 
 
 def losses(draw: np.random.Generator) -> list[float]:
-    """Values on a coarse grid, so that ties are common: falling, flat or wild, of both signs, some of them no number."""
+    """On a coarse grid, so that ties are common: falling, flat or wild, of both signs, some of them no number."""
     level = draw.choice([1.0, -1.0, 0.0]) + draw.choice([0.0, -0.05]) * np.arange(LENGTH)
     values = np.round(level + draw.choice([0.0, 0.1, 1.0]) * draw.standard_normal(LENGTH), 2)
     odd = draw.random(LENGTH) < draw.choice([0.0, 0.1])
@@ -67,7 +68,7 @@ def compare(one: Callable[[np.random.Generator], tuple[Iterator[list[float]], It
     for seed in range(SEQUENCES):
         ours, others = (list(rates) for rates in one(np.random.default_rng(seed)))
         assert ours == others, seed
-        moved += sum(a != b for a, b in zip(ours, ours[1:], strict=False))
+        moved += sum(a != b for a, b in itertools.pairwise(ours))
     return moved
 
 
@@ -102,7 +103,7 @@ def keras(given: dict[str, Any], rate: float, values: list[float]) -> Iterator[l
 
 
 def test_plateau_is_kerass_as_the_conversion_says_it() -> None:
-    from tapered.convert import from_keras  # noqa: PLC0415  # a floor above schedules
+    from tapered.convert import from_keras
 
     def one(draw: np.random.Generator) -> tuple[Iterator[list[float]], Iterator[list[float]]]:
         drawn = shared(draw)
@@ -139,7 +140,7 @@ def test_greedy_is_transformers() -> None:
 
 
 def test_a_live_one_goes_on_where_it_stands() -> None:
-    from tapered.convert import from_torch, from_transformers  # noqa: PLC0415  # as above
+    from tapered.convert import from_torch, from_transformers
 
     optimization = pytest.importorskip("transformers.optimization")
     for seed in range(60):
@@ -221,7 +222,7 @@ def test_what_holds_a_number_is_told(value: Any) -> None:
         (lambda: warmup(3) + plateau(), TypeError, "cannot be tabulated"),
         (lambda: -1.0 * plateau(), ValueError, "finite number from 0 up"),
         (lambda: constant(1.0).then(plateau()), ValueError, "never ends"),
-        (lambda: from_function(lambda k: 1.0).until(3).then(plateau()), ValueError, "a function is none"),
+        (lambda: from_function(float).until(3).then(plateau()), ValueError, "a function is none"),
         (lambda: warmup(3).then(plateau().in_state(bad=1)), ValueError, "has begun"),
         (lambda: plateau().in_state(bad=-1), ValueError, "bad must be"),
         (lambda: plateau().in_state(best=math.nan), ValueError, "best must be"),

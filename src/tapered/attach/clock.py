@@ -161,7 +161,7 @@ class Clock(Joining):
             self.change(followed, self.bases, f"horizon {end} extended to {horizon} by {how}")
 
     def observe(self, value: Any) -> None:
-        """Tell the loss, or whatever is watched, to the controllers that the hypers follow; their rates are in force now.
+        """Tell the loss, or whatever is watched, to the controllers that hypers follow; their rates hold from now on.
 
         Every call counts, as every `step(loss)` of torch's ReduceLROnPlateau does: call it once an evaluation. Values
         told while a controller's head lasts (a warmup) are passed over. Of several processes each has to be told the

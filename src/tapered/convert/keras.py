@@ -22,6 +22,7 @@ from tapered.schedules import (
     polynomial_decay,
 )
 from tapered.schedules.checks import suggestion
+from tapered.schedules.controllers import planned
 
 _EXAMPLE = '{"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1, "decay_steps": 1000}}'
 
@@ -176,6 +177,6 @@ def to_keras(schedule: Schedule) -> dict[str, Any]:
         ...
         ValueError: Keras has no schedule for cosine_decay(decay_steps=9).delayed(3)
     """
-    found = config(schedule)
+    found = config(planned(schedule))
     place = {"module": "keras.optimizers.schedules", "class_name": found.name}
     return place | {"config": dict(found.kwargs), "registered_name": None}

@@ -16,6 +16,11 @@ NAME, GREEDY, TIMM = "ReduceLROnPlateau", "GreedyLR", "PlateauLRScheduler"
 KEYS = ("factor", "patience", "threshold", "threshold_mode", "cooldown", "eps", "mode")
 GREEDY_KEYS = (*KEYS, "warmup", "smooth", "window_size")
 EXAMPLE = '{"class_name": "ReduceLROnPlateau", "config": {"monitor": "val_loss", "patience": 5, "mode": "min"}}'
+COUNTING = (
+    "Keras's patience counts the value at which the rate falls, and its cooldown the first that counts again; kept: "
+    "when it falls, so both are one less here, where they are above 0"
+)
+RATE = "the config does not say the rate, so this one begins with 1; write rate * found.controller (min_lr is a rate)"
 
 
 def torch_plateau(source: Any, lr: Any, name: str | None) -> Conversion | None:
@@ -40,7 +45,7 @@ def transformers_rule(name: str, lr: Any, given: Mapping[str, Any], warmup: int 
     found = _called(Call(call, (), given), lr, takes, kind)
     if not warmup:
         return found
-    note = f"transformers' {name} passes over num_warmup_steps; kept: that; warmup({warmup}).then(found.controller) has one"
+    note = f"transformers' {name} passes over num_warmup_steps; kept: that; try warmup({warmup}).then(found.controller)"
     return Conversion((), (note,), controllers=found.controllers)
 
 
@@ -72,11 +77,7 @@ def keras_plateau(given: Any) -> Conversion | None:
     named = {key: value for key, value in config.items() if key != "name"}
     asked = Call(NAME, (), named).bound(inspect.signature(keras_reduce))
     mode, monitor = asked["mode"], str(asked["monitor"])
-    notes = [
-        "Keras's patience counts the value at which the rate falls, and its cooldown the first one that counts again; "
-        "kept: when it falls, so both are one less here, where they are above 0",
-        "its rate is not said in the config, so this one begins with 1; write rate * found.controller (min_lr is a rate)",
-    ]
+    notes = [COUNTING, RATE]
     if mode not in ("min", "max"):
         mode = "max" if "acc" in monitor else "min"
         notes.append(f'Keras tells the direction of {monitor!r} by its name, or by the metric; kept: mode="{mode}"')
@@ -145,7 +146,9 @@ def _stood(found: Mapping[str, Any], shown: Sequence[Any] | None, lr: Any) -> Co
         ValueError: a state without rates, and none given; or one that is damaged.
     """
     if lr is None and not shown:
-        raise ValueError("the state does not say the rates in force; give lr, for example lr=0.1, or one for each group")
+        raise ValueError(
+            "the state does not say the rates in force; give lr, for example lr=0.1, or one for each group"
+        )
     now = rates([float(rate) for rate in shown] if lr is None and shown is not None else lr, "lr=0.1")
     raises = "num_good_epochs" in found
     try:
@@ -163,7 +166,7 @@ def _stood(found: Mapping[str, Any], shown: Sequence[Any] | None, lr: Any) -> Co
         own = {"min_lr": floors[group] if group < len(floors) else _shared(floors, group)}
         if raises:
             own["max_lr"] = tops[group] if group < len(tops) else _shared(tops, group)
-        kind = greedy if raises else plateau
+        kind: Any = greedy if raises else plateau
         base = first[group] if group < len(first) else rate
         made.append(kind(base, **keys, **own).in_state(**memory, rate=None if rate == base else rate))
     return Conversion((), controllers=tuple(made))
@@ -186,7 +189,9 @@ def _best(found: Mapping[str, Any]) -> float | None:
 def _shared(floors: Sequence[Any], group: int) -> float:
     """A late group's bound, which torch takes from the others where they share one."""
     if len(set(floors)) != 1:
-        raise ValueError(f"group {group} came after the scheduler, which has bounds {list(floors)} for the others; set its")
+        raise ValueError(
+            f"group {group} came after the scheduler, which has bounds {list(floors)} for the others; set its"
+        )
     return float(floors[0])
 
 

@@ -52,7 +52,9 @@ class Conversion:
             ValueError: the groups have different ones, or there is none, as the source follows a loss.
         """
         if self.controllers:
-            raise ValueError("the source follows a loss, so there is no schedule; take .controller, and give it to attach")
+            raise ValueError(
+                "the source follows a loss, so there is no schedule; take .controller, and give it to attach"
+            )
         shared = self.unscaled or self.schedules
         if len(set(shared)) > 1:
             raise ValueError(

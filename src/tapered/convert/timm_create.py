@@ -58,7 +58,12 @@ def created(call: Call) -> Call:
 def _plateau(given: Mapping[str, Any]) -> dict[str, Any]:
     if not given["step_on_epochs"]:
         raise ValueError("timm's plateau is stepped once an epoch; leave step_on_epochs=False out")
-    kept = {"decay_rate": "decay_rate", "patience_epochs": "patience_t", "warmup_epochs": "warmup_t", "min_lr": "lr_min"}
+    kept = {
+        "decay_rate": "decay_rate",
+        "patience_epochs": "patience_t",
+        "warmup_epochs": "warmup_t",
+        "min_lr": "lr_min",
+    }
     kept |= {"warmup_lr": "warmup_lr_init", "plateau_mode": "mode"}
     return {to: given[key] for key, to in kept.items()} | _noise_arguments(given, given["num_epochs"])
 

@@ -87,7 +87,7 @@ class Grouped(Resumable):
         return group, follows
 
     def observe(self, value: Any) -> None:
-        """Tell the loss, or whatever is watched, to the controllers that the hypers follow; their rates are in force now.
+        """Tell the loss, or whatever is watched, to the controllers that hypers follow; their rates hold from now on.
 
         Every call counts; call it once an evaluation, in each of several processes with the same value. Values told
         while a controller's head lasts (a warmup) are passed over.

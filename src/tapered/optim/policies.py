@@ -110,6 +110,16 @@ def resumable(own: Schedule, saved: str | Schedule) -> Schedule | None:
     return kept if own.follows_alike(kept) else None
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Texts of one schedule, or of one controller in two states; or equal numbers."""
+    if one == other or not isinstance(one, str) or not isinstance(other, str):
+        return bool(one == other)
+    try:
+        return resumable(followed(one), other) is not None
+    except ValueError:  # a user's function cannot be read back
+        return False
+
+
 ADVICE = (
     "say which holds: policy='saved', 'replace' (this one, counted='now' or 'start') or 'extend' (the saved one up "
     "to this one's horizon, how='stretch' or 'hold')"

@@ -3,21 +3,22 @@
     plateau(...), greedy(...): Controller ─► path(group): a Schedule in force until a value is told
     observed({...: path}, loss, step) ─► the paths from there on
 
-A controller is a value like a schedule: frozen, compared and printed by value, its state included, so that it travels as
-text wherever schedules do. What it cannot have is a table: the rates to come depend on losses that nobody knows yet.
+A controller is a value like a schedule: frozen, compared and printed by value, its state included, so that it travels
+as text wherever schedules do. What it cannot have is a table: the rates to come depend on losses that nobody knows yet.
 """
 
 # ruff: noqa: SLF001  # a controller asks the schedule before it
+import html
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, SupportsIndex, TypeVar
 
 import numpy as np
 
 from tapered.schedules import checks
 from tapered.schedules.base import Schedule
-from tapered.schedules.checks import Instance, NotNegative, OrNone, converted
+from tapered.schedules.checks import NONE_BELOW, Instance, NotNegative, OrNone, converted
 from tapered.schedules.curves import Floats
 from tapered.schedules.operators import bracketed
 from tapered.schedules.states import State
@@ -34,10 +35,9 @@ class _Bound:
     expected: str = "a number from 0 up, or one for each group"
 
     def __call__(self, value: object) -> float | tuple[float, ...]:
-        one = NotNegative.__metadata__[0]
         if isinstance(value, (list, tuple)) and value:
-            return tuple(one(item) for item in value)
-        return one(value)  # type: ignore[no-any-return]  # a converter's
+            return tuple(NONE_BELOW(item) for item in value)
+        return NONE_BELOW(value)
 
 
 Bound = Annotated[float | tuple[float, ...], _Bound()]
@@ -158,7 +158,9 @@ class Controller:
         if head.horizon is None:
             raise ValueError(f"{head} never ends, so {self} cannot come after it; try hold(steps), or .until(steps)")
         if not head.serialisable:
-            raise ValueError(f"got {head} before {self}, whose state travels as text; a function is none; try warmup(n)")
+            raise ValueError(
+                f"got {head} before {self}, whose state travels as text; a function is none; try warmup(n)"
+            )
         if self.state != State():
             raise ValueError(f"got {head} before {self}, which has begun; put it before the same one without a state")
         return replace(self, head=head if self.head is None else head.then(self.head))
@@ -174,7 +176,7 @@ class Controller:
     def __mul__(self, factor: float) -> Self:
         if isinstance(factor, (Schedule, Controller)):
             raise TypeError(f"got {factor} times {self}; {self.why_no_table()}; multiply it by a number")
-        by = converted("factor *", f"3e-4 * {type(self).__name__}()", "factor", NotNegative.__metadata__[0], factor)
+        by = converted("factor *", f"3e-4 * {type(self).__name__}()", "factor", NONE_BELOW, factor)
         scaled = {n: by * v for n in ("rate", "before") if (v := getattr(self.state, n)) is not None}
         head = None if self.head is None else by * self.head
         return replace(self, initial=by * self.initial, head=head, state=replace(self.state, **scaled))
@@ -197,7 +199,9 @@ class Controller:
     def why_no_table(self) -> str:
         """One sentence, for those who need one."""
         name = type(self).__name__
-        return f"{name} follows the loss, so its rates cannot be tabulated; give it to attach or an optimizer of tapered's"
+        return (
+            f"{name} follows the loss, so its rates cannot be tabulated; give it to attach or an optimizer of tapered's"
+        )
 
     def __getattr__(self, name: str) -> NoReturn:
         if not name.startswith("_") and hasattr(Schedule, name):
@@ -205,6 +209,7 @@ class Controller:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __call__(self, step: int) -> NoReturn:  # noqa: ARG002  # a schedule's
+        """Refused, as `table` is."""
         self.table()
 
     def _refuse(self, name: str, expected: str) -> NoReturn:
@@ -257,7 +262,19 @@ class steered(Schedule):
         """
         self.controller.table()
 
-    def upcoming(self, stop: int, start: int) -> Floats:
+    def to_dict(self) -> NoReturn:
+        """Refused: text carries it.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"got {self} for a dict, which carries no state; try its text, str(...)")
+
+    def _repr_html_(self) -> str:
+        """Nothing to draw: the text."""
+        return f"<code>{html.escape(str(self))}</code>"
+
+    def upcoming(self, stop: SupportsIndex, start: SupportsIndex) -> Floats:
         """The values while nothing is told."""
         return super().table(stop, start)
 
@@ -347,7 +364,9 @@ def measured(value: Any) -> float:
     try:
         return float(found)
     except OverflowError:
-        raise ValueError(f"got {checks.shown(found)} as an observed value; expected a float; try a smaller unit") from None
+        raise ValueError(
+            f"got {checks.shown(found)} as an observed value; expected a float; try a smaller unit"
+        ) from None
 
 
 def each_fits(given: Any, groups: int) -> None:
@@ -360,3 +379,15 @@ def each_fits(given: Any, groups: int) -> None:
         if isinstance(part, Controller):
             part.fits(groups)
 
+
+def planned(schedule: Schedule) -> Schedule:
+    """The schedule, where all its values are known beforehand.
+
+    Raises:
+        TypeError: it is a rule that follows a loss, or the path that one steers.
+    """
+    given: Any = schedule
+    rule = given.controller if isinstance(given, steered) else given
+    if isinstance(rule, Controller):
+        raise TypeError(f"got {rule} where a schedule is needed: {rule.why_no_table()}")
+    return schedule

@@ -1,5 +1,6 @@
 """`plateau` and `greedy`: rates that are lowered, or lowered and raised, by what becomes of a loss."""
 
+# ruff: noqa: SLF001  # a rule makes others of its kind
 import math
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
@@ -28,13 +29,13 @@ def sensible(rule: "plateau | greedy") -> None:
     """A relative threshold leaves something that is better."""
     if rule.threshold_mode == "rel" and not (rule.threshold < 1.0 if rule.mode == "min" else rule.threshold > -1.0):
         bound = "below 1, for nothing is less by more" if rule.mode == "min" else "above -1"
-        rule._refuse("threshold", f'a number {bound}, with threshold_mode="rel"')  # noqa: SLF001  # its own
+        rule._refuse("threshold", f'a number {bound}, with threshold_mode="rel"')
 
 
 def lowered(rule: "plateau | greedy") -> float:
     """rate * factor, no lower than the bound, where that is a change of more than eps."""
     floor = rule.min_lr
-    assert isinstance(floor, float)  # noqa: S101  # of one group
+    assert isinstance(floor, float)  # of one group
     new = max(rule.rate * rule.factor, floor)
     return new if rule.rate - new > rule.eps else rule.rate
 
@@ -196,14 +197,16 @@ class greedy(Controller):
         if len(window) > self.window_size:
             total, window = total - window[0], window[1:]
         if not math.isfinite(value) or not math.isfinite(total):
-            raise ValueError(f"got {value!r} as an observed value, and a mean with it; try leaving it out, or smooth=False")
+            raise ValueError(
+                f"got {value!r} as an observed value, and a mean with it; try leaving it out, or smooth=False"
+            )
         return total / len(window), replace(state, window=window, total=total)
 
     def _rate(self, move: Move) -> float:
         if move != "raises":
             return lowered(self) if move else self.rate
         ceiling = self.max_lr
-        assert isinstance(ceiling, float)  # noqa: S101  # of one group
+        assert isinstance(ceiling, float)  # of one group
         new = min(self.rate / self.factor, ceiling)
         return new if new - self.rate > self.eps else self.rate
 

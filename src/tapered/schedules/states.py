@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from tapered.schedules import checks
-from tapered.schedules.checks import Each, Index, NotNegative, OrNone, Within, converted
+from tapered.schedules.checks import NONE_BELOW, Each, Index, OrNone, Within, converted
 
 INFINITE = (float("inf"), -float("inf"))
 
@@ -17,10 +17,10 @@ class _Measured:
     expected: str = "a number"
 
     def __call__(self, value: object) -> float:
-        return float(value) if value in INFINITE else float(checks.plain(value))  # type: ignore[arg-type]  # as found
+        return float(value) if value in INFINITE else float(checks.plain(value))
 
 
-Rate = Annotated[float | None, OrNone(NotNegative.__metadata__[0])]
+Rate = Annotated[float | None, OrNone(NONE_BELOW)]
 Measured = Annotated[float | None, OrNone(_Measured())]
 Window = Annotated[tuple[float, ...], Each("finite numbers", Within("a finite number"), least=0)]
 
