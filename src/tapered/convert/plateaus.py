@@ -20,6 +20,10 @@ COUNTING = (
     "Keras's patience counts the value at which the rate falls, and its cooldown the first that counts again; kept: "
     "when it falls, so both are one less here, where they are above 0"
 )
+WARMUP = (
+    "timm counts epochs in its warmup; kept: that, so one step of it is one epoch; "
+    "found.controller.in_epochs(updates_per_epoch) counts updates"
+)
 RATE = "the config does not say the rate, so this one begins with 1; write rate * found.controller (min_lr is a rate)"
 
 
@@ -97,26 +101,27 @@ def timm_plateau(source: Any, lr: Any, call: Call) -> Conversion:
     heard = {key: value for key, value in call.kwargs.items() if not key.startswith("noise") and key != "t_in_epochs"}
     given = Call(TIMM, call.args, heard).bound(inspect.signature(timm_lr))
     live = getattr(source, "lr_scheduler", None)
-    if live is not None and live.last_epoch:
-        clean = source.restore_lr or [group["lr"] for group in source.optimizer.param_groups]
-        found = _stood(vars(live), clean, None)
+    bases = rates(lr, 'from_timm("plateau", lr=0.1)')
+    if live is not None:
+        told = live.last_epoch > 0
+        clean = (source.restore_lr or [group["lr"] for group in source.optimizer.param_groups]) if told else bases
         if any(group.get("lr_scale", 1.0) != 1.0 for group in source.optimizer.param_groups):
             said.append("the rates have each group's lr_scale in them; attach these with multiplier=None")
-        return Conversion((), (*said, *found.notes), controllers=found.controllers)
-    made = []
-    for base in rates(lr, 'from_timm("plateau", lr=0.1)'):
-        rule = plateau(
-            base, factor=given["decay_rate"], patience=given["patience_t"], threshold=given["threshold"],
-            cooldown=given["cooldown_t"], min_lr=given["lr_min"], mode=given["mode"],
-        )  # fmt: skip
-        ramp = linear(given["warmup_lr_init"], base, given["warmup_t"]) if given["warmup_t"] else None
-        made.append(rule if ramp is None else ramp.then(rule))
-    if given["warmup_t"]:
-        said.append(
-            "timm counts epochs in its warmup; kept: that, so one step of it is one epoch; "
-            "found.controller.in_epochs(updates_per_epoch) counts updates"
-        )
-    return Conversion((), tuple(said), controllers=tuple(made))
+        rules = _stood(vars(live), clean, None).controllers
+    else:
+        told, rules = False, tuple(_timm(base, given) for base in bases)
+    if not given["warmup_t"] or told:
+        return Conversion((), tuple(said), controllers=rules)
+    said.append(WARMUP)
+    ramps = [linear(given["warmup_lr_init"], rule.initial, given["warmup_t"]) for rule in rules]
+    return Conversion((), tuple(said), controllers=tuple(map(linear.then, ramps, rules)))
+
+
+def _timm(base: float, given: Mapping[str, Any]) -> Controller:
+    return plateau(
+        base, factor=given["decay_rate"], patience=given["patience_t"], threshold=given["threshold"],
+        cooldown=given["cooldown_t"], min_lr=given["lr_min"], mode=given["mode"],
+    )  # fmt: skip
 
 
 def _called(call: Call, lr: Any, takes: Any, kind: type[Kind]) -> Conversion:
