@@ -42,12 +42,19 @@ if TYPE_CHECKING:
     from tapered.schedules import parse as parse
     from tapered.schedules import plateau as plateau
     from tapered.schedules import warmup as warmup
+    from tapered.scripts.current import current_run as current_run
     from tapered.training.recipe import Group as Group
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
 ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1", "theory")
-HOLDERS = ("schedules", "optim", "training.recipe", "training.workload")  # of the other names
+HOLDERS = (
+    "scripts.current",
+    "schedules",
+    "optim",
+    "training.recipe",
+    "training.workload",
+)  # of the others; light first
 
 __all__ = [
     "SGD",
@@ -68,6 +75,7 @@ __all__ = [
     "constant",
     "cooldown",
     "cosine_decay",
+    "current_run",
     "exponential_decay",
     "from_function",
     "greedy",

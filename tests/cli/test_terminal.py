@@ -79,13 +79,15 @@ def test_doctor_says_what_lacks_and_what_is_wrong(capsys, monkeypatch, tmp_path)
     def none(name):
         raise doctor.metadata.PackageNotFoundError(name)
 
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(doctor, "_compiler", lambda: doctor.Found("compiler", "none"))
     known = doctor.metadata.version
     monkeypatch.setattr(doctor.metadata, "version", lambda name: none(name) if name == "ray" else known(name))
     assert main(["doctor", str(tmp_path / "gone")]) == 1
     out = capsys.readouterr().out
-    assert "pip install 'tapered[ray]'" in out
-    assert "No such file or directory" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "- ray: studies on a cluster: pip install 'tapered[ray]'" in out
+    assert "No such file or directory" in " ".join(out.split())
 
 
 def test_a_schedule_as_json(capsys):

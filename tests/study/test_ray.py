@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from test_executors import KILLS, own, same, trained
 
+from tapered import machines
 from tapered.files.wire import Message
 from tapered.study.file.executor import Executor as Asked
 from tapered.study.train import choose, on_ray
@@ -62,11 +63,11 @@ def test_what_a_study_asks_of_ray(tmp_path):
 def test_a_foreign_cluster_without_authentication_is_said(address, monkeypatch):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with pytest.warns(UserWarning, match="joined without authentication"):
-        on_ray._warn(address)
+        machines.warn(address)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        on_ray._warn(address)
+        machines.warn(address)
 
 
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:6379", "localhost:6379", "[::1]:6379"])
@@ -74,7 +75,7 @@ def test_a_cluster_of_this_machine_is_joined_without_a_word(address, monkeypatch
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        on_ray._warn(address)
+        machines.warn(address)
 
 
 def test_rays_client_is_refused_with_what_to_do(tmp_path):
@@ -84,16 +85,16 @@ def test_rays_client_is_refused_with_what_to_do(tmp_path):
 
 
 def cluster(monkeypatch, **resources):
-    monkeypatch.setattr(on_ray, "_ray", lambda: SimpleNamespace(cluster_resources=lambda: resources))
+    monkeypatch.setattr(machines, "ray", lambda: SimpleNamespace(cluster_resources=lambda: resources))
 
 
 def test_as_many_workers_as_a_cluster_has_room_for(monkeypatch):
     cluster(monkeypatch, CPU=9.0, GPU=2.0)
-    assert on_ray._room({"num_cpus": 2, "num_gpus": 0}) == 4
-    assert on_ray._room({"num_cpus": 2, "num_gpus": 1}) == 2
+    assert machines.room({"num_cpus": 2, "num_gpus": 0}) == 4
+    assert machines.room({"num_cpus": 2, "num_gpus": 1}) == 2
     cluster(monkeypatch, CPU=9.0)
-    with pytest.raises(StudyFileError, match="a worker needs"):
-        on_ray._room({"num_cpus": 1, "num_gpus": 1})
+    with pytest.raises(machines.MachineError, match="a worker needs"):
+        machines.room({"num_cpus": 1, "num_gpus": 1})
 
 
 def test_a_message_comes_out_of_a_frame_as_it_went_in():

@@ -133,7 +133,7 @@ def test_what_diverges_is_infinite():
         ({"eps": math.nan}, "got eps=nan"),
         ({"schedule": constant(-0.1)}, "schedule is -0.1 at step 0"),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: str(value).partition(" at 0x")[0][:40],
 )
 def test_what_is_out_of_range_is_refused_by_name(change, message):
     given = {"schedule": constant(0.1), **change}

@@ -248,7 +248,7 @@ def test_the_table_of_the_claim(name):
         ({"distance": "far"}, "got distance='far'"),
         ({"distance": 1e300, "norms": 1e300}, "the bound is beyond float64"),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: str(value).partition(" at 0x")[0][:40],
 )
 def test_what_is_no_number_above_zero_is_refused_by_name(change, message):
     given = {"schedule": linear(steps=4), "steps": 4, **change}

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from rich.text import Text
+
 from tapered.cli.terminal import DONE, FAILED, Flag, Json, console, print_json, table
 from tapered.words import counted, sized
 
@@ -51,14 +53,18 @@ def doctor(
     if as_json:
         print_json({each.name: {"value": each.value, "state": each.state, "remedy": each.remedy} for each in found})
     else:
-        rows = [(each.name, each.value, {"ok": ""}.get(each.state, each.state), each.remedy) for each in found]
-        console(stderr=False).print(table(rows, header=False, words=True))
+        out = console(stderr=False)
+        rows = [(each.name, each.value, "" if each.state == "ok" else each.state) for each in found]
+        out.print(table(rows, header=False, words=True))
+        for each in found:
+            if each.remedy:
+                out.print(Text(f"- {each.name}: {each.remedy}"))
     return FAILED if any(each.state == "wrong" for each in found) else DONE
 
 
 def _versions() -> Iterator[Found]:
     yield Found("tapered", metadata.version("tapered"))
-    yield Found("Python", f"{platform.python_version()} ({sys.executable})")
+    yield Found("Python", f"{platform.python_version()}, {sys.executable}")
     for name in NEEDED:
         yield Found(name, metadata.version(name))
     for name, (extra, purpose) in EXTRAS.items():
@@ -72,8 +78,8 @@ def _machine() -> Iterator[Found]:
     import torch  # noqa: PLC0415 - seconds, which --help need not wait for
 
     from tapered import kind  # noqa: PLC0415 - as above
+    from tapered.machines import cores  # noqa: PLC0415 - as above
     from tapered.training.capacity import free_memory  # noqa: PLC0415 - as above
-    from tapered.training.threads import cores  # noqa: PLC0415 - as above
 
     yield Found("system", f"{platform.system()} {platform.release()} on {platform.machine()}")
     yield Found("cores", f"{cores()}, of which torch takes {counted(torch.get_num_threads(), 'thread')}")

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 
 from torch import nn
 
+from tapered.machines import cores
 from tapered.training import program
 from tapered.training.forked import can_fork, forked
-from tapered.training.threads import cores
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapered.rules import Rule
-from tapered.schedules import Schedule, constant
-from tapered.study.file.arms import RULES, Arm, read_schedule
+from tapered.study.file.arms import RULES, Arm
 
 
 def differs(ours: Arm, theirs: Arm, steps: int) -> tuple[str, ...]:
@@ -39,15 +38,11 @@ def _kind(one: Rule, two: Rule) -> Iterator[str]:
 
 def _hypers(ours: Arm, theirs: Arm, one: Rule, two: Rule, steps: int) -> Iterator[str]:
     """Those that both rules have, by their values at every step."""
+    here, there = (arm.path(steps, None).hypers for arm in (ours, theirs))
     for name in [name for name in one.hypers if name in two.hypers]:
-        given = ours.hypers.get(name, one.hypers[name]), theirs.hypers.get(name, two.hypers[name])
-        one_table, other_table = (_schedule(value, steps).table(steps) for value in given)
-        if not np.array_equal(one_table, other_table):
+        if not np.array_equal(here[name], there[name]):
+            given = ours.hypers.get(name, one.hypers[name]), theirs.hypers.get(name, two.hypers[name])
             yield from _field(name, *(f"{value:g}" if isinstance(value, int | float) else value for value in given))
-
-
-def _schedule(value: float | str, steps: int) -> Schedule:
-    return read_schedule(value, steps, "hypers") if isinstance(value, str) else constant(value)
 
 
 def _field(name: str, one: Any, two: Any) -> Iterator[str]:

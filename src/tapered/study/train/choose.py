@@ -2,11 +2,11 @@
 
 import torch
 
+from tapered.machines import cores
 from tapered.study.file.executor import Executor as Asked
 from tapered.study.file.study import Study
 from tapered.study.train.executor import Executor, Here
 from tapered.study.train.processes import Processes
-from tapered.training.threads import cores
 from tapered.workloads.own import StudyFileError
 
 

@@ -4,17 +4,15 @@ What is said is what processes say through a pipe: heads as JSON, rows as safete
 what it loses, an actor, a node or itself, is trained again from the study's last save.
 """
 
-import ipaddress
 import json
-import os
-import signal
 import threading
-import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from tapered import machines
 from tapered.files.wire import Message
 from tapered.study.plan.planned import Planned
 from tapered.study.store.folder import Store
@@ -25,8 +23,6 @@ from tapered.study.train.task import Work, job_of
 from tapered.study.train.worker import Worker
 from tapered.workloads.own import StudyFileError
 
-# a Ray that is begun here takes nobody's code who has no token, and tells nobody of its use
-SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 ENDING = 10.0  # seconds until it is heard that an actor is gone, at most
 Frame = tuple[str, str, tuple[bytes, ...]]
 
@@ -57,7 +53,7 @@ class OnRay:
             self._pool.close()
             self._pool = None
         if self._begun:
-            _ray().shutdown()
+            machines.ray().shutdown()
             self._begun = False
 
     def expect(self, planned: Planned, store: Store, updates: int) -> None:  # noqa: ARG002 - as an executor is asked
@@ -75,67 +71,20 @@ class OnRay:
         if self._pool is None:
             gpus = int(planned.workload.recipe.place.type == "cuda")
             needs = {"num_cpus": planned.study.threads, "num_gpus": gpus}
-            self._connect()
-            self.workers = self._asked or _room(needs)
+            with _said():
+                self._begun = machines.join(self._address) or self._begun
+                self.workers = self._asked or machines.room(needs)
             job = job_of(planned, store.folder)
             self._pool = Pool(lambda slot, inbox: _Actor(slot, inbox, needs), self.workers, job, self._lease)
         return self._pool
 
-    def _connect(self) -> None:
-        if self._address.startswith("ray://"):  # its client passes on no stream of answers
-            raise StudyFileError(
-                f"address={self._address!r} is that of Ray's client; run this on a node of the cluster with the "
-                f"address auto, as by ray job submit -- tapered study ..."
-            )
-        if self._address == "local":
-            os.environ.update(SETTINGS)  # before Ray is imported, which reads them then
-        ray = _ray()
-        if ray.is_initialized():
-            return
-        if self._address != "local":
-            _warn(self._address)
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            ray.init(address=self._address, include_dashboard=False if self._address == "local" else None)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise StudyFileError(
-                f"no Ray at address={self._address!r} ({error}); try ray start --head, or the address local"
-            ) from error
-        self._begun = True
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)  # Ray's own would exit, where a study is to be stopped and kept
 
-
-def _ray() -> Any:
+@contextmanager
+def _said() -> Iterator[None]:
     try:
-        import ray  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise StudyFileError("Ray is not installed; try: pip install 'tapered[ray]'") from None
-    return ray
-
-
-def _warn(address: str) -> None:
-    """Say so where anybody who reaches a cluster could run code on it."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        near = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        near = host in ("", "localhost")
-    if not near and os.environ.get("RAY_AUTH_MODE") != "token":
-        warnings.warn(
-            f"the Ray at {address} is joined without authentication: whoever reaches it runs code there; set "
-            f"RAY_AUTH_MODE=token here and on its nodes",
-            stacklevel=2,
-        )
-
-
-def _room(needs: dict[str, int]) -> int:
-    """How many workers a cluster has room for."""
-    there = _ray().cluster_resources()
-    room = [int(there.get(name, 0) // each) for name, each in zip(("CPU", "GPU"), needs.values(), strict=True) if each]
-    if not min(room):
-        raise StudyFileError(f"the cluster has {there}, and a worker needs {needs}; add nodes, or take fewer threads")
-    return min(room)
+        yield
+    except machines.MachineError as error:
+        raise StudyFileError(str(error)) from error
 
 
 class Remote:
@@ -167,7 +116,7 @@ def _message(frame: Frame) -> Message:
 
 class _Actor:
     def __init__(self, slot: int, inbox: Inbox, needs: dict[str, int]) -> None:
-        ray = _ray()
+        ray = machines.ray()
         self.slot, self._how = slot, "with its node"
         lasting = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
         self._actor = ray.remote(Remote).options(**needs, **lasting).remote()
@@ -176,7 +125,7 @@ class _Actor:
         self._listening.start()
 
     def _listen(self, inbox: Inbox) -> None:
-        ray = _ray()
+        ray = machines.ray()
         try:
             for reference in self._stream:
                 inbox.put((self, _message(ray.get(reference))))
@@ -195,7 +144,7 @@ class _Actor:
 
     def close(self) -> None:
         """As `Hand.close`."""
-        ray = _ray()
+        ray = machines.ray()
         if ray.is_initialized():
             ray.kill(self._actor, no_restart=True)
         self._listening.join(ENDING)  # who still asks of a Ray that was shut down begins another one
