@@ -113,6 +113,10 @@ class Controller:
         vars(made).update(vars(self), **changes)
         return made
 
+    def _bound(self, name: str) -> float:
+        """A bound, once it is that of one group."""
+        return float(getattr(self, name))
+
     def path(self, group: int) -> "steered":
         """The rate of one group until a value is told, with that group's bounds.
 

@@ -34,9 +34,7 @@ def sensible(rule: "plateau | greedy") -> None:
 
 def lowered(rule: "plateau | greedy") -> float:
     """rate * factor, no lower than the bound, where that is a change of more than eps."""
-    floor = rule.min_lr
-    assert isinstance(floor, float)  # of one group
-    new = max(rule.rate * rule.factor, floor)
+    new = max(rule.rate * rule.factor, rule._bound("min_lr"))
     return new if rule.rate - new > rule.eps else rule.rate
 
 
@@ -205,14 +203,12 @@ class greedy(Controller):
     def _rate(self, move: Move) -> float:
         if move != "raises":
             return lowered(self) if move else self.rate
-        ceiling = self.max_lr
-        assert isinstance(ceiling, float)  # of one group
-        new = min(self.rate / self.factor, ceiling)
+        new = min(self.rate / self.factor, self._bound("max_lr"))
         return new if new - self.rate > self.eps else self.rate
 
     def _after(self, together: list[Self], move: Move) -> list[Self]:
         """Begin anew after so many falls from the floor."""
-        if move != "lowers" or any(one.rate > one.min_lr for one in together):  # type: ignore[operator]  # of one group
+        if move != "lowers" or any(one.rate > one._bound("min_lr") for one in together):
             return together
         floored = together[0].state.floored + 1
         if floored >= self.reset_start:
