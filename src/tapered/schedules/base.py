@@ -264,7 +264,7 @@ class Schedule:
         return cooled(self, at, steps, shape, floor)
 
 
-Part = Annotated[Schedule, checks.Tabulated("a schedule that can be tabulated", Schedule)]
+Part = Annotated[Schedule, checks.Tabulated("a schedule", Schedule)]
 
 
 def as_schedule(value: Schedule | float) -> Schedule:
