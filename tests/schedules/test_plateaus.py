@@ -35,7 +35,7 @@ def shared(draw: np.random.Generator) -> dict[str, Any]:
         "threshold": float(draw.choice([0.0, 1e-4, 0.1, -0.1])),
         "patience": int(draw.integers(0, 4)),
         "cooldown": int(draw.integers(0, 4)),
-        "eps": float(draw.choice([0.0, 1e-8, 0.01])),
+        "eps": float(draw.choice([0.0, 1e-8, 0.01, 0.05])),  # the last one is the first change of some
     }
 
 
