@@ -13,6 +13,8 @@ import saving
 import torch
 from alembic.script import ScriptDirectory
 
+os.environ["COLUMNS"] = "80"  # as of a person's terminal; in a pipe lines are as long as they are
+
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=100)
 hypothesis.settings.load_profile("house")
 torch.set_num_threads(1)

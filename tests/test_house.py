@@ -29,7 +29,7 @@ FLOORS = [
     {"claims"},
     {"cli"},
 ]
-STUDY = ["file", "store", "result", "plan", "train", "verdict", "summary"]  # likewise, within the room of studies
+STUDY = ["file", "store", "result", "plan", "script", "train", "verdict", "summary"]  # likewise, of studies
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 DOORS = {SOURCE / "__init__.py", SOURCE / "__main__.py"}  # which are no room
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path not in DOORS)

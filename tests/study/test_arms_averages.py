@@ -9,6 +9,7 @@ from tapered import rules
 from tapered.cli.main import main
 from tapered.report import render
 from tapered.study import forest_of, open_store, verify
+from tapered.study.file.arms import Arm
 from tapered.study.file.read import arm_of
 from tapered.study.file.study import Study, to_toml
 from tapered.study.summary import summary
@@ -108,3 +109,14 @@ def test_check_names_what_is_wrong(tmp_path, capsys) -> None:
     (tmp_path / "my.toml").write_text(text(averages={"none": '{ kind = "ema", decay = 1.5 }'}))
     assert main(["study", str(tmp_path / "my.toml"), "--plan"]) == 2
     assert "decay=1.5 is no number in [0, 1)" in " ".join(capsys.readouterr().err.split())
+
+
+def test_adamw_is_adam_whose_decay_is_decoupled():
+    found = Arm.model_validate({"name": "a", "rule": "AdamW", "lr": "constant(0.1)"})
+    path = found.path(3, 1.0)
+    assert found.build() == rules.Adam(decay="decoupled")
+    assert path.hypers["weight_decay"].tolist() == [0.01] * 3
+    other = Arm.model_validate({"name": "a", "rule": "AdamW", "lr": "constant(0.1)", "hypers": {"weight_decay": 0.2}})
+    assert other.hypers == {"weight_decay": 0.2}
+    with pytest.raises(ValueError, match='rule = "AdamW" is Adam with decay = "decoupled", got \'l2\''):
+        Arm.model_validate({"name": "a", "rule": "AdamW", "lr": "constant(0.1)", "options": {"decay": "l2"}})

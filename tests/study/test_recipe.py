@@ -64,7 +64,7 @@ def values(found, folder):
 def test_a_study_file_trains_what_a_recipe_does(tmp_path):
     stated, plain = plan(tmp_path, SAID), plan(tmp_path, name="t.toml")
     assert stated.workload.recipe.text() == RECIPE.text()
-    by_recipe = replace(plain, stated=replace(plain.stated, workload=replace(plain.workload, recipe=RECIPE)))
+    by_recipe = replace(plain, stated=replace(plain.stated, subject=replace(plain.workload, recipe=RECIPE)))
     found = values(stated, tmp_path / "a")
     assert found == values(by_recipe, tmp_path / "b")
     assert found != values(plain, tmp_path / "c")

@@ -22,6 +22,8 @@ VERBS = {
     "fork": "Go on from a run's last checkpoint at another rate, in a folder of its own.",
     "check": "Verify every checkpoint of a run; show steps, rates, schedules, lineage.",
     "study": "Run a study, or go on with it, and print its verdict.",
+    "show": "Show a finished study's question and answer again, from its folder.",
+    "export": "Write what a study found best as code for tapered, torch, transformers, Lightning, Keras or optax.",
     "tune": "Search the peak and the schedule of every arm, as many trials each, and print the verdict.",
     "claims": "Show what was found of each claim of the question; or measure it again.",
     "explain": "Show what a run's steps are made of: schedule, bias correction, direction.",
@@ -77,9 +79,17 @@ def _failed(error: Exception, *, debug: bool) -> int:
     match type(error).__name__:
         case "StoreError" | "UnwritableError" | "CheckpointError":
             return REFUSED
-        case "RunError":
+        case "RunError" | "RefusedRunError" | "FailedRunsError":
             return FAILED
-        case "StudyFileError" | "ModeError" | "UnsteadyError" | "ValueError" | "TypeError":
+        case (
+            "StudyFileError"
+            | "ScriptError"
+            | "MachineError"
+            | "ModeError"
+            | "UnsteadyError"
+            | "ValueError"
+            | "TypeError"
+        ):
             return USAGE
     if not debug:
         complain(f"({type(error).__name__}; --debug shows where)")

@@ -5,18 +5,18 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from tapered.cli.run import said
+from tapered.cli.script import checked, first_file, script_plan
+from tapered.cli.show import paragraphs, tell
 from tapered.cli.terminal import (
     DONE,
     FAILED,
     INTERRUPTED,
-    TONES,
     Flag,
     Interrupt,
     Json,
@@ -33,7 +33,7 @@ SETTLE, SHORTLY = 120.0, 3.0  # seconds that a ledger's server has at the end, a
 
 
 def study(
-    file: str,
+    file: str | None = None,
     /,
     *,
     seeds: int | None = None,
@@ -41,12 +41,14 @@ def study(
     store: Path | None = None,
     ledger: str | None = None,
     plan: Flag = False,
+    check: Flag = False,
     verify: Flag = False,
     no_prune: Flag = False,
     quick: Flag = False,
     workload: str | None = None,
     workers: str | None = None,
     ray: str | None = None,
+    from_script: Path | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -60,15 +62,21 @@ def study(
         ledger: URL of a database that shows the finished runs, as postgresql+psycopg://USER@HOST/DATABASE; its password
             in ~/.pgpass.
         plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
+        check: Start the study's script a few times for a few updates, and say what may be claimed and shared.
         verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
         no_prune: Train every run to its end, and say whether pruning would have chosen the same.
         quick: Run the smaller study that the file's [quick] table states.
         workload: FILE:NAME of the workload, where the file names one outside of its own folder.
         workers: Processes that train at a time, at most: a number, "cores" or "gpus".
         ray: Train on a Ray cluster: its address, "auto" for this machine's, "local" for one of its own.
+        from_script: Write a first study of this script into FILE, by what its --help says, for you to correct.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
+    if from_script is not None:
+        return first_file(from_script, file, as_json=as_json)
+    if file is None:
+        raise ValueError("FILE is missing: a built-in study's name, or a TOML file; try tapered study bmi")
     from tapered.study import read  # noqa: PLC0415 - torch takes a second that --help need not wait
 
     executor = executor_fields(workers, ray)
@@ -86,6 +94,8 @@ def study(
         "ray": ray,
     }
     command = retype("study", file, *flags, **options)
+    if check:
+        return checked(stated, command, store, as_json=as_json)
     return run(stated, command, store, forecast=plan, verify=verify, as_json=as_json)
 
 
@@ -115,7 +125,7 @@ def run(stated: Any, command: str, store: Path | None, *, forecast: bool, verify
 
     planned = plan_of(stated)
     if forecast:
-        return _forecast(planned, as_json=as_json)
+        return _forecast(planned, store or default_folder(planned), as_json=as_json)
     folder = store or default_folder(planned)
     found = finish(planned, command, folder, verify=verify)
     return INTERRUPTED if found is None else _tell(*found, folder, as_json=as_json)
@@ -136,7 +146,7 @@ def finish(planned: Any, command: str, folder: Path, *, verify: bool = False) ->
     """
     from tapered import study as studies  # noqa: PLC0415 - as above
 
-    with _opened(planned, folder) as store:
+    with opened(planned, folder) as store:
         runs = _train(planned, store, command)
         if runs is None:
             _settle(store, SHORTLY)
@@ -160,7 +170,7 @@ def _settle(store: Any, seconds: float) -> None:
         errors.print(lacking, soft_wrap=True)
 
 
-def _opened(planned: Any, folder: Path) -> Any:
+def opened(planned: Any, folder: Path) -> Any:
     """The study's store; and what is to be known before it is trained, on stderr."""
     from tapered.stats import seeds_needed  # noqa: PLC0415 - as above
     from tapered.study import open_store  # noqa: PLC0415 - as above
@@ -173,10 +183,13 @@ def _opened(planned: Any, folder: Path) -> Any:
 
 
 def _page(concluded: Any, page: Path, command: str) -> Path | None:
+    """Write the page, and beside it what `show` and `export` read."""
     from tapered import report  # noqa: PLC0415 - as above
+    from tapered.study.summary.kept import keep  # noqa: PLC0415 - as above
 
     try:
         report.write(concluded, page, command)
+        keep(concluded, page.parent)
     except OSError as error:
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let it be written, or copy its folder"
         advice = f"{remedy}, and the same command writes it" if page.parent.is_dir() else "its folder is gone"
@@ -253,12 +266,14 @@ def _settled(progress: Callable[[int], None]) -> Callable[[int], None]:
     return made
 
 
-def _forecast(planned: Any, *, as_json: bool) -> int:
+def _forecast(planned: Any, folder: Path, *, as_json: bool) -> int:
     from tapered.study import summary  # noqa: PLC0415 - as above
     from tapered.study.plan.forecast import forecast, may_add  # noqa: PLC0415 - as above
     from tapered.study.train.choose import workers_of  # noqa: PLC0415 - as above
 
     study = planned.study
+    if study.script is not None:
+        return script_plan(planned, folder, as_json=as_json)
     found = forecast(planned, workers_of(study))
     later = may_add(study)
     if as_json:
@@ -267,7 +282,7 @@ def _forecast(planned: Any, *, as_json: bool) -> int:
         print_json(asked | summary.forecast_fields(found) | {"may_add": later, **seeds, "lacks": study.lacks})
         return DONE
     out = console(stderr=False)
-    _asked(out, summary.asked_lines(study))
+    paragraphs(summary.asked_lines(study))
     out.print(table(summary.forecast_rows(found), header=False))
     workers = summary.workers_line(found)
     for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
@@ -289,36 +304,13 @@ def _tell(concluded: Any, verified: Any, page: Path | None, folder: Path, *, as_
     return DONE if verified is None or verified.same else FAILED
 
 
-def _asked(out: Any, lines: list[tuple[str, str]]) -> None:
-    """What a study was asked, a paragraph each."""
-    for name, text in lines:
-        out.print(Text(f"{name}: {text}"))
-    if lines:
-        out.print()
-
-
 def _show(concluded: Any, page: Path | None, verified: Any) -> None:
     """The question, the verdict, what it rests on, the arms, what to bear in mind, where the page is."""
     from tapered.study import summary  # noqa: PLC0415 - as above
+    from tapered.study.summary.kept import Shown  # noqa: PLC0415 - as above
 
-    out, asked = console(stderr=False), summary.asked_lines(concluded.asked.study)
-    _asked(out, asked[:1])
-    said = concluded.comparisons
-    badges = [comparison.badge for comparison in said] if len(said) <= summary.SENTENCES else []
-    for line, badge in zip_longest(summary.headline(concluded), badges):
-        out.print(Text(line, style=f"bold {TONES.get(badge, '')}".strip()))
-    out.print()
-    _asked(out, asked[1:])
-    if len(concluded.comparisons) > 1:
-        rows = summary.verdict_rows(concluded)
-        out.print(table(rows, left=len(rows[0]) - 3))  # names to the left, three columns of numbers
-        out.print()
-    out.print(Text(summary.arms_title(concluded)))
-    out.print(table(summary.arm_rows(concluded)))
-    for line in (*summary.searched_lines(concluded), *concluded.caveats):
-        out.print(Text(f"- {line}"))
-    for line in summary.cost_lines(concluded.cost):
-        out.print(Text(f"- {line}"))
+    out = console(stderr=False)
+    tell(Shown.of(concluded))
     if verified is not None:
         out.print(Text(f"- {summary.verified_line(verified)}"))
     if page is not None:

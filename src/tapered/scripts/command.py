@@ -104,7 +104,7 @@ class Template:
         Raises:
             ScriptError: It is empty, has an unknown placeholder or a brace too many, or asks for a shell.
         """
-        words = _apart(given, field) if isinstance(given, str) else list(given)
+        words = apart(given, field) if isinstance(given, str) else list(given)
         if not all(isinstance(word, str) and "\0" not in word for word in words):
             raise ScriptError(f"{field}={given!r:.200} is no list of words; each is a text without a zero byte")
         return cls(tuple(_read(word, field, flags) for word in words))
@@ -137,7 +137,12 @@ class Template:
         return found
 
 
-def _apart(text: str, field: str) -> list[str]:
+def apart(text: str, field: str) -> list[str]:
+    """The words of a text, as a shell would take them apart.
+
+    Raises:
+        ScriptError: A quote is not closed, or only a shell would understand it.
+    """
     try:
         words = shlex.split(text)
     except ValueError as error:

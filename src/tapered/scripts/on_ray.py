@@ -34,10 +34,19 @@ class RaySlots:
         count: How many scripts at a time at most; None for as many as there is room for.
         gpus: How many each has.
         cpus: How many cores each has.
+        threads: What libraries of each of its processes compute with; None for as many as it has cores.
     """
 
-    def __init__(self, address: str = "local", count: int | None = None, *, gpus: int = 0, cpus: int = 1) -> None:
-        self._address, self._needs, self._cpus = address, {"num_cpus": cpus, "num_gpus": gpus}, cpus
+    def __init__(
+        self,
+        address: str = "local",
+        count: int | None = None,
+        *,
+        gpus: int = 0,
+        cpus: int = 1,
+        threads: int | None = None,
+    ) -> None:
+        self._address, self._needs, self._threads = address, {"num_cpus": cpus, "num_gpus": gpus}, threads or cpus
         self._begun = machines.join(address)
         self.count = count or machines.room(self._needs)
 
@@ -61,7 +70,7 @@ class RaySlots:
         try:
             while True:
                 while len(running) < self.count and (start := next(waiting, None)):
-                    running[task.remote(_placed(start), self._cpus)] = start
+                    running[task.remote(_placed(start), self._threads)] = start
                 if not running:
                     return
                 done, _ = ray.wait(list(running), timeout=HEARD)

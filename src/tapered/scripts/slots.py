@@ -42,6 +42,9 @@ class Places(Protocol):
     count: int
     """How many at a time, at most."""
 
+    def close(self) -> None:
+        """Leave nothing behind."""
+
     def run(
         self,
         starts: Iterable[Start | None],
@@ -68,14 +71,15 @@ class Slots:
         count: How many scripts run at a time.
         gpus: How many each has of those that this process sees.
         processes: How many processes each is, which share its cores.
+        threads: What libraries of each process compute with; None for its share of the cores.
 
     Raises:
         ScriptError: There are fewer GPUs than that.
     """
 
-    def __init__(self, count: int, *, gpus: int = 0, processes: int = 1) -> None:
+    def __init__(self, count: int, *, gpus: int = 0, processes: int = 1, threads: int | None = None) -> None:
         self.count = count
-        self._threads = max(1, cores() // max(1, count * processes))
+        self._threads = threads or max(1, cores() // max(1, count * processes))
         self._settings: list[Mapping[str, str]] = [{}] * count
         if gpus:
             seen = visible()
@@ -85,6 +89,9 @@ class Slots:
                     f"{len(seen)} are seen here; try fewer workers, or gpus = 0 for scripts that need none"
                 )
             self._settings = [{VISIBLE: ",".join(seen[gpus * i : gpus * (i + 1)])} for i in range(count)]
+
+    def close(self) -> None:
+        """There is nothing to leave."""
 
     def run(
         self,

@@ -5,6 +5,7 @@
 
 file      what a study states: arms, peaks, seeds, read and checked
 plan      what is to be trained: runs, shared prefixes, forest, rounds, pruning, search
+script    runs of somebody's own training script: asked, judged, shared, checked
 train     bundles grown, kept as they go; verify: a sample from scratch
 store     what is kept: runs as text and tensors, the folder, the ledger
 result    what runs say: best peaks, differences, verdict, cost, wording

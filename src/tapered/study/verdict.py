@@ -5,12 +5,14 @@ from dataclasses import replace
 
 from tapered import kind
 from tapered.study.file.question import restated
+from tapered.study.file.script import Scripted
 from tapered.study.plan.cost import cost_of
 from tapered.study.plan.facts import environment
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.pruning import pruning_of
 from tapered.study.plan.rounds import Round, best_of, finished_rounds
 from tapered.study.result import Cost, StudyResult, analyse
+from tapered.study.script.telling import cost_of_runs, witnessed_of
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Run
 from tapered.study.train.verify import ends
@@ -32,12 +34,18 @@ def conclude(planned: Planned, store: Store, runs: Sequence[Run]) -> StudyResult
     choosing = [run for run in runs if run.seed not in fresh_seeds]
     best = [best_of(realised, arm, choosing) for arm in realised.study.arms]
     tested = [run for peak in best if peak is not None for run in peak.runs]
-    test = _test(rounds, store, tested) if planned.workload.test is not None else {}
+    subject = planned.subject
+    if isinstance(subject, Scripted):
+        test, cost, seen = {}, cost_of_runs(planned, rounds, store), witnessed_of(subject, rounds, store)
+        said: Sequence[str] = seen.caveats
+    else:
+        test = {} if subject.test is None else _test(rounds, store, tested)
+        cost, seen, said = _cost(rounds, store), None, tuple(told(subject))
     found = analyse(
-        realised.asked, choosing, test, environment(), _cost(rounds, store), fresh, planned.stated.text, planned.facts
+        realised.asked, choosing, test, environment(planned.stated), cost, fresh, planned.stated.text, planned.facts
     )
     late = restated(store.begun, planned.study)
-    return replace(found, caveats=(*found.caveats, *late, *told(planned.workload), *_mixed(store.kinds)))
+    return replace(found, caveats=(*found.caveats, *late, *said, *_mixed(store.kinds)), script=seen)
 
 
 def _mixed(kinds: Sequence[str]) -> list[str]:

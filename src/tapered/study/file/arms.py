@@ -10,9 +10,10 @@ space = { share = { low = 0.1, high = 0.6 } }                   `tapered tune` f
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -23,6 +24,7 @@ from tapered.rules import Rule
 from tapered.schedules import Schedule
 from tapered.study.file.fields import Finite, Name, Positive, Strict, Whole
 from tapered.study.file.question import Against
+from tapered.study.file.script import Words
 from tapered.study.file.space import Range, ends, filled, names_in, number_of
 from tapered.training.averages import Average
 from tapered.training.rows import Path as TablePath
@@ -45,6 +47,18 @@ RULES: dict[str, type[Any]] = {
         rules.ScheduleFreeAdamW,
     )
 }
+
+
+@dataclass(frozen=True)
+class Own:
+    """In the place of a rule what makes the runs of an arm of a script others than those of another: its own words."""
+
+    args: tuple[str, ...] = ()
+
+    @property
+    def hypers(self) -> Mapping[str, float]:
+        """None that are known here."""
+        return {}
 
 
 # fields of an average that are numbers of updates, or a share of the run
@@ -91,7 +105,10 @@ class Peaks(Strict):
 
 
 class Arm(Strict):
-    """A rule and its schedules.
+    """A rule and its schedules; "AdamW" is Adam with decoupled decay.
+
+    The rule is left out where a script trains, which has an optimizer of its own; ``args`` are further words of the
+    arm's command there.
 
     ``lr`` is a shape that each peak multiplies; with ``fixed = true`` it stands as written and the arm is reported
     beside the tuned comparison. ``options`` are the rule's structural choices, ``hypers`` numbers or schedule texts
@@ -115,8 +132,9 @@ class Arm(Strict):
     """
 
     name: Name
-    rule: str
+    rule: str = ""
     lr: str
+    args: Words = ()
     fixed: bool = False
     options: Annotated[dict[str, bool | Finite | str], Field(default_factory=dict)]
     hypers: Annotated[dict[str, float | str], Field(default_factory=dict)]
@@ -127,6 +145,26 @@ class Arm(Strict):
     space: Annotated[dict[str, Range], Field(default_factory=dict)]
     trials: Annotated[tuple[dict[str, Finite], ...], Field(strict=False)] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """`AdamW` as what it is: Adam whose decay is decoupled, 0.01 as torch has it where nothing is said."""
+        if not (isinstance(given, Mapping) and given.get("rule") == "AdamW"):
+            return given
+        options, hypers = (given.get(field, {}) for field in ("options", "hypers"))
+        if not (isinstance(options, Mapping) and isinstance(hypers, Mapping)):
+            return given
+        if options.get("decay", "decoupled") != "decoupled":
+            raise ValueError(
+                f'rule = "AdamW" is Adam with decay = "decoupled", got {options["decay"]!r}; try rule = "Adam"'
+            )
+        return {
+            **given,
+            "rule": "Adam",
+            "options": {"decay": "decoupled", **options},
+            "hypers": {"weight_decay": 0.01, **hypers},
+        }
+
     @model_validator(mode="after")
     def _known(self) -> Self:
         for field in ("rule", "options"):
@@ -135,10 +173,10 @@ class Arm(Strict):
                     f"{field} = {getattr(self, field)!r} has a number that is searched, and says which rule the arm "
                     f"is, one in all trials; try an arm for each"
                 )
-        if self.rule not in RULES:
+        if self.rule and self.rule not in RULES:
             raise ValueError(f"rule={self.rule!r} is unknown; {suggest(self.rule, RULES)}")
         rule = self._rule()
-        for name in self.hypers:
+        for name in self.hypers if self.rule else ():
             if name not in rule.hypers:
                 raise ValueError(f"hypers has {name!r}, unknown to {self.rule}; {suggest(name, rule.hypers)}")
         if self.fixed and self.peaks is not None:
@@ -221,6 +259,8 @@ class Arm(Strict):
         return self._rule() if self.resets is None else rules.Restarted(self._rule())
 
     def _rule(self) -> Rule:
+        if not self.rule:
+            return cast("Rule", Own(self.args))
         try:
             rule: Rule = RULES[self.rule](**self.options)
         except TypeError as error:

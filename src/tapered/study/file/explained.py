@@ -12,6 +12,7 @@ from tapered.study.file.arms import RULES, Arm, Peaks
 from tapered.study.file.executor import Executor
 from tapered.study.file.ledger import FORM, Ledger
 from tapered.study.file.recipe import Parameters, Steps
+from tapered.study.file.script import Script
 from tapered.study.file.space import Range, names_in
 from tapered.study.file.study import Prune, Study, Tune
 from tapered.training.workload import Workload
@@ -25,6 +26,7 @@ PARTS: Mapping[Any, type[Any]] = {
     "tune": Tune,
     "space": Range,
     "executor": Executor,
+    "script": Script,
     "ledger": Ledger,
 }
 HYPERS = sorted({name for rule in RULES.values() for name in rule().hypers})
@@ -77,6 +79,8 @@ EXAMPLES = {
     "seeds": "8",
     "executor": '{ workers = "cores" }',
     "lease": "600",
+    "command": '"python train.py --lr {peak} --seed {seed} --max-steps {steps} --out {out}"',
+    "script": '{ command = "python train.py --lr {peak} --seed {seed} --max-steps {steps} --out {out}" }',
     "ledger": f'{{ url = "{FORM}" }}',
     "url": f'"{FORM}"',
 }

@@ -1,5 +1,6 @@
 """A study file read, its workload built, everything checked before anything is trained."""
 
+import hashlib
 import re
 import shlex
 import tomllib
@@ -21,6 +22,7 @@ from tapered.study.file.explained import explained
 from tapered.study.file.ledger import KEPT, password_line
 from tapered.study.file.question import TEXTS
 from tapered.study.file.recipe import Steps, group_of
+from tapered.study.file.script import Scripted
 from tapered.study.file.space import ends
 from tapered.study.file.study import Study, to_toml
 from tapered.training.rows import start
@@ -32,7 +34,7 @@ from tapered.workloads.own import StudyFileError
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 # what a [quick] table may replace: all that is not the comparison itself
-COMPARISON = {"name", "workload", "metric", "direction", "baseline", "arms", "alpha", *TEXTS}
+COMPARISON = {"name", "workload", "script", "metric", "direction", "baseline", "arms", "alpha", *TEXTS}
 QUICK = sorted(set(Study.model_fields) - COMPARISON)
 STUDIES = resources.files("tapered.study") / "studies"
 BUILT_IN = tuple(sorted(file.name.removesuffix(".toml") for file in STUDIES.iterdir()))
@@ -59,7 +61,7 @@ class Stated:
 
     Args:
         study: The file's fields.
-        workload: What it trains.
+        subject: What it trains: a workload, or a script.
         steps: Updates each run makes.
         source: Hash of the workload's own file; "built in" for tapered's.
         whole: Whether every run is trained to its end, and pruning only says what it would have done.
@@ -69,7 +71,7 @@ class Stated:
     """
 
     study: Study
-    workload: Workload
+    subject: Workload | Scripted
     steps: int
     source: str
     whole: bool = False
@@ -82,10 +84,26 @@ class Stated:
         """The study as TOML: what was written of it, where its claim and criterion stand, as it runs."""
         return self.file or to_toml(self.study)
 
+    @property
+    def workload(self) -> Workload:
+        """The workload that is trained."""
+        return workload_in(self.subject)
+
     @cached_property
     def data(self) -> Mapping[str, str]:
-        """Digests of what the workload reads and of the weights that it makes; all data is read for it, once."""
-        return self.workload.fingerprints()
+        """Digests of what the subject reads and of the weights that it makes; all data is read for it, once."""
+        return self.subject.fingerprints()
+
+
+def workload_in(subject: Workload | Scripted) -> Workload:
+    """A subject that is a workload, for who trains one.
+
+    Raises:
+        TypeError: it is a script, which is not trained here.
+    """
+    if isinstance(subject, Scripted):
+        raise TypeError(f"{subject.name} is a script, which trains by itself; expected a workload")
+    return subject
 
 
 def read(
@@ -217,6 +235,8 @@ def _quick(given: Mapping[str, Any], path: str, *, asked: bool) -> dict[str, Any
 
 
 def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str | None) -> Stated:
+    if study.script is not None:
+        return _scripted(study, Scripted(study.script, folder, study.metric), named, whole=whole)
     if ":" in study.workload and study.workload not in WORKLOADS:
         _allow(own.find(study.workload, folder), folder, path, named)
 
@@ -230,6 +250,22 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         hint = suggest(study.metric, workload.names)
         raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
     steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
+    _check_paths(cells, steps)
+    return Stated(study, workload, steps, source, whole, code)
+
+
+def _scripted(study: Study, subject: Scripted, named: str | None, *, whole: bool) -> Stated:
+    """A study of a script, which is not started yet."""
+    if named is not None:
+        raise StudyFileError(f"got --workload {named}, and the study has a [script]; leave it out")
+    steps = study.steps or 0
+    _check_paths([(arm, peak) for arm in map(_cornered, study.arms) for peak in study.peaks_of(arm)], steps)
+    code = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:20] for name, path in subject.code.items()}
+    return Stated(study, subject, steps, next(iter(code.values()), ""), whole, code)
+
+
+def _check_paths(cells: Sequence[tuple[Arm, float | None]], steps: int) -> None:
+    """Every arm's numbers at every step are such as they may be."""
     for arm, peak in cells:
         try:
             arm.path(steps, peak)
@@ -238,7 +274,6 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         except ValueError as error:
             named = f"arm {arm.name!r}"
             raise StudyFileError(f"{'' if named in str(error) else named + ': '}{error}") from error
-    return Stated(study, workload, steps, source, whole, code)
 
 
 def trained_as(workload: Workload, said: Steps, rules: Sequence[Rule], where: str) -> Workload:

@@ -26,6 +26,7 @@ from tapered.study.file.fields import Name, Positive, Share, Strict, Whole
 from tapered.study.file.ledger import Ledger
 from tapered.study.file.question import Question, check_against, pairs
 from tapered.study.file.recipe import Steps
+from tapered.study.file.script import Script
 from tapered.study.file.space import Range
 from tapered.words import counted, suggest
 
@@ -99,6 +100,8 @@ class Study(Question, Steps):
     best peak. Where they are not given, a study with a grid and at least 8 seeds has 4, and as many as it has seeds or
     more where its comparisons take more; another has 0.
 
+    A `[script]` table has somebody's own script trained in the place of a ``workload``.
+
     ``executor`` is where runs are trained, on which no number depends; ``ledger`` a database's server that shows the
     finished ones, in the place of the folder's ledger.db.
     """
@@ -106,7 +109,8 @@ class Study(Question, Steps):
     model_config = Ledger.model_config
 
     name: Name
-    workload: str
+    workload: str = ""
+    script: Script | None = None
     workload_options: Annotated[dict[str, bool | int | float | str], Field(default_factory=dict)]
     steps: Annotated[Whole, Ge(1)] | None = None
     epochs: Positive | None = None
@@ -132,6 +136,7 @@ class Study(Question, Steps):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_subject()
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("expected exactly one of steps and epochs; try steps = 2000")
         names = [arm.name for arm in self.arms]
@@ -154,6 +159,28 @@ class Study(Question, Steps):
         self._check_tune()
         seeds_needed(self.alpha, max(1, self.comparisons))  # an alpha that no number of seeds can show is refused
         return self
+
+    def _check_subject(self) -> None:
+        """One of a workload and a script is studied, and nothing is said that means nothing for it."""
+        if self.script is not None:
+            refuse_what_a_script_has_not(self)
+            names = [arm.name for arm in self.arms]
+            for arm in self.arms:
+                if "peak" in self.script.template(arm.args, names).names() and arm.fixed:
+                    raise ValueError(
+                        f"arm {arm.name!r} is fixed and has no peak, which the command asks for; try {{lr}}, its "
+                        f"largest rate, in the place of {{peak}}"
+                    )
+            return
+        if not self.workload:
+            raise ValueError('workload is missing; try workload = "bmi", or a table [script] with a command')
+        for place, arm in enumerate(self.arms):
+            if not arm.rule:
+                raise ValueError(f'arms.{place}.rule is missing; try rule = "Adam"')
+            if arm.args:
+                raise ValueError(
+                    f"arms.{place}.args are words of a script's command, and this is a study of a workload"
+                )
 
     def _check_prune(self) -> None:
         for rung in self.prune.rungs if self.prune else ():
@@ -254,6 +281,39 @@ class Study(Question, Steps):
     def seed_values(self) -> range:
         """The seeds themselves."""
         return range(self.first_seed, self.first_seed + self.seeds)
+
+
+# what says how a workload is trained: field -> what a script has in its place
+OF_WORKLOADS = {
+    **dict.fromkeys(Steps.model_fields, "how a step is made is the script's own; write it into the command"),
+    "workload": "there is one subject of a study",
+    "workload_options": "a script's options are words of its command",
+    "epochs": "how many updates an epoch has is not known of a script; try steps",
+    "mode": "a script trains one run at a time, its own way",
+}
+OF_RULES = ("rule", "options", "hypers", "resets", "average")
+
+
+def refuse_what_a_script_has_not(study: Study) -> None:
+    """Refuse what a study of a script states and nothing would follow from.
+
+    Raises:
+        ValueError: naming the first such field.
+    """
+    for field, why in OF_WORKLOADS.items():
+        if field in study.model_fields_set and getattr(study, field) is not None:
+            raise ValueError(f"{field} is of a workload, and this study has a [script]: {why}")
+    if study.prune is not None and study.prune.probe is not None:
+        raise ValueError(
+            "prune.probe forks a run in memory, and this study has a [script]; leave probe out, and peaks are pruned"
+        )
+    for place, arm in enumerate(study.arms):
+        for field in OF_RULES:
+            if field in arm.model_fields_set and getattr(arm, field) not in (None, ""):
+                raise ValueError(
+                    f"arms.{place}.{field} is of a workload's optimizer, and this study has a [script], whose "
+                    f'optimizer is its own; try args = "--name value" of arm {arm.name!r}'
+                )
 
 
 def to_toml(study: Study) -> str:

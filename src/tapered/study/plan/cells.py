@@ -30,7 +30,7 @@ def forest_of(
     seeds = planned.study.seed_values if seeds is None else seeds
     cells = cells_of(planned) if cells is None else cells
     tasks = [task for arm, peak in cells for task in _tasks(facts, planned, arm, peak, seeds)]
-    return Forest(planned.workload, tuple(tasks), planned.marks, shared, planned.study.mode)
+    return Forest(planned.subject, tuple(tasks), planned.marks, shared, planned.study.mode)
 
 
 def _tasks(

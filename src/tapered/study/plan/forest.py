@@ -14,6 +14,8 @@ from typing import Literal
 
 from tapered.files.errors import StoreError
 from tapered.rules import Rule
+from tapered.study.file.read import workload_in
+from tapered.study.file.script import Scripted
 from tapered.study.plan.prefixes import Plan, share
 from tapered.study.store.runs import Branch, Bundle, Run
 from tapered.training.rows import Path
@@ -36,18 +38,23 @@ class Forest:
     """All runs of a study and the tree of segments that they share.
 
     Args:
-        workload: What is trained.
+        subject: What is trained.
         tasks: The runs, all of as many steps.
         marks: The steps at which they are evaluated, ascending.
         shared: False plans every run by itself.
         mode: How rows are to be trained; "auto" leaves it to a probe.
     """
 
-    workload: Workload
+    subject: Workload | Scripted
     tasks: tuple[Task, ...]
     marks: tuple[int, ...]
     shared: bool = True
     mode: Literal["auto", "loop", "rows", "rows compiled"] = "auto"
+
+    @property
+    def workload(self) -> Workload:
+        """The workload that is trained."""
+        return workload_in(self.subject)
 
     @cached_property
     def plan(self) -> Plan:

@@ -13,6 +13,7 @@ from typing import Self
 
 from tapered import kind
 from tapered.study.file.read import Stated
+from tapered.study.file.script import Scripted
 from tapered.study.file.study import Study
 from tapered.study.plan.facts import frozen_facts, shared_facts
 from tapered.study.result.asked import Asked
@@ -33,8 +34,13 @@ class Planned:
     study: Study
 
     @property
-    def workload(self) -> Workload:
+    def subject(self) -> Workload | Scripted:
         """What it trains."""
+        return self.stated.subject
+
+    @property
+    def workload(self) -> Workload:
+        """The workload that it trains."""
         return self.stated.workload
 
     @property
@@ -50,7 +56,7 @@ class Planned:
     @property
     def asked(self) -> Asked:
         """What its result is an answer to."""
-        return Asked(self.study, self.steps, self.workload.name, self.workload.names[1:])
+        return Asked(self.study, self.steps, self.subject.name, self.subject.names[1:])
 
     @property
     def marks(self) -> tuple[int, ...]:

@@ -120,7 +120,7 @@ def probes_of(planned: Planned, alive: Forest, rung: int) -> Forest:
             paths[cell] = Path(path.rule, {name: values[:end] for name, values in path.hypers.items()})
         run = replace(task.run, key=probe_key(planned, task.run, rung), steps=end, probe=True)
         tasks.append(Task(run, task.rule, paths[cell]))
-    return Forest(alive.workload, tuple(tasks), (end,), alive.shared, alive.mode)
+    return replace(alive, tasks=tuple(tasks), marks=(end,))
 
 
 def begin(planned: Planned, alive: Forest, rung: int, store: Store) -> Forest:

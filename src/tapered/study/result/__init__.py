@@ -25,6 +25,7 @@ from tapered.study.result.values import (
     is_diverged,
     mean,
 )
+from tapered.study.result.witnessed import Witnessed
 from tapered.study.result.wording import caveats
 from tapered.study.store.runs import Run
 
@@ -38,6 +39,7 @@ __all__ = [
     "PeakResult",
     "Pruning",
     "StudyResult",
+    "Witnessed",
     "analyse",
     "best_peak",
     "best_runs",

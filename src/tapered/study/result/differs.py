@@ -1,5 +1,6 @@
 """In what two arms differ beside the rate: what a verdict on the rate must say, as it may be owed to that."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -18,6 +19,8 @@ def differs(ours: Arm, theirs: Arm, steps: int) -> tuple[str, ...]:
         theirs: What it is compared with.
         steps: Updates each run makes.
     """
+    if not ours.rule:  # of a script, whose own words are all that is known
+        return tuple(_field("args", *(f'"{shlex.join(arm.args)}"' if arm.args else "none" for arm in (ours, theirs))))
     one, two = (RULES[arm.rule](**arm.options) for arm in (ours, theirs))
     return (
         *_kind(one, two),

@@ -1,6 +1,7 @@
 """An arm over its peaks: which is best, what tuning took, and what less tuning would have given."""
 
 import inspect
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import inf, isclose
@@ -77,6 +78,7 @@ def arm_result(
         searched=next(
             ({name: trial[name] for name in arm.space} for trial in arm.trials if trial["peak"] == best.peak), {}
         ),
+        args=shlex.join(arm.args),
         fresh=summarise(best.peak, again) if again else None,
     )
 

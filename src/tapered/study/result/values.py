@@ -9,6 +9,7 @@ from tapered.stats import BestAt
 from tapered.study.result.asked import Asked
 from tapered.study.result.compared import Comparison
 from tapered.study.result.cost import Cost
+from tapered.study.result.witnessed import Witnessed
 from tapered.study.store.runs import Run
 
 BLOWN_UP = 10.0
@@ -77,6 +78,7 @@ class ArmResult:
         default: The peak at the rate that the rule's optimizer has by default; None where it was not tried.
         average: The average of the weights that it is evaluated at, as text; None where there is none.
         searched: The numbers of its space at the best peak, by name.
+        args: Its own words of a script's command, as text; empty where there are none.
     """
 
     name: str
@@ -93,6 +95,7 @@ class ArmResult:
     average: str | None = None
     searched: Mapping[str, float] = field(default_factory=dict)
     fresh: PeakResult | None = None
+    args: str = ""
 
     @property
     def written(self) -> str:
@@ -115,6 +118,7 @@ class StudyResult:
         cost: Updates asked and made, and how.
         fresh: The runs with fresh seeds.
         facts: What its numbers depend on, field -> text.
+        script: What was witnessed of its script; None where a workload was trained.
     """
 
     asked: Asked
@@ -127,6 +131,7 @@ class StudyResult:
     cost: Cost
     fresh: tuple[Run, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    script: Witnessed | None = None
 
     @property
     def sentence(self) -> str:

@@ -13,7 +13,10 @@ from tapered.files.lock import InUseError, hold
 from tapered.files.sealed import sealed, unsealed
 from tapered.files.whole import plain, replace
 
-OURS = ("study.toml", "frozen.json", "modes.json", "lock", "owner", "ledger.db", "ledger.db-journal", "ledger.db-wal")
+OURS = (
+    "study.toml", "frozen.json", "modes.json", "check.json", "lock", "owner", "ledger.db", "ledger.db-journal",
+    "ledger.db-wal",
+)  # fmt: skip
 Kinds = Literal["same", "any"]
 ANY = (
     'results would differ in their last bits; go on there, try another --store DIR, or write kinds = "any" into the '

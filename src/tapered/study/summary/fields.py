@@ -7,11 +7,14 @@ from typing import Any
 
 from tapered.schedules.svg import samples
 from tapered.stats import seeds_needed
+from tapered.study.file.arms import read_schedule
 from tapered.study.file.question import TEXTS, Question
+from tapered.study.file.recipe import Steps
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
+from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
-from tapered.study.summary.answer import headline
+from tapered.study.summary.answer import headline, in_order
 from tapered.study.summary.text import finite, outcome
 from tapered.study.train.verify import Verified
 
@@ -33,8 +36,10 @@ def forecast_fields(found: Forecast) -> dict[str, Any]:
     return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why, **groups}
 
 
-def verified_fields(found: Verified) -> dict[str, Any]:
+def verified_fields(found: Verified | Again) -> dict[str, Any]:
     """What a verification found, as JSON takes it; the difference is null where a run diverged at another step."""
+    if isinstance(found, Again):
+        return {"runs": 1, "of": found.of, "taken_over": found.start, "max_difference": finite(found.difference)}
     return {
         "runs": found.runs,
         "of": found.of,
@@ -65,13 +70,29 @@ def summary(result: StudyResult) -> dict[str, Any]:
         "modes": _modes(result.cost),
         "pruning": _pruning(result.cost),
         "runs": len(result.runs),
+        "baseline": result.asked.study.baseline,
+        "winner": winner(result),
+        "recipe": _recipe(result),
         "comparisons": [_comparison(c, result.asked.study.alpha) for c in result.comparisons],
         "arms": [_arm(result, arm) for arm in result.arms],
+        **({} if result.script is None else {"script": asdict(result.script)}),
         "every_run": [*_runs(result, result.runs, fresh=False), *_runs(result, result.fresh, fresh=True)],
         "environment": {**result.environment, "threads": str(result.asked.study.threads)},
         "frozen": dict(result.facts),
         "file": result.file,
     }
+
+
+def winner(result: StudyResult) -> str:
+    """The arm to train with: of those that beat what they are compared with, the largest gain; else the baseline."""
+    best = [comparison for comparison in in_order(result) if comparison.badge == "better"]
+    return best[0].arm if best else result.asked.study.baseline
+
+
+def _recipe(result: StudyResult) -> list[str]:
+    """How a step is made, where the study says so."""
+    stated = result.asked.study.model_dump(mode="json", exclude_none=True, include=set(Steps.model_fields))
+    return [f"{name} = {value}" for name, value in stated.items() if name not in ("device", "workers")]
 
 
 def asked_fields(asked: Question) -> dict[str, str | None]:
@@ -83,6 +104,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     return {
         "name": arm.name,
         "rule": arm.rule,
+        "args": arm.args,
         "lr": arm.lr,
         "average": arm.average,
         "searched": dict(arm.searched),
@@ -97,7 +119,26 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
         "best_at": [asdict(found) for found in arm.trials],
         "default_rate": None if arm.default is None else _peak(arm.default),
         "rate_path": rate_path(result, arm),
+        **_written(result, arm),
     }
+
+
+def _written(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
+    """What makes the arm again at its best peak: its schedule as text, options and hypers of its rule."""
+    stated = next(a for a in result.asked.study.arms if a.name == arm.name).at(arm.best.peak)
+    schedule = stated.schedule(result.asked.steps, arm.best.peak)
+    return {
+        "schedule": str(schedule) if schedule.serialisable else None,
+        "options": dict(stated.options),
+        "hypers": {name: _hyper(result, value) for name, value in stated.hypers.items()},
+    }
+
+
+def _hyper(result: StudyResult, value: float | str) -> float | str:
+    """A hyper's text with the number of steps in it."""
+    if isinstance(value, str) and "shape" not in value:
+        return str(read_schedule(value, result.asked.steps, "hypers"))
+    return value
 
 
 def _peak(peak: PeakResult) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from math import isfinite
 
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import Cost, Pruning, StudyResult, divergence
+from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
 from tapered.study.train.verify import Verified
 from tapered.training.advance import Mode
@@ -114,8 +115,10 @@ def _alone(found: Forecast) -> str:
     return lasting(found.alone)
 
 
-def verified_line(found: Verified) -> str:
+def verified_line(found: Verified | Again) -> str:
     """What a verification found, as a sentence."""
+    if isinstance(found, Again):
+        return found.line
     return (
         f"Verified: {found.runs} of {found.of} runs trained again from scratch, max |difference| = "
         f"{found.difference:g} over parameters, buffers and rule state, {found.evaluations:g} over evaluations; the "

@@ -6,11 +6,14 @@ rounds(planned) ─► forest ─► bundles ─► train_runs(planned, store) �
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from tapered.rules import Rule
+from tapered.study.file.script import Scripted
 from tapered.study.plan import pruning as prune
 from tapered.study.plan.forest import Forest
 from tapered.study.plan.mode import bundle_rows, timed_mode
@@ -75,17 +78,15 @@ def train_runs(
         RunError: If a model, loss or dataset raises. What was kept before stays.
         UnsteadyError: If the workload's numbers depend on more than seed and step.
     """
-    store.check_modes()
     done: list[Round] = []
-    with threads(planned.study.threads), crew(planned.workload), executor or executor_of(planned.study) as chosen:
-        trainer = _Trainer(store, chosen, Told(progress, stop, on_phase))
-        for round_ in rounds(planned, lambda: finished(store), shared=shared):
+    with _trained(planned, store, executor, Told(progress, stop, on_phase)) as trains:
+        for round_ in rounds(planned, lambda: finished(store), shared=shared and trains.shares):
             if not done and len(round_.runs(finished(store))) < len(round_.forest.tasks):
                 store.check_writable()
-                steady.check(planned.workload)
+                trains.check(planned)
             done.append(round_)
             on_round(round_)
-            if not trainer.train_round(round_):
+            if not train_round(trains, store, round_):
                 break
     known = finished(store)
     return [run for round_ in done for run in round_.runs(known)]
@@ -96,36 +97,71 @@ def finished(store: Store) -> dict[str, Run]:
     return {run.key: run for run in store.runs() if run.finished}
 
 
-@dataclass(frozen=True)
-class _Trainer:
-    store: Store
-    executor: Executor
-    told: Told
+class Trains(Protocol):
+    """What trains the runs of a forest: bundles of rows, or a script a run."""
 
-    def train_round(self, round_: Round) -> bool:
-        """Train a round from rung to rung, leaving runs behind; False where it was stopped before its end."""
-        planned, forest = round_.planned, round_.forest
-        alive = forest  # what forest becomes, where pruning is more than asked what it would do
-        for rung in round_.rungs:
-            if not self.train(planned, forest, rung):
-                return False
-            known = self._known()
-            left = alive.without(prune.peaks_lost(planned, alive, rung, known))
-            probes = prune.begin(planned, left, rung, self.store)
-            if not self.train(planned, probes, probes.marks[-1], rung):
-                return False
-            out = prune.lost_at(planned, alive, rung, self._known())
-            alive = alive.without(out)
-            if not planned.whole:
-                prune.drop(self.store, out, rung, forest)
-                forest = alive
-        return self.train(planned, forest, forest.marks[-1])
+    @property
+    def shares(self) -> bool:
+        """Whether runs share the steps that they have in common."""
 
-    def _known(self) -> dict[str, Run]:
-        return {run.key: run for run in self.store.runs()}
+    def check(self, planned: Planned) -> None:
+        """Refuse what cannot be trained, before anything is."""
 
     def train(self, planned: Planned, forest: Forest, until: int, rung: int | None = None) -> bool:
         """Train a forest to a mark; False where it was stopped before."""
+
+
+@contextmanager
+def _trained(planned: Planned, store: Store, executor: Executor | None, told: Told) -> Iterator[Trains]:
+    """What trains a study, as long as it does."""
+    if isinstance(planned.subject, Scripted):
+        from tapered.study.script.trainer import scripts_of  # noqa: PLC0415 - Linux and macOS alone can start scripts
+
+        scripts = scripts_of(planned, planned.subject, store, told.progress, told.stop)
+        with closing(scripts.slots):
+            yield scripts
+        return
+    store.check_modes()
+    with threads(planned.study.threads), crew(planned.workload), executor or executor_of(planned.study) as chosen:
+        yield _Bundles(store, chosen, told)
+
+
+def train_round(trains: Trains, store: Store, round_: Round) -> bool:
+    """Train a round from rung to rung, leaving runs behind; False where it was stopped before its end."""
+    planned, forest = round_.planned, round_.forest
+    alive = forest  # what forest becomes, where pruning is more than asked what it would do
+    for rung in round_.rungs:
+        if not trains.train(planned, forest, rung):
+            return False
+        left = alive.without(prune.peaks_lost(planned, alive, rung, _known(store)))
+        probes = prune.begin(planned, left, rung, store)
+        if probes.tasks and not trains.train(planned, probes, probes.marks[-1], rung):
+            return False
+        out = prune.lost_at(planned, alive, rung, _known(store))
+        alive = alive.without(out)
+        if not planned.whole:
+            prune.drop(store, out, rung, forest)
+            forest = alive
+    return trains.train(planned, forest, forest.marks[-1])
+
+
+def _known(store: Store) -> dict[str, Run]:
+    return {run.key: run for run in store.runs()}
+
+
+@dataclass(frozen=True)
+class _Bundles:
+    store: Store
+    executor: Executor
+    told: Told
+    shares: bool = True
+
+    def check(self, planned: Planned) -> None:
+        """As `Trains.check`."""
+        steady.check(planned.workload)
+
+    def train(self, planned: Planned, forest: Forest, until: int, rung: int | None = None) -> bool:
+        """As `Trains.train`."""
         if any(self._lacking(forest, rule, until) for rule in forest.rules):
             self.store.check_writable()
             self.executor.expect(planned, self.store, forest.plan.to_run - updates_made(forest, self.store))

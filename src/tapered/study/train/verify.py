@@ -10,9 +10,11 @@ from math import isnan
 import torch
 
 from tapered.rules import Rule
+from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import finished_rounds
+from tapered.study.result.witnessed import Again
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Run
 from tapered.study.store.text import rows_to_tensors
@@ -54,8 +56,15 @@ class Verified:
         return self.difference == self.evaluations == 0 and self.from_loop <= self.tolerance
 
 
-def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SAMPLE) -> Verified:
-    """Train an even sample of finished runs again, each from step 0 in a row of its own, and compare the ends."""
+def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SAMPLE) -> Verified | Again:
+    """Train an even sample of finished runs again, each from step 0 in a row of its own, and compare the ends.
+
+    Of a script one run is started again, which takes as long as it did.
+    """
+    if isinstance(planned.subject, Scripted):
+        from tapered.study.script.verify import again  # noqa: PLC0415 - Linux and macOS alone can start scripts
+
+        return again(planned, planned.subject, store, runs)
     rounds, _ = finished_rounds(planned, {run.key: run for run in runs})
     tasks = tuple(task for round_ in rounds for task in round_.forest.tasks)
     forest = replace(rounds[0].forest, tasks=tasks, shared=False)

@@ -1,0 +1,69 @@
+"""`tapered export`: what a study found best, as lines of code for a framework."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.text import Text
+
+from tapered.cli.terminal import DONE, Flag, Json, console, print_json, write
+from tapered.words import suggest
+
+To = Literal["tapered", "torch", "transformers", "lightning", "keras", "optax"]
+
+
+def export(
+    folder: Path,
+    /,
+    *,
+    to: To = "tapered",
+    arm: str | None = None,
+    as_json: Json = False,
+    debug: Flag = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Write the winning arm of a finished study as code: its schedule at its best peak, its optimizer.
+
+    The code goes to stdout; which arm it is, and what the code leaves out, to stderr.
+
+    Args:
+        folder: The study's folder.
+        to: For which framework.
+        arm: Another arm than the winner: the best that beats what it is compared with, else the baseline.
+        as_json: Print one JSON object: the arm, its schedule, its hypers, the code.
+        debug: Show a traceback when something fails.
+    """
+    from tapered.convert.code import code  # noqa: PLC0415 - seconds, which --help need not wait for
+    from tapered.study.summary.kept import kept  # noqa: PLC0415 - as above
+
+    _, fields = kept(folder)
+    chosen = arm_of(fields, arm)
+    if chosen["schedule"] is None:
+        raise ValueError(f"arm {chosen['name']!r} has a schedule that no text can carry")
+    lines = code(to, chosen["rule"] or None, chosen["options"], chosen["hypers"], chosen["schedule"])
+    notes = [*fields["recipe"], *([f"evaluated at an average: {chosen['average']}"] if chosen["average"] else [])]
+    if as_json:
+        named = {name: chosen[name] for name in ("name", "rule", "options", "hypers", "schedule", "best_peak")}
+        print_json({**named, "to": to, "code": lines, "notes": notes})
+        return DONE
+    why = (
+        "as asked"
+        if arm
+        else "the best that beats another"
+        if fields["winner"] != fields["baseline"]
+        else "the baseline"
+    )
+    screen = console(stderr=True)
+    screen.print(Text(f"{chosen['name']} ({why}): {chosen['schedule']}"), soft_wrap=True)
+    for line in lines:
+        write(line)
+    for note in notes:
+        screen.print(Text(f"note: the study's runs had {note}, which the code leaves to you"), soft_wrap=True)
+    return DONE
+
+
+def arm_of(fields: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """An arm of a result, the winner where none is named."""
+    known = {found["name"]: found for found in fields["arms"]}
+    name = fields["winner"] if name is None else name
+    if name not in known:
+        raise ValueError(f"the study has no arm {name!r}; {suggest(name, known)}")
+    return dict(known[name])
