@@ -1,8 +1,8 @@
 """Rules that follow a loss, on live optimizers, killed at every step, resumed in either order, beside their own.
 
-`python benchmarks/evidence/plateaus.py [sequences]`: for the rules of torch, Keras and Transformers so many sequences of
-25 random losses each. After each loss all is thrown away but the state, and made again: tapered's optimizer, and a clock
-whose state is loaded before the optimizer's, after it, or only within it. Prints how many rates were compared.
+`python benchmarks/evidence/plateaus.py [sequences]`: for the rules of torch, Keras and Transformers so many sequences
+of 25 random losses. After each loss all is thrown away but the state, and made again: tapered's optimizer, and a
+clock whose state is loaded before the optimizer's, after it, or only within it. Prints how many rates were compared.
 """
 
 import sys

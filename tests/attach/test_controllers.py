@@ -142,6 +142,14 @@ def test_told_twice_for_a_step_never_and_before_the_first(make: Callable[..., An
     assert shown(optimizer) == torchs(LOSSES)[-1]
     step(optimizer)
     assert list(clock.last_lr) == torchs(LOSSES)[-1]
+    optimizer, clock = make(plateau(factor=0.5, patience=0))
+    step(optimizer)
+    for _ in range(4):
+        clock.observe(1.0)
+    other, its = make(plateau(factor=0.5, patience=0))
+    other.load_state_dict(optimizer.state_dict())
+    for told in (clock, its):
+        assert told.last_lr == (0.1, 0.4)  # what the update used, however often the rate has moved since
     still, its = make()
     for _ in range(5):
         step(still)
