@@ -5,6 +5,7 @@ import io
 import math
 import pickle
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 import pytest
@@ -253,21 +254,32 @@ def test_a_schedule_gives_way_to_a_rule_and_back(make: Callable[..., Any]) -> No
 
 @pytest.mark.parametrize("make", [attached, own])
 def test_a_late_group_falls_with_the_others(make: Callable[..., Any]) -> None:
-    rule = plateau(factor=0.5, patience=0, min_lr=0.01)
+    rule = plateau(factor=0.5, patience=0, min_lr=0.005)
     optimizer, clock = make(rule, (0.1,))
     if clock is optimizer:
         optimizer = clock = tapered.AdamW(groups(0.1)[0]["params"], lr=0.1 * rule)
     step(optimizer)
     clock.observe(1.0)
     clock.observe(1.0)
-    late = groups(0.03)[0]
-    optimizer.add_param_group(late)
+    rate = 0.013  # not 0.05 * (rate / 0.05)
+    optimizer.add_param_group(groups(rate)[0])
     step(optimizer)
-    assert shown(optimizer) == [0.05, 0.03]
+    assert shown(optimizer) == [0.05, rate]
     clock.observe(1.0)
-    assert shown(optimizer) == [0.025, 0.015]
+    assert shown(optimizer) == [0.025, rate / 2]
     clock.observe(1.0)
-    assert shown(optimizer) == [0.0125, 0.01]
+    assert shown(optimizer) == [0.0125, 0.005]
+
+
+def test_a_told_value_makes_no_kernel_anew() -> None:
+    optimizer, _ = own()
+    step(optimizer)
+    before = [prepared.update for prepared in optimizer._running.prepared.values()]
+    for loss in LOSSES:
+        optimizer.observe(loss)
+        step(optimizer)
+    assert all(map(is_, before, [prepared.update for prepared in optimizer._running.prepared.values()]))
+    assert before[0] is not None
 
 
 @KINDS

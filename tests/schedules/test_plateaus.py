@@ -145,7 +145,7 @@ def test_a_live_one_goes_on_where_it_stands() -> None:
     optimization = pytest.importorskip("transformers.optimization")
     for seed in range(60):
         draw = np.random.default_rng(seed)
-        given, values, at = shared(draw) | {"min_lr": [0.0, 0.2]}, losses(draw), int(draw.integers(0, LENGTH))
+        given, values, at = shared(draw) | {"min_lr": [0.05, 0.2]}, losses(draw), int(draw.integers(0, LENGTH))
         more = {"smooth": True, "window_size": 3, "reset_start": 2}
         finite = [value if math.isfinite(value) else 0.0 for value in values]
         for scheduler, told, convert in (
@@ -220,6 +220,10 @@ def test_what_holds_a_number_is_told(value: Any) -> None:
         (lambda: cosine_decay(decay_steps=3) * plateau(), TypeError, "cannot be tabulated"),
         (lambda: plateau() * cosine_decay(decay_steps=3), TypeError, "cannot be tabulated"),
         (lambda: warmup(3) + plateau(), TypeError, "cannot be tabulated"),
+        (lambda: warmup(3) + plateau().path(0), TypeError, "must be a schedule"),
+        (lambda: hold(3).then(plateau().path(0)), TypeError, "must be a schedule"),
+        (lambda: plateau().path(0).clamp(0.1), TypeError, "must be a schedule"),
+        (lambda: plateau().path(0).to_dict(), TypeError, "carries no state"),
         (lambda: -1.0 * plateau(), ValueError, "finite number from 0 up"),
         (lambda: constant(1.0).then(plateau()), ValueError, "never ends"),
         (lambda: from_function(float).until(3).then(plateau()), ValueError, "a function is none"),
