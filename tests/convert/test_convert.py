@@ -251,7 +251,7 @@ def test_the_command(capsys):
     _, out, _ = run(capsys, "optax", "linear_schedule(0.0, 1.0, 9)", "--json")
     line = "linear(0.0, end=1.0, steps=9)"
     assert json.loads(out) == {
-        "schedules": [line], "horizons": [9], "notes": [], "to": "text", "converted": [line],
+        "schedules": [line], "horizons": [9], "controllers": [], "notes": [], "to": "text", "converted": [line],
     }  # fmt: skip
 
 
