@@ -95,10 +95,10 @@ def test_public_names() -> None:
     assert tapered.__all__ == [
         "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Group", "Lion", "NAdam", "RAdam", "RMSprop", "Recipe",
         "Schedule", "ScheduleFreeAdamW", "Workload", "constant", "cooldown", "cosine_decay", "current_run",
-        "exponential_decay", "from_function", "hold", "inverse_sqrt", "linear", "parse", "schedules", "tensorflow1",
-        "warmup",
+        "exponential_decay", "from_function", "greedy", "hold", "inverse_sqrt", "linear", "parse", "plateau",
+        "schedules", "tensorflow1", "warmup",
     ]  # fmt: skip
-    assert len(tapered.__all__) <= 30
+    assert len(tapered.__all__) <= 32
     assert all(hasattr(tapered, name) for name in tapered.__all__)
 
 

@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from tapered.schedules import cosine_decay as cosine_decay
     from tapered.schedules import exponential_decay as exponential_decay
     from tapered.schedules import from_function as from_function
+    from tapered.schedules import greedy as greedy
     from tapered.schedules import hold as hold
     from tapered.schedules import inverse_sqrt as inverse_sqrt
     from tapered.schedules import linear as linear
     from tapered.schedules import parse as parse
+    from tapered.schedules import plateau as plateau
     from tapered.schedules import warmup as warmup
     from tapered.scripts.current import current_run as current_run
     from tapered.training.recipe import Group as Group
@@ -76,10 +78,12 @@ __all__ = [
     "current_run",
     "exponential_decay",
     "from_function",
+    "greedy",
     "hold",
     "inverse_sqrt",
     "linear",
     "parse",
+    "plateau",
     "schedules",
     "tensorflow1",
     "warmup",

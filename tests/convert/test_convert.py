@@ -132,8 +132,8 @@ def test_cosines_that_begin_a_step_late():
 @pytest.mark.parametrize(
     ("name", "arguments", "error", "message"),
     [
-        ("reduce_lr_on_plateau", {}, ValueError, "by the loss that it is shown"),
-        ("greedy", {}, ValueError, "by the loss that it is shown"),
+        ("reduce_lr_on_plateau", {"min_lr_rate": 0.1}, TypeError, "it is called as ReduceLROnPlateau"),
+        ("greedy", {"factor": 1.0}, ValueError, "greedy: factor must be"),
         ("cosin", {}, ValueError, "did you mean cosine"),
         ("cosine", {"num_warmup_steps": 3}, TypeError, "missing a required argument: 'num_training_steps'"),
         ("cosine", {"num_cycle": 3}, TypeError, "did you mean num_cycles"),
@@ -251,7 +251,7 @@ def test_the_command(capsys):
     _, out, _ = run(capsys, "optax", "linear_schedule(0.0, 1.0, 9)", "--json")
     line = "linear(0.0, end=1.0, steps=9)"
     assert json.loads(out) == {
-        "schedules": [line], "horizons": [9], "notes": [], "to": "text", "converted": [line],
+        "schedules": [line], "horizons": [9], "controllers": [], "notes": [], "to": "text", "converted": [line],
     }  # fmt: skip
 
 
@@ -275,7 +275,8 @@ def test_the_command_goes_to_other_frameworks(capsys, tmp_path):
     ("words", "message"),
     [
         (["torch", "StepLR(30)"], "no base rate; give lr"),
-        (["torch", "ReduceLROnPlateau()", "--lr", "1"], "by the loss that it is shown"),
+        (["torch", "ReduceLROnPlateau()"], "no base rate; give lr"),
+        (["torch", "ReduceLROnPlateau()", "--lr", "1", "--to", "keras"], "leave --to out"),
         (["torch", "__import__('os')", "--lr", "1"], "no scheduler of torch"),
         (["transformers", "cosine", "--warmup", "3", "--steps", "9"], "lr must be a finite number"),
         (["transformers", "cosine(3)", "--lr", "1"], "arguments by name"),

@@ -344,8 +344,6 @@ class Own(lr_scheduler.StepLR):
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
-        (lambda: lr_scheduler.ReduceLROnPlateau(optimizer_of([0.1])), ValueError, "by the loss that it is shown"),
-        (lambda: lr_scheduler.ReduceLROnPlateau(optimizer_of([0.1])).state_dict(), ValueError, "by the loss"),
         (lambda: "SequentialLR([ReduceLROnPlateau(), StepLR(3)], [3])", ValueError, "by the loss"),
         (lambda: Own(optimizer_of([0.1]), 3), ValueError, "Own is no scheduler of torch"),
         (

@@ -10,7 +10,8 @@ from tapered.attach.saved import checked, same_hypers
 from tapered.attach.slots import Slot
 from tapered.optim.late import read
 from tapered.optim.policies import Rates, Reload, ending_last
-from tapered.schedules import Schedule, parse
+from tapered.schedules import Schedule
+from tapered.schedules import followed as read_back
 from tapered.schedules.changes import How, extended
 
 if TYPE_CHECKING:
@@ -114,6 +115,6 @@ def _before(clock: "Clock", groups: list[dict[str, Any]], step: int) -> Rates:
         for name, text in saved["schedules"].items():
             mine = own[index].get(name)
             with contextlib.suppress(ValueError):  # a user's function cannot be read back
-                then = mine if mine is not None and str(mine) == text else parse(text)
+                then = mine if mine is not None and str(mine) == text else read_back(text)
                 found[index, name] = then(step - 1) if step else saved["base"][name]
     return found

@@ -14,6 +14,7 @@ from tapered.attach.following import Bases, Plan
 from tapered.attach.joining import Joining
 from tapered.attach.layers import apart
 from tapered.attach.loads import Loads
+from tapered.attach.observing import observe
 from tapered.optim.policies import Counted, Rates, Reload, report
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How
@@ -158,6 +159,33 @@ class Clock(Joining):
                 slot.ours(schedule)
             followed, end = lengthened(self, horizon, how)
             self.change(followed, self.bases, f"horizon {end} extended to {horizon} by {how}")
+
+    def observe(self, value: Any) -> None:
+        """Tell the loss, or whatever is watched, to the controllers that hypers follow; their rates hold from now on.
+
+        Every call counts, as every `step(loss)` of torch's ReduceLROnPlateau does: call it once an evaluation. Values
+        told while a controller's head lasts (a warmup) are passed over. Of several processes each has to be told the
+        same value: the mean over all of them.
+
+        Args:
+            value: a number, or a tensor or numpy scalar that holds one; NaN is no improvement.
+
+        Raises:
+            TypeError, ValueError: no real number, nothing here that follows one, or a rate that somebody else wrote;
+                nothing has changed then.
+
+        Example:
+            >>> import torch
+            >>> from tapered.attach import attach
+            >>> from tapered.schedules import plateau
+            >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+            >>> clock = attach(optimizer, lr=plateau(0.1, factor=0.5, patience=0))
+            >>> clock.observe(1.0), clock.observe(1.0)
+            (None, None)
+            >>> optimizer.param_groups[0]["lr"], clock.report
+            (0.05, 'step 0: lr 0.1 -> 0.05 (group 0): plateau was told 1')
+        """
+        observe(self, value)
 
     def state_dict(self) -> dict[str, Any]:
         """The step, and for each group its schedules as text and its base values: plain values only."""

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tapered.attach.places import bounds, names, places, read
 from tapered.optim.hypers import number
-from tapered.schedules import Schedule, as_schedule, constant
+from tapered.schedules import Controller, Schedule, as_schedule, constant
+from tapered.schedules.controllers import each_fits, steered
 from tapered.schedules.operators import scaled
 
 Bases = dict[str, float]
@@ -32,10 +33,11 @@ class of_base:  # noqa: N801  # a word of the call, like a schedule's
         ({'lr': 0.1 * linear(steps=10)}, {'lr': 0.01 * linear(steps=10)})
     """
 
-    shape: Schedule
+    shape: Schedule | Controller
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", as_schedule(self.shape))
+        if not isinstance(self.shape, Controller):
+            object.__setattr__(self, "shape", as_schedule(self.shape))
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Plan:
         Raises:
             TypeError, ValueError: naming it and those that exist.
         """
+        for spec in self.hypers.values():
+            each_fits(spec.shape if isinstance(spec, of_base) else spec, len(groups))
         known = [*range(len(groups)), *(group["name"] for group in groups if "name" in group)]
         for which, asked in self.groups.items():
             if which not in known:
@@ -121,7 +125,9 @@ def parts(groups: list[dict[str, Any]], index: int, key: str, spec: Any) -> Iter
 def schedule(name: str, asked: Any, index: int, base: float) -> Schedule:
     """What was asked for one hyper as a schedule: a number is always that number."""
     if isinstance(asked, of_base):
-        return base * asked.shape
+        asked = base * asked.shape
+    if isinstance(asked, Controller):
+        return asked.path(index)
     return asked if isinstance(asked, Schedule) else constant(number(name, asked, index, bounds(name)))
 
 
@@ -202,4 +208,7 @@ def as_another(followed: Schedule, its: float, base: float, asked: Any) -> Sched
         return followed
     if isinstance(followed, scaled) and followed.factor == its:
         return base * followed.schedule
-    return (base / its) * followed if its else base * asked.shape
+    if its:
+        return (base / its) * followed
+    made = base * asked.shape
+    return steered(made) if isinstance(made, Controller) else made

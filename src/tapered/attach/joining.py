@@ -15,7 +15,10 @@ from tapered.attach.stepping import Stepping
 from tapered.optim import Optimizer
 from tapered.optim.late import reanchored
 from tapered.optim.multipliers import factor, warn_of_others
-from tapered.schedules import Schedule, parse
+from tapered.optim.policies import resumable
+from tapered.schedules import Schedule
+from tapered.schedules import followed as read_back
+from tapered.schedules.controllers import steered
 from tapered.schedules.operators import scaled
 
 
@@ -53,6 +56,20 @@ class Joining(Stepping):
     def all_followed(self) -> list[Schedule]:
         """Every schedule that a group follows."""
         return [slot.live.schedule for slot in self._slots]
+
+    @property
+    def attached(self) -> bool:
+        """It has not been detached."""
+        return bool(self._handles)
+
+    @property
+    def steered(self) -> list[Slot]:
+        """The hypers that follow a controller."""
+        return [slot for slot in self._slots if isinstance(slot.live.schedule, steered)]
+
+    def taken_in(self) -> None:
+        """A state that the optimizer loaded without torch's hooks is known."""
+        self._loads.unseen()
 
     @property
     def last_lr(self) -> tuple[float, ...]:
@@ -203,7 +220,7 @@ class Joining(Stepping):
         One that came with a rate r at step k follows theirs in proportion, r * schedule(j) / schedule(k).
         """
         if late in self.joined and self.first_late is None:  # a loaded state says what it follows
-            return {name: parse(text) for name, text in taken(dict(self.groups[late]))["schedules"].items()}
+            return {name: read_back(text) for name, text in taken(dict(self.groups[late]))["schedules"].items()}
         groups, shared = self.groups, self.plan.shared(self.groups, late)
         found = self.plan.schedules(groups, late, bases[late])
         known = self.followed
@@ -238,6 +255,15 @@ class Joining(Stepping):
         self.as_left(index, schedules, saved)
         kept = [slot for slot in self._slots if slot.index != index]
         self._slots = [*kept, *(self._slot(index, name, schedule) for name, schedule in schedules.items())]
+
+    def goes_on(self, index: int, name: str, text: str | None) -> bool:
+        """A controller goes on in the state in which it was saved, where it is the same one."""
+        for slot in self.steered:
+            path = resumable(slot.live.schedule, text or "") if (slot.index, slot.name) == (index, name) else None
+            if path is not None:
+                slot.follow(path)
+                return True
+        return False
 
     def as_left(self, index: int, schedules: Mapping[str, Schedule], saved: Mapping[str, Any]) -> None:
         """A late group is as it was when it was saved: with a number, with a schedule of its own, or as the others."""

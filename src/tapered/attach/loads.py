@@ -263,7 +263,7 @@ class Loads:
                 clock.rejoin(index, kept, carried[index])
                 continue
             for name in sorted({*theirs, *ours}):
-                if theirs.get(name) != ours.get(name):
+                if theirs.get(name) != ours.get(name) and not clock.goes_on(index, name, theirs.get(name)):
                     self._doubt = (
                         f"`{name}` in group {index} differs: the loaded state followed {theirs.get(name, 'none')} "
                         f"up to step {self.made}, this clock {ours.get(name, 'none')}; {ADVICE}: "

@@ -85,6 +85,11 @@ class Slot:
         value = self.at(step)
         return value if taken is None else taken
 
+    def follow(self, schedule: Schedule) -> None:
+        """Another schedule from here on; what was looked ahead to goes."""
+        self.live = Live(schedule)
+        self._table, self.ahead = [], {}
+
     def look_ahead(self) -> None:
         """Which values of the coming steps may be written without another look."""
         values, start = self.live.values, self.live.start
@@ -108,8 +113,7 @@ class Slot:
             return None
         given = found.item() if isinstance(found, Tensor) else found
         if self.joined:
-            self.live = Live(reanchored(self.live.schedule, float(given), step, self.index, self.scale))
-            self._table, self.ahead = [], {}
+            self.follow(reanchored(self.live.schedule, float(given), step, self.index, self.scale))
             self.seen(group)
             return float(given)
         raise ValueError(

@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from tapered.schedules import Schedule
+from tapered.schedules import Controller, Schedule
 
-Value = float | Tensor | Schedule
+Value = float | Tensor | Schedule | Controller
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from tapered.checkpoint.change import Change
 from tapered.files.errors import CheckpointError
 from tapered.optim import Optimizer
 from tapered.optim.hypers import NAMES, number
+from tapered.optim.policies import is_constant
 from tapered.rules.ranges import RANGES
-from tapered.schedules import Schedule, constant
+from tapered.schedules import Controller, Schedule
 
 KEY_OF = {name: (key, place) for key, pair in NAMES.items() for place, name in enumerate(pair)}
 State = dict[str, Any]
@@ -48,7 +49,7 @@ def _each(name: str, hyper: str, given: Any, groups: int) -> list[Any]:
     values = list(given) if isinstance(given, (list, tuple)) else [given] * groups
     if len(values) != groups:
         raise ValueError(f"got {len(values)} values for `{hyper}`; `{name}` has {groups} parameter groups")
-    return values
+    return [value.path(index) if isinstance(value, Controller) else value for index, value in enumerate(values)]
 
 
 def _write(
@@ -100,7 +101,7 @@ def placed(schedule: Schedule, change: Change) -> Schedule:
     """
     if not schedule.serialisable:
         raise ValueError(f"{schedule} cannot be written into the fork's lineage; try a schedule that prints as code")
-    if isinstance(schedule, constant):
+    if is_constant(schedule):
         return schedule
     if change.counted not in ("now", "start"):
         raise ValueError(

@@ -16,7 +16,7 @@ from tapered.checkpoint.reading import Resumed, find, read
 from tapered.checkpoint.resuming import Call, apply_all, everywhere, prepared, tell
 from tapered.checkpoint.saving import save
 from tapered.files.errors import CheckpointError
-from tapered.schedules import Schedule
+from tapered.schedules import Controller, Schedule
 
 
 def fork(
@@ -40,7 +40,7 @@ def fork(
         folder: The parent run's folder; it is only read.
         into: The child's folder, new or empty of checkpoints.
         step: The parent's step to fork at; None takes its newest.
-        lr: The new rate, a number or a schedule; a list gives one to each parameter group. None leaves it.
+        lr: The new rate: number, schedule or controller; a list gives one to each parameter group. None leaves it.
         hypers: New values of others, by name: {"weight_decay": 0.1, "beta1": linear(0.9, 0.5, steps=100)}.
         keep_moments: False begins with fresh rule state (moments, momentum); Adam's bias correction then starts again,
             so the first updates are as large as at a run's start. Schedules count on.
@@ -137,4 +137,4 @@ def _classes(kind: type) -> set[str]:
 def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_text(item) for item in value)}]"
-    return str(value) if isinstance(value, Schedule) else repr(float(value))
+    return str(value) if isinstance(value, (Schedule, Controller)) else repr(float(value))

@@ -12,6 +12,7 @@ from tapered.files.errors import CheckpointError
 from tapered.files.tree import same
 from tapered.optim import Optimizer
 from tapered.optim.hypers import items, names
+from tapered.optim.policies import alike
 
 Tree = dict[str, Any]
 
@@ -29,7 +30,7 @@ def same_clock(name: str, clock: Clock | None, saved: Tree, change: Change) -> N
             continue  # a late group goes on as it was left
         for hyper in sorted({*theirs, *mine} - change.hypers.keys()):
             one, other = mine.get(hyper, "none"), theirs.get(hyper, "none")
-            if one != other and not (change.saved_hold and clock is not None and theirs):
+            if not alike(one, other) and not (change.saved_hold and clock is not None and theirs):
                 raise CheckpointError(
                     f"`{hyper}` in group {index} of `{name}` followed the attached schedule {other} when it was saved, "
                     f"and here {one}; attach the same before, or fork(...) to another"
@@ -53,7 +54,7 @@ def same_schedules(name: str, part: Optimizer, index: int, group: Tree, change: 
     free = {*change.hypers, *({} if clock is None else clock.schedules[index])}
     for hyper in sorted({*mine, *theirs} - free):
         one, other = (found["schedules"].get(hyper, _number(part, found, hyper)) for found in (own, group))
-        if one != other:
+        if not alike(one, other):
             what = f"`{hyper}` in group {index} differs: saved {other}, this optimizer's {one}"
             raise CheckpointError(_differs(name, what))
 

@@ -48,18 +48,22 @@ def convert(
         steps: num_training_steps of transformers; the length of the table for --to optax.
         exact: Keep the framework's own curve where it departs from what it documents, as past its end.
         to: A schedule's text, a Keras config, or lines of Python for optax or LambdaLR.
-        json: Print one JSON object: schedules, horizons, notes, and what --to gives.
+        json: Print one JSON object: schedules, horizons, controllers (what follows a loss), notes, what --to gives.
         debug: Show a traceback when something fails.
     """
     _refuse_unused(framework, to, lr=lr, warmup=warmup, steps=steps)
     found = _read(framework, source, lr, {"num_warmup_steps": warmup, "num_training_steps": steps}, exact=exact)
     texts = [_text(schedule) for schedule in found.schedules]
-    converted = [_target(to, schedule, _base(lr, group), steps) for group, schedule in enumerate(found.schedules)]
+    rules = [str(controller) for controller in found.controllers]
+    if rules and to != "text":
+        raise ValueError(f"got --to {to} with {rules[0]}: {found.controllers[0].why_no_table()}; leave --to out")
+    converted = [*rules, *(_target(to, s, _base(lr, group), steps) for group, s in enumerate(found.schedules))]
     if json:
         horizons = [schedule.horizon for schedule in found.schedules]
         fields = {
             "schedules": texts,
             "horizons": horizons,
+            "controllers": rules,
             "notes": list(found.notes),
             "to": to,
             "converted": converted,
@@ -117,7 +121,7 @@ def _transformers(source: str, lr: list[float] | None, asked: dict[str, int | No
     if call.args:
         raise ValueError(f'{call.name}: give its arguments by name, for example "{call.name}(num_cycles=2)"')
     given = {name: value for name, value in asked.items() if value is not None} | dict(call.kwargs)
-    return from_transformers(call.name, lr=lr, exact=exact, **given)  # type: ignore[arg-type]  # None is refused with a word
+    return from_transformers(call.name, lr=lr, exact=exact, **given)
 
 
 def _file(name: str) -> str:

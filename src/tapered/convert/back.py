@@ -8,6 +8,7 @@ import numpy as np
 
 from tapered.schedules import Schedule
 from tapered.schedules.checks import plain
+from tapered.schedules.controllers import planned
 from tapered.schedules.curves import Floats
 
 
@@ -64,7 +65,7 @@ def to_lambda(schedule: Schedule, lr: float) -> Factor:
         base = 0.0
     if not base:
         raise ValueError(f"lr must be a finite number other than 0, got {lr!r:.80}; write to_lambda(schedule, lr=1.0)")
-    return Factor(schedule, base)
+    return Factor(planned(schedule), base)
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def to_optax(schedule: Schedule, steps: int | None = None) -> Count:
         >>> to_optax(linear(steps=4))(1)
         0.75
     """
+    planned(schedule)
     end = schedule.horizon if steps is None else steps
     if end is not None and not 0 <= end <= 2**27:
         raise ValueError(f"steps must be from 0 to 2**27, since a table is kept, got {end}; give a shorter steps=")

@@ -8,6 +8,7 @@ from typing import Any
 
 from tapered.convert.calls import Call
 from tapered.convert.keras_out import config
+from tapered.convert.plateaus import keras_plateau
 from tapered.convert.result import Conversion, affine, conversion
 from tapered.schedules import (
     Schedule,
@@ -21,6 +22,7 @@ from tapered.schedules import (
     polynomial_decay,
 )
 from tapered.schedules.checks import suggestion
+from tapered.schedules.controllers import planned
 
 _EXAMPLE = '{"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1, "decay_steps": 1000}}'
 
@@ -114,7 +116,8 @@ def from_keras(source: Mapping[str, Any] | str | float, *, exact: bool = False) 
 
     Args:
         source: What keras.optimizers.schedules.serialize gives, as a dict or as JSON; an optimizer's config, whose
-            learning_rate is taken; or a plain number.
+            learning_rate is taken; or a plain number. The callback ReduceLROnPlateau, as class_name and config, gives a
+            controller that begins with 1.
         exact: Keeps Keras's way to find restarts, and its cut of boundaries to whole steps.
 
     Raises:
@@ -130,6 +133,9 @@ def from_keras(source: Mapping[str, Any] | str | float, *, exact: bool = False) 
         given = json.loads(source) if isinstance(source, str) else source
     except json.JSONDecodeError as error:
         raise ValueError(f"no JSON: {error}; a config is for example {_EXAMPLE}") from None
+    rule = keras_plateau(given)
+    if rule is not None:
+        return rule
     notes: list[str] = []
     return conversion([_read(given, Forms(notes, exact=exact))], notes)
 
@@ -171,6 +177,6 @@ def to_keras(schedule: Schedule) -> dict[str, Any]:
         ...
         ValueError: Keras has no schedule for cosine_decay(decay_steps=9).delayed(3)
     """
-    found = config(schedule)
+    found = config(planned(schedule))
     place = {"module": "keras.optimizers.schedules", "class_name": found.name}
     return place | {"config": dict(found.kwargs), "registered_name": None}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tapered.schedules import Schedule, constant, piecewise_constant
+from tapered.schedules import Controller, Schedule, constant, piecewise_constant
 from tapered.schedules.checks import plain
 
 
@@ -14,6 +14,7 @@ class Conversion:
     Attributes:
         schedules: the rates that the source writes, one for each group.
         notes: sentences.
+        controllers: where the source follows a loss, so that there is no schedule: its rule and state, for each group.
         unscaled: where the source multiplies by a factor that stands in the groups, as timm by `lr_scale`: the
             schedules without it, which `schedule` reads, as `attach` multiplies by it too; empty elsewhere.
 
@@ -29,14 +30,31 @@ class Conversion:
     schedules: tuple[Schedule, ...]
     notes: tuple[str, ...] = ()
     unscaled: tuple[Schedule, ...] = ()
+    controllers: tuple[Controller, ...] = ()
+
+    @property
+    def controller(self) -> Controller:
+        """The rule that all groups share.
+
+        Raises:
+            ValueError: it is no such rule, or the groups have different ones.
+        """
+        if len(set(self.controllers)) != 1:
+            at = f"{len(self.controllers)} groups have different ones; take .controllers[0]" if self.controllers else ""
+            raise ValueError(f"there is no one controller: {at or 'the source is a schedule; take .schedule'}")
+        return self.controllers[0]
 
     @property
     def schedule(self) -> Schedule:
         """The schedule that all groups share, but for an `lr_scale` of their own.
 
         Raises:
-            ValueError: the groups have different ones.
+            ValueError: the groups have different ones, or there is none, as the source follows a loss.
         """
+        if self.controllers:
+            raise ValueError(
+                "the source follows a loss, so there is no schedule; take .controller, and give it to attach"
+            )
         shared = self.unscaled or self.schedules
         if len(set(shared)) > 1:
             raise ValueError(

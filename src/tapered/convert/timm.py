@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tapered.convert.calls import Call, read_call
+from tapered.convert.plateaus import TIMM, TIMM_TAKES, timm_plateau
 from tapered.convert.result import Conversion, conversion, rates, scaled, switched
 from tapered.convert.timm_create import SCHEDS, created
 from tapered.convert.timm_forms import Forms
@@ -69,7 +70,7 @@ def from_timm(
         **arguments: create_scheduler_v2's, or the class's.
 
     Raises:
-        ValueError: plateau, which depends on the metric; an unknown name; arguments that timm refuses too.
+        ValueError: an unknown name; arguments that timm refuses too.
         TypeError: arguments that it does not take.
 
     Example:
@@ -79,18 +80,16 @@ def from_timm(
     notes: list[str] = []
     if not isinstance(source, str):
         lr, call = _live(source, lr)
-    elif source in SCHEDS or source in CLASSES or source == "PlateauLRScheduler":
+    elif source in SCHEDS or source in CLASSES or source == TIMM:
         call = Call(source, (), arguments)
     else:
         read = read_call(source)
         call = Call(read.name, read.args, {**read.kwargs, **arguments})
-    if call.name in ("plateau", "PlateauLRScheduler"):
-        raise ValueError(
-            f"timm's {call.name} lowers the rate by the metric it is shown, so it is no function of the step"
-        )
     bases = rates(lr, 'from_timm("cosine", lr=0.1, num_epochs=90)')
-    if call.name not in CLASSES:
+    if call.name not in (*CLASSES, TIMM):
         call = created(call)
+    if call.name == TIMM:
+        return timm_plateau(source, bases, call)
     if call.kwargs.get("t_in_epochs", True):
         notes.append(EPOCHS)
     noise = _noise(call.kwargs, notes, exact=exact)
@@ -141,9 +140,9 @@ def _begun(found: Schedule, given: Mapping[str, Any], base: float, notes: list[s
 
 def _live(source: Any, lr: Any) -> tuple[Any, Call]:
     name = type(source).__name__
-    if name not in (*CLASSES, "PlateauLRScheduler") or not hasattr(source, "base_values"):
+    if name not in (*CLASSES, TIMM) or not hasattr(source, "base_values"):
         raise TypeError(f"from_timm takes a name, a call as text or a timm scheduler, got {source!r:.80}")
-    takes = () if name not in CLASSES else (*inspect.signature(getattr(Forms, name)).parameters, *COMMON)
+    takes = (*(TIMM_TAKES if name == TIMM else inspect.signature(getattr(Forms, name)).parameters), *COMMON)
     given = {key: value for key, value in vars(source).items() if key in takes}
     if given.get("stable_fn") == "constant":
         given.pop("stable_timescale", None)

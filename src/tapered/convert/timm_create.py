@@ -47,12 +47,25 @@ def created(call: Call) -> Call:
     if sched not in SCHEDS:
         raise ValueError(f"timm has no scheduler {sched!r}{suggestion(str(sched), SCHEDS)}; it has {', '.join(SCHEDS)}")
     if sched == "plateau":
-        raise ValueError("timm's plateau lowers the rate by the metric it is shown, so it is no function of the step")
+        return Call("PlateauLRScheduler", (), _plateau(given))
     per = 1 if given["step_on_epochs"] else given["updates_per_epoch"]
     if per <= 0:
         raise ValueError(f"updates_per_epoch must be above 0 where step_on_epochs=False, got {per}")
     name, args, arguments = _class(sched, given, per)
     return Call(name, args, arguments | {"t_in_epochs": given["step_on_epochs"]})
+
+
+def _plateau(given: Mapping[str, Any]) -> dict[str, Any]:
+    if not given["step_on_epochs"]:
+        raise ValueError("timm's plateau is stepped once an epoch; leave step_on_epochs=False out")
+    kept = {
+        "decay_rate": "decay_rate",
+        "patience_epochs": "patience_t",
+        "warmup_epochs": "warmup_t",
+        "min_lr": "lr_min",
+    }
+    kept |= {"warmup_lr": "warmup_lr_init", "plateau_mode": "mode"}
+    return {to: given[key] for key, to in kept.items()} | _noise_arguments(given, given["num_epochs"])
 
 
 def _class(sched: str, given: Mapping[str, Any], per: int) -> tuple[str, tuple[()], dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapered.convert.calls import Call, read_call
+from tapered.convert.plateaus import torch_plateau
 from tapered.convert.result import Conversion, conversion, joined, rates, scaled
 from tapered.convert.torch_cycles import Groups
 from tapered.convert.torch_forms import FORMS, Form
@@ -29,7 +30,7 @@ def from_torch(
     groups: Groups | None = None,
     exact: bool = False,
 ) -> Conversion:
-    """The schedules, one for each parameter group, of a torch scheduler.
+    """The schedules, one for each parameter group, of a torch scheduler; of ReduceLROnPlateau the controllers.
 
     Args:
         source: A live scheduler, the state dict of one, or a constructor's call as text, such as
@@ -41,13 +42,16 @@ def from_torch(
             mixed compositions as a function that replays torch, which cannot be written as text.
 
     Raises:
-        ValueError: ReduceLROnPlateau, which depends on the loss; a scheduler of one's own; arguments torch refuses too.
+        ValueError: ReduceLROnPlateau inside another; a scheduler of one's own; arguments torch refuses too.
         TypeError: a source that is none of the three.
 
     Example:
         >>> from_torch("StepLR(optimizer, 30, gamma=0.5)", lr=0.1).schedule
         exponential_decay(0.1, decay_steps=30, decay_rate=0.5, staircase=True)
     """
+    rule = torch_plateau(source, lr, name)
+    if rule is not None:
+        return rule
     node = _node(source, name, groups)
     if lr is None and not node.bases:
         raise ValueError(f'{node.name} as text has no base rate; give lr, for example from_torch("...", lr=0.1)')

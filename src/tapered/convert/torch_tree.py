@@ -57,7 +57,7 @@ def known(name: str) -> str:
     if name == "ReduceLROnPlateau":
         raise ValueError(
             "ReduceLROnPlateau lowers the rate by the loss that it is shown, so it is no function of the step and "
-            "cannot be converted; take a decay, or keep the plateau rule beside a constant schedule"
+            "cannot be converted inside another; write warmup(n).then(plateau(...)), or convert it alone"
         )
     if name not in LEAVES and name not in COMPOSITES:
         near = suggestion(name, LEAVES + COMPOSITES)

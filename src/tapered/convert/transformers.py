@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapered.convert.calls import Call
+from tapered.convert.plateaus import transformers_live, transformers_rule
 from tapered.convert.result import Conversion, conversion, rates, scaled
 from tapered.convert.transformers_forms import Forms
 from tapered.schedules import Schedule
@@ -19,9 +20,9 @@ FLOORED = ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
 
 
 def from_transformers(
-    name: str,
+    name: Any,
     *,
-    lr: float | Sequence[float],
+    lr: float | Sequence[float] | None = None,
     num_warmup_steps: int | None = None,
     num_training_steps: int | None = None,
     default_lr: float | None = None,
@@ -32,8 +33,9 @@ def from_transformers(
     """The schedules of transformers.get_scheduler(name, ...), one for each rate in `lr`.
 
     Args:
-        name: One of its twelve; "reduce_lr_on_plateau" and "greedy" depend on the loss and are refused.
-        lr: The base rate, or one for each parameter group.
+        name: One of its twelve; "reduce_lr_on_plateau" and "greedy", which follow the loss, give a controller. Or a
+            live scheduler that follows it, or the state dict of a GreedyLR.
+        lr: The base rate, or one for each parameter group; of a live scheduler those in force.
         num_warmup_steps: As there.
         num_training_steps: As there.
         default_lr: The optimizer's own default rate, which Transformers takes min_lr and lr_end as fractions of, for
@@ -43,15 +45,19 @@ def from_transformers(
         **more: The same, written out.
 
     Raises:
-        ValueError: an unknown name, one that depends on the loss, or arguments that Transformers refuses too.
+        ValueError: an unknown name, or arguments that Transformers refuses too.
         TypeError: arguments that the name does not take.
 
     Example:
         >>> from_transformers("cosine", lr=3e-4, num_warmup_steps=100, num_training_steps=1000).schedule
         0.0003 * warmup(100).then(cosine_decay(decay_steps=900))
     """
+    if not isinstance(getattr(name, "value", name), str):
+        return transformers_live(name, lr)
     name = _known(name)
     specific = _specific(scheduler_specific_kwargs, more)
+    if name in PLATEAUS:
+        return transformers_rule(name, lr, specific, num_warmup_steps)
     bases = rates(lr, 'from_transformers("cosine", lr=3e-4, num_warmup_steps=100, num_training_steps=1000)')
     given = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
     asked = {key: value for key, value in given.items() if value is not None}
@@ -100,8 +106,6 @@ def _specific(given: object, more: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known(name: object) -> str:
     found = str(getattr(name, "value", name))  # its SchedulerType too
-    if found in PLATEAUS:
-        raise ValueError(f"{found} moves the rate by the loss that it is shown, so it is no function of the step")
     if found not in NAMES:
         raise ValueError(
             f"transformers has no scheduler {found!r}{suggestion(found, NAMES)}; it has {', '.join(NAMES)}"

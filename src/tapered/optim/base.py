@@ -22,6 +22,7 @@ from tapered.optim.running import Running
 from tapered.optim.states import create, lent, names_of
 from tapered.rules import Rule, kernels, shards
 from tapered.schedules import Schedule
+from tapered.schedules.controllers import each_fits
 
 OFTEN = 8
 PLACES = {name: (key, part) for key, pair in NAMES.items() for part, name in enumerate(pair)}
@@ -60,6 +61,8 @@ class Optimizer(Grouped):
         entries = tensors(params, None)
         groups = entries if isinstance(entries[0], dict) else [{"params": entries}]
         super().__init__(groups, {**hypers, **HINTS, **options})
+        for given in hypers.values():
+            each_fits(given, len(self.param_groups))
         self.defaults.update(
             {key: first(key, given) for key, given in hypers.items()}
         )  # others read plain values there
@@ -203,6 +206,24 @@ class Optimizer(Grouped):
             value = self._next(live, name, step, index, scale if name == "lr" else 1.0)
             key, part = PLACES.get(name, (name, None))
             group[key] = value if part is None else tuple(value if i == part else v for i, v in enumerate(group[key]))
+
+    def untouched(self) -> None:
+        """Nobody else has written what follows something.
+
+        Raises:
+            ValueError: somebody has.
+        """
+        for index, group in enumerate(self.param_groups):
+            self._hypers(index, group, self.rule(group), self.steps)
+
+    def _follow(self, index: int, name: str, path: Schedule) -> None:
+        """Let a hyper of a group follow another path from the coming update on; its kernel stays."""
+        group = self.param_groups[index]
+        prepared = self._at(index, group)
+        self._running.follows[index][name] = path
+        group["schedules"] = {**group["schedules"], name: str(path)}
+        prepared.tables[name] = Live(path)
+        self._show(index, group, self.steps)
 
     def _next(self, live: Live, name: str, step: int, index: int, times: float) -> float:
         """The coming value; where there is none (a function that ends), the one before: that step will say so."""

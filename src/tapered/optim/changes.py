@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tapered.optim.hypers import items, names
+from tapered.optim.hypers import followed, items, names
 from tapered.optim.multipliers import factor
 from tapered.optim.parameters import check_keys
 from tapered.optim.policies import Counted, Rates, Reload, ending_last
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How, extended
+from tapered.schedules.controllers import each_fits, observed, steered
 
 if TYPE_CHECKING:
     from tapered.optim.resumable import Resumable
@@ -22,6 +23,8 @@ def replaced(
 ) -> list[tuple[dict[str, Any], Follows]]:
     """The groups with other hypers, and their schedules; the optimizer is not touched. See `Optimizer.replace`."""
     reload, made = Reload("replace", counted), []
+    for given in hypers.values():
+        each_fits(given, len(optimizer.param_groups))
     for index in groups:
         if index not in range(len(optimizer.param_groups)):
             raise ValueError(f"got hypers for the group {index!r}; this optimizer has {len(optimizer.param_groups)}")
@@ -34,7 +37,7 @@ def replaced(
                 reload.placed(f"`{name}` in group {index}", part, optimizer.steps)
                 if isinstance(part, Schedule)
                 else part
-                for name, part in zip(names(key), items(key, value, index), strict=True)
+                for name, part in zip(names(key), followed(key, value, index), strict=True)
             ]
             for name in names(key):
                 follows.pop(name, None)
@@ -46,6 +49,13 @@ def replaced(
         optimizer.rule(group)
         made.append((group, follows))
     return made
+
+
+def controlled(optimizer: "Resumable", value: Any) -> dict[tuple[int, str], steered]:
+    """The paths of the hypers that follow a controller, once it is told a value; the optimizer is not touched."""
+    every = ((index, *pair) for index, found in enumerate(optimizer.schedules) for pair in found.items())
+    paths = {(index, name): path for index, name, path in every if isinstance(path, steered)}
+    return observed(paths, value, optimizer.steps)
 
 
 def lengthened(optimizer: "Resumable", horizon: int, how: How) -> list[Follows]:

@@ -3,14 +3,17 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tapered.optim.changes import controlled, shown
 from tapered.optim.hints import HINTS, check_hints
 from tapered.optim.hypers import number, shows
 from tapered.optim.late import AS_THE_OTHERS, WITH_A_RATE, anchored, following, reanchored
 from tapered.optim.multipliers import factor
 from tapered.optim.parameters import check_tensors, tensors, warn_misspelt
+from tapered.optim.policies import report
 from tapered.optim.resumable import Resumable
 from tapered.optim.states import create
 from tapered.schedules import Schedule
+from tapered.schedules.controllers import why
 
 OWN = ("schedules", "step", "joined")  # group keys beside hypers, options and hints
 
@@ -82,6 +85,52 @@ class Grouped(Resumable):
             anchored(group, follows, running.follows, index)
         group["schedules"] = {name: str(schedule) for name, schedule in follows.items()}
         return group, follows
+
+    def observe(self, value: Any) -> None:
+        """Tell the loss, or whatever is watched, to the controllers that hypers follow; their rates hold from now on.
+
+        Every call counts; call it once an evaluation, in each of several processes with the same value. Values told
+        while a controller's head lasts (a warmup) are passed over.
+
+        Args:
+            value: a number, or a tensor or numpy scalar that holds one; NaN is no improvement.
+
+        Raises:
+            TypeError, ValueError: no real number, nothing here that follows one, or a rate that somebody else wrote;
+                nothing has changed then.
+
+        Example:
+            >>> import torch
+            >>> from tapered import AdamW, plateau
+            >>> optimizer = AdamW([torch.nn.Parameter(torch.ones(2))], lr=plateau(0.1, factor=0.5, patience=0))
+            >>> optimizer.observe(1.0), optimizer.observe(1.0)
+            (None, None)
+            >>> optimizer.param_groups[0]["lr"], optimizer.report
+            (0.05, 'step 0: lr 0.1 -> 0.05 (group 0): plateau was told 1')
+        """
+        with self._or_as_it_was():
+            self.heal()
+            self.untouched()
+            found = controlled(self, value)
+        before = shown(self, self.param_groups)
+        for (index, name), path in found.items():
+            self._follow(index, name, path)
+        now = shown(self, self.param_groups)
+        changed = {key: now[key] for key in found if now[key] != before[key]}
+        if changed:
+            self._running.report = report(self.steps, before, changed, why(found[next(iter(changed))], value))
+
+    def untouched(self) -> None:
+        """Nobody else has written what follows something.
+
+        Raises:
+            ValueError: somebody has.
+        """
+        raise NotImplementedError
+
+    def _follow(self, index: int, name: str, path: Schedule) -> None:
+        """Let a hyper of a group follow another path from the coming update on."""
+        raise NotImplementedError
 
     def init_state(self) -> None:
         """Create every trained parameter's state now instead of at its first update, to look at or to save."""

@@ -10,10 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from tapered.rules.ranges import Range
-from tapered.schedules import Schedule
+from tapered.schedules import Controller, Schedule
 
 NAMES = {"betas": ("beta1", "beta2")}  # every other group key is its hyper's own name
-Hyper = float | Tensor | Schedule
+Hyper = float | Tensor | Schedule | Controller
 
 
 def names(key: str) -> tuple[str, ...]:
@@ -38,9 +38,19 @@ def items(key: str, value: Any, group: int) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def followed(key: str, value: Any, group: int) -> tuple[Any, ...]:
+    """The same as a group follows them: of a controller the path that it steers there.
+
+    Raises:
+        TypeError, ValueError: a pair was expected; a controller with bounds for other groups.
+    """
+    parts = items(key, value, group)
+    return tuple(part.path(group) if isinstance(part, Controller) else part for part in parts)
+
+
 def first(key: str, value: Any) -> Any:
     """A group key's value before the first update, with a number in the place of each schedule."""
-    parts = [part(0) if isinstance(part, Schedule) else part for part in items(key, value, 0)]
+    parts = [part(0) if isinstance(part, Schedule) else part for part in followed(key, value, 0)]
     return tuple(parts) if len(parts) > 1 else parts[0]
 
 
@@ -87,9 +97,9 @@ class Live:
         """`schedule(step)`, bit for bit."""
         if not self.start <= step < self.start + len(self.values):
             try:
-                self.values = self.schedule.table(step + self.block, step).tolist()
+                self.values = self.schedule.upcoming(step + self.block, step).tolist()
             except ValueError:  # it may break off later in the block: that is for its own step to say
-                self.values = self.schedule.table(step + 1, step).tolist()
+                self.values = self.schedule.upcoming(step + 1, step).tolist()
             self.start = step
         return self.values[step - self.start]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from tapered.optim.hypers import items, names
 from tapered.optim.multipliers import factor
-from tapered.schedules import Schedule, parse
+from tapered.schedules import Schedule, followed
+from tapered.schedules.controllers import steered
 from tapered.schedules.operators import scaled
 
 Follows = Mapping[str, Schedule]
@@ -61,7 +62,7 @@ def read(text: str, known: Iterable[Schedule]) -> Schedule:
             return schedule
         if rest and not shape.serialisable and text == f"{factor_} * {shape}":  # a late group in proportion to it
             return scaled(float(factor_), shape)
-    return parse(text)
+    return followed(text)
 
 
 def reanchored(schedule: Schedule, rate: float, step: int, index: int, times: float = 1.0) -> Schedule:
@@ -77,4 +78,4 @@ def reanchored(schedule: Schedule, rate: float, step: int, index: int, times: fl
             f"got lr={rate!r} for group {index}, which joined late and follows {shape} in proportion, and that gives "
             f"{value!r} at step {step}; give the group a schedule of its own, constant({rate!r}) for one"
         )
-    return scaled(rate / value, shape)
+    return shape.through(rate / times, shape(step)) if isinstance(shape, steered) else scaled(rate / value, shape)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from tapered.schedules import Schedule, constant, parse
+from tapered.schedules import Schedule, constant, followed
 from tapered.schedules.changes import How, extended
+from tapered.schedules.controllers import steered
 
 Policy = Literal["resume", "saved", "replace", "extend"]
 Counted = Literal["now", "start"]
@@ -60,10 +61,13 @@ class Reload:
             return self.placed(where, own, step)
         if str(saved) == str(own):  # as text, since a user's function has nothing more to show
             return own
+        told = resumable(own, saved)
+        if told is not None:
+            return told
         if self.policy == "resume":
             raise ValueError(f"{where} differs: saved {saved}, this one's {own}; {ADVICE}")
         try:
-            kept = parse(saved) if isinstance(saved, str) else saved
+            kept = followed(saved) if isinstance(saved, str) else saved
         except ValueError as error:
             raise ValueError(
                 f"{where}: the saved schedule cannot be read back ({error}); give this one instead, policy='replace'"
@@ -80,7 +84,7 @@ class Reload:
         Raises:
             ValueError: it was not said which.
         """
-        if isinstance(schedule, constant) or step == 0 or self.counted == "start":
+        if is_constant(schedule) or step == 0 or self.counted == "start":
             return schedule
         if self.counted is None:
             raise ValueError(
@@ -88,6 +92,32 @@ class Reload:
                 "counted='now' (this step) or counted='start' (the start of the run)"
             )
         return schedule.delayed(step)
+
+
+def is_constant(schedule: Schedule) -> bool:
+    """It has no step 0 of its own: a number, or a controller without a head."""
+    return isinstance(schedule, constant) or (isinstance(schedule, steered) and schedule.controller.head is None)
+
+
+def resumable(own: Schedule, saved: str | Schedule) -> Schedule | None:
+    """The saved path of a controller, where this one is of the same rule in another state; else None."""
+    if not isinstance(own, steered):
+        return None
+    try:
+        kept = followed(saved) if isinstance(saved, str) else saved
+    except ValueError:
+        return None
+    return kept if own.follows_alike(kept) else None
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Texts of one schedule, or of one controller in two states; or equal numbers."""
+    if one == other or not isinstance(one, str) or not isinstance(other, str):
+        return bool(one == other)
+    try:
+        return resumable(followed(one), other) is not None
+    except ValueError:  # a user's function cannot be read back
+        return False
 
 
 ADVICE = (

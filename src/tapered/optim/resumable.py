@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tapered.optim.changes import lengthened, replaced, used
-from tapered.optim.hypers import NAMES, Live, first, items, names, number
+from tapered.optim.hypers import NAMES, Live, first, followed, items, names, number
 from tapered.optim.late import read
 from tapered.optim.loading import resumed
 from tapered.optim.multipliers import factor
@@ -130,7 +130,7 @@ class Resumable(torch.optim.Optimizer):
 
     def split(self, group: dict[str, Any], follows: dict[str, Schedule], key: str, index: int) -> None:
         """Take a group key apart into the numbers in force, kept under the key, and schedules, put into `follows`."""
-        given = items(key, group[key], index)
+        given = followed(key, group[key], index)
         values: list[float | Tensor] = []
         for name, item in zip(names(key), given, strict=True):
             if isinstance(item, Schedule):

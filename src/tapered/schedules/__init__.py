@@ -4,6 +4,7 @@
     lr(0), lr.table(2000), lr.horizon, str(lr), parse(str(lr)) == lr
 
 words, numbers, text ─► Schedule ─► schedule(step): a float        Schedule ─► table(stop): the same in float64
+plateau, greedy ─► Controller ─► path(group) ─► observed(paths, loss, step): what a group follows by its loss
                            ╰─► str, to_dict ─► parse, from_dict ─► an equal one; svg, plot: its picture
 
 Kinds of schedules bear lower-case names, TensorFlow's where it has one, and print as they are called.
@@ -17,6 +18,7 @@ from tapered.schedules.basic import exponential_warmup as exponential_warmup
 from tapered.schedules.basic import hold as hold
 from tapered.schedules.basic import linear as linear
 from tapered.schedules.basic import warmup as warmup
+from tapered.schedules.controllers import Controller as Controller
 from tapered.schedules.cosines import cosine_decay as cosine_decay
 from tapered.schedules.cosines import cosine_decay_restarts as cosine_decay_restarts
 from tapered.schedules.decays import inverse_sqrt as inverse_sqrt
@@ -34,6 +36,8 @@ from tapered.schedules.operators import constant as constant
 from tapered.schedules.pieces import cyclic as cyclic
 from tapered.schedules.pieces import piecewise_constant as piecewise_constant
 from tapered.schedules.pieces import piecewise_interpolate as piecewise_interpolate
+from tapered.schedules.plateaus import greedy as greedy
+from tapered.schedules.plateaus import plateau as plateau
 from tapered.schedules.recipes import multistep_decay as multistep_decay
 from tapered.schedules.recipes import one_cycle as one_cycle
 from tapered.schedules.recipes import power as power
@@ -43,5 +47,6 @@ from tapered.schedules.recipes import untuned_exponential_warmup as untuned_expo
 from tapered.schedules.recipes import untuned_linear_warmup as untuned_linear_warmup
 from tapered.schedules.recipes import warmup_stable_decay as warmup_stable_decay
 from tapered.schedules.tables import tabulate as tabulate
+from tapered.schedules.text import followed as followed
 from tapered.schedules.text import from_dict as from_dict
 from tapered.schedules.text import parse as parse

@@ -9,12 +9,15 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, SupportsIndex, overload
 
 import numpy as np
 
 from tapered.schedules import checks
 from tapered.schedules.curves import Floats
+
+if TYPE_CHECKING:
+    from tapered.schedules.controllers import Controller
 
 BLOCK = 8192  # steps evaluated at once: arrays that stay in the cache make a long table 1.5 to 4 times as fast
 LOOKED_AT = 10_000  # boundaries, as a schedule may have any number of them within a step
@@ -102,6 +105,10 @@ class Schedule:
             self._overflow(first + at, float(values[at]))
         return values
 
+    def upcoming(self, stop: SupportsIndex, start: SupportsIndex) -> Floats:
+        """What a group that follows it reads ahead: its table."""
+        return self.table(stop, start)
+
     def _block(self, first: int, last: int) -> Floats:
         steps = np.arange(first, last, dtype=np.float64) if last - first > 1 else np.full(2, float(first))
         with np.errstate(all="ignore"):
@@ -180,7 +187,7 @@ class Schedule:
             check_factor(self, other)
             check_factor(other, self)
             return multiplied(self, other)
-        made = scaled(other, self)
+        made = scaled(no_controller(other), self)
         check_factor(made, self)
         return made
 
@@ -202,8 +209,14 @@ class Schedule:
     def __radd__(self, other: float) -> "Schedule":
         return added(as_schedule(other), self)
 
-    def then(self, following: "Schedule | float") -> "Schedule":
-        """This one up to its horizon, then the other from its own step 0."""
+    @overload
+    def then(self, following: "Schedule | float") -> "Schedule": ...
+    @overload
+    def then(self, following: "Controller") -> "Controller": ...
+    def then(self, following: "Schedule | Controller | float") -> "Schedule | Controller":
+        """This one up to its horizon, then the other from its own step 0; or what follows the loss from there on."""
+        if isinstance(following, controllers.Controller):
+            return following.led_by(self)
         return then(self, as_schedule(following))
 
     def clamp(self, low: float | None = None, high: float | None = None) -> "Schedule":
@@ -251,12 +264,23 @@ class Schedule:
         return cooled(self, at, steps, shape, floor)
 
 
-Part = Annotated[Schedule, checks.Instance("a schedule", Schedule)]
+Part = Annotated[Schedule, checks.Tabulated("a schedule", Schedule)]
 
 
 def as_schedule(value: Schedule | float) -> Schedule:
     """A schedule as it is; a number as the schedule that is always that number."""
-    return value if isinstance(value, Schedule) else constant(value)
+    return value if isinstance(value, Schedule) else constant(no_controller(value))
+
+
+def no_controller(value: float) -> float:
+    """What is taken for a number is no rule that follows the loss.
+
+    Raises:
+        TypeError: it is one.
+    """
+    if isinstance(value, controllers.Controller):
+        raise TypeError(f"got {value} where a schedule or a number is needed: {value.why_no_table()}")
+    return value
 
 
 def _text(value: object) -> str:
@@ -274,3 +298,4 @@ from tapered.schedules.operators import added, check_factor, constant, multiplie
 from tapered.schedules.methods import clamp, cooled, delayed, repeat, staircase, then, until  # noqa: E402  # as above
 from tapered.schedules.changes import held, stretched  # noqa: E402  # as above
 from tapered.schedules.units import in_epochs, in_samples, in_tokens  # noqa: E402  # as above
+from tapered.schedules import controllers  # noqa: E402  # as above

@@ -135,6 +135,17 @@ class Instance:
         return value
 
 
+@dataclass(frozen=True)
+class Tabulated(Instance):
+    """Takes schedules that can be tabulated: not the path of a rule that follows a loss."""
+
+    def __call__(self, value: object) -> object:
+        """The object itself."""
+        if hasattr(value, "controller"):
+            raise NotOfKindError
+        return super().__call__(value)
+
+
 def _flag(value: object) -> bool:
     value = value.item() if hasattr(value, "item") else value
     if not isinstance(value, bool):
@@ -148,7 +159,8 @@ _FLAG.expected = "True or False"  # type: ignore[attr-defined]  # a function tak
 NUMBER = Within("a finite number")
 Number = Annotated[float, NUMBER]
 Positive = Annotated[float, Within("a finite number above 0", above=0)]
-NotNegative = Annotated[float, Within("a finite number from 0 up", least=0)]
+NONE_BELOW = Within("a finite number from 0 up", least=0)
+NotNegative = Annotated[float, NONE_BELOW]
 Unit = Annotated[float, Within("a number from 0 to 1", least=0, most=1)]
 Below = Annotated[float, Within("a number from 0 to below 1", least=0, most=math.nextafter(1.0, 0.0))]
 Span = Annotated[float, Within("a number of steps above 0", above=0, most=LARGEST_STEP, whole="where it is")]

@@ -12,10 +12,12 @@ from tapered.schedules import (
     methods,
     operators,
     pieces,
+    plateaus,
     recipes,
     units,
 )
 from tapered.schedules.base import Schedule
+from tapered.schedules.controllers import Controller
 
 KINDS: dict[str, type[Schedule]] = {
     kind.__name__: kind
@@ -55,6 +57,7 @@ RECIPES: dict[str, Callable[..., Schedule]] = {
         recipes.untuned_exponential_warmup,
     )
 }
+CONTROLLERS: dict[str, type[Controller]] = {"plateau": plateaus.plateau, "greedy": plateaus.greedy}
 FUNCTIONS = {"from_function", "cumulative_product"}
 METHODS = (
     "then", "clamp", "delayed", "until", "repeat", "staircase", "cooldown", "stretched", "held", "times",

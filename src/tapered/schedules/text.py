@@ -13,7 +13,8 @@ from typing import Any
 
 from tapered.schedules import amounts, checks, operators
 from tapered.schedules.base import Schedule, as_schedule
-from tapered.schedules.names import FUNCTIONS, KINDS, METHODS, OPERATORS, RECIPES
+from tapered.schedules.controllers import Controller, steered
+from tapered.schedules.names import CONTROLLERS, FUNCTIONS, KINDS, METHODS, OPERATORS, RECIPES
 from tapered.schedules.short import spelled
 
 DEEPEST = 250  # of pieces within pieces: their values are found by as many calls within calls
@@ -51,6 +52,27 @@ def parse(text: str, words: Mapping[str, int | Schedule] = MappingProxyType({}))
     """
     if not isinstance(text, str):
         raise TypeError(f'parse takes a str, got {text!r:.80}; write parse("3e-4 * warmup(200)")')
+    value = _value_of(text, words)
+    if isinstance(value, Controller):
+        raise ValueError(f'cannot read "{text:.200}" as a schedule: {value.why_no_table()}')  # noqa: TRY004  # a text
+    return as_schedule(value)
+
+
+def followed(text: str) -> Schedule:
+    """What a group follows whose text this is: a schedule, or the path that a controller steers.
+
+    Raises:
+        ValueError: as `parse`.
+
+    Example:
+        >>> followed("plateau(0.1).in_state(rate=0.01, before=0.1, since=4)")(5)
+        0.01
+    """
+    value = _value_of(text, {})
+    return steered(value) if isinstance(value, Controller) else as_schedule(value)
+
+
+def _value_of(text: str, words: Mapping[str, int | Schedule]) -> Any:
     try:
         value = _Reader(text, words).schedule(spelled(ast.parse(text.strip(), mode="eval").body, words))
     except SyntaxError as error:
@@ -61,7 +83,7 @@ def parse(text: str, words: Mapping[str, int | Schedule] = MappingProxyType({}))
         raise ValueError(f'cannot read "{text:.200}": no float is that large') from None
     if not isinstance(value, Schedule) and (isinstance(value, (bool, str, tuple)) or value is None):
         raise ValueError(f'cannot read "{text:.200}": it is no schedule; write for example 3e-4 * warmup(200)')
-    return as_schedule(value)
+    return value
 
 
 class _Reader:
@@ -176,16 +198,18 @@ class _Reader:
         if not isinstance(node, ast.Attribute):
             raise self.refusal(node, "only names and methods can be called")
         receiver = self.read(node.value)
+        if isinstance(receiver, Controller) and node.attr == "in_state":
+            return receiver.in_state
         if not isinstance(receiver, Schedule):
             raise self.refusal(node.value, "only a schedule has methods")
         if node.attr not in METHODS:
             raise self.refusal(node, f"a schedule has no method {node.attr:.80}{checks.suggestion(node.attr, METHODS)}")
         return getattr(receiver, node.attr)  # type: ignore[no-any-return]  # one of the methods
 
-    def named(self, node: ast.Name) -> Callable[..., Schedule]:
+    def named(self, node: ast.Name) -> Callable[..., Schedule | Controller]:
         if node.id in FUNCTIONS:
             raise self.refusal(node, "it holds Python code, which no text can carry; make it in Python")
-        known = KINDS | RECIPES
+        known: dict[str, Callable[..., Schedule | Controller]] = {**KINDS, **RECIPES, **CONTROLLERS}
         if node.id not in known:
             raise self.refusal(node, f"no schedule has this name{checks.suggestion(node.id, known)}")
         return known[node.id]

@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from tapered.schedules import Schedule, checks
+from tapered.schedules import Controller, Schedule, checks
 
 Floats = NDArray[np.float64]
 Rates = Schedule | float | Sequence[float] | Floats
@@ -51,6 +51,8 @@ def rates(given: Rates, steps: int, what: str = "schedule") -> Floats:
     """
     if isinstance(given, Schedule):
         found = given.table(steps)
+    elif isinstance(given, Controller):
+        raise TypeError(f"got {given} as {what}: {given.why_no_table()}")
     elif callable(given):
         raise TypeError(f"got {given!r:.80} as {what}; expected a schedule or a table; try tapered.from_function(...)")
     else:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tapered.rules import Rule, State
 from tapered.rules.ranges import ranges_of
-from tapered.schedules import Schedule
+from tapered.schedules import Controller, Schedule
 from tapered.training.extras import pack
 from tapered.training.precision import fresh
 from tapered.training.recipe import shares
@@ -185,6 +185,8 @@ def tabulate(rule: Rule, steps: int, **hypers: float | Schedule) -> Path:
 def _table(value: float | Schedule, steps: int) -> NDArray[np.float64]:
     if isinstance(value, Schedule):
         return value.table(steps)
+    if isinstance(value, Controller):
+        value.table()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"got {value!r} ({type(value).__name__}) for a hyper; expected a number or a schedule")
     return _flat(float(value), steps)
