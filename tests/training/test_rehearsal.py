@@ -35,11 +35,23 @@ def wait_for(found, seconds=60.0):
     return found()
 
 
-def test_the_next_graph_finds_what_was_made_ready(tmp_path, monkeypatch):
-    monkeypatch.setattr(rehearsal, "cores", lambda: 2)
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    with rehearsed(True):
-        assert wait_for(lambda: list(tmp_path.rglob("*.so")))
+READY = """
+import sys, time
+from pathlib import Path
+from tapered.training import rehearsal
+rehearsal.cores = lambda: 2
+with rehearsal.rehearsed(True):
+    while not list(Path(sys.argv[1]).rglob("*.so")):
+        time.sleep(0.05)
+print(rehearsal.COMPILER in sys.modules)
+"""
+
+
+def test_the_next_graph_finds_what_was_made_ready(tmp_path):
+    settings = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", READY, str(tmp_path)]
+    done = subprocess.run(command, check=True, env=settings, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n"  # and this process has not been kept from anything meanwhile
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at Linux's list of processes")
@@ -47,10 +59,14 @@ def test_the_next_graph_finds_what_was_made_ready(tmp_path, monkeypatch):
 def test_it_takes_another_core_and_ends_with_the_block(monkeypatch, when, cores, begun):
     monkeypatch.setattr(rehearsal, "cores", lambda: cores)
     monkeypatch.setattr(rehearsal, "_rehearse", lambda: time.sleep(60))
+    monkeypatch.setattr(rehearsal, "COMPILER", "what was never imported")
     before = children()
     with rehearsed(when):
         assert len(children() - before) == begun
     assert children() == before
+    monkeypatch.setattr(rehearsal, "COMPILER", "torch")
+    with rehearsed(when):
+        assert children() == before  # all that a first graph brings with it is there
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at Linux's list of processes")

@@ -125,7 +125,7 @@ def worst_case(schedule: Rates, steps: SupportsIndex, *, norms: Norms = 1.0, dis
         >>> round(found.bound, 12), round(found.peak, 6), round(found.ratio, 12)
         (0.1, 0.099, 1.0)
         >>> round(worst_case(constant(1.0), 99).ratio, 3)
-        1.413
+        1.412
     """
     count, D = given.whole(steps), given.number(distance, "distance")
     h, rate = given.scaled(given.rates(schedule, count))

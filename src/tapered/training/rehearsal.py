@@ -5,6 +5,7 @@ a small perceptron takes where no earlier one has left them in torch's cache. Th
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,11 +15,13 @@ from tapered.machines import cores
 from tapered.training import program
 from tapered.training.forked import can_fork, forked
 
+COMPILER = "torch._inductor.compile_fx"  # what has been imported where this process has compiled
+
 
 @contextmanager
 def rehearsed(when: bool) -> Iterator[None]:  # noqa: FBT001 - a condition
-    """Run a block in which a graph may be compiled, and is sooner where another core is idle."""
-    if not (when and can_fork() and cores() > 1):
+    """Run a block in which a graph may be compiled, and is sooner where another core is idle and it is the first."""
+    if not (when and can_fork() and cores() > 1 and COMPILER not in sys.modules):
         yield
         return
     process = forked(_rehearse)
