@@ -105,6 +105,12 @@ def test_a_study_of_a_script_says_what_the_same_study_of_a_workload_says(folder)
     assert b.gains == pytest.approx(a.gains, rel=1e-3)
     assert (same.script.seen, same.script.updates, same.script.gap) == (80, 80, 0.0)
     assert not any("seen" in caveat for caveat in same.caveats)
+    record = next((path / "script" / "runs").glob("*/record.json"))
+    record.write_bytes(record.read_bytes()[:60])
+    _, lacking = finished(script, path / "script")
+    assert (lacking.script.seen, lacking.script.updates) == (60, 60)
+    lost = f": what was seen of it is lost ({record.parent.name}/record.json)."
+    assert any(caveat.endswith(lost) for caveat in lacking.caveats)
 
 
 def test_a_rate_of_the_scripts_own_is_seen_and_another_is_refused(folder):

@@ -13,9 +13,9 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.pruning import pruning_of
 from tapered.study.plan.rounds import Round
 from tapered.study.result.cost import Cost
-from tapered.study.result.witnessed import Witnessed
+from tapered.study.result.witnessed import Witnessed, named
 from tapered.study.script.checked import shares
-from tapered.study.script.outcome import Record
+from tapered.study.script.outcome import Record, said
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Run
 
@@ -34,9 +34,7 @@ def cost_of_runs(planned: Planned, rounds: Sequence[Round], store: Store) -> Cos
 
 def _made(store: Store) -> int:
     """Updates that the runs made themselves; a run of which there is no record, but a folder, made all of its own."""
-    kept = records(store)
-    own = [run.step for run in store.runs() if run.key not in kept and (store.folder / "runs" / run.key).is_dir()]
-    return sum(record.made for record in kept.values()) + sum(own)
+    return sum(record.made for record in records(store).values()) + sum(run.step for run in unrecorded(store))
 
 
 def alone(planned: Planned, folder: Path) -> str:
@@ -57,11 +55,18 @@ def records(store: Store) -> dict[str, Record]:
     return {key: record for key, record in found.items() if record is not None}
 
 
+def unrecorded(store: Store) -> list[Run]:
+    """Runs that were started, and of which it is not known any more what was seen."""
+    kept = records(store)
+    return [run for run in store.runs() if run.key not in kept and (store.folder / "runs" / run.key).is_dir()]
+
+
 def witnessed_of(subject: Scripted, rounds: Sequence[Round], store: Store) -> Witnessed:
     """What was seen of all runs."""
     found = list(records(store).values())
     twice = [record.apart for record in found if record.apart is not None]
-    notes = dict.fromkeys(note for record in found for note in record.notes)
+    lost = [f"{named(run)}: what was seen of it is lost ({run.key}/record.json)." for run in unrecorded(store)]
+    notes = dict.fromkeys([*map(said, lost), *(note for record in found for note in record.notes)])
     return Witnessed(
         command=subject.script.said,
         rate=subject.script.rate,
