@@ -46,6 +46,17 @@ def test_what_was_printed_is_shown_again(folder, capsys):
     assert json.loads(capsys.readouterr().out)["question"] == "Does a cosine help?"
 
 
+def test_a_hyper_that_follows_the_rate_is_exported_as_a_schedule(tmp_path, capsys):
+    text = TOML.replace("steps = 40", "steps = 10").replace("seeds = 8", "seeds = 1")
+    (tmp_path / "my.toml").write_text(text + 'hypers = { weight_decay = "0.5 * shape" }\n')
+    assert main(["study", str(tmp_path / "my.toml"), "--store", str(tmp_path / "s")]) == 0
+    capsys.readouterr()
+    assert main(["export", str(tmp_path / "s"), "--arm", "decay", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rate, decay = parse(found["schedule"]), parse(found["hypers"]["weight_decay"])
+    assert [decay(k) for k in range(10)] == pytest.approx([0.5 * rate(k) / rate(0) for k in range(10)])
+
+
 def test_what_was_changed_or_is_none_is_refused(folder, tmp_path, capsys):
     other = tmp_path / "s"
     (other / "runs").mkdir(parents=True)
@@ -115,8 +126,9 @@ def test_the_code_of_other_rules_makes_them():
     assert optimizer.param_groups[0]["nesterov"]
     _, optimizer = rates(code("torch", "NAdam", {"decay": "decoupled"}, {"weight_decay": 0.1}, RATE))
     assert optimizer.param_groups[0]["decoupled_weight_decay"]
-    _, optimizer = rates(code("tapered", "Adam", {}, {"weight_decay": "hold(9)"}, RATE))
-    assert math.isclose(float(optimizer.param_groups[0]["weight_decay"]), 1.0)
+    for to in ("tapered", "transformers", "lightning"):
+        _, optimizer = rates(code(to, "Adam", {}, {"weight_decay": "hold(9)"}, RATE))
+        assert math.isclose(float(optimizer.param_groups[0]["weight_decay"]), 1.0)
 
 
 @pytest.mark.parametrize("rule", ["Adam", "SGD", "Lion"])

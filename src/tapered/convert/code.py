@@ -151,7 +151,7 @@ def _option(to: To, rule: str, name: str, value: Any) -> dict[str, Any]:
 def _value(to: To, name: str, value: Any) -> str:
     if not isinstance(value, str):
         return repr(value)
-    if to == "tapered":
+    if to in ("tapered", "transformers", "lightning"):  # tapered's own optimizer
         return f"parse({value!r})"
     raise ValueError(
         f"{name} = {value!r} is a schedule, which only tapered's optimizers take as it is; try --to tapered"

@@ -304,7 +304,7 @@ class Arm(Strict):
             return self.at(peak).path(steps, peak, lr=lr)
         rule, rate = self._resetting(), lr or self.schedule(steps, peak)
         given: dict[str, Any] = {
-            name: self._hyper(name, value, steps, rate) if isinstance(value, str) else value
+            name: self.hyper(name, value, steps, rate) if isinstance(value, str) else value
             for name, value in self.hypers.items()
         }
         if self.resets:
@@ -317,7 +317,7 @@ class Arm(Strict):
             at_peak = "" if peak is None else f" at peak {peak:g}"
             raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error
 
-    def _hyper(self, name: str, text: str, steps: int, rate: Schedule) -> Schedule:
+    def hyper(self, name: str, text: str, steps: int, rate: Schedule) -> Schedule:
         """A hyper's schedule, in which `shape` may stand for the rate over its highest."""
         field = f"arm {self.name!r}: hypers.{name}"
         words = {"shape": _shape(rate, steps, field)} if SHAPE.search(text) else {}

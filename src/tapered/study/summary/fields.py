@@ -7,7 +7,6 @@ from typing import Any
 
 from tapered.schedules.svg import samples
 from tapered.stats import seeds_needed
-from tapered.study.file.arms import read_schedule
 from tapered.study.file.question import TEXTS, Question
 from tapered.study.file.recipe import Steps
 from tapered.study.plan.forecast import Forecast
@@ -130,15 +129,11 @@ def _written(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     return {
         "schedule": str(schedule) if schedule.serialisable else None,
         "options": dict(stated.options),
-        "hypers": {name: _hyper(result, value) for name, value in stated.hypers.items()},
+        "hypers": {
+            name: str(stated.hyper(name, value, result.asked.steps, schedule)) if isinstance(value, str) else value
+            for name, value in stated.hypers.items()
+        },
     }
-
-
-def _hyper(result: StudyResult, value: float | str) -> float | str:
-    """A hyper's text with the number of steps in it."""
-    if isinstance(value, str) and "shape" not in value:
-        return str(read_schedule(value, result.asked.steps, "hypers"))
-    return value
 
 
 def _peak(peak: PeakResult) -> dict[str, Any]:
