@@ -121,6 +121,14 @@ def test_the_code_for_an_optimizer_of_ones_own_sets_its_rates(to):
 
 
 def test_the_code_of_other_rules_makes_them():
+    for to, names in (
+        ("torch", {"beta1": 0.8}),
+        ("tapered", {"beta2": 0.95, "beta1": 0.8}),
+        ("torch", {"beta2": 0.95}),
+    ):
+        _, optimizer = rates(code(to, "Adam", {}, names, RATE))
+        betas = names.get("beta1", 0.9), names.get("beta2", 0.999)
+        assert tuple(map(float, optimizer.param_groups[0]["betas"])) == betas
     _, optimizer = rates(code("torch", "SGD", {"momentum": True, "nesterov": True}, {"momentum": 0.9}, RATE))
     assert (type(optimizer).__name__, optimizer.param_groups[0]["momentum"]) == ("SGD", 0.9)
     assert optimizer.param_groups[0]["nesterov"]
