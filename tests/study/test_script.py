@@ -111,7 +111,7 @@ def test_a_script_with_one_file_of_its_own_is_ended_where_runs_part(tmp_path):
     found = planned(tmp_path, table=table.replace("c-{step}.json", "last.json"), arms=CONSTANT + LATE + early, seeds=1)
     report_ = checked(found, tmp_path / "s")
     assert [finding.text for finding in report_.findings if finding.name == "share"] == [
-        "From the checkpoint of step 10 it gives the same numbers: steps are shared."
+        "From the checkpoint of step 7 it gives the same numbers: steps are shared."
     ]
     runs, result = finished(found, tmp_path / "s")
     assert all(dict(by_hand(found, run)).items() <= dict(run.curve).items() for run in runs)
