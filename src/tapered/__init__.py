@@ -6,6 +6,7 @@ What is named here is imported when it is asked for, so that `tapered --help` do
 """
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tapered import convert as convert
     from tapered import explain as explain
     from tapered import guards as guards
+    from tapered import loggers as loggers
     from tapered import range_test as range_test
     from tapered import schedules as schedules
     from tapered import tensorflow1 as tensorflow1
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from tapered.optim import RAdam as RAdam
     from tapered.optim import RMSprop as RMSprop
     from tapered.optim import ScheduleFreeAdamW as ScheduleFreeAdamW
+    from tapered.results import Result as Result
+    from tapered.results import study as study
     from tapered.schedules import Schedule as Schedule
     from tapered.schedules import constant as constant
     from tapered.schedules import cooldown as cooldown
@@ -47,13 +51,26 @@ if TYPE_CHECKING:
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
-ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1", "theory")
+ROOMS = (
+    "attach",
+    "checkpoint",
+    "convert",
+    "explain",
+    "guards",
+    "loggers",
+    "range_test",
+    "schedules",
+    "study",
+    "tensorflow1",
+    "theory",
+)
 HOLDERS = (
     "scripts.current",
     "schedules",
     "optim",
     "training.recipe",
     "training.workload",
+    "results",
 )  # of the others; light first
 
 __all__ = [
@@ -69,6 +86,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Recipe",
+    "Result",
     "Schedule",
     "ScheduleFreeAdamW",
     "Workload",
@@ -85,9 +103,25 @@ __all__ = [
     "parse",
     "plateau",
     "schedules",
+    "study",
     "tensorflow1",
     "warmup",
 ]
+
+
+class Asking(ModuleType):
+    """The room `tapered.study`, which is also the function `tapered.results.study`."""
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        return _study()(*given, **options)
+
+    @property
+    def __signature__(self) -> Any:  # which `help` and notebooks show
+        return importlib.import_module("inspect").signature(_study())
+
+
+def _study() -> Any:
+    return importlib.import_module("tapered.results").study
 
 
 def __getattr__(name: str) -> Any:

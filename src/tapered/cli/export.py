@@ -34,7 +34,7 @@ def export(
     from tapered.convert.code import code  # noqa: PLC0415 - seconds, which --help need not wait for
     from tapered.study.summary.kept import kept  # noqa: PLC0415 - as above
 
-    _, fields = kept(folder)
+    fields = kept(folder).summary
     chosen = arm_of(fields, arm)
     if chosen["schedule"] is None:
         raise ValueError(f"arm {chosen['name']!r} has a schedule that no text can carry")

@@ -30,7 +30,7 @@ def show(
     """
     from tapered.study.summary.kept import kept  # noqa: PLC0415 - seconds, which --help need not wait for
 
-    shown, fields = kept(folder)
+    shown, fields, _ = kept(folder)
     page = folder / PAGE
     if as_json:
         print_json(fields | {"folder": str(folder), "page": str(page) if page.is_file() else None})

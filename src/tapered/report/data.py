@@ -1,11 +1,13 @@
 """What a report draws, as plain tuples."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, isfinite
+from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from tapered.stats import seeds_needed
 from tapered.stats.intervals import t_interval
@@ -104,6 +106,21 @@ class PlotData:
     verdicts: tuple[Difference, ...]
     differences: tuple[Bars, ...]
     trials: tuple[Band, ...]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        found: dict[str, Any] = TypeAdapter(PlotData).dump_python(self, mode="json")
+        return found
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "PlotData":
+        """The way back from `fields`, checked.
+
+        Raises:
+            ValueError: They are none of it.
+        """
+        return TypeAdapter(PlotData).validate_python(fields)
 
 
 def plot_data(result: StudyResult) -> PlotData:

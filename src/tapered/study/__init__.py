@@ -12,7 +12,11 @@ result    what runs say: best peaks, differences, verdict, cost, wording
 summary   the same as tables, sentences, JSON
 """
 
+import sys
+
+import tapered
 from tapered.study.file.read import Stated, read
+from tapered.study.file.study import Arm, Peaks, Study
 from tapered.study.plan import Planned, default_folder, finished_rounds, forest_of, plan_of
 from tapered.study.result import StudyResult
 from tapered.study.train import open_store, train_runs, updates_made
@@ -20,8 +24,11 @@ from tapered.study.train.verify import Verified, verify
 from tapered.study.verdict import conclude
 
 __all__ = [
+    "Arm",
+    "Peaks",
     "Planned",
     "Stated",
+    "Study",
     "StudyResult",
     "Verified",
     "conclude",
@@ -35,3 +42,5 @@ __all__ = [
     "updates_made",
     "verify",
 ]
+
+sys.modules[__name__].__class__ = tapered.Asking  # `tapered.study("mine.toml")` asks one
