@@ -84,10 +84,12 @@ class Cell(Log):
             self._shown.update(line)
 
     def stop(self) -> None:
-        """How far it came stays."""
+        """Nothing of it stays."""
         super().stop()
-        if self.tasks and self._shown is not None:
-            self.tell(self.tasks[-1])
+        if self._shown is not None:
+            from IPython.display import HTML  # noqa: PLC0415 - as above
+
+            self._shown.update(HTML(""))
 
 
 def in_notebook() -> bool:

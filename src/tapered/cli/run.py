@@ -142,6 +142,7 @@ def said(errors: Console) -> Iterator[None]:
     """Warnings as sentences."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "IProgress not found")  # tqdm's, of a bar that nobody asked for
         yield
     for warning in caught:
         for line in str(warning.message).splitlines():

@@ -3,7 +3,7 @@
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 
@@ -61,13 +61,17 @@ class Log:
         """A `TrainerCallback` for transformers' Trainer: what it logs is told here, too."""
         from tapered.scripts.trainer import callback  # noqa: PLC0415  # heavy, and not everybody's
 
-        return callback(cast("Any", Heard(self)))
+        return callback(self.heard())
 
     def lightning_callback(self) -> Any:
         """A `Callback` for Lightning's Trainer: its losses and metrics are told here, too."""
         from tapered.scripts.lightning import callback  # noqa: PLC0415  # as above
 
-        return callback(cast("Any", Heard(self)))
+        return callback(self.heard())
+
+    def heard(self) -> Any:
+        """A run that asks nothing of its trainer, and tells what is logged here."""
+        return Heard(self)
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from math import isfinite
 
+from tapered.pictures.panel import WHOLE, Panel
+from tapered.pictures.scale import over
+
+DRAWN = 400  # points of a line
 Rows = Sequence[Sequence[str]]
 CELL = "padding:2px 10px 2px 0;border-bottom:1px solid rgba(128,128,128,0.4);background:none;"
 
@@ -32,6 +37,22 @@ def fragment(
     more = f"<details><summary>Notes</summary><ul>{folded}</ul></details>" if notes else ""
     shown = "".join(_table(caption, rows) for caption, rows in tables)
     return f'<div style="font-family:system-ui,sans-serif">{above}{said}{picture}{shown}{more}</div>'
+
+
+def line(points: Sequence[tuple[float, float]], said: str, names: tuple[str, str], *, log: bool) -> str:
+    """A piece of HTML with one line, and what it says; what is not finite is left out.
+
+    Args:
+        points: From the left; of many about 400 are drawn.
+        said: What it says.
+        names: Of the axis below, and of that at the left.
+        log: Whether the axis at the left is logarithmic, where it can be.
+    """
+    some = [*points[:: max(1, len(points) // DRAWN)], *points[-1:]]
+    drawn = [(x, y if isfinite(y) else None) for x, y in some]
+    below = over((x for x, _ in drawn), log=False)
+    panel = Panel(below, over((y for _, y in drawn), log=log), WHOLE, f"{names[1]}: {said}", names=names)
+    return fragment([said], picture=panel.svg([panel.line(drawn, "#0072B2")], across=WHOLE.width))
 
 
 def _table(caption: str, rows: Rows) -> str:

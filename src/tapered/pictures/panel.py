@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import inf
 
 from tapered.pictures.scale import Scale
+from tapered.words import brief
 
 CROSS = 11.0  # height of a row of crosses
 TICK = 4.0
@@ -31,6 +32,7 @@ WHOLE = Size(460, 290, 62, 12)
 SMALL = Size(230, 160, 48, 11)
 
 
+@brief
 @dataclass(frozen=True)
 class Panel:
     """What stands in a panel, and where.

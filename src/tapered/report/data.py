@@ -13,9 +13,10 @@ from tapered.stats import seeds_needed
 from tapered.stats.intervals import t_interval
 from tapered.study.result import ArmResult, Comparison, StudyResult, is_diverged, mean
 from tapered.study.summary import finite, in_order, rate_path
-from tapered.words import percent
+from tapered.words import brief, percent
 
 
+@brief
 @dataclass(frozen=True)
 class Band:
     """A line with what is around it; None where no run has a finite value.
@@ -37,6 +38,7 @@ class Band:
     lost: tuple[tuple[float, str], ...] = ()
 
 
+@brief
 @dataclass(frozen=True)
 class Bars:
     """Gain of an arm over what it is compared with, a bar a seed; None where one of the two runs diverged.
@@ -79,6 +81,7 @@ class Difference:
     said: str
 
 
+@brief
 @dataclass(frozen=True)
 class PlotData:
     """Everything that is drawn.

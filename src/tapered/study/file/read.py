@@ -27,7 +27,7 @@ from tapered.study.file.space import ends
 from tapered.study.file.study import Study, to_toml
 from tapered.training.rows import start
 from tapered.training.workload import Workload
-from tapered.words import suggest
+from tapered.words import brief, suggest
 from tapered.workloads import WORKLOADS, own
 from tapered.workloads.find import Made, coded, workload_of
 from tapered.workloads.own import StudyFileError
@@ -55,6 +55,7 @@ class Origin:
     workload: str | None = None
 
 
+@brief
 @dataclass(frozen=True)
 class Stated:
     """A study that can run: its file, its workload, and where that came from.

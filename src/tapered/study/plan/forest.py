@@ -20,10 +20,12 @@ from tapered.study.plan.prefixes import Plan, share
 from tapered.study.store.runs import Branch, Bundle, Run
 from tapered.training.rows import Path
 from tapered.training.workload import Workload
+from tapered.words import brief
 
 Tree = tuple[int, ...]
 
 
+@brief
 @dataclass(frozen=True)
 class Task:
     """A run to be made, with what its numbers come from."""
@@ -33,6 +35,7 @@ class Task:
     path: Path
 
 
+@brief
 @dataclass(frozen=True)
 class Forest:
     """All runs of a study and the tree of segments that they share.

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tapered.words import brief
+
 Curve = tuple[tuple[int, Mapping[str, float]], ...]
 
 
@@ -16,6 +18,7 @@ def _evaluated(curve: Curve, step: int) -> bool:
     return bool(curve) and curve[-1][0] >= step
 
 
+@brief
 @dataclass(frozen=True)
 class Run:
     """One run: an arm at one peak and one seed.
@@ -54,6 +57,7 @@ class Run:
         return self.diverged is not None or self.pruned is not None or _evaluated(self.curve, self.steps)
 
 
+@brief
 @dataclass(frozen=True)
 class Branch:
     """What is known of the runs that are one row so far: they share every step they have made.
@@ -96,6 +100,7 @@ class Branch:
         return [replace(run, value=value, **known) for run in self.runs]
 
 
+@brief
 @dataclass(frozen=True)
 class Bundle:
     """Branches of one rule that are trained and kept together; the rows of those that go on or have ended are tensors.
