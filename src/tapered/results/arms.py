@@ -8,6 +8,13 @@ from tapered.schedules import Schedule, parse
 from tapered.words import brief, suggest
 
 
+class UnknownError(KeyError):
+    """A name that a result does not have; the message says which it has."""
+
+    def __str__(self) -> str:  # a KeyError's own is the repr of its message
+        return str(self.args[0])
+
+
 @brief
 @dataclass(frozen=True)
 class Arm:
@@ -63,9 +70,9 @@ class Arm:
 class Arms(Mapping[str, Arm]):
     """Arms by name, in the order of the study.
 
-    >>> Arms("mine", [])["cosine"]
+    >>> Arms("mine", [{"name": "constant"}])["cosine"]
     Traceback (most recent call last):
-    KeyError: "study 'mine' has no arm 'cosine'; expected one of "
+    tapered.results.arms.UnknownError: study 'mine' has no arm 'cosine'; expected one of constant
     """
 
     def __init__(self, study: str, arms: Sequence[Mapping[str, Any]]) -> None:
@@ -74,7 +81,7 @@ class Arms(Mapping[str, Arm]):
 
     def __getitem__(self, name: str) -> Arm:
         if name not in self._fields:
-            raise KeyError(f"study {self._study!r} has no arm {name!r}; {suggest(str(name), self._fields)}")
+            raise UnknownError(f"study {self._study!r} has no arm {name!r}; {suggest(str(name), self._fields)}")
         if name not in self._read:
             self._read[name] = Arm.of(self._fields[name])
         return self._read[name]

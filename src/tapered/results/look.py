@@ -7,7 +7,7 @@ from tapered.pictures.fragment import fragment
 from tapered.report import Figure
 from tapered.study.summary.kept import Shown
 
-LETTERS, LINES = 160, 3  # of a short form: of a line, of all
+LETTERS, LINES = 240, 3  # of a short form: of a line, of all
 PANELS = 1  # that the first picture has at most
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from tapered.files.errors import StoreError
 from tapered.report import Figure, PlotData, figures
 from tapered.results import look
-from tapered.results.arms import Arm, Arms
+from tapered.results.arms import Arm, Arms, UnknownError
 from tapered.results.plot import Plot
 from tapered.results.verdicts import Verdict
 from tapered.study.summary.kept import Kept, kept
@@ -140,7 +140,7 @@ class Result:
         """
         chosen = look.first(self._figures) if name is None else name
         if chosen not in self._figures:
-            raise KeyError(f"study {self.name!r} has no picture {name!r}; {suggest(str(name), self._figures)}")
+            raise UnknownError(f"study {self.name!r} has no picture {name!r}; {suggest(str(name), self._figures)}")
         return Plot(self._figures[chosen], self.name)
 
     @cached_property
