@@ -181,6 +181,7 @@ def test_a_study_that_was_made_in_python_is_one_too(result, tmp_path):
     shutil.copytree(result.folder, folder)  # of the same study: it goes on, and trains nothing
     found = tapered.study(made, store=folder)
     assert [arm.values for arm in found.arms.values()] == [arm.values for arm in result.arms.values()]
+    assert "tapered.study(Study(name=&#39;mine&#39;, ...), store=" in found.page.read_text()
     with pytest.raises(StudyFileError, match=r"Study\('mine'\) has no quick form"):
         tapered.study(made, quick=True)
 

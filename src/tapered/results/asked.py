@@ -73,10 +73,10 @@ def study(
     )
     planned = plan_of(stated)
     folder = default_folder(planned) if store is None else Path(store)
-    name = str(folder / "study.toml") if isinstance(file, Study) else file
-    flags = [flag for flag, given in (("--no-prune", not prune), ("--quick", quick)) if given]
     options = {"seeds": seeds, "steps": steps, "store": store, "ledger": ledger, "workload": workload}
-    command = retype("study", name, *flags, **options, workers=workers, ray=ray)
+    options |= {"workers": workers, "ray": ray}
+    flags = [flag for flag, given in (("--no-prune", not prune), ("--quick", quick)) if given]
+    command = retype("study", file, *flags, **options) if isinstance(file, str) else _python(file, store)
     try:
         found = finish(planned, command, folder)
     finally:
@@ -86,3 +86,9 @@ def study(
             f"the study was stopped; what was trained is kept in {folder}, and the same call goes on"
         )
     return Result(Kept.of(found[0], plot_data(found[0]).fields), folder)
+
+
+def _python(study: Study, store: str | os.PathLike[str] | None) -> str:
+    """What was written for a study that stands in no file; its fields are kept in the folder."""
+    where = "" if store is None else f", store={os.fspath(store)!r}"
+    return f"tapered.study(Study(name={study.name!r}, ...){where})  # in Python; study.toml has its fields"
