@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from tapered.cli.study import executor_fields, finish
+from tapered.cli.study import finish
 from tapered.cli.terminal import retype
 from tapered.report import plot_data
 from tapered.results.result import Result
@@ -60,7 +60,7 @@ def study(
         0.3162
     """
     file = of if isinstance(of, Study) else os.fspath(of)
-    executor = executor_fields(None if workers is None else str(workers), ray)
+    executor = {"workers": workers, "kind": ray and "ray", "address": ray}
     stated = read(
         file,
         seeds=seeds,

@@ -36,7 +36,7 @@ class Plot:
 
     def _repr_html_(self) -> str:
         caption = f'<div style="font-size:0.9em;opacity:0.8;max-width:80ch">{escape(self.figure.caption)}</div>'
-        return f"<div>{self._drawn(paper=False)}{caption}</div>"
+        return f'<div style="font-family:system-ui,sans-serif">{self._drawn(paper=False)}{caption}</div>'
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the picture, whole or not at all.
