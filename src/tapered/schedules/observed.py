@@ -4,13 +4,16 @@
 """
 
 # ruff: noqa: SLF001  # controllers are asked what they keep to themselves
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, TypeVar
 
 from tapered.schedules import checks
+from tapered.schedules.base import Schedule
 from tapered.schedules.controllers import Controller, steered
+from tapered.schedules.operators import constant
+from tapered.schedules.pieces import piecewise_constant
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -55,6 +58,53 @@ def _since(one: Controller, new: Controller, step: int) -> Controller:
     if kept.before is None and kept.rate == one.initial:
         kept = replace(kept, rate=None)
     return new._but(state=kept)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A rate that became another.
+
+    Args:
+        step: Completed updates; the next one is the first at the new rate.
+        value: What was told.
+        before: The rate until then.
+        after: The rate from then on.
+    """
+
+    step: int
+    value: float
+    before: float
+    after: float
+
+
+def decisions(rule: Controller, told: Iterable[tuple[int, float]]) -> Iterator[Decision]:
+    """What a rule of one group decides by values told after so many steps, in order.
+
+    Example:
+        >>> from tapered import plateau
+        >>> list(decisions(plateau(0.1, patience=0, factor=0.5), [(10, 1.0), (20, 2.0)]))
+        [Decision(step=20, value=2.0, before=0.1, after=0.05)]
+    """
+    path = rule.path(0)
+    for step, value in told:
+        old, path = path.controller.rate, observed({0: path}, value, step)[0]
+        if path.controller.rate != old:
+            yield Decision(step, value, old, path.controller.rate)
+
+
+def applied(rule: Controller, decided: Sequence[Decision]) -> Schedule:
+    """The rate as a rule set it: its head, then what it decided. Of no decisions, how it begins.
+
+    Example:
+        >>> from tapered import plateau, warmup
+        >>> applied(warmup(4).then(plateau()), [Decision(20, 2.0, 1.0, 0.5)])
+        warmup(4).then(piecewise_constant((16.0,), (1.0, 0.5), switch="at"))
+    """
+    held: Schedule = constant(rule.initial)
+    if decided:
+        rates = (rule.initial, *(decision.after for decision in decided))
+        held = piecewise_constant(tuple(decision.step - rule.start for decision in decided), rates, switch="at")
+    return held if rule.head is None else rule.head.then(held)
 
 
 def why(path: steered, value: Any) -> str:

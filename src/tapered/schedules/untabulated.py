@@ -18,9 +18,9 @@ class Untabulated:
 
     def why_no_table(self) -> str:
         """One sentence, for those who need one."""
-        name = type(self).__name__
         return (
-            f"{name} follows the loss, so its rates cannot be tabulated; give it to attach or an optimizer of tapered's"
+            f"{type(self).__name__} follows the loss, so its rates cannot be tabulated; give it to attach, to an "
+            f"optimizer of tapered's or to an arm of a study"
         )
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -31,3 +31,9 @@ class Untabulated:
     def __call__(self, step: int) -> NoReturn:  # noqa: ARG002  # a schedule's
         """Refused, as `table` is."""
         self.table()
+
+    def __add__(self, other: object) -> NoReturn:
+        """Refused, as `table` is."""
+        self.table()
+
+    __radd__ = __add__
