@@ -65,19 +65,21 @@ def followed(asked: Asked, arms: Sequence[ArmResult]) -> list[Followed]:
 
 
 def seen(asked: Asked, arms: Sequence[ArmResult]) -> Iterator[str]:
-    """What a verdict must say of them: that one saw what it is judged on, and that one decided nothing."""
-    split = asked.study.metric.rpartition("/")[0] or "valid"
-    for found in followed(asked, arms):
-        name, observed = found.arm.name, found.following.observed
-        if observed.split == split and not found.arm.fixed:
-            yield (
-                f"{name} follows {observed}, and is judged on the same examples: it saw in training what the others "
-                f"are only measured by, which may flatter it. Let it observe another split of the workload's, as "
-                f'observes = "NAME/loss", or its training loss.'
-            )
+    """What a verdict must say of them: that they saw what they are judged on, and that one decided nothing."""
+    each, split = followed(asked, arms), asked.study.metric.rpartition("/")[0] or "valid"
+    saw = [found for found in each if found.following.observed.split == split and not found.arm.fixed]
+    if saw:
+        names, several = ", ".join(found.arm.name for found in saw), len(saw) > 1
+        yield (
+            f"{names} {'follow' if several else 'follows'} {saw[0].following.observed}, and {'are' if several else 'is'} "
+            f"judged on the same examples: what others are only measured by was seen in training, which may flatter "
+            f'the difference. Observe another split of the workload\'s, observes = "NAME/loss", or the training loss.'
+        )
+    for found in each:
         if not any(decisions for _, decisions in found.decided):
             most = max((len(found.following.told(run)) for run, _ in found.decided), default=0)
             yield (
-                f"{name} decided nothing at its best peak: {found.following.rule} was told {counted(most, 'value')} a "
-                f"run, and its rate is that of an arm without a rule. Try less patience, or more evaluations."
+                f"{found.arm.name} decided nothing at its best peak: {found.following.rule} was told "
+                f"{counted(most, 'value')} a run, so its rate is that of an arm without a rule. Try less patience, or "
+                f"more evaluations."
             )
