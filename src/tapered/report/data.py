@@ -10,8 +10,11 @@ import numpy as np
 from tapered.stats import seeds_needed
 from tapered.stats.intervals import t_interval
 from tapered.study.result import ArmResult, Comparison, StudyResult, is_diverged, mean
-from tapered.study.summary import finite, in_order, rate_path
+from tapered.study.store.runs import Run
+from tapered.study.summary import finite, in_order, rate_paths
 from tapered.words import percent
+
+SEEDS = 6  # that are named
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Band:
         low: The lower edge.
         high: The upper edge.
         lost: (x, text) where runs diverged or were pruned; of curves, the step at which they did.
+        of: Which of the arm's runs, in words, where not all have this line.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Band:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     lost: tuple[tuple[float, str], ...] = ()
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ class PlotData:
         around: What the bands of curves and of sensitivity show, in words.
         curves: The metric on the validation split over steps, each arm at its best peak.
         sensitivity: The metric at the end over peaks, each tuned arm.
-        schedules: The rate as applied over steps, each arm at its best peak; low = mean = high.
+        schedules: The rate as applied over steps, each arm at its best peak; low = mean = high. Of an arm whose rate
+            followed its runs one for each rate that there was.
         verdicts: The differences that the verdicts rest on, the best verdict first.
         differences: Paired gains, each comparison, in the same order.
         trials: The median best of k peaks over k, each tuned arm; low = mean = high.
@@ -118,7 +124,7 @@ def plot_data(result: StudyResult) -> PlotData:
         around=around,
         curves=tuple(_curve(arm, study.metric, alpha) for arm in result.arms),
         sensitivity=tuple(_sensitivity(arm, alpha) for arm in tuned),
-        schedules=tuple(_line(arm.name, rate_path(result, arm)) for arm in result.arms),
+        schedules=tuple(line for arm in result.arms for line in _rates(result, arm)),
         verdicts=tuple(_difference(comparison) for comparison in in_order(result)),
         differences=tuple(_bars(comparison) for comparison in in_order(result)),
         trials=tuple(_line(arm.name, [(found.k, found.median) for found in arm.trials]) for arm in tuned),
@@ -145,9 +151,19 @@ def _sensitivity(arm: ArmResult, alpha: float | None) -> Band:
     return _band(arm.name, [x for x, _ in peaks], whole, alpha, lost)
 
 
-def _line(name: str, points: Sequence[tuple[float, float | None]]) -> Band:
+def _line(name: str, points: Sequence[tuple[float, float | None]], of: str = "") -> Band:
     values = tuple(value for _, value in points)
-    return Band(name, tuple(x for x, _ in points), values, values, values)
+    return Band(name, tuple(x for x, _ in points), values, values, values, of=of)
+
+
+def _rates(result: StudyResult, arm: ArmResult) -> list[Band]:
+    return [_line(arm.name, points, _seeds(runs)) for runs, points in rate_paths(result, arm)]
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    """The seeds of some runs, the first few by name."""
+    named = ", ".join(str(run.seed) for run in runs[:SEEDS])
+    return f"{'seed' if len(runs) == 1 else 'seeds'} {named}{', ...' * (len(runs) > SEEDS)}" if runs else ""
 
 
 def _difference(found: Comparison) -> Difference:

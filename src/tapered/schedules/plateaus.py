@@ -5,8 +5,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
 
-from tapered.schedules.checks import Index, NotNegative, Number, Steps, Within
-from tapered.schedules.controllers import Bound, Controller, Move, Moved
+from tapered.schedules.checks import Bound, Index, NotNegative, Number, Steps, Within
+from tapered.schedules.controllers import Controller, Move, Moved
 from tapered.schedules.states import State
 
 Factor = Annotated[float, Within("a number from 0 to below 1", least=0, most=math.nextafter(1.0, 0.0))]

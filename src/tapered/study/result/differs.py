@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tapered.rules import Rule
-from tapered.study.file.arms import RULES, Arm
+from tapered.study.file.arms import Arm
+from tapered.study.file.rules import RULES
 
 
 def differs(ours: Arm, theirs: Arm, steps: int) -> tuple[str, ...]:

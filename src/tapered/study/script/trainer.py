@@ -16,8 +16,9 @@ from tapered.scripts.asked import FACTS, Asked, Parent
 from tapered.scripts.ended import Ended
 from tapered.scripts.slots import Places, Result, Start
 from tapered.study.file.script import Scripted
-from tapered.study.plan.forest import Forest, Task
+from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
+from tapered.study.plan.tasks import Task
 from tapered.study.script.asking import Asking, folder_of
 from tapered.study.script.checked import shares
 from tapered.study.script.errors import failed, ignored, refused

@@ -15,8 +15,8 @@ from tapered.study.file.arms import Arm
 from tapered.study.file.script import Scripted
 from tapered.study.file.space import ends
 from tapered.study.file.study import Study
-from tapered.study.plan.forest import Task
 from tapered.study.plan.planned import Planned
+from tapered.study.plan.tasks import Task
 from tapered.study.script.asking import Asking
 from tapered.study.script.judge import Judge
 from tapered.study.store.runs import Run
@@ -74,7 +74,7 @@ class Tries:
         peaks, steps = self.planned.study.peaks_of(arm), self.steps
         peak = peaks[len(peaks) // 2]
         path = arm.path(steps, peak)
-        task = Task(Run(name, arm.name, peak, seed, steps), path.rule, path)
+        task = Task(Run(name, arm.name, peak, seed, steps), path.rule, path, steps)
         self.place(name).mkdir(exist_ok=True)
         half = () if until is not None else (steps // 2,)
         start = Asking(self.planned, self.subject).start(task, self.place(name), until or steps, parent, half)

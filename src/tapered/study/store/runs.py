@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 Curve = tuple[tuple[int, Mapping[str, float]], ...]
+Losses = tuple[tuple[int, float], ...]
 
 
 def _evaluated(curve: Curve, step: int) -> bool:
@@ -33,6 +34,7 @@ class Run:
         value: The study's metric at the last evaluation; NaN where the run diverged, was pruned or is not finished.
         pruned: The step at which pruning stopped it, else None; its curve ends there, and its steps count.
         probe: Whether it only ranks its schedule at a rung, by a short cooldown from there.
+        told: (step, training loss of its last update), where a rule is told that.
     """
 
     key: str
@@ -42,11 +44,17 @@ class Run:
     steps: int
     step: int = 0
     curve: Curve = ()
-    losses: tuple[tuple[int, float], ...] = ()
+    losses: Losses = ()
     diverged: int | None = None
     value: float = float("nan")
     pruned: int | None = None
     probe: bool = False
+    told: Losses = ()
+
+    @property
+    def keys(self) -> tuple[str]:
+        """Its key alone, as a branch has those of its runs."""
+        return (self.key,)
 
     @property
     def finished(self) -> bool:
@@ -65,14 +73,16 @@ class Branch:
         losses: (step, training loss), a bounded number of points.
         diverged: The step whose loss was not finite, else None.
         pruned: The step at which pruning stopped its runs, else None.
+        told: (step, training loss of its last update), where a rule of one of its runs is told that.
     """
 
     runs: tuple[Run, ...]
     step: int = 0
     curve: Curve = ()
-    losses: tuple[tuple[int, float], ...] = ()
+    losses: Losses = ()
     diverged: int | None = None
     pruned: int | None = None
+    told: Losses = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -92,7 +102,7 @@ class Branch:
     def results(self, metric: str) -> list[Run]:
         """Each of its runs as it stands."""
         value = self.curve[-1][1][metric] if self.finished and self.has_row else float("nan")
-        known = {name: getattr(self, name) for name in ("step", "curve", "losses", "diverged", "pruned")}
+        known = {name: getattr(self, name) for name in ("step", "curve", "losses", "told", "diverged", "pruned")}
         return [replace(run, value=value, **known) for run in self.runs]
 
 

@@ -13,7 +13,7 @@ from tapered.study.summary.answer import (
     pairs_line,
     verdict_rows,
 )
-from tapered.study.summary.fields import asked_fields, forecast_fields, rate_path, summary, verified_fields
+from tapered.study.summary.fields import asked_fields, forecast_fields, rate_paths, summary, verified_fields
 from tapered.study.summary.text import (
     between,
     cost_lines,
@@ -44,7 +44,7 @@ __all__ = [
     "number",
     "outcome",
     "pairs_line",
-    "rate_path",
+    "rate_paths",
     "searched_lines",
     "summary",
     "verdict_rows",

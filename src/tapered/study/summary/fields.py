@@ -5,12 +5,16 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from tapered.schedules import Schedule
 from tapered.schedules.svg import samples
 from tapered.stats import seeds_needed
+from tapered.study.file.arms import Arm
+from tapered.study.file.following import Following
 from tapered.study.file.question import TEXTS, Question
 from tapered.study.file.recipe import Steps
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
+from tapered.study.result.followed import followed
 from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
 from tapered.study.summary.answer import headline, in_order
@@ -48,11 +52,20 @@ def verified_fields(found: Verified | Again) -> dict[str, Any]:
     }
 
 
-def rate_path(result: StudyResult, arm: ArmResult) -> list[tuple[int, float]]:
-    """The rate that an arm applied at its best peak: (step, rate) at about 400 steps and beside every boundary."""
-    stated = next(a for a in result.asked.study.arms if a.name == arm.name)
-    schedule = stated.schedule(result.asked.steps, arm.best.peak)
-    return [(step, schedule(step)) for step in samples(schedule, result.asked.steps)]
+def rate_paths(result: StudyResult, arm: ArmResult) -> list[tuple[list[Run], list[tuple[int, float]]]]:
+    """The rates that an arm applied at its best peak, each with the runs that had it, where not all had the same.
+
+    Each is (step, rate) at about 400 steps and beside every boundary.
+    """
+    for found in followed(result.asked, [arm]):
+        return found.paths
+    schedule = _stated(result, arm).schedule(result.asked.steps, arm.best.peak)
+    return [([], [(step, schedule(step)) for step in samples(schedule, result.asked.steps)])]
+
+
+def _stated(result: StudyResult, arm: ArmResult) -> Arm:
+    """An arm as the file has it."""
+    return next(stated for stated in result.asked.study.arms if stated.name == arm.name)
 
 
 def summary(result: StudyResult) -> dict[str, Any]:
@@ -117,20 +130,30 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
         "budget": asdict(arm.budget),
         "best_at": [asdict(found) for found in arm.trials],
         "default_rate": None if arm.default is None else _peak(arm.default),
-        "rate_path": rate_path(result, arm),
+        **_rates(result, arm),
         **_written(result, arm),
     }
 
 
+def _rates(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
+    """Its rate at every step; of a rule what it followed, and the rate of each seed."""
+    paths = rate_paths(result, arm)
+    for found in followed(result.asked, [arm]):
+        each = [{"seeds": [run.seed for run in runs], "rates": points} for runs, points in paths]
+        return {"observes": str(found.following.observed), "rate_path": None, "rate_paths": each}
+    return {"observes": None, "rate_path": paths[0][1]}
+
+
 def _written(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     """What makes the arm again at its best peak: its schedule as text, options and hypers of its rule."""
-    stated = next(a for a in result.asked.study.arms if a.name == arm.name).at(arm.best.peak)
-    schedule = stated.schedule(result.asked.steps, arm.best.peak)
+    stated = _stated(result, arm).at(arm.best.peak)
+    rate = stated.rate(result.asked.steps, arm.best.peak)
+    own = rate if isinstance(rate, Schedule) else None
     return {
-        "schedule": str(schedule) if schedule.serialisable else None,
+        "schedule": str(rate) if own is None or own.serialisable else None,
         "options": dict(stated.options),
         "hypers": {
-            name: str(stated.hyper(name, value, result.asked.steps, schedule)) if isinstance(value, str) else value
+            name: str(stated.hyper(name, value, result.asked.steps, own)) if isinstance(value, str) and own else value
             for name, value in stated.hypers.items()
         },
     }
@@ -172,7 +195,20 @@ def _best_so_far(result: StudyResult, run: Run) -> float | None:
     return pick((v for _, point in run.curve if isfinite(v := point[metric])), default=None)
 
 
+def _following(result: StudyResult, arm: ArmResult, peak: PeakResult) -> Following | None:
+    return _stated(result, arm).at(peak.peak).following(result.asked.steps, peak.peak)
+
+
+def _decisions(rule: Following | None, run: Run) -> dict[str, Any]:
+    """What the rule of a run decided, where it has one."""
+    if rule is None:
+        return {}
+    each = [asdict(decision) for decision in rule.decisions(run)]
+    return {"decisions": [{**decision, "value": finite(decision["value"])} for decision in each]}
+
+
 def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict[str, Any]]:
+    rules = {(arm.name, peak.peak): _following(result, arm, peak) for arm in result.arms for peak in arm.peaks}
     return [
         {
             "arm": run.arm,
@@ -183,6 +219,7 @@ def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict
             "value": finite(run.value),
             "best_so_far": _best_so_far(result, run),
             "curve": [(step, finite(point[result.asked.study.metric])) for step, point in run.curve],
+            **_decisions(rules[run.arm, run.peak], run),
             "outcome": outcome(run),
             "key": run.key,
         }

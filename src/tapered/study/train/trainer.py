@@ -197,4 +197,5 @@ class _Bundles:
 
 def updates_made(forest: Forest, store: Store) -> int:
     """Updates of a forest's runs that were made and kept, each shared one once."""
-    return forest.updates({run.key: run.step for run in store.runs()})
+    runs = store.runs()
+    return forest.told(runs).updates({run.key: run.step for run in runs})

@@ -1,0 +1,85 @@
+"""Arms whose rate follows what a run tells: what their rules decided, and what a verdict on them must say."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tapered.schedules.observed import Decision
+from tapered.schedules.svg import samples
+from tapered.study.file.following import Following
+from tapered.study.result.asked import Asked
+from tapered.study.result.values import ArmResult
+from tapered.study.store.runs import Run
+from tapered.words import counted
+
+Points = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """An arm at its best peak whose rate followed its runs.
+
+    Args:
+        arm: The arm.
+        following: Its rule, and what that was told.
+    """
+
+    arm: ArmResult
+    following: Following
+
+    @cached_property
+    def decided(self) -> list[tuple[Run, tuple[Decision, ...]]]:
+        """What the rule decided in each run, those of fresh seeds last."""
+        runs = (*self.arm.best.runs, *(self.arm.fresh.runs if self.arm.fresh else ()))
+        return [(run, self.following.decisions(run)) for run in runs]
+
+    @property
+    def paths(self) -> list[tuple[list[Run], Points]]:
+        """The rates that were applied, each with the runs that had it: (step, rate) beside every boundary."""
+        found: dict[tuple[Decision, ...], list[Run]] = {}
+        for run, decisions in self.decided:
+            alike = tuple(Decision(d.step, 0.0, d.before, d.after) for d in decisions)
+            found.setdefault(alike, []).append(run)
+        return [(runs, points(self.following, decisions)) for decisions, runs in found.items()]
+
+    @property
+    def line(self) -> str:
+        """What it followed and decided, as a sentence."""
+        steps = [decision.step for _, decisions in self.decided for decision in decisions]
+        changes = f"{counted(len(steps), 'decision')} in {counted(len(self.decided), 'run')} at its best peak"
+        when = f", from step {min(steps):,} to {max(steps):,}" if steps else ""
+        return f"{self.arm.name} follows {self.following.observed}: {changes}{when}."
+
+
+def points(following: Following, decisions: Sequence[Decision]) -> Points:
+    """A rate as applied, at about 400 steps and beside every boundary."""
+    schedule = following.schedule(decisions)
+    return [(step, schedule(step)) for step in samples(schedule, following.steps)]
+
+
+def followed(asked: Asked, arms: Sequence[ArmResult]) -> list[Followed]:
+    """The arms whose rate followed their runs, in order."""
+    stated = {arm.name: arm for arm in asked.study.arms}
+    each = ((arm, stated[arm.name].at(arm.best.peak).following(asked.steps, arm.best.peak)) for arm in arms)
+    return [Followed(arm, following) for arm, following in each if following is not None]
+
+
+def seen(asked: Asked, arms: Sequence[ArmResult]) -> Iterator[str]:
+    """What a verdict must say of them: that they saw what they are judged on, and that one decided nothing."""
+    each, split = followed(asked, arms), asked.study.metric.rpartition("/")[0] or "valid"
+    saw = [found for found in each if found.following.observed.split == split and not found.arm.fixed]
+    if saw:
+        names, several = ", ".join(found.arm.name for found in saw), len(saw) > 1
+        yield (
+            f"{names} {'follow' if several else 'follows'} {saw[0].following.observed}, and {'are' if several else 'is'} "
+            f"judged on the same examples: what others are only measured by was seen in training, which may flatter "
+            f'the difference. Observe another split of the workload\'s, observes = "NAME/loss", or the training loss.'
+        )
+    for found in each:
+        if not any(decisions for _, decisions in found.decided):
+            most = max((len(found.following.told(run)) for run, _ in found.decided), default=0)
+            yield (
+                f"{found.arm.name} decided nothing at its best peak: {found.following.rule} was told "
+                f"{counted(most, 'value')} a run, so its rate is that of an arm without a rule. Try less patience, or "
+                f"more evaluations."
+            )
