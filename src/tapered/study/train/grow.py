@@ -71,7 +71,7 @@ class Grower:
         Raises:
             RunError: If a model, loss or dataset raises.
         """
-        rows = self._rows(bundle)
+        rows, bundle = self._rows(bundle), bundle if self.store.holds(bundle) else bundle.begun()
         go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]] = self._at_event
         while rows is not None:
             found = self._attempt(go_on, bundle, rows)
@@ -124,7 +124,7 @@ class Grower:
         )
         states = zip(live, rows.steps, rows.losses, rows.diverged, strict=True)
         branches = tuple(
-            replace(branch, step=s if d is None else d, losses=ls, diverged=d) for branch, s, ls, d in states
+            replace(branch, step=s if d is None else d, losses=ls, diverged=d).dated() for branch, s, ls, d in states
         )
         whole = [i for i, diverged in enumerate(rows.diverged) if diverged is None]
         bundle = Bundle((*bundle.lost, *branches))
@@ -151,7 +151,7 @@ class Grower:
         if step not in self.forest.marks or (curve and curve[-1][0] >= step):
             return branches
         points = evaluated(self.forest.workload, rows, mode=self.mode)
-        return tuple(replace(b, curve=(*b.curve, (step, p))) for b, p in zip(branches, points, strict=True))
+        return tuple(replace(b, curve=(*b.curve, (step, p))).dated() for b, p in zip(branches, points, strict=True))
 
     def _halves(self, bundle: Bundle, rows: Rows) -> list[Bundle]:
         """Train fewer rows at once: two bundles in the place of one, and a narrower program."""
