@@ -11,6 +11,7 @@ from tapered.study.file.question import TEXTS, Question
 from tapered.study.file.recipe import Steps
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
+from tapered.study.result.asked import Asked
 from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
 from tapered.study.summary.answer import headline, in_order
@@ -50,9 +51,14 @@ def verified_fields(found: Verified | Again) -> dict[str, Any]:
 
 def rate_path(result: StudyResult, arm: ArmResult) -> list[tuple[int, float]]:
     """The rate that an arm applied at its best peak: (step, rate) at about 400 steps and beside every boundary."""
-    stated = next(a for a in result.asked.study.arms if a.name == arm.name)
-    schedule = stated.schedule(result.asked.steps, arm.best.peak)
-    return [(step, schedule(step)) for step in samples(schedule, result.asked.steps)]
+    return rates(result.asked, arm.name, arm.best.peak)
+
+
+def rates(asked: Asked, name: str, peak: float | None) -> list[tuple[int, float]]:
+    """The same of an arm at any peak."""
+    stated = next(arm for arm in asked.study.arms if arm.name == name)
+    schedule = stated.schedule(asked.steps, peak)
+    return [(step, schedule(step)) for step in samples(schedule, asked.steps)]
 
 
 def summary(result: StudyResult) -> dict[str, Any]:
