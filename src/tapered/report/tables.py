@@ -96,7 +96,7 @@ def decisions(result: StudyResult) -> Table | None:
     each = followed(result.asked, result.arms)
     rows = [
         (
-            found.arm.name, str(run.seed), f"{decision.step:,}", number(decision.value),
+            found.name, str(run.seed), f"{decision.step:,}", number(decision.value),
             number(decision.before), number(decision.after),
         )
         for found in each

@@ -5,9 +5,10 @@ forest ─► those whose donors are done ─► Start ─► slots ─► Ended
 """
 
 import shutil
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -211,11 +212,18 @@ class _Stage:
             diverged = ended.step if ended.word == "diverged" else None
             before = self._before(folder_asked(folder).parent)
             branch = branch_of(run, judge, folder, min(ended.step, run.steps), diverged, before, self.planned.marks)
+            branch = self._dated(branch, ended)
             try:
                 record_of(folder, ended, judge.told(folder)).write(folder)
             except OSError as error:
                 raise StoreError(f"{folder} could not take what was seen ({error.strerror}); make room") from error
             self._keep(branch)
+
+    def _dated(self, branch: Branch, ended: Ended) -> Branch:
+        """With when it was begun, as far as that is known, and when it was finished."""
+        before = self.known.get(branch.runs[0].key)
+        began = before.began if before else None
+        return replace(branch, began=time.time() - ended.seconds if began is None else began).dated()
 
     def _halted(self, task: Task, folder: Path, ended: Ended) -> None:
         """A run ended where others part from it: its checkpoint is kept for them, and it goes on."""
@@ -255,4 +263,5 @@ def _same(run: Run, other: Run) -> bool:
 def _as(run: Run, donor: Run, until: int) -> Branch:
     """A run that has not parted from its donor yet: it stands where that does."""
     step = until if donor.diverged is None else donor.step
-    return Branch((run,), step, tuple(p for p in donor.curve if p[0] <= until), donor.losses, donor.diverged)
+    curve = tuple(point for point in donor.curve if point[0] <= until)
+    return Branch((run,), step, curve, donor.losses, donor.diverged, began=donor.began).dated()

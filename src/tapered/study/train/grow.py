@@ -71,6 +71,7 @@ class Grower:
         Raises:
             RunError: If a model, loss or dataset raises.
         """
+        bundle = bundle if self.store.holds(bundle) else bundle.begun()
         rows, self.forest = self._rows(bundle), self.forest.told(bundle.branches)
         go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]] = self._at_event
         while rows is not None:
@@ -133,7 +134,7 @@ class Grower:
         """A branch where its row stands, told the training loss where one of its rules is."""
         before, diverged = branch.step, rows.diverged[place]
         step = rows.steps[place] if diverged is None else diverged
-        branch = replace(branch, step=step, losses=rows.losses[place], diverged=diverged)
+        branch = replace(branch, step=step, losses=rows.losses[place], diverged=diverged).dated()
         if diverged is not None or step == before or not self.forest.listened(branch):
             return branch
         return replace(branch, told=(*branch.told, (step, rows.latest[place])))
@@ -158,7 +159,7 @@ class Grower:
         if step not in self.forest.marks or (curve and curve[-1][0] >= step):
             return branches
         points = evaluated(self.forest.workload, rows, mode=self.mode)
-        return tuple(replace(b, curve=(*b.curve, (step, p))) for b, p in zip(branches, points, strict=True))
+        return tuple(replace(b, curve=(*b.curve, (step, p))).dated() for b, p in zip(branches, points, strict=True))
 
     def _halves(self, bundle: Bundle, rows: Rows) -> list[Bundle]:
         """Train fewer rows at once: two bundles in the place of one, and a narrower program."""
