@@ -7,12 +7,16 @@ import numpy as np
 from tapered.claims.base import Answer, Claim, Summary
 from tapered.claims.reading import gain, study_of, told, values, word
 
-STUDIES = {"averaging": "mnist1d", "averaging-bmi": "bmi", "averaging-quadratic": "the quadratic"}
+PLACES = {"averaging": "mnist1d", "averaging-bmi": "bmi", "averaging-quadratic": "the quadratic"}  # of each study
 AVERAGES = ("ema", "swa", "lawa")
+PAIRS = (
+    ("linear", "constant"),
+    *((average, base) for base in ("linear", "constant") for average in AVERAGES),
+)
 
 
 def best(found: Summary) -> str:
-    """The average whose mean was best at the seeds that chose the peaks; the fresh ones, which decide, are not asked."""
+    """The average whose mean was best at the seeds that chose the peaks; the fresh seeds, which decide, have no say."""
     sign = 1 if study_of(found).direction == "maximize" else -1
     means = {name: sign * float(np.mean(list(values(found, name).values()))) for name in AVERAGES}
     return max(means, key=lambda name: means[name] if np.isfinite(means[name]) else -np.inf)
@@ -25,29 +29,27 @@ def judge(found: Mapping[str, Summary]) -> Answer:
     problem on which linear "helps" over constant the average "helps" or is "equivalent" against linear, refuted if on
     each of these it "hurts", else it depends, as where decay helps nowhere. Every average is told beside.
     """
-    chosen = {name: best(found[name]) for name in STUDIES}
-    decay = {name: gain(found[name], "linear", "constant", fresh=True) for name in STUDIES}
-    by = {(name, other, base): gain(found[name], other, base, fresh=True)
-          for name in STUDIES for other in AVERAGES for base in ("linear", "constant")}  # fmt: skip
+    by = {(name, *pair): gain(found[name], *pair, fresh=True) for name in PLACES for pair in PAIRS}
     words = {key: word(found[key[0]], result) for key, result in by.items()}
-    falls = {name: word(found[name], result) for name, result in decay.items()}
-    there = [words[name, chosen[name], "linear"] for name in STUDIES if falls[name] == "helps"]
-    good, bad = (there and all(said in of for said in there) for of in (("helps", "equivalent"), ("hurts",)))
+    chosen = {name: best(found[name]) for name in PLACES}
+    there = [words[name, chosen[name], "linear"] for name in PLACES if words[name, "linear", "constant"] == "helps"]
+    good, bad = (bool(there) and {*there} <= of for of in ({"helps", "equivalent"}, {"hurts"}))
+
+    def said(name: str, one: str, other: str) -> str:
+        return f"{words[name, one, other]}, {told(by[name, one, other])}"
+
     return Answer(
         "confirmed" if good else "refuted" if bad else "depends",
         "; ".join(
-            f"on {place} decay over constant {falls[name]}, {told(decay[name])}, and the best average, {chosen[name]}, "
-            f"over decay {words[name, chosen[name], 'linear']}, {told(by[name, chosen[name], 'linear'])}, over constant "
-            f"{words[name, chosen[name], 'constant']}, {told(by[name, chosen[name], 'constant'])}"
-            for name, place in STUDIES.items()
+            f"on {place} decay over constant {said(name, 'linear', 'constant')}, and the best average, {chosen[name]}, "
+            f"over decay {said(name, chosen[name], 'linear')}, over constant {said(name, chosen[name], 'constant')}"
+            for name, place in PLACES.items()
         ),
         {
-            **{f"{STUDIES[n]}, linear over constant": "-" if r.mean is None else r.mean for n, r in decay.items()},
-            **{f"{STUDIES[name]}, linear over constant, word": said for name, said in falls.items()},
-            **{f"{STUDIES[n]}, {other} over {base}": "-" if r.mean is None else r.mean
-               for (n, other, base), r in by.items()},
-            **{f"{STUDIES[n]}, {other} over {base}, word": said for (n, other, base), said in words.items()},
-            **{f"{STUDIES[name]}, best average": name_ for name, name_ in chosen.items()},
+            **{f"{PLACES[name]}, {one} over {other}": "-" if result.mean is None else result.mean
+               for (name, one, other), result in by.items()},
+            **{f"{PLACES[name]}, {one} over {other}, word": text for (name, one, other), text in words.items()},
+            **{f"{PLACES[name]}, best average": average for name, average in chosen.items()},
         },
     )  # fmt: skip
 
@@ -55,6 +57,6 @@ def judge(found: Mapping[str, Summary]) -> Answer:
 CLAIM = Claim(
     "averaging",
     "Averaging the weights at a constant rate gives what decaying the rate to zero gives.",
-    tuple(STUDIES),
+    tuple(PLACES),
     judge,
 )
