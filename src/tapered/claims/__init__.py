@@ -3,7 +3,7 @@
 Claim ─► its studies ─► their summaries ─► judge ─► Answer: a word, why, numbers ─► results.json
 """
 
-from tapered.claims import q01, q02, q03, q04, q05, q06, q08, q09, q10, q11, q12, q13, refined, theory
+from tapered.claims import averaging, q01, q02, q03, q04, q05, q06, q08, q09, q10, q11, q12, q13, refined, theory
 from tapered.claims.base import Answer, Claim, Word
 from tapered.claims.beside import BESIDE
 
@@ -26,5 +26,6 @@ CLAIMS: tuple[Claim, ...] = (
     q13.CLAIM,
     theory.CLAIM,
     refined.CLAIM,
+    averaging.CLAIM,
     *BESIDE,
 )

@@ -22,7 +22,7 @@ from tapered.rules.ranges import ranges_of
 from tapered.schedules import Controller, Schedule
 from tapered.training.extras import pack
 from tapered.training.precision import fresh
-from tapered.training.recipe import shares
+from tapered.training.shares import shares
 from tapered.training.workload import Workload
 
 LOSSES_KEPT = 128
