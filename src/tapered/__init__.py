@@ -91,6 +91,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("tapered")
     if name in ROOMS:
         return importlib.import_module(f"tapered.{name}")
     for holder in HOLDERS if name in __all__ else ():

@@ -18,6 +18,7 @@ import numpy as np
 
 from tapered.schedules import checks
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import kind, required
 from tapered.schedules.checks import NONE_BELOW, Instance, NotNegative, OrNone, converted
 from tapered.schedules.curves import Floats
 from tapered.schedules.operators import bracketed
@@ -43,7 +44,7 @@ class _Bound:
 Bound = Annotated[float | tuple[float, ...], _Bound()]
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class Controller:
     """A rule that sets a rate by the values that it is told: `plateau(...)`, `greedy(...)`.
 
@@ -236,7 +237,7 @@ class Controller:
         return str(self)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class steered(Schedule):
     """The rate as a controller has set it: what it is until the next value is told.
 
@@ -244,7 +245,7 @@ class steered(Schedule):
     """
 
     _example: ClassVar[str] = "plateau(0.1)"
-    controller: Annotated[Controller, Instance("a controller", Controller)] = checks.REQUIRED
+    controller: Annotated[Controller, Instance("a controller", Controller)] = required()
 
     def _values(self, steps: Floats) -> Floats:
         own, state = self.controller, self.controller.state
