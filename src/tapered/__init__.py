@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
+    __version__: str
+
 ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1", "theory")
 HOLDERS = (
     "scripts.current",
