@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
@@ -56,6 +57,24 @@ def test_what_a_package_needs_is_there():
     assert {"cff-version", "message", "title", "authors", "license"} <= set(cited)
     assert cited["license"] == PROJECT["license"]
     assert "version" not in cited  # it stands in pyproject.toml alone
+
+
+def test_the_picture_of_the_readme_is_that_of_its_text():
+    """Made by benchmarks/evidence/picture.py from the study whose answer README quotes; it loads and runs nothing."""
+    readme = (ROOT / "README.md").read_text()
+    (name,) = re.findall(r'<img src="([^"]+)"', readme)
+    picture = ET.parse(ROOT / name).getroot()
+    assert picture.get("aria-label") in " ".join(readme.split())
+    assert {node.tag.rpartition("}")[2] for node in picture.iter()} <= {
+        "svg",
+        "rect",
+        "text",
+        "path",
+        "circle",
+        "polygon",
+        "g",
+    }
+    assert not re.search(r"href|url\(|http(?!://www.w3.org)", (ROOT / name).read_text())
 
 
 def test_make_dist_tries_a_study_and_the_doctor():
