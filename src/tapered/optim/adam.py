@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch.optim.optimizer import ParamsT
-
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper
+from tapered.optim.hypers import Hyper, Params
 from tapered.rules import Decay
 
 ADAM_KEYS = ("lr", "betas", "eps", "weight_decay")
@@ -61,7 +59,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -117,7 +115,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -160,7 +158,7 @@ class NAdam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 2e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -206,7 +204,7 @@ class RAdam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -249,7 +247,7 @@ class Adamax(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 2e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
