@@ -98,6 +98,11 @@ def placed(schedule: Schedule, change: Change) -> Schedule:
 
     Raises:
         ValueError: it was not said, or the schedule cannot be written down.
+
+    Example:
+        >>> from tapered import linear
+        >>> placed(linear(1e-4, 0.0, steps=20), Change(counted="now", step=40))
+        linear(0.0001, steps=20).delayed(40)
     """
     if not schedule.serialisable:
         raise ValueError(f"{schedule} cannot be written into the fork's lineage; try a schedule that prints as code")
