@@ -112,7 +112,18 @@ def explain_step(optimizer: torch.optim.Optimizer) -> Explanation:
 
 
 class Recorder:
-    """What `recording` yields."""
+    """What `recording` yields.
+
+    Example:
+        >>> import tapered
+        >>> weight = torch.nn.Parameter(torch.ones(3))
+        >>> optimizer = tapered.SGD([weight], lr=0.1)
+        >>> with recording(optimizer, every=2) as recorder:
+        ...     for _ in range(4):
+        ...         loss = optimizer.minimize(weight.sum())
+        >>> [point.step for point in recorder.explanation.series[0].points]
+        [0, 2]
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, every: int, limit: int) -> None:
         if not isinstance(optimizer, optim.Optimizer) and type(optimizer) not in TORCH:

@@ -132,6 +132,13 @@ class Latest(Beside):
 
     Args:
         latest: Of how many.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.Latest(rules.SGD(), latest=2), torch.ones(2)
+        >>> rule.readout(param, rule.init(param)).tolist()
+        [1.0, 1.0]
     """
 
     latest: int = 5
@@ -202,5 +209,12 @@ def bare_state(rule: Rule, state: State) -> State:
 
 
 def recomputed(rule: Rule) -> bool:
-    """Whether BatchNorm's statistics are computed anew where the rule's weights are evaluated."""
+    """Whether BatchNorm's statistics are computed anew where the rule's weights are evaluated.
+
+    Example:
+        >>> from tapered import rules
+        >>> rule = rules.Averaged(rules.SGD(), batch_norm="recomputed")
+        >>> recomputed(rule), recomputed(rules.SGD())
+        (True, False)
+    """
     return isinstance(rule, Beside) and rule.batch_norm == "recomputed"

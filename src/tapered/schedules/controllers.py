@@ -53,6 +53,12 @@ class Controller:
     Attributes:
         head: the schedule before it, which ends.
         state: what it remembers.
+
+    Example:
+        >>> from tapered import plateau, warmup
+        >>> rule = warmup(200).then(plateau(0.1, factor=0.5))
+        >>> isinstance(rule, Controller), rule.rate, rule.head
+        (True, 0.1, warmup(200))
     """
 
     _example: ClassVar[str]

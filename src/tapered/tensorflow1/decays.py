@@ -30,7 +30,12 @@ def natural_exp_decay(
     decay_rate: float,
     staircase: bool = False,  # noqa: FBT001, FBT002 - TensorFlow's order
 ) -> Schedule:
-    """`learning_rate * exp(-decay_rate)^(step / decay_steps)`; the exponent floored for a staircase."""
+    """`learning_rate * exp(-decay_rate)^(step / decay_steps)`; the exponent floored for a staircase.
+
+    Example:
+        >>> round(natural_exp_decay(0.1, 100, 1.0)(100), 6)
+        0.036788
+    """
     return schedules.natural_exp_decay(learning_rate, decay_steps, decay_rate, staircase)
 
 
@@ -40,7 +45,12 @@ def inverse_time_decay(
     decay_rate: float,
     staircase: bool = False,  # noqa: FBT001, FBT002 - TensorFlow's order
 ) -> Schedule:
-    """`learning_rate / (1 + decay_rate * step / decay_steps)`; the quotient floored for a staircase."""
+    """`learning_rate / (1 + decay_rate * step / decay_steps)`; the quotient floored for a staircase.
+
+    Example:
+        >>> inverse_time_decay(0.1, 100, 1.0)(100)
+        0.05
+    """
     return schedules.inverse_time_decay(learning_rate, decay_steps, decay_rate, staircase)
 
 
@@ -51,7 +61,12 @@ def polynomial_decay(
     power: float = 1.0,
     cycle: bool = False,  # noqa: FBT001, FBT002 - TensorFlow's order
 ) -> Schedule:
-    """`(learning_rate - end) * (1 - step / decay_steps)^power + end`; `cycle` starts again from lower peaks."""
+    """`(learning_rate - end) * (1 - step / decay_steps)^power + end`; `cycle` starts again from lower peaks.
+
+    Example:
+        >>> polynomial_decay(0.1, 100, end_learning_rate=0.02)(50), polynomial_decay(0.1, 100)(200)
+        (0.06, 0.0001)
+    """
     return schedules.polynomial_decay(learning_rate, decay_steps, end_learning_rate, power, cycle)
 
 
@@ -59,12 +74,23 @@ def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]) -> 
     """`values[i]` after boundary i - 1 and up to boundary i, whose own step still has the old value.
 
     The step is the optimizer's counter, so TensorFlow's first argument `x` is left out.
+
+    Example:
+        >>> rate = piecewise_constant([100, 200], [0.1, 0.01, 0.001])
+        >>> rate(100), rate(101), rate(201)
+        (0.1, 0.01, 0.001)
     """
     return schedules.piecewise_constant(tuple(boundaries), tuple(values))
 
 
 def cosine_decay(learning_rate: float, decay_steps: float, alpha: float = 0.0) -> Schedule:
-    """`learning_rate * ((1 - alpha) (1 + cos(pi step / decay_steps)) / 2 + alpha)`; alpha is a fraction of the rate."""
+    """`learning_rate * ((1 - alpha) (1 + cos(pi step / decay_steps)) / 2 + alpha)`; alpha is a fraction of the rate.
+
+    Example:
+        >>> rate = cosine_decay(0.1, 100, alpha=0.1)
+        >>> rate(0), round(rate(50), 6), round(rate(100), 6)
+        (0.1, 0.055, 0.01)
+    """
     return schedules.cosine_decay(learning_rate, decay_steps, alpha)
 
 
@@ -75,6 +101,11 @@ def cosine_decay_restarts(
 
     TensorFlow finds the restart by a logarithm and misses it at some steps; here it is met. To get TensorFlow's misses:
     `tapered.schedules.cosine_decay_restarts(..., tf_exact=True)`.
+
+    Example:
+        >>> rate = cosine_decay_restarts(0.1, 100, t_mul=2.0, m_mul=0.5)
+        >>> rate(0), rate(100), rate(300)
+        (0.1, 0.05, 0.025)
     """
     return schedules.cosine_decay_restarts(learning_rate, first_decay_steps, t_mul, m_mul, alpha)
 
@@ -82,7 +113,13 @@ def cosine_decay_restarts(
 def linear_cosine_decay(
     learning_rate: float, decay_steps: float, num_periods: float = 0.5, alpha: float = 0.0, beta: float = 0.001
 ) -> Schedule:
-    """`learning_rate * ((alpha + 1 - u) (1 + cos(2 pi num_periods u)) / 2 + beta)`, u = step / decay_steps up to 1."""
+    """`learning_rate * ((alpha + 1 - u) (1 + cos(2 pi num_periods u)) / 2 + beta)`, u = step / decay_steps up to 1.
+
+    Example:
+        >>> rate = linear_cosine_decay(0.1, 100)
+        >>> round(rate(0), 6), round(rate(100), 6)
+        (0.1001, 0.0001)
+    """
     return schedules.linear_cosine_decay(learning_rate, decay_steps, num_periods, alpha, beta)
 
 
@@ -98,6 +135,11 @@ def noisy_linear_cosine_decay(
     """As `linear_cosine_decay` with normal noise added to `alpha + 1 - u`, drawn once a step from the step itself.
 
     TensorFlow draws anew at each reading. The value can be negative, which an optimizer refuses: add `.clamp(0)`.
+
+    Example:
+        >>> rate = noisy_linear_cosine_decay(0.1, 100)
+        >>> rate(7) == rate(7), rate(7) == linear_cosine_decay(0.1, 100)(7)
+        (True, False)
     """
     return schedules.noisy_linear_cosine_decay(
         learning_rate, decay_steps, initial_variance, variance_decay, num_periods, alpha, beta
