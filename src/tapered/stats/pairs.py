@@ -40,6 +40,12 @@ class Paired:
         win_interval: Clopper and Pearson's interval for it.
         one_sided: Pairs in which exactly one of the two runs diverged.
         level: Confidence of the intervals, 0.95 for alpha = 0.05.
+
+    Example:
+        >>> from tapered.stats import gains, paired
+        >>> found = paired(gains([0.9, 0.8, 0.7], [1.0, 1.0, 1.0]))
+        >>> found.n, round(found.mean, 6), found.wins, found.p
+        (3, 0.2, 3, 0.25)
     """
 
     n: int
