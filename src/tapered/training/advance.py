@@ -99,6 +99,13 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
 
     Raises:
         ValueError: If the workload has no such split.
+
+    Example:
+        >>> from tapered import rules
+        >>> from tapered.training.workload import quadratic
+        >>> rows = start(quadratic(), rules.SGD(), seeds=[0, 1])
+        >>> [sorted(found) for found in evaluate(quadratic(), rows, "valid")]
+        [['loss'], ['loss']]
     """
     rows = placed(rows, workload.recipe.place)
     functions = {"loss": workload.objective or workload.loss, **workload.metrics}
