@@ -1,5 +1,7 @@
 """The documentation: every page is in its contents, every link leads somewhere, every public name has an example."""
 
+import dataclasses
+import inspect
 import re
 from pathlib import Path
 
@@ -52,6 +54,25 @@ def test_links_lead_somewhere(path):
 
 def test_every_public_name_has_an_example():
     assert [full for full, value in EVERY.items() if ">>>" not in (value.__doc__ or "")] == []
+
+
+MADE = {"Optimizer", "Rule"}  # a base and a protocol; others are made by a function, and say so
+
+
+def test_every_public_name_says_its_arguments():
+    assert {full: names for full, value in EVERY.items() if (names := lacking(value))} == {}
+
+
+def lacking(value):
+    """Arguments of which a docstring's section says nothing."""
+    text, maker = inspect.getdoc(value) or "", value.__init__ if dataclasses.is_dataclass(value) else value
+    plain = inspect.isclass(value) and issubclass(value, Exception) and "__init__" not in vars(value)
+    if plain or value.__name__ in MADE or re.search(r"Made by `|What `\w+` yields", text):
+        return set()
+    given = {name for name in inspect.signature(maker).parameters if name != "self" and not name.startswith("_")}
+    said = re.search(r"^(?:Args|Attributes):\n((?: +.*\n|\n)+)", f"{text}\n", re.MULTILINE)
+    lines = re.findall(r"^    ([\w*, ]+):", said[1], re.MULTILINE) if said else []
+    return given - {name.strip(" *") for line in lines for name in line.split(",")}
 
 
 def test_no_optimizer_sends_its_reader_elsewhere():

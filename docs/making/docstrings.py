@@ -3,6 +3,7 @@
 `code` ─► ``code``, or a link where it names what is public      an indented formula ─► a literal block
 """
 
+import dataclasses
 import inspect
 import re
 import typing
@@ -85,7 +86,7 @@ def signature(*event) -> tuple[str, str] | None:
     if what not in {"class", "function", "method"}:
         return None
     try:
-        found = inspect.signature(value)
+        found = inspect.signature(value.__init__ if dataclasses.is_dataclass(value) else value)
         hints = typing.get_type_hints(value.__init__ if inspect.isclass(value) else value)
     except (NameError, TypeError, ValueError):
         return None

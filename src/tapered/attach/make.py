@@ -93,6 +93,9 @@ def copied(kind: type[torch.optim.Optimizer], kept: Kept, state: dict[str, Any])
 def clock_of(optimizer: torch.optim.Optimizer) -> Clock | None:
     """The clock that is attached to an optimizer, if there is one.
 
+    Args:
+        optimizer: any, attached or not.
+
     Example:
         >>> import torch, tapered
         >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)

@@ -51,6 +51,9 @@ class Described:
 def describe(folder: str | os.PathLike[str]) -> list[Described]:
     """Verify every checkpoint in a folder, the newest first; nothing is changed or claimed.
 
+    Args:
+        folder: a run's.
+
     Raises:
         CheckpointError: there is none.
 

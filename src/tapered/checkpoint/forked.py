@@ -96,6 +96,10 @@ def _show(group: State, key: str, place: int | None, shown: float) -> None:
 def placed(schedule: Schedule, change: Change) -> Schedule:
     """A new schedule, its step 0 where the fork asks for it.
 
+    Args:
+        schedule: the new one.
+        change: where the fork is, and from where the schedule counts.
+
     Raises:
         ValueError: it was not said, or the schedule cannot be written down.
 

@@ -93,6 +93,12 @@ def fork(
 def begin(parent: Path, child: Path, found: Resumed, change: Change) -> None:
     """Claim a fork's folder and write down where it comes from; what is saved there next is its first checkpoint.
 
+    Args:
+        parent: the folder of the run that is forked.
+        child: the fork's own, new or empty.
+        found: where the parent stood, as `resume` says it.
+        change: what the fork does otherwise.
+
     Raises:
         CheckpointError: the folder holds a run.
 

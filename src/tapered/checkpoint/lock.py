@@ -61,6 +61,9 @@ def claim(folder: Path) -> Held:
 def release(folder: str | os.PathLike[str]) -> None:
     """Let another process write to a folder; the end of this process does the same.
 
+    Args:
+        folder: of a run that this process has saved into or resumed.
+
     Example:
         >>> import tempfile, torch
         >>> from tapered.checkpoint import release, save

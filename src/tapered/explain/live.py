@@ -93,6 +93,9 @@ def explain_step(optimizer: torch.optim.Optimizer) -> Explanation:
 
     So a checkpoint is explained: load it into model and optimizer, backpropagate the next batch's loss, and ask.
 
+    Args:
+        optimizer: after `backward`, before `step`; one of tapered's, or of torch's whose arithmetic is known.
+
     Raises:
         TypeError, ValueError: as `recording`; also where there is no gradient.
 

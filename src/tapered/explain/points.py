@@ -141,6 +141,11 @@ def split(now: Point, then: Point, term: str) -> Split | None:
     numbers give a change of exactly 0. The whole is the parts' sum by definition, to the last bit; it equals the change
     of the measured length within the rounding of the parameters' dtype (about 1e-15 in float64, 1e-7 in float32).
 
+    Args:
+        now: the point looked at.
+        then: the point that it is compared with.
+        term: the name of a term of both.
+
     Returns:
         None where a part is 0 or not finite at either step: a rate of 0, a gradient that has always been 0.
 

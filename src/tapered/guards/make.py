@@ -83,6 +83,9 @@ def guard(
 def guard_of(optimizer: torch.optim.Optimizer) -> Guard | None:
     """The guard that watches an optimizer, if there is one.
 
+    Args:
+        optimizer: any, guarded or not.
+
     Example:
         >>> import torch, tapered
         >>> optimizer = tapered.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)

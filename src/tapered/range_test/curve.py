@@ -187,6 +187,9 @@ def minimum(rates: Sequence[float], losses: Sequence[float]) -> float | None:
 def fields(curve: Curve) -> dict[str, Any]:
     """A curve as plain values for JSON: what is not finite becomes None.
 
+    Args:
+        curve: what was found.
+
     Example:
         >>> import math
         >>> losses = (1.0, 0.5, math.inf)

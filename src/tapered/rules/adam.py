@@ -100,6 +100,9 @@ class NAdam(Plain):
         mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)        P_t = mu_1 ... mu_t
         delta = -lr [ (1 - mu_t) / (1 - P_t) g  +  mu_{t+1} / (1 - P_{t+1}) m ] / (sqrt(v / c2) + eps)
 
+    Args:
+        decay: "l2" or "decoupled", as of `Adam`.
+
     Example:
         >>> import torch
         >>> from tapered import rules
@@ -150,6 +153,9 @@ class RAdam(Plain):
         rho_inf = 2 / (1 - beta2) - 1        rho = rho_inf - 2 t beta2^t / c2
         r = sqrt( (rho - 4)(rho - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho) )
         delta = -lr / c1 * ( r sqrt(c2) m / (sqrt(v) + eps)  where rho > 5, else  m )
+
+    Args:
+        decay: "l2" or "decoupled", as of `Adam`.
 
     Example:
         >>> import torch

@@ -23,6 +23,11 @@ Decay = Literal["l2", "decoupled"]
 class Term(NamedTuple):
     """One named part of an update: `-(rate * factor) * direction`.
 
+    Args:
+        rate: What the schedule gives, shape=().
+        factor: What the rule makes of the step count, shape=().
+        direction: Of the parameter's shape and dtype.
+
     Example:
         >>> Term(torch.tensor(0.1), torch.tensor(0.5), torch.tensor([1.0, -2.0])).value
         tensor([-0.0500,  0.1000])
@@ -114,6 +119,10 @@ def update(rule: Rule, param: Tensor, grad: Tensor, state: State, hyper: Hyper, 
 
 def added(terms: Terms, state: State) -> tuple[Tensor, State]:
     """The sum of the terms' values, and the state as it is.
+
+    Args:
+        terms: The named parts of an update, at least one.
+        state: What is handed through.
 
     Example:
         >>> one = Term(torch.tensor(0.1), torch.tensor(1.0), torch.tensor([1.0, -2.0]))

@@ -280,6 +280,12 @@ Part = Annotated[Schedule, checks.Tabulated("a schedule", Schedule)]
 def as_schedule(value: Schedule | float) -> Schedule:
     """A schedule as it is; a number as the schedule that is always that number.
 
+    Args:
+        value: a schedule, or a number.
+
+    Raises:
+        TypeError: a rule that follows a loss, which has no values beforehand.
+
     Example:
         >>> as_schedule(0.1)
         constant(0.1)

@@ -50,7 +50,8 @@ class Controller:
     It begins with `initial`, after a `head` where it has one: `warmup(200).then(plateau(...))`; `3e-4 * ...` multiplies
     both, and neither a bound nor `eps`, which are rates. Values told while the head lasts are passed over.
 
-    Attributes:
+    Args:
+        initial: the rate that it begins with.
         head: the schedule before it, which ends.
         state: what it remembers.
 

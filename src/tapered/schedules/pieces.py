@@ -75,6 +75,11 @@ class piecewise_interpolate(Schedule):
 
     optax's piecewise_interpolate_schedule, which takes the ratios of the values in their place.
 
+    Args:
+        boundaries: the steps, rising, at which all values but the first are reached.
+        values: one more than there are boundaries.
+        shape: of the way between two: "linear", or "cosine", half a wave.
+
     Example:
         >>> rate = piecewise_interpolate((100, 200), (0.0, 1.0, 0.5))
         >>> rate(0), rate(50), rate(100), rate(150), rate(201)

@@ -71,6 +71,11 @@ def gains(candidate: Sequence[float], baseline: Sequence[float], direction: Dire
     A value that is not finite stands for a diverged run. It is worse than every finite one, so the gain is infinite
     where one of the two diverged, and 0 where both did.
 
+    Args:
+        candidate: A value a seed.
+        baseline: Likewise, in the same order of seeds.
+        direction: Whether a low value is better ("minimize"), or a high one.
+
     Raises:
         ValueError: If the two are not equally long.
 
@@ -97,6 +102,10 @@ def _gain(a: float, b: float) -> float:
 
 def paired(gain: Sequence[float], *, alpha: float = 0.05) -> Paired:
     """Mean, intervals, sign-flip test, wins and their rate.
+
+    Args:
+        gain: One a seed, as `gains` gives them.
+        alpha: 1 minus the confidence of the intervals.
 
     Raises:
         ValueError: If a gain is NaN (see ``gains``) or alpha is not between 0 and 1.

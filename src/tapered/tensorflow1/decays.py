@@ -14,6 +14,12 @@ def exponential_decay(
 ) -> Schedule:
     """`learning_rate * decay_rate^(step / decay_steps)`; the exponent floored for a staircase.
 
+    Args:
+        learning_rate: at step 0.
+        decay_steps: above 0, need not be whole.
+        decay_rate: the factor over decay_steps, above 0.
+        staircase: falls at once every decay_steps.
+
     Raises:
         TypeError: `staircase` is no bool, as when a `global_step` still stands second.
 
@@ -32,6 +38,12 @@ def natural_exp_decay(
 ) -> Schedule:
     """`learning_rate * exp(-decay_rate)^(step / decay_steps)`; the exponent floored for a staircase.
 
+    Args:
+        learning_rate: at step 0.
+        decay_steps: above 0, need not be whole.
+        decay_rate: the rate falls by a factor of e^decay_rate over decay_steps.
+        staircase: falls at once every decay_steps.
+
     Example:
         >>> round(natural_exp_decay(0.1, 100, 1.0)(100), 6)
         0.036788
@@ -46,6 +58,12 @@ def inverse_time_decay(
     staircase: bool = False,  # noqa: FBT001, FBT002 - TensorFlow's order
 ) -> Schedule:
     """`learning_rate / (1 + decay_rate * step / decay_steps)`; the quotient floored for a staircase.
+
+    Args:
+        learning_rate: at step 0.
+        decay_steps: above 0, need not be whole.
+        decay_rate: by how much the divisor grows over decay_steps.
+        staircase: falls at once every decay_steps.
 
     Example:
         >>> inverse_time_decay(0.1, 100, 1.0)(100)
@@ -63,6 +81,13 @@ def polynomial_decay(
 ) -> Schedule:
     """`(learning_rate - end) * (1 - step / decay_steps)^power + end`; `cycle` starts again from lower peaks.
 
+    Args:
+        learning_rate: at step 0.
+        decay_steps: to the end, above 0, need not be whole.
+        end_learning_rate: the last value.
+        power: of what is left of the way.
+        cycle: starts again at the end, from lower peaks, over longer ways.
+
     Example:
         >>> polynomial_decay(0.1, 100, end_learning_rate=0.02)(50), polynomial_decay(0.1, 100)(200)
         (0.06, 0.0001)
@@ -75,6 +100,10 @@ def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]) -> 
 
     The step is the optimizer's counter, so TensorFlow's first argument `x` is left out.
 
+    Args:
+        boundaries: steps, rising.
+        values: one more than there are boundaries.
+
     Example:
         >>> rate = piecewise_constant([100, 200], [0.1, 0.01, 0.001])
         >>> rate(100), rate(101), rate(201)
@@ -85,6 +114,11 @@ def piecewise_constant(boundaries: Sequence[float], values: Sequence[float]) -> 
 
 def cosine_decay(learning_rate: float, decay_steps: float, alpha: float = 0.0) -> Schedule:
     """`learning_rate * ((1 - alpha) (1 + cos(pi step / decay_steps)) / 2 + alpha)`; alpha is a fraction of the rate.
+
+    Args:
+        learning_rate: at step 0.
+        decay_steps: to the end, above 0, need not be whole.
+        alpha: the last value, as a fraction of the first.
 
     Example:
         >>> rate = cosine_decay(0.1, 100, alpha=0.1)
@@ -102,6 +136,13 @@ def cosine_decay_restarts(
     TensorFlow finds the restart by a logarithm and misses it at some steps; here it is met. To get TensorFlow's misses:
     `tapered.schedules.cosine_decay_restarts(..., tf_exact=True)`.
 
+    Args:
+        learning_rate: at step 0.
+        first_decay_steps: of the first decay, above 0.
+        t_mul: how much longer each is than the one before, at least 1.
+        m_mul: how high each begins beside the one before.
+        alpha: the lowest value, as a fraction of the first.
+
     Example:
         >>> rate = cosine_decay_restarts(0.1, 100, t_mul=2.0, m_mul=0.5)
         >>> rate(0), rate(100), rate(300)
@@ -114,6 +155,13 @@ def linear_cosine_decay(
     learning_rate: float, decay_steps: float, num_periods: float = 0.5, alpha: float = 0.0, beta: float = 0.001
 ) -> Schedule:
     """`learning_rate * ((alpha + 1 - u) (1 + cos(2 pi num_periods u)) / 2 + beta)`, u = step / decay_steps up to 1.
+
+    Args:
+        learning_rate: what every value is a multiple of.
+        decay_steps: to the end, above 0, need not be whole.
+        num_periods: whole waves of the cosine up to there.
+        alpha: what is added to the line.
+        beta: what is added to the product.
 
     Example:
         >>> rate = linear_cosine_decay(0.1, 100)
@@ -135,6 +183,15 @@ def noisy_linear_cosine_decay(
     """As `linear_cosine_decay` with normal noise added to `alpha + 1 - u`, drawn once a step from the step itself.
 
     TensorFlow draws anew at each reading. The value can be negative, which an optimizer refuses: add `.clamp(0)`.
+
+    Args:
+        learning_rate: what every value is a multiple of.
+        decay_steps: to the end, above 0, need not be whole.
+        initial_variance: of the noise at step 0.
+        variance_decay: the power of 1 + step by which it falls.
+        num_periods: whole waves of the cosine up to the end.
+        alpha: what is added to the line.
+        beta: what is added to the product.
 
     Example:
         >>> rate = noisy_linear_cosine_decay(0.1, 100)

@@ -31,6 +31,10 @@ DECADES = (-6.0, 1.0)  # that the grid spans, of 1 / max h for SGD, of 1 for Ada
 class Best(NamedTuple):
     """The peak at which the expected loss after the last step is least, and that loss.
 
+    Args:
+        peak: what the schedule is to be multiplied by.
+        loss: expected after the last step.
+
     Example:
         >>> Best(peak=0.3, loss=2.5).loss
         2.5

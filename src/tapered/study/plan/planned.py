@@ -95,6 +95,9 @@ class Planned:
 def plan_of(stated: Stated) -> Planned:
     """A study as its file states it, planned; its rounds follow from what was found before.
 
+    Args:
+        stated: What `read` made of its file.
+
     Example:
         >>> from tapered.study import read
         >>> plan_of(read("bmi")).study.baseline
@@ -105,6 +108,10 @@ def plan_of(stated: Stated) -> Planned:
 
 def default_folder(planned: Planned, root: Path = Path("studies")) -> Path:
     """A folder for exactly this study: its name, and a hash of everything that its numbers depend on.
+
+    Args:
+        planned: The study.
+        root: The folder in which it lies.
 
     Example:
         >>> from tapered.study import plan_of, read

@@ -59,6 +59,10 @@ def rounds(planned: Planned, known: Known, *, shared: bool = True) -> Iterator[R
 def finished_rounds(planned: Planned, known: Mapping[str, Run]) -> tuple[list[Round], bool]:
     """The rounds as far as they are planned, and whether all of their runs are finished.
 
+    Args:
+        planned: The study.
+        known: Its finished runs by key.
+
     Example:
         >>> from tapered.study import plan_of, read
         >>> found, whole = finished_rounds(plan_of(read("control-null")), {})

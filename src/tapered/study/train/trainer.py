@@ -34,6 +34,10 @@ from tapered.training.threads import threads
 def open_store(planned: Planned, folder: Path) -> Store:
     """The study's store, locked; close it by ``with``.
 
+    Args:
+        planned: The study.
+        folder: Where it is kept; made where it is not there.
+
     Raises:
         StoreError: If the folder belongs to another study, is in use or is damaged.
 
@@ -232,6 +236,10 @@ class _Bundles:
 
 def updates_made(forest: Forest, store: Store) -> int:
     """Updates of a forest's runs that were made and kept, each shared one once.
+
+    Args:
+        forest: The runs that are planned.
+        store: What is kept of them.
 
     Example:
         >>> import tempfile

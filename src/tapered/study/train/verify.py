@@ -65,6 +65,12 @@ def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SA
 
     Of a script one run is started again, which takes as long as it did.
 
+    Args:
+        planned: The study.
+        store: Its open store.
+        runs: Its finished runs.
+        sample: How many of them are trained again, at most.
+
     Example:
         >>> import tempfile
         >>> from pathlib import Path
