@@ -117,6 +117,9 @@ def explain_step(optimizer: torch.optim.Optimizer) -> Explanation:
 class Recorder:
     """What `recording` yields.
 
+    Raises:
+        TypeError: an optimizer whose arithmetic is not known here.
+
     Example:
         >>> import tapered
         >>> weight = torch.nn.Parameter(torch.ones(3))

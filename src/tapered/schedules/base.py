@@ -33,6 +33,9 @@ class Schedule:
     `s.repeat(n)`, `s.staircase(n)`, `s.until(n)`, `s.cooldown(at, steps, shape)`, `s.stretched(at, horizon)`,
     `s.held(at, steps)`, and in another unit: `s.in_epochs(n)`, `s.in_samples(n)`, `s.in_tokens(n)`.
 
+    Raises:
+        TypeError, ValueError: an argument of a kind that cannot be, with what it must be and an example.
+
     Example:
         >>> from tapered import cosine_decay, parse, warmup
         >>> rate = 3e-4 * warmup(200) * cosine_decay(decay_steps=2000)

@@ -143,6 +143,9 @@ class cooldown(Schedule):
         shape: see above.
         floor: the last value, a fraction of the first, from 0 to 1.
 
+    Raises:
+        ValueError: an exponential cooldown has no floor above 0.
+
     Example:
         >>> fall = cooldown(400, shape="1-sqrt")
         >>> fall(0), fall(100), fall(400), fall(401)

@@ -28,6 +28,9 @@ class polynomial_decay(Schedule):
             the value is `end`, one step later it jumps up, to peaks that fall as 1 / 2, 1 / 3, ... It never ends.
         k_decay: bends the steps, as timm does; 1 does not.
 
+    Raises:
+        ValueError: end is above initial.
+
     Example:
         >>> decay = polynomial_decay(1.0, decay_steps=10, end=0.1, cycle=True)
         >>> decay(0), decay(10), round(decay(11), 3), round(decay(21), 3)
@@ -137,6 +140,9 @@ class tanh_decay(Schedule):
         lower: where on the hyperbolic tangent it begins.
         upper: where it ends.
         end: what the last value is close to, an absolute value (timm's lr_min).
+
+    Raises:
+        ValueError: end is above initial, or lower is not below upper.
 
     Example:
         >>> decay = tanh_decay(decay_steps=100)

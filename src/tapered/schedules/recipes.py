@@ -67,6 +67,9 @@ def multistep_decay(initial: float = 1.0, *, milestones: Sequence[float], gamma:
         milestones: the steps at which it falls, rising.
         gamma: the factor of each fall.
 
+    Raises:
+        ValueError: milestones do not rise, or gamma is not above 0.
+
     Example:
         >>> multistep_decay(1.0, milestones=(30, 80), gamma=0.5)
         piecewise_constant((30, 80), values=(1.0, 0.5, 0.25), switch="at")
@@ -103,6 +106,9 @@ def one_cycle(
         convention: where the turns are. "torch", the default: at pct_start * total_steps - 1, the last value at step
             total_steps - 1, the second turn as far from the first as that is from 0. "optax": at
             int(pct_start * total_steps) and total_steps, the second turn at int(0.85 * total_steps).
+
+    Raises:
+        ValueError: there is no step before the peak.
 
     Example:
         >>> one_cycle(0.1, total_steps=100)(29), one_cycle(0.1, total_steps=100).horizon
