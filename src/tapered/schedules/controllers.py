@@ -34,9 +34,16 @@ class Controller(Untabulated):
     It begins with `initial`, after a `head` where it has one: `warmup(200).then(plateau(...))`; `3e-4 * ...` multiplies
     both, and neither a bound nor `eps`, which are rates. Values told while the head lasts are passed over.
 
-    Attributes:
+    Args:
+        initial: the rate that it begins with.
         head: the schedule before it, which ends.
         state: what it remembers.
+
+    Example:
+        >>> from tapered import plateau, warmup
+        >>> rule = warmup(200).then(plateau(0.1, factor=0.5))
+        >>> isinstance(rule, Controller), rule.rate, rule.head
+        (True, 0.1, warmup(200))
     """
 
     _example: ClassVar[str]

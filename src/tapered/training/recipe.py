@@ -35,6 +35,9 @@ class Group:
         lr: What the run's rate is multiplied by.
         hypers: Other hypers of the rule -> the number that holds in the place of the run's.
 
+    Raises:
+        TypeError, ValueError: no pattern, or a number that cannot be.
+
     >>> Group("*.bias", hypers={"weight_decay": 0.0}).takes("encoder.bias")
     True
     """
