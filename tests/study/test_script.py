@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from tapered.scripts.asked import Asked
 from tapered.study import conclude, open_store, train_runs, verify
 from tapered.study.plan import forest_of
 from tapered.study.script.check import check
+from tapered.study.script.checked import spacing
 from tapered.study.script.errors import FailedRunsError, RefusedRunError
 from tapered.study.script.forecast import script_forecast
 from tapered.study.script.judge import Judge
@@ -29,13 +31,31 @@ def checked(found, folder):
         return check(found, found.subject, store, slots_of(found.study, found.study.script), lambda _: None)
 
 
+ONE = {"seeds": 1, "peaks": "{ low = 0.05, high = 0.05, count = 1 }"}
+
+
 def faulty(fault, name="constant"):
     return CONSTANT.replace("lr =", f'args = "--fault {fault}"\nlr =', 1).replace('"constant"', f'"{name}"', 1)
 
 
-def test_a_study_of_a_script_gives_what_the_loop_gives_by_hand(tmp_path):
-    found = planned(tmp_path)
-    runs, result = finished(found, tmp_path / "s")
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The study, and its runs and result where each began with its first step."""
+    folder = tmp_path_factory.mktemp("alone")
+    found = planned(folder)
+    return found, *finished(found, folder / "s")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The same study in a folder where it has been checked, and its store."""
+    folder = tmp_path_factory.mktemp("shared")
+    found = planned(folder)
+    return found, checked(found, folder / "s"), folder / "s"
+
+
+def test_a_study_of_a_script_gives_what_the_loop_gives_by_hand(alone):
+    found, runs, result = alone
     assert [run.curve for run in runs] == [by_hand(found, run) for run in runs]
     assert [run.value for run in runs] == [by_hand(found, run)[-1][1]["loss"] for run in runs]
     assert (len(runs), result.cost.asked, result.cost.to_run) == (8, 160, 160)
@@ -44,22 +64,20 @@ def test_a_study_of_a_script_gives_what_the_loop_gives_by_hand(tmp_path):
     assert any('rate = "off"' in caveat for caveat in result.caveats)
 
 
-def test_runs_share_steps_once_a_check_found_the_resume_exact(tmp_path):
-    found = planned(tmp_path)
-    alone, _ = finished(found, tmp_path / "alone")
-    report_ = checked(found, tmp_path / "s")
+def test_runs_share_steps_once_a_check_found_the_resume_exact(alone, shared):
+    found, report_, folder = shared
     assert (report_.exact, report_.good, report_.noise) == (True, True, 0)
-    with open_store(found, tmp_path / "s") as store:
+    with open_store(found, folder) as store:
         runs = train_runs(found, store)
         result = conclude(found, store, runs)
         again = verify(found, store, runs)
         started = records(store)
-    assert runs == alone
+    assert runs == alone[1]
     assert (result.cost.asked, result.cost.to_run, result.cost.reason) == (160, 120, None)
     assert (result.script.forked, result.script.shared) == (4, 40)
     assert sorted(record.start for record in started.values()) == [0] * 4 + [10] * 4
     assert (again.same, again.start, again.run.arm) == (True, 10, "late")
-    parents = [json.loads(path.read_text())["parent"] for path in (tmp_path / "s" / "runs").glob("*/run.json")]
+    parents = [json.loads(path.read_text())["parent"] for path in (folder / "runs").glob("*/run.json")]
     assert sorted(parent["step"] for parent in parents if parent) == [10] * 4
     page = report.render(result, "tapered study own.toml")
     assert "4 runs began with another&#39;s checkpoint and took over 40 updates." in page
@@ -93,7 +111,7 @@ def test_arms_that_are_one_by_all_that_is_asked_are_started_once(tmp_path):
 
 @pytest.mark.parametrize("fault", ["inexact", "deaf"])
 def test_no_steps_are_shared_of_a_script_that_does_not_go_on_exactly(tmp_path, fault):
-    found = planned(tmp_path, table=TABLE.replace(COMMAND, f"{COMMAND} --fault {fault}"))
+    found = planned(tmp_path, table=TABLE.replace(COMMAND, f"{COMMAND} --fault {fault}"), **ONE)
     report_ = checked(found, tmp_path / "s")
     assert not report_.exact
     said = next(finding for finding in report_.findings if finding.name == "share")
@@ -102,7 +120,24 @@ def test_no_steps_are_shared_of_a_script_that_does_not_go_on_exactly(tmp_path, f
     assert ("differ" if fault == "inexact" else "anew") in said.text
     runs, result = finished(found, tmp_path / "s")
     assert [run.curve for run in runs] == [by_hand(found, run) for run in runs]
-    assert result.cost.to_run == 160
+    assert result.cost.to_run == result.cost.asked == 40
+
+
+def test_a_script_that_goes_on_exactly_from_ends_of_epochs_alone_shares_there(tmp_path):
+    found = planned(tmp_path, table=TABLE.replace(COMMAND, f"{COMMAND} --fault epochs"), seeds=1)
+    report_ = checked(found, tmp_path / "s")
+    assert (report_.every, report_.exact, report_.good) == (5, True, True)
+    said = next(finding for finding in report_.findings if finding.name == "share").text
+    assert said.startswith("From the checkpoint of step 5, which it writes by itself, it gives the same numbers; from")
+    assert re.search(r"step 7 its numbers differ by up to \S+, where it was asked for one: .*, every 5 updates", said)
+    planned_ = script_forecast(found, tmp_path / "s").to_run
+    with open_store(found, tmp_path / "s") as store:
+        runs = train_runs(found, store)
+        result, again = conclude(found, store, runs), verify(found, store, runs)
+    assert [run.curve for run in runs] == [by_hand(found, run) for run in runs]
+    assert planned_ == result.cost.to_run == 60
+    assert (again.same, again.start, again.difference) == (True, 10, 0.0)
+    assert not list((tmp_path / "s" / "runs").glob("*/out/c-11.json"))
 
 
 def test_a_script_with_one_file_of_its_own_is_ended_where_runs_part(tmp_path):
@@ -128,12 +163,12 @@ def test_without_steps_in_names_and_an_end_to_ask_for_nothing_is_shared(tmp_path
     assert "no {step} in their names" in result.cost.reason
 
 
-def test_a_check_of_another_study_in_the_same_folder_counts_for_nothing(tmp_path):
-    checked(planned(tmp_path), tmp_path / "s")
+def test_a_check_of_another_study_in_the_same_folder_counts_for_nothing(tmp_path, shared):
+    found, _, folder = shared
+    assert spacing(found, folder) == 1
+    assert spacing(planned(tmp_path), folder) == 1  # the same study, wherever it lies
     (tmp_path / "train.py").write_text(SCRIPT + "# changed\n")
-    found = read(tmp_path, stated())
-    _, result = finished(found, tmp_path / "s")
-    assert result.cost.to_run == result.cost.asked
+    assert spacing(read(tmp_path, stated()), folder) == 0
 
 
 def test_a_check_of_a_script_that_draws_without_a_seed_says_how_far_it_is_apart(tmp_path):
@@ -153,24 +188,24 @@ def test_a_check_ends_where_a_run_does_not_come_to_its_end(tmp_path):
     assert "somebody's own mistake" in report_.findings[-1].text
 
 
-def test_a_check_of_another_way_to_go_on_counts_for_nothing(tmp_path):
-    checked(planned(tmp_path), tmp_path / "s")
-    found = planned(tmp_path, table=TABLE.replace('"same-out"', '"--resume {checkpoint}"'))
-    assert found.identity == planned(tmp_path).identity
-    _, result = finished(found, tmp_path / "s")
-    assert result.cost.to_run == result.cost.asked
+def test_a_check_of_another_way_to_go_on_counts_for_nothing(tmp_path, shared):
+    other = planned(tmp_path, table=TABLE.replace('"same-out"', '"--resume {checkpoint}"'))
+    assert other.identity == shared[0].identity
+    assert spacing(other, shared[2]) == 0
+    found = planned(tmp_path, table=TABLE.replace('"same-out"', '"--resume {checkpoint}"'), **ONE)
     assert checked(found, tmp_path / "t").exact
     _, result = finished(found, tmp_path / "t")
-    assert result.cost.to_run == result.cost.asked - 40
+    assert (result.cost.asked, result.cost.to_run) == (40, 30)
 
 
 def test_a_checkpoint_that_was_written_to_later_is_not_taken_over(tmp_path):
-    found = planned(tmp_path, seeds=1)
+    found = planned(tmp_path, **ONE)
     runs, _ = finished(found, tmp_path / "s")
     folder = tmp_path / "s" / "runs" / runs[0].key
     pattern = "{out}/c-{step}.json"
     assert [nearest(pattern, folder, step).step for step in (20, 14, 9)] == [20, 10, 5]
-    assert nearest(pattern, folder, 4) is None
+    assert [nearest(pattern, folder, step, every=10).step for step in (20, 19)] == [20, 10]
+    assert nearest(pattern, folder, 4) is nearest(pattern, folder, 9, every=10) is None
     later = time.time() + 100
     os.utime(folder / "out" / "c-10.json", (later, later))
     assert nearest(pattern, folder, 14).step == 5
@@ -300,17 +335,16 @@ def test_rungs_are_shared_too(tmp_path):
     assert result.script.updates == 3 * 10 + 4 * 10  # the grid once to the rung, and what is left of it
 
 
-def test_several_at_a_time_give_the_same(tmp_path):
-    one, _ = trained(tmp_path / "one")
-    several, _ = trained(tmp_path / "several", more="executor = { workers = 4 }")
-    assert several == one
+def test_several_at_a_time_give_the_same(tmp_path, alone):
+    several, _ = trained(tmp_path, more="executor = { workers = 4 }")
+    assert several == alone[1]
 
 
 def test_a_changed_script_is_refused_in_the_folder(tmp_path):
-    trained(tmp_path, seeds=1)
+    trained(tmp_path, **ONE)
     (tmp_path / "train.py").write_text(SCRIPT + "# changed\n")
     with pytest.raises(StoreError, match=r"code\.train\.py"):
-        finished(read(tmp_path, stated(seeds=1)), tmp_path / "s")
+        finished(read(tmp_path, stated(**ONE)), tmp_path / "s")
 
 
 def test_what_a_kill_left_between_a_runs_end_and_the_studys_knowing_is_read(tmp_path):
