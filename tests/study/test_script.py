@@ -101,12 +101,12 @@ def test_donors_lead_their_segment_and_arms_with_words_of_their_own_share_nothin
 
 
 def test_arms_that_are_one_by_all_that_is_asked_are_started_once(tmp_path):
-    found = planned(tmp_path, arms=CONSTANT + CONSTANT.replace('"constant"', '"twin"', 1))
+    found = planned(tmp_path, arms=CONSTANT + CONSTANT.replace('"constant"', '"twin"', 1), **ONE)
     checked(found, tmp_path / "s")
     runs, result = finished(found, tmp_path / "s")
     assert [run.curve for run in runs] == [by_hand(found, run) for run in runs]
-    assert (result.cost.to_run, result.comparisons[0].gains) == (80, (0.0, 0.0))
-    assert len(list((tmp_path / "s" / "runs").glob("*/1.out"))) == 4
+    assert (result.cost.to_run, result.comparisons[0].gains) == (20, (0.0,))
+    assert len(list((tmp_path / "s" / "runs").glob("*/1.out"))) == 1
 
 
 @pytest.mark.parametrize("fault", ["inexact", "deaf"])
@@ -124,7 +124,7 @@ def test_no_steps_are_shared_of_a_script_that_does_not_go_on_exactly(tmp_path, f
 
 
 def test_a_script_that_goes_on_exactly_from_ends_of_epochs_alone_shares_there(tmp_path):
-    found = planned(tmp_path, table=TABLE.replace(COMMAND, f"{COMMAND} --fault epochs"), seeds=1)
+    found = planned(tmp_path, table=TABLE.replace(COMMAND, f"{COMMAND} --fault epochs"), **ONE)
     report_ = checked(found, tmp_path / "s")
     assert (report_.every, report_.exact, report_.good) == (5, True, True)
     said = next(finding for finding in report_.findings if finding.name == "share").text
@@ -135,7 +135,7 @@ def test_a_script_that_goes_on_exactly_from_ends_of_epochs_alone_shares_there(tm
         runs = train_runs(found, store)
         result, again = conclude(found, store, runs), verify(found, store, runs)
     assert [run.curve for run in runs] == [by_hand(found, run) for run in runs]
-    assert planned_ == result.cost.to_run == 60
+    assert planned_ == result.cost.to_run == 30
     assert (again.same, again.start, again.difference) == (True, 10, 0.0)
     assert not list((tmp_path / "s" / "runs").glob("*/out/c-11.json"))
 
@@ -143,20 +143,20 @@ def test_a_script_that_goes_on_exactly_from_ends_of_epochs_alone_shares_there(tm
 def test_a_script_with_one_file_of_its_own_is_ended_where_runs_part(tmp_path):
     table = TABLE.replace("--max-steps {steps}", "--max-steps {steps} --until {until} --fault single")
     early = LATE.replace('"late"', '"early"').replace("0.5*steps", "0.25*steps", 1).replace("0.5*steps", "0.75*steps")
-    found = planned(tmp_path, table=table.replace("c-{step}.json", "last.json"), arms=CONSTANT + LATE + early, seeds=1)
+    found = planned(tmp_path, table=table.replace("c-{step}.json", "last.json"), arms=CONSTANT + LATE + early, **ONE)
     report_ = checked(found, tmp_path / "s")
     assert [finding.text for finding in report_.findings if finding.name == "share"] == [
         "From the checkpoint of step 7 it gives the same numbers: steps are shared."
     ]
     runs, result = finished(found, tmp_path / "s")
     assert all(dict(by_hand(found, run)).items() <= dict(run.curve).items() for run in runs)
-    assert (result.cost.asked, result.cost.to_run) == (120, 120 - 2 * (11 + 6))
-    assert (result.script.forked, result.script.shared) == (4, 34)
+    assert (result.cost.asked, result.cost.to_run) == (60, 60 - (11 + 6))
+    assert (result.script.forked, result.script.shared) == (2, 17)
     assert result.script.twice is None
 
 
 def test_without_steps_in_names_and_an_end_to_ask_for_nothing_is_shared(tmp_path):
-    found = planned(tmp_path, table=TABLE.replace("c-{step}.json", "last.json"), seeds=1)
+    found = planned(tmp_path, table=TABLE.replace("c-{step}.json", "last.json"), **ONE)
     said = next(finding for finding in checked(found, tmp_path / "s").findings if finding.name == "share")
     assert (said.good, "{until}" in said.fix) == (None, True)
     _, result = finished(found, tmp_path / "s")
@@ -236,7 +236,7 @@ def test_a_seed_that_has_no_effect_is_known_before_the_end(tmp_path):
 
 
 def test_words_in_which_arms_differ_are_said_with_the_verdict(tmp_path):
-    runs, result = trained(tmp_path, arms=CONSTANT + LATE + 'args = "--fault none"\n')
+    runs, result = trained(tmp_path, arms=CONSTANT + LATE + 'args = "--fault none"\n', **ONE)
     assert runs[-1].arm == "late"
     assert result.comparisons[0].differs == ('args "--fault none", not none',)
     assert result.arms[1].args == "--fault none"
@@ -290,8 +290,8 @@ def test_a_number_that_is_not_finite_is_a_result(tmp_path):
 
 def test_noise_of_the_scripts_own_is_said(tmp_path):
     arms = "".join(faulty("noisy", name) for name in ("constant", "other"))
-    runs, result = trained(tmp_path, arms=arms)
-    apart = [abs(runs[i].curve[k][1]["loss"] - runs[i + 4].curve[k][1]["loss"]) for i in range(4) for k in range(4)]
+    (one, other), result = trained(tmp_path, arms=arms, **ONE)
+    apart = [abs(mine["loss"] - its["loss"]) for (_, mine), (_, its) in zip(one.curve, other.curve, strict=True)]
     assert result.script.noise == max(apart)
     assert any(f"{max(apart):.2g}: the script's own noise" in caveat for caveat in result.caveats)
 
@@ -317,17 +317,24 @@ RUNGS = {
 PRUNE = "executor = { workers = 2 }\nprune = { rungs = [0.5], keep = 0.4 }"
 
 
-def test_peaks_are_pruned_at_rungs_where_the_script_ends_and_goes_on(tmp_path):
-    found = planned(tmp_path, **RUNGS, more=PRUNE)
-    runs, result = finished(found, tmp_path / "s")
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory):
+    """A study whose peaks are pruned, and its runs and result where each began with its first step."""
+    folder = tmp_path_factory.mktemp("pruned")
+    found = planned(folder, **RUNGS, more=PRUNE)
+    return found, *finished(found, folder / "s")
+
+
+def test_peaks_are_pruned_at_rungs_where_the_script_ends_and_goes_on(pruned):
+    found, runs, result = pruned
     assert sum(run.pruned == 10 for run in runs) == 2
     assert all(run.curve == by_hand(found, run)[: 2 if run.pruned else None] for run in runs)
     assert result.cost.pruning.saved == 20
     assert result.cost.to_run == result.cost.asked == 6 * 20
 
 
-def test_rungs_are_shared_too(tmp_path):
-    alone, _ = finished(found := planned(tmp_path, **RUNGS, more=PRUNE), tmp_path / "alone")
+def test_rungs_are_shared_too(tmp_path, pruned):
+    found, alone, _ = pruned
     checked(found, tmp_path / "s")
     runs, result = finished(found, tmp_path / "s")
     assert [(run.curve, run.pruned) for run in runs] == [(run.curve, run.pruned) for run in alone]
@@ -348,7 +355,7 @@ def test_a_changed_script_is_refused_in_the_folder(tmp_path):
 
 
 def test_what_a_kill_left_between_a_runs_end_and_the_studys_knowing_is_read(tmp_path):
-    found = planned(tmp_path, seeds=1)
+    found = planned(tmp_path, **ONE)
     runs, _ = finished(found, tmp_path / "s")
     for path in (tmp_path / "s" / "runs").glob("*.json"):
         if path.is_file():
@@ -383,10 +390,10 @@ def test_a_link_in_the_place_of_a_runs_folder_is_refused(tmp_path):
 def test_grids_are_extended_and_seeds_are_fresh_as_of_a_workload(tmp_path):
     runs, result = trained(
         tmp_path,
-        seeds=3,
-        more="executor = { workers = 2 }\nextend = 1\nfresh = 2",
+        seeds=2,
+        more="executor = { workers = 2 }\nextend = 1\nfresh = 1",
         peaks="{ low = 0.001, high = 0.01, count = 2 }",
     )
     assert {run.peak for run in result.runs} == {0.001, 0.01, 0.1}
-    assert {run.seed for run in result.fresh} == {3, 4}
-    assert len(runs) == 2 * 3 * 3 + 2 * 2
+    assert {run.seed for run in result.fresh} == {2}
+    assert len(runs) == 2 * 3 * 2 + 2
