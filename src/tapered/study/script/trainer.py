@@ -21,7 +21,7 @@ from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.tasks import Task
 from tapered.study.script.asking import Asking, folder_of
-from tapered.study.script.checked import shares
+from tapered.study.script.checked import spacing
 from tapered.study.script.errors import failed, ignored, refused
 from tapered.study.script.outcome import branch_of, record_of
 from tapered.study.script.places import slots_of
@@ -37,7 +37,7 @@ def scripts_of(
 ) -> "Scripts":
     """What trains a study of a script: as many at a time as it asks for, sharing what `--check` found exact."""
     slots = slots_of(planned.study, subject.script)
-    return Scripts(subject, store, slots, progress, stop, shares=shares(planned, store.folder))
+    return Scripts(subject, store, slots, progress, stop, every=spacing(planned, store.folder))
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Scripts:
         slots: So many at a time.
         progress: Called with the number of updates made since the last call.
         stop: True ends what runs, which goes on later.
-        shares: Whether a run may begin with another's checkpoint.
+        every: Updates between the checkpoints with which runs may begin; 0 where each begins with its first step.
     """
 
     subject: Scripted
@@ -58,8 +58,13 @@ class Scripts:
     slots: Places
     progress: Callable[[int], None]
     stop: Callable[[], bool]
-    shares: bool = False
+    every: int = 0
     _at: dict[Path, int] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> bool:
+        """Whether a run may begin with another's checkpoint."""
+        return self.every > 0
 
     def check(self, planned: Planned) -> None:
         """Refuse a command that cannot be started."""
@@ -157,7 +162,7 @@ class _Stage:
         kept = [int(path.name) for path in (folder / KEPT).glob("*") if path.name.isdigit()]
         until = self._leg(task, parting, max([step, *kept]))
         start = Asking(self.planned, self.scripts.subject).start(
-            task, folder, until, parent, parting, self._beside(task)
+            task, folder, until, parent, parting if self.scripts.every == 1 else (), self._beside(task)
         )
         self.tasks[folder] = task
         self.scripts.stands(folder, step)
@@ -187,7 +192,7 @@ class _Stage:
         if donor is None or pattern is None:
             return None
         theirs = folder.with_name(donor.key)
-        checkpoint = nearest(pattern, theirs, donor.step)
+        checkpoint = nearest(pattern, theirs, donor.step, self.scripts.every)
         if checkpoint is None:
             return None
         try:
