@@ -179,9 +179,11 @@ class Optimizer(Grouped):
                 for group in self.param_groups:
                     kept += lent(self.rule(group), group["params"], self.state)
             self._running.evaluates = bool(kept)
+            torch.clear_autocast_cache()  # else a block of autocast goes on with the weights that it has cast before
             yield
         finally:
             self._running.evaluates = False
+            torch.clear_autocast_cache()
             with torch.no_grad():
                 for own, weights in kept:
                     own.copy_(weights)
