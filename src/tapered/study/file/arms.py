@@ -261,13 +261,13 @@ class Arm(Strict):
     def path(self, steps: int, peak: float | None, *, lr: Schedule | None = None) -> TablePath:
         """Every hyper at every step; with ``lr`` in the place of its own rate where that is given.
 
-        Of a rule that follows its run, while nothing is told.
+        Raises:
+            ValueError: A hyper is out of its range, or the rate follows what its run tells and none is given.
         """
         if self.space:
             return self.at(peak).path(steps, peak, lr=lr)
-        rule, follows = self._resetting(), self.following(steps, peak)
-        own = lr or self.schedule(steps, peak) if follows is None else follows.schedule()
-        rate = lr or own
+        rule, rate, follows = self._resetting(), lr or self.schedule(steps, peak), self.following(steps, peak)
+        own = rate if follows is None else follows.schedule()
         given: dict[str, Any] = {
             name: self.hyper(name, value, steps, rate, own) if isinstance(value, str) else value
             for name, value in self.hypers.items()
@@ -281,6 +281,11 @@ class Arm(Strict):
         except ValueError as error:
             at_peak = "" if peak is None else f" at peak {peak:g}"
             raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error
+
+    def begun(self, steps: int, peak: float | None) -> TablePath:
+        """As `path`; of a rule that follows its run as long as nothing is told."""
+        follows = self.following(steps, peak)
+        return self.path(steps, peak, lr=None if follows is None else follows.schedule())
 
     def hyper(self, name: str, text: str, steps: int, rate: Schedule, own: Schedule | None = None) -> Schedule:
         """A hyper's schedule, in which `shape` may stand for the rate over the highest of itself, or of its ``own``."""

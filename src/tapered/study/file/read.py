@@ -271,7 +271,7 @@ def _check_paths(cells: Sequence[tuple[Arm, float | None]], steps: int) -> None:
     """Every arm's numbers at every step are such as they may be."""
     for arm, peak in cells:
         try:
-            arm.path(steps, peak)
+            arm.begun(steps, peak)
             if (average := arm.at(peak).averaged) is not None:
                 average.settled(steps)
         except ValueError as error:

@@ -13,6 +13,7 @@ from tapered.study.store.runs import Run
 from tapered.words import counted
 
 Points = list[tuple[int, float]]
+VERBS = ("follows", "is"), ("follow", "are")
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ def seen(asked: Asked, arms: Sequence[ArmResult]) -> Iterator[str]:
     each, split = followed(asked, arms), asked.study.metric.rpartition("/")[0] or "valid"
     saw = [found for found in each if found.following.observed.split == split and not found.arm.fixed]
     if saw:
-        names, several = ", ".join(found.arm.name for found in saw), len(saw) > 1
+        names, (follow, are) = ", ".join(found.arm.name for found in saw), VERBS[len(saw) > 1]
         yield (
-            f"{names} {'follow' if several else 'follows'} {saw[0].following.observed}, and {'are' if several else 'is'} "
-            f"judged on the same examples: what others are only measured by was seen in training, which may flatter "
-            f'the difference. Observe another split of the workload\'s, observes = "NAME/loss", or the training loss.'
+            f"{names} {follow} {saw[0].following.observed}, and {are} judged on the same examples: what others are "
+            f"only measured by was seen in training, which may flatter the difference. Observe another split of the "
+            f'workload\'s, observes = "NAME/loss", or the training loss.'
         )
     for found in each:
         if not any(decisions for _, decisions in found.decided):
