@@ -199,7 +199,7 @@ def test_what_was_decided_is_shown_and_how_it_is_judged_is_said(done):
     assert caveat.startswith("hasty, patient, warmed follow the validation loss at each evaluation")
     assert any(note.startswith("trained follows the training loss of every 7th") for note in Shown.of(result).notes)
     page = report.render(result, "again")
-    assert "What rules decided" in page
+    assert "What was decided" in page
     assert "Of hasty, patient, warmed, trained, whose rate followed" in page
 
 
@@ -220,7 +220,7 @@ RULE = arm_text("p", "plateau(patience=1)")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (PLAIN + arm_text("p", more='observes = "loss"'), "observes is of a rule that follows its run"),
+        (PLAIN + arm_text("p", more='observes = "loss"'), "observes is of a rate that follows its run"),
         (PLAIN + arm_text("p", "plateau()", more='observes = "accuracy"'), "no number of an evaluation; expected"),
         (PLAIN + arm_text("p", "plateau()", more='observes = "train/loss"'), '{ metric = "train/loss", every = 50 }'),
         (PLAIN + arm_text("p", "plateau()", more='observes = { metric = "loss", every = 5 }'), 'observes = "loss"'),
@@ -245,7 +245,7 @@ def test_a_script_is_told_its_rates_beforehand_so_that_a_rule_is_refused(tmp_pat
     head = HEAD.replace('workload = "quadratic"\n', "").replace("evaluations = 12\n", "")
     script = '[script]\ncommand = "python train.py --lr {peak} --seed {seed}"\nrate = "set"\n'
     arms = arm_text("constant") + RULE
-    with pytest.raises(StudyFileError, match=r"arm 'p' has the rule .* told all its rates before it begins"):
+    with pytest.raises(StudyFileError, match=r"arm 'p' follows its loss by .* told all its rates before it begins"):
         read(tmp_path, head + (script + arms).replace('rule = "SGD"\n', ""))
 
 

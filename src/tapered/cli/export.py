@@ -48,8 +48,8 @@ def export(
     for name, value in chosen["hypers"].items():
         if observes and isinstance(value, str) and SHAPE.search(value):
             raise ValueError(
-                f"{name} = {value!r} of arm {chosen['name']!r} follows a rate that a rule sets, which it does in "
-                f"studies alone; no code says that"
+                f"{name} = {value!r} of arm {chosen['name']!r} follows a rate that follows its runs, which it does "
+                f"in studies alone; no code says that"
             )
     told = [Told(observes["text"], observes["metric"].rpartition("/")[2])] if observes else []
     lines = code(to, chosen["rule"] or None, chosen["options"], chosen["hypers"], chosen["schedule"], *told)

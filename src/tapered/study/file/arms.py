@@ -50,7 +50,7 @@ class Arm(Strict):
     ``weight_decay = "0.1 * shape"`` is a decay that follows the rate (Defazio 2025, arXiv 2506.02285). ``peaks``
     replaces the study's grid, with as many peaks.
 
-    ``lr`` may also be a rule that follows what the run tells, "plateau(patience=2)", alone or after a warmup.
+    ``lr`` may also be a controller, which follows what the run tells, "plateau(patience=2)", alone or after a warmup.
     ``observes`` says what: a number of each evaluation, "loss" unless said, or the training loss of every so-manyth
     update, { metric = "train/loss", every = 50 }. `shape` is then the rate over the highest that it begins with.
 
@@ -233,7 +233,7 @@ class Arm(Strict):
         return self.model_copy(update={**found, "space": {}, "trials": (), "peaks": None})
 
     def rate(self, steps: int, peak: float | None) -> Schedule | Controller:
-        """The rate as written times the peak: a schedule, or a rule that follows what its run tells."""
+        """The rate as written times the peak: a schedule, or a controller, which follows what its run tells."""
         field = f"arm {self.name!r}: lr"
         found = read_rate(self.at(peak).lr, steps, field)
         if isinstance(found, Controller):
@@ -283,7 +283,7 @@ class Arm(Strict):
             raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error
 
     def begun(self, steps: int, peak: float | None) -> TablePath:
-        """As `path`; of a rule that follows its run as long as nothing is told."""
+        """As `path`; of a rate that follows its run as long as nothing is told."""
         follows = self.following(steps, peak)
         return self.path(steps, peak, lr=None if follows is None else follows.schedule())
 

@@ -56,7 +56,7 @@ class Forest:
 
     @cached_property
     def least(self) -> int:
-        """Updates to run if no rule ever decides, which is as few as there can be; those of ``plan`` are the most."""
+        """Updates to run if no rate ever changes, which is as few as there can be; those of ``plan`` are the most."""
         if not self.follows:
             return self.plan.to_run
         blind = (replace(task, known=task.path.steps, follows=None) for task in self.tasks)

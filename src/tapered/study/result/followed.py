@@ -1,4 +1,4 @@
-"""Arms whose rate follows what a run tells: what their rules decided, and what a verdict on them must say."""
+"""Arms whose rate follows what a run tells: what was decided, and what a verdict on them must say."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Followed:
 
     Args:
         arm: The arm.
-        following: Its rule, and what that was told.
+        following: What set its rate, and what that was told.
     """
 
     arm: ArmResult
@@ -30,7 +30,7 @@ class Followed:
 
     @cached_property
     def decided(self) -> list[tuple[Run, tuple[Decision, ...]]]:
-        """What the rule decided in each run, those of fresh seeds last."""
+        """What was decided in each run, those of fresh seeds last."""
         runs = (*self.arm.best.runs, *(self.arm.fresh.runs if self.arm.fresh else ()))
         return [(run, self.following.decisions(run)) for run in runs]
 
@@ -80,7 +80,6 @@ def seen(asked: Asked, arms: Sequence[ArmResult]) -> Iterator[str]:
         if not any(decisions for _, decisions in found.decided):
             most = max((len(found.following.told(run)) for run, _ in found.decided), default=0)
             yield (
-                f"{found.arm.name} decided nothing at its best peak: {found.following.rule} was told "
-                f"{counted(most, 'value')} a run, so its rate is that of an arm without a rule. Try less patience, or "
-                f"more evaluations."
+                f"{found.arm.name} decided nothing at its best peak: {found.following.controller} was told "
+                f"{counted(most, 'value')} a run, and its rate never changed. Try less patience, or more evaluations."
             )

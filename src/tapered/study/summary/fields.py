@@ -140,7 +140,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
 
 
 def _rates(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
-    """Its rate at every step; of a rule what it followed, and the rate of each seed."""
+    """Its rate at every step; of one that followed its runs what that was, and the rate of each seed."""
     paths = rate_paths(result, arm)
     for found in followed(result.asked, [arm]):
         each = [{"seeds": [run.seed for run in runs], "rates": points} for runs, points in paths]
@@ -159,7 +159,7 @@ def _written(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     def hyper(name: str, value: str) -> str:
         if follows is None:
             return str(stated.hyper(name, value, steps, stated.schedule(steps, peak)))
-        # what follows a rate that a rule sets stays as it was written
+        # what follows a rate that follows its runs stays as it was written
         return value if SHAPE.search(value) else str(stated.hyper(name, value, steps, follows.schedule()))
 
     return {
@@ -209,16 +209,16 @@ def _following(result: StudyResult, arm: ArmResult, peak: PeakResult) -> Followi
     return _stated(result, arm).at(peak.peak).following(result.asked.steps, peak.peak)
 
 
-def _decisions(rule: Following | None, run: Run) -> dict[str, Any]:
-    """What the rule of a run decided, where it has one."""
-    if rule is None:
+def _decisions(follows: Following | None, run: Run) -> dict[str, Any]:
+    """What was decided in a run, where its rate followed it."""
+    if follows is None:
         return {}
-    each = [asdict(decision) for decision in rule.decisions(run)]
+    each = [asdict(decision) for decision in follows.decisions(run)]
     return {"decisions": [{**decision, "value": finite(decision["value"])} for decision in each]}
 
 
 def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict[str, Any]]:
-    rules = {(arm.name, peak.peak): _following(result, arm, peak) for arm in result.arms for peak in arm.peaks}
+    follows = {(arm.name, peak.peak): _following(result, arm, peak) for arm in result.arms for peak in arm.peaks}
     return [
         {
             "arm": run.arm,
@@ -229,7 +229,7 @@ def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict
             "value": finite(run.value),
             "best_so_far": _best_so_far(result, run),
             "curve": [(step, finite(point[result.asked.study.metric])) for step, point in run.curve],
-            **_decisions(rules[run.arm, run.peak], run),
+            **_decisions(follows[run.arm, run.peak], run),
             "outcome": outcome(run),
             "key": run.key,
         }

@@ -117,7 +117,7 @@ def follow_line(found: Forecast) -> str | None:
         return None
     least, most = found.least, found.cost.to_run
     return (
-        f"{', '.join(found.follow)}: runs share steps until their rules decide otherwise, which only training tells; "
+        f"{', '.join(found.follow)}: runs share steps until their rates part, which only training tells; "
         f"{f'{least:,} to ' * (least < most)}{most:,} steps to run, and memory and time are of the most."
     )
 
