@@ -10,6 +10,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from tapered.study import open_store, verify
 from tapered.study.plan.rounds import rounds
+from tapered.study.summary import follow_line, summary
+from tapered.study.summary.kept import Shown, keep
 from tapered.study.train import relay, task
 from tapered.study.train.grow import Grower
 from tapered.study.train.task import Work
@@ -165,3 +167,193 @@ def test_a_worker_goes_on_from_what_it_was_sent(done, tmp_path):
     found_there = [run for branch in ended.branches for run in branch.results("loss")]
     assert len(found_there) == len({run.key for run in found_there}) > 4
     assert all(run == expected[run.key] for run in found_there)
+
+
+@STACKED
+def test_what_was_decided_is_shown_and_how_it_is_judged_is_said(done):
+    found, runs, result, _, _, _ = done
+    said = summary(result)
+    json.dumps(said, allow_nan=False)
+    arms = {arm["name"]: arm for arm in said["arms"]}
+    assert arms["trained"]["observes"]["text"] == "the training loss of every 7th update"
+    assert (arms["constant"]["observes"], arms["patient"]["rate_path"]) == (None, None)
+    decided = {
+        (run["arm"], run["peak"], run["seed"]): run["decisions"] for run in said["every_run"] if "decisions" in run
+    }
+    assert len(decided) == 4 * 2 * 2
+    for run in (run for run in runs if run.arm in THEIRS):
+        rates, told = rates_of(found, run), dict(run.told) if run.arm == "trained" else None
+        values = told or {step: point["loss"] for step, point in run.curve}
+        steps = [k for k in range(13 if run.arm == "warmed" else 1, STEPS) if rates[k] != rates[k - 1]]
+        assert decided[run.arm, run.peak, run.seed] == [
+            {"step": k, "value": values[k], "before": rates[k - 1], "after": rates[k]} for k in steps
+        ]
+        if run.peak == arms[run.arm]["best_peak"]:
+            (drawn,) = (each for each in arms[run.arm]["rate_paths"] if run.seed in each["seeds"])
+            assert [rate for _, rate in drawn["rates"]] == rates
+    (caveat,) = (line for line in result.caveats if "judged on the same examples" in line)
+    assert caveat.startswith("hasty, patient, warmed follow the validation loss at each evaluation")
+    assert any(note.startswith("trained follows the training loss of every 7th") for note in Shown.of(result).notes)
+    page = report.render(result, "again")
+    assert "What was decided" in page
+    assert "Of hasty, patient, warmed, trained, whose rate followed" in page
+
+
+def test_a_plan_says_the_least_and_the_most(tmp_path):
+    found = forecast(read(tmp_path, HEAD + 'mode = "loop"\n' + ARMS))
+    # of a peak and a seed: all but the warmed one share 5 steps; trained and constant 2 more, then each is alone
+    most = 5 + 2 * 55 + 2 + 2 * 53 + STEPS
+    # the warmed ones of both peaks share their first step, at a rate of 0
+    assert (found.cost.to_run, found.least) == (4 * most - 2, 4 * 2 * STEPS - 2)
+    assert follow_line(found).endswith("478 to 1,130 steps to run, and memory and time are of the most.")
+    assert follow_line(forecast(read(tmp_path, HEAD + 'mode = "loop"\n' + arm_text("constant")))) is None
+
+
+PLAIN = HEAD + arm_text("constant")
+RULE = arm_text("p", "plateau(patience=1)")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (PLAIN + arm_text("p", more='observes = "loss"'), "observes is of a rate that follows its run"),
+        (PLAIN + arm_text("p", "plateau()", more='observes = "accuracy"'), "no number of an evaluation; expected"),
+        (PLAIN + arm_text("p", "plateau()", more='observes = "train/loss"'), '{ metric = "train/loss", every = 50 }'),
+        (PLAIN + arm_text("p", "plateau()", more='observes = { metric = "loss", every = 5 }'), 'observes = "loss"'),
+        (PLAIN + arm_text("p", "plateau()", more='observes = { metric = "train/loss", every = 60 }'), "told nothing"),
+        (PLAIN + arm_text("p", "warmup(60).then(plateau())"), "told nothing within its 60 steps"),
+        (PLAIN + arm_text("p", "plateau().in_state(bad=1)"), "has a state, bad=1, and runs begin without"),
+        (PLAIN + arm_text("p", "plateau(min_lr=[0.1, 0.2])"), "one number, or one for each of 1 groups"),
+        (PLAIN + arm_text("p", "plateau() * cosine_decay(decay_steps=9)"), "multiply it by a number"),
+        (PLAIN + arm_text("p", "plateau(patience=2).then(hold(3))"), "nothing is done to a rule but"),
+        (PLAIN + arm_text("p", more='hypers = { momentum = "plateau(0.9)" }', rule="SGD"), "hypers"),
+        (HEAD + "prune = { rungs = [0.5], probe = 0.25 }\n" + arm_text("constant") + RULE, "leave probe out"),
+    ],
+)
+def test_what_cannot_follow_is_refused_before_anything_is_trained(tmp_path, text, said):
+    with pytest.raises(StudyFileError) as error:
+        read(tmp_path, text)
+    assert said in str(error.value)
+
+
+def test_a_script_is_told_its_rates_beforehand_so_that_a_rule_is_refused(tmp_path):
+    (tmp_path / "train.py").touch()
+    head = HEAD.replace('workload = "quadratic"\n', "").replace("evaluations = 12\n", "")
+    script = '[script]\ncommand = "python train.py --lr {peak} --seed {seed}"\nrate = "set"\n'
+    arms = arm_text("constant") + RULE
+    with pytest.raises(StudyFileError, match=r"arm 'p' follows its loss by .* told all its rates before it begins"):
+        read(tmp_path, head + (script + arms).replace('rule = "SGD"\n', ""))
+
+
+SPLIT = """
+from dataclasses import replace
+from torch.utils.data import TensorDataset
+from tapered.training.workload import quadratic
+
+def problem():
+    made = quadratic()
+    return replace(made, splits={"held": TensorDataset(*(part[:64] for part in made.train.tensors))})
+"""
+
+
+def test_where_there_is_another_split_one_of_them_is_named(tmp_path):
+    (tmp_path / "mine.py").write_text(SPLIT)
+    text = PLAIN.replace('"quadratic"', '"mine.py:problem"').replace("seeds = 2", "seeds = 1")
+    with pytest.raises(StudyFileError, match=r'try observes = "held/loss", or observes = "loss" where that is meant'):
+        read(tmp_path, text + RULE)
+    (tmp_path / "s").mkdir()
+    arm = arm_text("p", f"plateau({HASTY})", more='observes = "held/loss"')
+    runs, result = finished(read(tmp_path, text + arm), tmp_path / "s" / "held")
+    assert not any("judged on" in line for line in result.caveats)
+    run = next(run for run in runs if run.arm == "p" and run.peak == 0.2)
+    rule = next(arm for arm in result.asked.study.arms if arm.name == "p").following(STEPS, run.peak)
+    held = [(step, point["held/loss"]) for step, point in run.curve if 0 < step < STEPS]
+    assert rule.told(run) == held
+    assert len(rule.decisions(run)) > 2
+
+
+def test_a_rule_that_decides_nothing_is_said_and_shares_all_with_a_constant_rate(tmp_path):
+    made = []
+    text = PLAIN.replace("seeds = 2", "seeds = 1") + arm_text("p", "plateau")
+    runs, result = finished(read(tmp_path, text), tmp_path / "s", progress=made.append)
+    (line,) = (line for line in result.caveats if "decided nothing" in line)
+    assert line.startswith("p decided nothing at its best peak: plateau(0.")
+    assert "was told 11 values a run" in line
+    assert sum(made) == 2 * STEPS
+    assert len({(run.peak, run.value) for run in runs}) == 2
+
+
+def test_peaks_are_pruned_and_numbers_of_a_rule_are_searched(tmp_path):
+    pruned = HEAD.replace("count = 2", "count = 4") + "prune = { rungs = [0.5] }\n" + arm_text("constant")
+    runs, result = finished(read(tmp_path, pruned + arm_text("p", f"plateau({HASTY})")), tmp_path / "s")
+    assert {(run.arm, run.step) for run in runs if run.pruned} == {("constant", 30), ("p", 30)}
+    assert result.cost.pruning.saved < result.cost.pruning.of
+    space = "factor = { low = 0.2, high = 0.9 }, patience = { low = 0, high = 3, whole = true, log = false }"
+    searched = arm_text("p", "plateau(factor={factor}, patience={patience})", more=f"space = {{ {space} }}")
+    tuned = HEAD.replace("seeds = 2", "seeds = 1") + "tune = { trials = 3, batch = 3 }\n" + arm_text("constant")
+    (tmp_path / "tuned").mkdir()
+    runs, result = finished(read(tmp_path / "tuned", tuned + searched), tmp_path / "tuned" / "s")
+    assert len({run.peak for run in runs if run.arm == "p"}) == 3
+    assert set(result.arms[1].searched) == {"factor", "patience"}
+
+
+def test_a_hyper_follows_the_rate_that_a_rule_set(tmp_path):
+    more = 'options = { decay = "decoupled" }\nhypers = { weight_decay = "0.5 * shape" }'
+    text = HEAD.replace("seeds = 2", "seeds = 1") + arm_text("constant", rule="Adam", more=more)
+    found = read(tmp_path, text + arm_text("p", f"plateau({HASTY})", "Adam", more))
+    runs, _ = finished(found, tmp_path / "s")
+    run = runs[-1]
+    arm = found.study.arms[1]
+    follows = arm.following(STEPS, run.peak)
+    hypers = arm.path(STEPS, run.peak, lr=follows.schedule(follows.decisions(run))).hypers
+    assert hypers["weight_decay"] == pytest.approx(0.5 * hypers["lr"] / run.peak)
+    # the arm by hand, on its own updates
+    problem, model = quadratic(), quadratic().build(run.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=run.peak, weight_decay=0.5)
+    for step in range(STEPS):
+        batch = problem.fetch("train", problem.batch(run.seed, step))
+        optimizer.param_groups[0].update({name: float(hypers[name][step]) for name in ("lr", "weight_decay")})
+        optimizer.zero_grad()
+        problem.loss(model(batch[0]), batch[1]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        last = problem.loss(model(problem.valid.tensors[0]), problem.valid.tensors[1]).item()
+    assert run.value == pytest.approx(last, rel=1e-4)
+
+
+@STACKED
+@pytest.mark.parametrize("to", ["tapered", "torch", "transformers", "lightning"])
+@pytest.mark.parametrize("arm", ["patient", "warmed", "trained"])
+def test_an_arm_is_exported_where_its_rule_decides_alike(done, to, arm, capsys):
+    _, _, result, _, folder, _ = done
+    keep(result, folder)
+    code = main(["export", str(folder), "--to", to, "--arm", arm, "--json"])
+    out, errors = capsys.readouterr()
+    if arm == "trained" and to in ("transformers", "lightning"):
+        assert (code, out) == (2, "")
+        assert f"the training loss of every 7th update, and {to} tells its evaluations; try --to torch" in errors
+        return
+    lines = json.loads(out)["code"]
+    model = torch.nn.Linear(2, 1)
+    known = {"model": model}
+    exec("\n".join(lines), known)
+    (peak,) = (found.best.peak for found in result.arms if found.name == arm)
+    if to == "torch" and arm != "warmed":
+        ours, theirs = (
+            known["scheduler"],
+            ReduceLROnPlateau(known["optimizer"], **given(HASTY if arm == "trained" else PATIENT)),
+        )
+        assert type(ours) is ReduceLROnPlateau
+        assert {k: v for k, v in vars(ours).items() if k != "optimizer"} == {
+            k: v for k, v in vars(theirs).items() if k != "optimizer"
+        }
+        assert known["optimizer"].param_groups[0]["lr"] == peak
+    elif arm == "warmed" and to == "torch":
+        assert known["clock"].schedules[0]["lr"].controller == result.asked.study.arms[3].rate(STEPS, peak)
+    elif to == "tapered":
+        told = known["optimizer"].param_groups[0]["lr"]
+        assert told == (0.0 if arm == "warmed" else peak)
+        known["optimizer"].observe(1.0)
+    elif to == "transformers" and arm == "patient":
+        assert known["rule"]["lr_scheduler_kwargs"] == {"factor": 0.5, "threshold": 0.05, "patience": 1}
+        assert not known["rule"]["greater_is_better"]

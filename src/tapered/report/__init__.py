@@ -46,7 +46,7 @@ FEW, MOST = 20, 200  # runs: so many that were lost are shown at once; of more t
 OVER = ("curves", "sensitivity", "schedules", "trials")
 CONTENTS = {
     "gains": "Differences in full", "witnessed": "What was witnessed", "arms": "Arms",
-    "decisions": "What rules decided", "budgets": "Budgets", "best": "Best of k peaks", "peaks": "Every peak",
+    "decisions": "What was decided", "budgets": "Budgets", "best": "Best of k peaks", "peaks": "Every peak",
     "runs": "Runs", "made": "Made by", "sources": "To cite",
 }  # fmt: skip
 

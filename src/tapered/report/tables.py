@@ -99,7 +99,7 @@ def _starred(arm: ArmResult) -> str:
 
 
 def decisions(result: StudyResult) -> Table | None:
-    """What rules decided in the runs at the best peaks of their arms; None where no arm has one."""
+    """What was decided in runs at the best peaks of arms whose rate followed them; None where there is none."""
     each = followed(result.asked, result.arms)
     rows = [
         (
@@ -111,7 +111,7 @@ def decisions(result: StudyResult) -> Table | None:
         for decision in decided
     ]  # fmt: skip
     names = numbers("seed", "step", "was told", "rate before", "rate after")
-    return table("What rules decided", [("arm", "wrap"), *names], rows) if each else None
+    return table("What was decided", [("arm", "wrap"), *names], rows) if each else None
 
 
 def budgets(result: StudyResult) -> Table:

@@ -50,7 +50,7 @@ class Arm(Strict):
     ``weight_decay = "0.1 * shape"`` is a decay that follows the rate (Defazio 2025, arXiv 2506.02285). ``peaks``
     replaces the study's grid, with as many peaks.
 
-    ``lr`` may also be a rule that follows what the run tells, "plateau(patience=2)", alone or after a warmup.
+    ``lr`` may also be a controller, which follows what the run tells, "plateau(patience=2)", alone or after a warmup.
     ``observes`` says what: a number of each evaluation, "loss" unless said, or the training loss of every so-manyth
     update, { metric = "train/loss", every = 50 }. `shape` is then the rate over the highest that it begins with.
 
@@ -233,7 +233,7 @@ class Arm(Strict):
         return self.model_copy(update={**found, "space": {}, "trials": (), "peaks": None})
 
     def rate(self, steps: int, peak: float | None) -> Schedule | Controller:
-        """The rate as written times the peak: a schedule, or a rule that follows what its run tells."""
+        """The rate as written times the peak: a schedule, or a controller, which follows what its run tells."""
         field = f"arm {self.name!r}: lr"
         found = read_rate(self.at(peak).lr, steps, field)
         if isinstance(found, Controller):
@@ -261,13 +261,13 @@ class Arm(Strict):
     def path(self, steps: int, peak: float | None, *, lr: Schedule | None = None) -> TablePath:
         """Every hyper at every step; with ``lr`` in the place of its own rate where that is given.
 
-        Of a rule that follows its run, while nothing is told.
+        Raises:
+            ValueError: A hyper is out of its range, or the rate follows what its run tells and none is given.
         """
         if self.space:
             return self.at(peak).path(steps, peak, lr=lr)
-        rule, follows = self._resetting(), self.following(steps, peak)
-        own = lr or self.schedule(steps, peak) if follows is None else follows.schedule()
-        rate = lr or own
+        rule, rate, follows = self._resetting(), lr or self.schedule(steps, peak), self.following(steps, peak)
+        own = rate if follows is None else follows.schedule()
         given: dict[str, Any] = {
             name: self.hyper(name, value, steps, rate, own) if isinstance(value, str) else value
             for name, value in self.hypers.items()
@@ -281,6 +281,11 @@ class Arm(Strict):
         except ValueError as error:
             at_peak = "" if peak is None else f" at peak {peak:g}"
             raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error
+
+    def begun(self, steps: int, peak: float | None) -> TablePath:
+        """As `path`; of a rate that follows its run as long as nothing is told."""
+        follows = self.following(steps, peak)
+        return self.path(steps, peak, lr=None if follows is None else follows.schedule())
 
     def hyper(self, name: str, text: str, steps: int, rate: Schedule, own: Schedule | None = None) -> Schedule:
         """A hyper's schedule, in which `shape` may stand for the rate over the highest of itself, or of its ``own``."""

@@ -1,4 +1,4 @@
-"""Rates that follow what a run tells: the rule of an arm, what it is told and when, and what it decided.
+"""Rates that follow what a run tells: the controller of an arm, what it is told and when, and what it decided.
 
 observes = "loss"                                     the validation loss at each evaluation
 observes = "held/loss"                                that of another split
@@ -31,7 +31,7 @@ class Recorded(Protocol):
 
     @property
     def told(self) -> Sequence[tuple[int, float]]:
-        """(step, the training loss of its last update), in order, as far as a rule asks for it."""
+        """(step, the training loss of its last update), in order, as far as a controller asks for it."""
 
 
 def _named(value: Any) -> Any:
@@ -39,7 +39,7 @@ def _named(value: Any) -> Any:
 
 
 class Observed(Strict):
-    """What a rule is told: ``metric`` at each evaluation, or "train/loss", that of every so-manyth update alone."""
+    """What a controller is told: ``metric`` at each evaluation, or "train/loss", that of every so-manyth update."""
 
     metric: Name = "loss"
     every: Annotated[Whole, Ge(1)] | None = None
@@ -82,15 +82,15 @@ def ordinal(number: int) -> str:
 
 @dataclass(frozen=True)
 class Following:
-    """A rate that a rule sets by what its run tells.
+    """A rate that a controller sets by what its run tells.
 
     Args:
-        rule: The rule, its rates multiplied by the peak.
+        controller: It, its rates multiplied by the peak.
         observed: What it is told.
         steps: Updates the run makes; what is told after the last changes nothing and is not told.
     """
 
-    rule: Controller
+    controller: Controller
     observed: Observed
     steps: int
 
@@ -104,11 +104,11 @@ class Following:
 
     def decisions(self, run: Recorded) -> tuple[Decision, ...]:
         """What it decided, as far as the run has come."""
-        return tuple(decisions(self.rule, self.told(run)))
+        return tuple(decisions(self.controller, self.told(run)))
 
     def schedule(self, decided: Sequence[Decision] = ()) -> Schedule:
         """The rate as it was applied."""
-        return applied(self.rule, decided)
+        return applied(self.controller, decided)
 
     def hears(self, marks: Sequence[int]) -> Sequence[int]:
         """The steps at which it is told something that may change the rate, ascending.
@@ -117,8 +117,8 @@ class Following:
             marks: The steps at which the run is evaluated, ascending.
         """
         if self.observed.every is None:
-            return [mark for mark in marks if self.rule.start < mark < self.steps]
-        first = (self.rule.start // self.observed.every + 1) * self.observed.every
+            return [mark for mark in marks if self.controller.start < mark < self.steps]
+        first = (self.controller.start // self.observed.every + 1) * self.observed.every
         return range(first, self.steps, self.observed.every)
 
     def next(self, step: int, marks: Sequence[int]) -> int:

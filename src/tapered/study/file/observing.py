@@ -1,4 +1,4 @@
-"""What the rules of a study's arms observe, checked before anything is trained."""
+"""What the controllers of a study's arms observe, checked before anything is trained."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,8 +11,8 @@ from tapered.workloads.own import StudyFileError
 Cell = tuple[Arm, float | None]
 
 
-def check_rules(study: Study, cells: Sequence[Cell], steps: int, names: Collection[str] | None = None) -> None:
-    """Every rule that follows its run can, and there is what it is to be told.
+def check_controllers(study: Study, cells: Sequence[Cell], steps: int, names: Collection[str] | None = None) -> None:
+    """Every controller can follow its runs, and there is what it is to be told.
 
     Args:
         study: The study.
@@ -35,23 +35,24 @@ def check_rules(study: Study, cells: Sequence[Cell], steps: int, names: Collecti
 def _check(study: Study, arm: Arm, follows: Following | None, field: str, names: Collection[str] | None) -> None:
     if follows is None:
         if arm.observes is not None:
-            raise ValueError(f"{field} is of a rule that follows its run, and the lr of arm {arm.name!r} is a schedule")
+            raise ValueError(f"{field} is of a rate that follows its run, and the lr of arm {arm.name!r} is a schedule")
         return
+    by = follows.controller
     if names is None:
         raise ValueError(
-            f"arm {arm.name!r} has the rule {follows.rule}, and a script is told all its rates before it begins; write "
+            f"arm {arm.name!r} follows its loss by {by}, and a script is told all its rates before it begins; write "
             f'lr as a schedule, or let a scheduler of the script\'s own follow its loss, with rate = "off"'
         )
     if study.prune is not None and study.prune.probe is not None:
         raise ValueError(
-            f"prune.probe cools the schedule of every arm down, and arm {arm.name!r} has the rule {follows.rule}, "
+            f"prune.probe cools the schedule of every arm down, and arm {arm.name!r} follows its loss by {by}, "
             f"whose rates nobody knows beforehand; leave probe out, and peaks are pruned"
         )
     _check_observed(arm.observes, names, field)
-    every, start = follows.observed.every or 1, follows.rule.start
+    every, start = follows.observed.every or 1, by.start
     if max(every, start + 1) >= follows.steps:
         raise ValueError(
-            f"arm {arm.name!r} has the rule {follows.rule}, which is told nothing within its {follows.steps} steps "
+            f"arm {arm.name!r} follows its loss by {by}, which is told nothing within its {follows.steps} steps "
             f"(every = {every}, a warmup of {start}); try less, or more steps"
         )
 
@@ -61,7 +62,7 @@ def _check_observed(observed: Observed | None, names: Collection[str], field: st
     others = [name for name in names if name.endswith("/loss")]
     if observed is None and others:
         raise ValueError(
-            f"{field} is missing: a rule that follows the validation loss sees what it is judged on, and there is "
+            f"{field} is missing: a rate that follows the validation loss sees what it is judged on, and there is "
             f'another split; try observes = "{others[0]}", or observes = "loss" where that is meant'
         )
     found = observed or Observed()

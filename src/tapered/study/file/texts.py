@@ -1,6 +1,6 @@
 """The texts of an arm as schedules, in which words stand for numbers and for its own rate.
 
-"hold(0.8*steps).then(...)", 2000 ─► read_schedule, read_rate ─► a Schedule, or a rule      "0.1 * shape" ─► shape_of
+"hold(0.8*steps).then(...)", 2000 ─► read_schedule, read_rate ─► a Schedule, a Controller      "0.1 * shape" ─► shape_of
 """
 
 import math
@@ -25,7 +25,7 @@ def shape_of(rate: Schedule, own: Schedule, steps: int, field: str) -> Schedule:
 
 
 def read_rate(text: str, steps: int, field: str) -> Schedule | Controller:
-    """As `read_schedule`, or the rule that ``text`` writes, which follows what its run tells.
+    """As `read_schedule`, or the controller that ``text`` writes, which follows what its run tells.
 
     >>> read_rate("warmup(0.1*steps).then(plateau(factor=0.5))", 2000, "lr")
     warmup(200).then(plateau(factor=0.5))

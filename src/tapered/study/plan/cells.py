@@ -44,7 +44,7 @@ def _tasks(
     facts: Mapping[str, object], planned: Planned, arm: Arm, peak: float | None, seeds: Iterable[int]
 ) -> Iterator[Task]:
     """The runs of an arm at a peak, which have one path."""
-    mine, path = arm.at(peak), arm.path(planned.steps, peak)
+    mine, path = arm.at(peak), arm.begun(planned.steps, peak)
     follows = mine.following(planned.steps, peak)
     fields = mine.model_dump(mode="json", exclude={"peaks", "space", "trials", "against"}, exclude_none=True)
     fields["lr"] = str(mine.rate(planned.steps, peak))

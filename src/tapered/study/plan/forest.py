@@ -55,6 +55,14 @@ class Forest:
         return share(tables(self.tasks), groups)
 
     @cached_property
+    def least(self) -> int:
+        """Updates to run if no rate ever changes, which is as few as there can be; those of ``plan`` are the most."""
+        if not self.follows:
+            return self.plan.to_run
+        blind = (replace(task, known=task.path.steps, follows=None) for task in self.tasks)
+        return replace(self, tasks=tuple(blind)).plan.to_run
+
+    @cached_property
     def follows(self) -> bool:
         """Whether the rate of a run follows what it tells."""
         return any(task.follows is not None for task in self.tasks)

@@ -1,4 +1,4 @@
-"""Runs to be made, each with the hypers of every step; where a rule sets the rate, as far as it has been told.
+"""Runs to be made, each with the hypers of every step; where a controller sets the rate, as far as it is told.
 
 known beforehand   ────────────────────────────────       a table of all steps
 follows its run    ─────────●╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌       known up to ●, where it may decide; then as if it did not
@@ -33,8 +33,8 @@ class Task:
         path: Its hypers at every step, as far as they are known.
         known: The step up to which they are; past it they may become others.
         follows: What sets its rate as the run tells; None where all of it is known beforehand.
-        arm: Its arm, where that has such a rule.
-        decided: What the rule has decided.
+        arm: Its arm, where its rate does that.
+        decided: What that has decided.
     """
 
     run: Run
@@ -52,7 +52,7 @@ class Task:
         return cls(run, path.rule, path, known, follows, None if follows is None else arm)
 
     def after(self, run: Run | Branch, marks: Sequence[int]) -> "Task":
-        """It once its run has come so far: at the rates that its rule decided on."""
+        """It once its run has come so far: at the rates that were decided on."""
         if self.follows is None or self.arm is None:
             return self
         told, decided = self.follows.told(run), self.follows.decisions(run)

@@ -53,7 +53,7 @@ def _decaying(asked: Asked, result: ArmResult) -> _Decaying | None:
 
 
 def _paths(asked: Asked, arm: Arm, result: ArmResult) -> list[Path]:
-    """Its hypers at every step, at its best peak; those of each run where a rule set them by what it told."""
+    """Its hypers at every step, at its best peak; those of each run where its rate followed it."""
     follows = arm.at(result.best.peak).following(asked.steps, result.best.peak)
     if follows is None:
         return [arm.path(asked.steps, result.best.peak)]

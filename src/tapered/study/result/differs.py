@@ -42,7 +42,7 @@ def _kind(one: Rule, two: Rule) -> Iterator[str]:
 
 def _hypers(ours: Arm, theirs: Arm, one: Rule, two: Rule, steps: int) -> Iterator[str]:
     """Those that both rules have, by their values at every step."""
-    here, there = (arm.path(steps, None).hypers for arm in (ours, theirs))
+    here, there = (arm.begun(steps, None).hypers for arm in (ours, theirs))
     for name in [name for name in one.hypers if name in two.hypers]:
         if not np.array_equal(here[name], there[name]):
             given = ours.hypers.get(name, one.hypers[name]), theirs.hypers.get(name, two.hypers[name])

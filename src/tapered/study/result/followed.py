@@ -1,4 +1,4 @@
-"""Arms whose rate follows what a run tells: what their rules decided, and what a verdict on them must say."""
+"""Arms whose rate follows what a run tells: what was decided, and what a verdict on them must say."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from tapered.study.store.runs import Run
 from tapered.words import counted
 
 Points = list[tuple[int, float]]
+VERBS = ("follows", "is"), ("follow", "are")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Followed:
         name: The arm's name.
         fixed: Whether its rate stands as written, outside the tuned comparison.
         runs: Its runs at that peak, those of fresh seeds last.
-        following: Its rule, and what that was told.
+        following: What set its rate, and what that was told.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Followed:
 
     @cached_property
     def decided(self) -> list[tuple[Run, tuple[Decision, ...]]]:
-        """What the rule decided in each run."""
+        """What was decided in each run."""
         return [(run, self.following.decisions(run)) for run in self.runs]
 
     @property
@@ -79,18 +80,16 @@ def seen(asked: Asked, arms: Sequence[ArmResult]) -> Iterator[str]:
     each, split = followed(asked, arms), asked.study.metric.rpartition("/")[0] or "valid"
     saw = [found for found in each if found.following.observed.split == split and not found.fixed]
     if saw:
-        names, several = ", ".join(found.name for found in saw), len(saw) > 1
-        follow, are = ("follow", "are") if several else ("follows", "is")
+        names, (follow, are) = ", ".join(found.name for found in saw), VERBS[len(saw) > 1]
         yield (
-            f"{names} {follow} {saw[0].following.observed}, and {are} "
-            f"judged on the same examples: what others are only measured by was seen in training, which may flatter "
-            f'the difference. Observe another split of the workload\'s, observes = "NAME/loss", or the training loss.'
+            f"{names} {follow} {saw[0].following.observed}, and {are} judged on the same examples: what others are "
+            f"only measured by was seen in training, which may flatter the difference. Observe another split of the "
+            f'workload\'s, observes = "NAME/loss", or the training loss.'
         )
     for found in each:
         if not any(decisions for _, decisions in found.decided):
             most = max((len(found.following.told(run)) for run, _ in found.decided), default=0)
             yield (
-                f"{found.name} decided nothing at its best peak: {found.following.rule} was told "
-                f"{counted(most, 'value')} a run, so its rate is that of an arm without a rule. Try less patience, or "
-                f"more evaluations."
+                f"{found.name} decided nothing at its best peak: {found.following.controller} was told "
+                f"{counted(most, 'value')} a run, and its rate never changed. Try less patience, or more evaluations."
             )

@@ -36,7 +36,7 @@ class Run:
         value: The study's metric at the last evaluation; NaN where the run diverged, was pruned or is not finished.
         pruned: The step at which pruning stopped it, else None; its curve ends there, and its steps count.
         probe: Whether it only ranks its schedule at a rung, by a short cooldown from there.
-        told: (step, training loss of its last update), where a rule is told that.
+        told: (step, training loss of its last update), where its rate follows that.
         began: When its first update was begun, in seconds since 1970; None where that is not known. No part of what it
             is: two runs that differ in it alone are the same.
         ended: When it was finished, likewise.
@@ -80,7 +80,7 @@ class Branch:
         losses: (step, training loss), a bounded number of points.
         diverged: The step whose loss was not finite, else None.
         pruned: The step at which pruning stopped its runs, else None.
-        told: (step, training loss of its last update), where a rule of one of its runs is told that.
+        told: (step, training loss of its last update), where the rate of one of its runs follows that.
         began: When its first update was begun, as of a run.
         ended: When it was finished, as of a run.
     """

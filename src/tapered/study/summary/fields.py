@@ -5,13 +5,14 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from tapered.schedules import Schedule
+from tapered.schedules import Controller
 from tapered.schedules.svg import samples
 from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm
 from tapered.study.file.following import Following
 from tapered.study.file.question import TEXTS, Question
 from tapered.study.file.recipe import Steps
+from tapered.study.file.texts import SHAPE
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
 from tapered.study.result.asked import Asked
@@ -35,9 +36,12 @@ def _pruning(cost: Cost) -> dict[str, Any] | None:
 def forecast_fields(found: Forecast) -> dict[str, Any]:
     """A forecast as JSON takes it."""
     named = {"runs": found.runs, "trees": found.trees, "bundles": found.bundles, "workers": found.workers}
-    steps = {"steps_asked": found.cost.asked, "steps_to_run": found.cost.to_run, "ratio": found.cost.ratio}
+    cost = found.cost
+    steps: dict[str, Any] = {"steps_asked": cost.asked, "steps_to_run": cost.to_run, "ratio": cost.ratio}
     why = {"not_shared": found.cost.reason, "modes": _modes(found.cost)}
     groups = {"groups": [asdict(group) for group in found.groups]}
+    if found.follow:
+        steps |= {"follow": list(found.follow), "steps_to_run_at_least": found.least}
     return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why, **groups}
 
 
@@ -138,26 +142,32 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
 
 
 def _rates(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
-    """Its rate at every step; of a rule what it followed, and the rate of each seed."""
+    """Its rate at every step; of one that followed its runs what that was, and the rate of each seed."""
     paths = rate_paths(result.asked, arm)
     for found in followed(result.asked, [arm]):
         each = [{"seeds": [run.seed for run in runs], "rates": points} for runs, points in paths]
-        return {"observes": str(found.following.observed), "rate_path": None, "rate_paths": each}
+        observed = found.following.observed
+        observes = {"metric": observed.metric, "every": observed.every, "text": str(observed)}
+        return {"observes": observes, "rate_path": None, "rate_paths": each}
     return {"observes": None, "rate_path": paths[0][1]}
 
 
 def _written(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     """What makes the arm again at its best peak: its schedule as text, options and hypers of its rule."""
     stated = _stated(result.asked, arm).at(arm.best.peak)
-    rate = stated.rate(result.asked.steps, arm.best.peak)
-    own = rate if isinstance(rate, Schedule) else None
+    steps, peak = result.asked.steps, arm.best.peak
+    rate, follows = stated.rate(steps, peak), stated.following(steps, peak)
+
+    def hyper(name: str, value: str) -> str:
+        if follows is None:
+            return str(stated.hyper(name, value, steps, stated.schedule(steps, peak)))
+        # what follows a rate that follows its runs stays as it was written
+        return value if SHAPE.search(value) else str(stated.hyper(name, value, steps, follows.schedule()))
+
     return {
-        "schedule": str(rate) if own is None or own.serialisable else None,
+        "schedule": str(rate) if isinstance(rate, Controller) or rate.serialisable else None,
         "options": dict(stated.options),
-        "hypers": {
-            name: str(stated.hyper(name, value, result.asked.steps, own)) if isinstance(value, str) and own else value
-            for name, value in stated.hypers.items()
-        },
+        "hypers": {n: hyper(n, value) if isinstance(value, str) else value for n, value in stated.hypers.items()},
     }
 
 
@@ -201,16 +211,16 @@ def _following(result: StudyResult, arm: ArmResult, peak: PeakResult) -> Followi
     return _stated(result.asked, arm).at(peak.peak).following(result.asked.steps, peak.peak)
 
 
-def _decisions(rule: Following | None, run: Run) -> dict[str, Any]:
-    """What the rule of a run decided, where it has one."""
-    if rule is None:
+def _decisions(follows: Following | None, run: Run) -> dict[str, Any]:
+    """What was decided in a run, where its rate followed it."""
+    if follows is None:
         return {}
-    each = [asdict(decision) for decision in rule.decisions(run)]
+    each = [asdict(decision) for decision in follows.decisions(run)]
     return {"decisions": [{**decision, "value": finite(decision["value"])} for decision in each]}
 
 
 def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict[str, Any]]:
-    rules = {(arm.name, peak.peak): _following(result, arm, peak) for arm in result.arms for peak in arm.peaks}
+    follows = {(arm.name, peak.peak): _following(result, arm, peak) for arm in result.arms for peak in arm.peaks}
     return [
         {
             "arm": run.arm,
@@ -221,7 +231,7 @@ def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict
             "value": finite(run.value),
             "best_so_far": _best_so_far(result, run),
             "curve": [(step, finite(point[result.asked.study.metric])) for step, point in run.curve],
-            **_decisions(rules[run.arm, run.peak], run),
+            **_decisions(follows[run.arm, run.peak], run),
             "outcome": outcome(run),
             "key": run.key,
         }

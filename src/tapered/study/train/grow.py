@@ -131,7 +131,7 @@ class Grower:
         return self._at_event(bundle, rows if len(whole) == len(rows) else rows.take(whole))
 
     def _stepped(self, branch: Branch, rows: Rows, place: int) -> Branch:
-        """A branch where its row stands, told the training loss where one of its rules is."""
+        """A branch where its row stands, told the training loss where one of its runs is."""
         before, diverged = branch.step, rows.diverged[place]
         step = rows.steps[place] if diverged is None else diverged
         branch = replace(branch, step=step, losses=rows.losses[place], diverged=diverged).dated()

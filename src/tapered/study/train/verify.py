@@ -153,7 +153,7 @@ def _differences(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) 
 
 
 def _again(forest: Forest, rule: Rule, tasks: Sequence[Task], mode: Mode) -> tuple[Rows, list[Run]]:
-    """Each of these from step 0 in a row of its own, and what it tells; its rule follows what is told this time."""
+    """Each of these from step 0 in a row of its own, and what it tells; its rate follows what is told this time."""
     runs, rows = [task.run for task in tasks], start(forest.workload, rule, [task.run.seed for task in tasks])
     heard = {step for task in tasks if task.follows for step in task.follows.hears(forest.marks)}
     for step in sorted({*forest.marks, *heard}):
@@ -168,7 +168,7 @@ def _again(forest: Forest, rule: Rule, tasks: Sequence[Task], mode: Mode) -> tup
 
 
 def _told_apart(task: Task, run: Run, again: Run) -> float:
-    """How far apart what a run told is from what it told again: at evaluations, and to its rule."""
+    """How far apart what a run told is from what it told again: at evaluations, and what its rate follows."""
     curve = dict(run.curve)
     gaps = [_gap(point, curve.get(step, {})) for step, point in again.curve]
     if task.follows is not None:
