@@ -59,7 +59,7 @@ def test_how_far_a_study_is_counted_by_hand(found, runs):
     said = partial(found.study, runs)
     assert [(stage.name, stage.done, stage.of) for stage in said.stages] == [("the grid", 9, 21), ("fresh seeds", 2, 6)]
     assert (said.done, said.of, said.stage) == (11, 27, said.stages[0])
-    assert len(said.training) == 6
+    assert len(said.begun) == 6
     constant, second, fixed = said.arms
     assert (constant.best.peak, constant.step, constant.done) == (0.1, 10, 9)
     assert constant.best.mean == pytest.approx(sum(seed + 0.1 + 0.5 for seed in range(3)) / 3)
@@ -68,7 +68,7 @@ def test_how_far_a_study_is_counted_by_hand(found, runs):
     assert (fixed.best, fixed.begun) == (None, 0)
     [_, row, other, nothing] = so_far_rows(said)
     assert row == ("constant", "0.1", "1.6", "3 of 3", "10", "9")
-    assert other[3:] == ("3 of 3", "5", "0 (6 in training)")
+    assert other[3:] == ("3 of 3", "5", "0 (6 begun)")
     assert nothing[1:] == ("-", "-", "-", "-", "0")
 
 
