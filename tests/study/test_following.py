@@ -8,7 +8,10 @@ import torch
 from study_cases import LOOP, ROWS, arm_text, finished, read, stopped_again_and_again, trained_as
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from tapered import report
+from tapered.cli.main import main
 from tapered.study import open_store, verify
+from tapered.study.plan.forecast import forecast
 from tapered.study.plan.rounds import rounds
 from tapered.study.summary import follow_line, summary
 from tapered.study.summary.kept import Shown, keep
@@ -17,6 +20,7 @@ from tapered.study.train.grow import Grower
 from tapered.study.train.task import Work
 from tapered.study.train.verify import Verified
 from tapered.training.workload import quadratic
+from tapered.workloads.own import StudyFileError
 
 STEPS = 60
 STACKED = pytest.mark.parametrize("done", [ROWS], ids=["rows"], indirect=True)

@@ -15,6 +15,8 @@ from tapered.files.errors import StoreError
 from tapered.scripts.asked import Asked
 from tapered.study import conclude, open_store, train_runs, verify
 from tapered.study.plan import forest_of
+from tapered.study.script.asking import Asking
+from tapered.study.script.begun import begun
 from tapered.study.script.check import check
 from tapered.study.script.checked import spacing
 from tapered.study.script.errors import FailedRunsError, RefusedRunError
@@ -41,9 +43,11 @@ def faulty(fault, name="constant"):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """The study, and its runs and result where each began with its first step."""
-    folder = tmp_path_factory.mktemp("alone")
+    folder, began = tmp_path_factory.mktemp("alone"), time.time()
     found = planned(folder)
-    return found, *finished(found, folder / "s")
+    runs, result = finished(found, folder / "s")
+    assert all(began <= run.began < run.ended <= time.time() for run in runs)
+    return found, runs, result
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +276,18 @@ def test_others_go_on_where_a_run_crashes_and_the_same_study_tries_it_again(tmp_
     found = planned(tmp_path, arms=arms)
     with open_store(found, tmp_path / "s") as store:
         assert sorted(run.seed for run in store.runs()) == [0, 0]
+        kept = {run.key for run in store.runs()}
+    place, judge = tmp_path / "s" / "runs", Asking(found, found.subject).judge
+    others = [task.run for task in forest_of(found).tasks if task.run.seed == 1]
+    told = {run.key: run.curve for run in begun(place, kept, "loss", judge)}
+    assert told == {run.key: by_hand(found, run)[:2] for run in others}
+    assert {(run.key, run.arm, run.peak, run.seed) for run in begun(place, kept, "loss")} == {
+        (run.key, run.arm, run.peak, run.seed) for run in others
+    }
+    asked = (place / others[0].key / "run.json").read_text()
+    (place / others[0].key / "run.json").write_text(asked[:-9])
+    assert [run.key for run in begun(place, kept, "loss", judge)] == [others[1].key]
+    (place / others[0].key / "run.json").write_text(asked)
     # as if what made it crash had gone
     for path in (tmp_path / "s" / "runs").glob("*/run.json"):
         assert path.exists()

@@ -89,6 +89,11 @@ def test_refused_and_failed_runs_end_with_1(folder, capsys):
     _, err = said(capsys)
     assert "4 runs of 8 failed; the same command tries again" in err
     assert "RuntimeError: somebody's own mistake" in err
+    page = (folder / "s" / "report.html").read_text()
+    assert "Not finished: 4 of 8 runs are done." in page
+    assert "To go on: <code>tapered study my.toml --store=s</code>" in page
+    assert main(["show", "s"]) == 0
+    assert "Not finished: 4 of 8 runs are done." in said(capsys)[0]
     (folder / "my.toml").write_text(stated(table=TABLE.replace(COMMAND, f"{COMMAND} --fault early")))
     assert main(["study", "my.toml", "--store", "t"]) == 1
     assert "REFUSED: arm 'constant', peak 0.05" in said(capsys)[1]

@@ -57,7 +57,7 @@ def owner(folder: Path) -> Owner | None:
     if not plain(path):
         return None
     text = _owner(path)
-    found = re.fullmatch(r"process (\d{1,9}) on (.+)", text)
+    found = re.fullmatch(r"process (\d{1,10}) on (.+)", text)
     here = found is not None and found[2] == socket.gethostname() and os.name == "posix"
     return Owner(text, _lives(int(found[1])) if found and here else None)
 

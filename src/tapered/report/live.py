@@ -25,7 +25,7 @@ from tapered.study.store.runs import Run
 
 EVERY = 5.0  # seconds between two pages, at least
 SHARE = 0.005  # of the time that has passed, which pages take at most
-FIRST = 0.15  # seconds that the first is taken to take
+FIRST, EACH = 0.1, 1e-3  # seconds that the first is taken to take, and more for each run of the study
 
 
 class Live:
@@ -42,7 +42,9 @@ class Live:
     def __init__(self, planned: Planned, store: Store, path: Path, command: str, warn: Callable[[str], None]) -> None:
         self.planned, self.store, self.path, self.command, self._warn = planned, store, path, command, warn
         self._began = self._last = time.monotonic()
-        self._spent, self._cost, self._warned = 0.0, FIRST, False
+        study = planned.study
+        runs = sum(len(study.peaks_of(arm)) for arm in study.arms) * study.seeds
+        self._spent, self._cost, self._warned = 0.0, FIRST + EACH * runs, False
         self._alone = threading.Lock()  # those who watch scripts call from threads of their own
 
     def __enter__(self) -> Self:

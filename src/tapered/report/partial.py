@@ -51,7 +51,7 @@ def render_partial(
         figures=drawn,
         values={figure.name: tables.values(figure) for figure in drawn},
         peaks=_peaks(found),
-        training=_training(found),
+        begun=_begun(found),
         finished=tables.runs("Finished runs that choose the peak", found.study.metric, found.choosing),
         embedded={figure.name: figure.fields for figure in drawn},
         command=command,
@@ -89,9 +89,9 @@ def _peaks(found: Partial) -> Table:
     return table("Every peak that runs say something of", [("arm", "wrap"), *names], rows, strong)
 
 
-def _training(found: Partial) -> Table:
+def _begun(found: Partial) -> Table:
     rows = [
         (run.arm, "as written" if run.peak is None else number(run.peak), str(run.seed), f"{run.step:,}")
-        for run in found.training
+        for run in found.begun
     ]
-    return table("Runs in training", [("arm", "wrap"), *numbers("peak", "seed", "updates")], rows)
+    return table("Runs begun and not finished", [("arm", "wrap"), *numbers("peak", "seed", "updates")], rows)

@@ -57,7 +57,7 @@ def rounds(planned: Planned, known: Known, *, shared: bool = True) -> Iterator[R
 
 
 def finished_rounds(planned: Planned, known: Mapping[str, Run]) -> tuple[list[Round], bool]:
-    """The rounds as far as they are planned, with the rates that were decided, and whether all of their runs are finished.
+    """The rounds as far as they are planned, with the rates that were decided, and whether all runs are finished.
 
     Args:
         planned: The study.

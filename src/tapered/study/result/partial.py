@@ -65,7 +65,7 @@ class Partial:
         steps: Updates that each run is to make; 0 where no run says so.
         stages: In their order.
         arms: In the order of the file.
-        training: The runs that are begun and not finished.
+        begun: The runs that are begun and not finished.
         choosing: The finished ones that choose the peak.
     """
 
@@ -73,7 +73,7 @@ class Partial:
     steps: int
     stages: tuple[Stage, ...]
     arms: tuple[SoFar, ...]
-    training: tuple[Run, ...]
+    begun: tuple[Run, ...]
     choosing: tuple[Run, ...]
 
     @property

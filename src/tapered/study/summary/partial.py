@@ -33,7 +33,7 @@ def standing_line(found: Partial) -> str:
 
 def standing_notes(found: Partial) -> list[str]:
     """What trains, and what is not looked at yet."""
-    return [] if found.stage is None else [*_training(found), *_fresh(found)]
+    return [] if found.stage is None else [*_begun(found), *_fresh(found)]
 
 
 def _stages(found: Partial) -> Iterator[str]:
@@ -42,12 +42,12 @@ def _stages(found: Partial) -> Iterator[str]:
         yield f"Now: {found.stage.name}. Done: {each}."
 
 
-def _training(found: Partial) -> Iterator[str]:
-    if found.training:
-        steps = [run.step for run in found.training]
+def _begun(found: Partial) -> Iterator[str]:
+    if found.begun:
+        steps = [run.step for run in found.begun]
         at = f"{min(steps):,}" if min(steps) == max(steps) else f"{min(steps):,} to {max(steps):,}"
-        was = "was" if len(steps) == 1 else "were"
-        yield f"{counted(len(steps), 'run')} {was} in training, at step {at} of {found.steps:,}."
+        verb = "is" if len(steps) == 1 else "are"
+        yield f"{counted(len(steps), 'run')} {verb} begun, at step {at} of {found.steps:,}."
 
 
 def _fresh(found: Partial) -> Iterator[str]:
@@ -63,12 +63,12 @@ def so_far_title(found: Partial) -> str:
 def so_far_rows(found: Partial) -> list[tuple[str, ...]]:
     """The arms so far as a small table, its first row the header."""
     header = ("arm", "best peak so far", f"valid {found.study.metric}", "seeds", "at step", "runs done")
-    of = {arm.name: sum(run.arm == arm.name for run in found.training) for arm in found.arms}
+    of = {arm.name: sum(run.arm == arm.name for run in found.begun) for arm in found.arms}
     return [header, *(_row(found, arm, of[arm.name]) for arm in found.arms)]
 
 
-def _row(found: Partial, arm: SoFar, training: int) -> tuple[str, ...]:
-    done = f"{arm.done}{f' ({training} in training)' if training else ''}"
+def _row(found: Partial, arm: SoFar, begun: int) -> tuple[str, ...]:
+    done = f"{arm.done}{f' ({begun} begun)' if begun else ''}"
     if arm.best is None:
         return (arm.name, "-", "-", "-", "-", done)
     ended = len(arm.best.runs) - arm.best.diverged
@@ -85,7 +85,7 @@ def partial_fields(found: Partial) -> dict[str, Any]:
         **asked_fields(found.study),
         "stage": None if found.stage is None else found.stage.name,
         "stages": [asdict(stage) for stage in found.stages],
-        "runs": {"done": found.done, "of": found.of, "training": len(found.training)},
+        "runs": {"done": found.done, "of": found.of, "begun": len(found.begun)},
         "steps": found.steps,
         "metric": found.study.metric,
         "arms": [_fields(arm) for arm in found.arms],
