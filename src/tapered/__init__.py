@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tapered import attach as attach
+    from tapered import averages as averages
     from tapered import checkpoint as checkpoint
     from tapered import convert as convert
     from tapered import explain as explain
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tapered import schedules as schedules
     from tapered import tensorflow1 as tensorflow1
     from tapered import theory as theory
+    from tapered.averages import average as average
     from tapered.optim import SGD as SGD
     from tapered.optim import Adadelta as Adadelta
     from tapered.optim import Adagrad as Adagrad
@@ -51,8 +53,11 @@ if TYPE_CHECKING:
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
+    __version__: str
+
 ROOMS = (
     "attach",
+    "averages",
     "checkpoint",
     "convert",
     "explain",
@@ -70,6 +75,7 @@ HOLDERS = (
     "optim",
     "training.recipe",
     "training.workload",
+    "averages",
     "results",
 )  # of the others; light first
 
@@ -90,6 +96,7 @@ __all__ = [
     "Schedule",
     "ScheduleFreeAdamW",
     "Workload",
+    "average",
     "constant",
     "cooldown",
     "cosine_decay",
@@ -103,7 +110,6 @@ __all__ = [
     "parse",
     "plateau",
     "schedules",
-    "study",
     "tensorflow1",
     "warmup",
 ]
@@ -125,6 +131,8 @@ def _study() -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("tapered")
     if name in ROOMS:
         return importlib.import_module(f"tapered.{name}")
     for holder in HOLDERS if name in __all__ else ():

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from tapered.cli.study import finish
+from tapered.cli.finish import finish
 from tapered.cli.terminal import retype
 from tapered.report import plot_data
 from tapered.results.result import Result
