@@ -20,6 +20,8 @@ ROOMS = (
     "tensorflow1",
     "workloads",
     "study",
+    "results",
+    "loggers",
     "stats",
     "rules",
     "claims",

@@ -19,10 +19,15 @@ from tapered.scripts.ranks import rank
 
 
 class Log:
-    """What `log_to` returns: call it with numbers; the rates are told by themselves.
+    """A run's loggers: call it with numbers; the rates are told by themselves. Made by `log_to`.
 
     `log(loss=loss)` tells `train/loss`, `log(valid_accuracy=a)` tells `valid/accuracy`. A step is a number of completed
     updates; with an optimizer it need not be said.
+
+    Example:
+        >>> with log_to(print) as log:
+        ...     log(3, loss=0.5, val_loss=0.25)
+        3 {'train/loss': 0.5, 'valid/loss': 0.25}
     """
 
     def __init__(self, loggers: Sequence[Guarded]) -> None:

@@ -1,13 +1,12 @@
 """One panel of a figure as SVG: it takes the page's ink, so that it stands on light, dark and paper."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 from math import inf
 
 from tapered.pictures.scale import Scale
-from tapered.words import brief
 
 CROSS = 11.0  # height of a row of crosses
 TICK = 4.0
@@ -32,7 +31,6 @@ WHOLE = Size(460, 290, 62, 12)
 SMALL = Size(230, 160, 48, 11)
 
 
-@brief
 @dataclass(frozen=True)
 class Panel:
     """What stands in a panel, and where.
@@ -52,12 +50,12 @@ class Panel:
     x: Scale
     y: Scale
     size: Size
-    label: str
+    label: str = field(repr=False)
     title: str = ""
     names: tuple[str, str] = ("", "")
     rows: int = 0
-    below: Marks | None = None
-    beside: Marks | None = None
+    below: Marks | None = field(default=None, repr=False)
+    beside: Marks | None = field(default=None, repr=False)
 
     @property
     def box(self) -> tuple[float, float, float, float]:

@@ -33,6 +33,12 @@ class Arm:
         diverged: How many of all its runs diverged.
         peaks: (peak, mean) of every peak that was tried, lowest first.
         searched: The numbers of its space that a search found.
+
+    Example:
+        >>> cosine = parse("0.1 * cosine_decay(decay_steps=40)")
+        >>> arm = Arm("cosine", "SGD", cosine, 0.1, {}, {}, 0.25, (0.2, None, 0.3), 1, ((0.05, 0.4), (0.1, 0.25)), {})
+        >>> arm.schedule(20), min(mean for _, mean in arm.peaks) == arm.mean
+        (0.05, True)
     """
 
     name: str
@@ -68,7 +74,7 @@ class Arm:
 
 
 class Arms(Mapping[str, Arm]):
-    """Arms by name, in the order of the study.
+    """Arms by name, in the order of the study. Made by `Result.arms`.
 
     >>> Arms("mine", [{"name": "constant"}])["cosine"]
     Traceback (most recent call last):

@@ -23,6 +23,10 @@ class Plot:
     Args:
         figure: What is drawn.
         of: Of which study.
+
+    Example:
+        >>> Plot(Figure("curves", "Validation loss", "Each arm at its best peak.", "step", "loss", (), ()), "mine")
+        Plot('Validation loss' of study 'mine'; .save('plot.svg') writes it)
     """
 
     figure: Figure

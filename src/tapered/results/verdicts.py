@@ -27,6 +27,12 @@ class Verdict:
         better: At how many seeds the arm was better.
         seeds: Of how many.
         confirmed: Whether fresh seeds say what the others said; None where none were run, or those were too few.
+
+    Example:
+        >>> said = "cosine beats constant: 0.2 -> 0.1 (-50%)"
+        >>> found = Verdict("cosine", "constant", "helps", said, 0.2, 0.1, -0.5, -0.12, -0.08, 0.008, 8, 8, True)
+        >>> found.word, found.after - found.before, found.low < found.after - found.before < found.high
+        ('helps', -0.1, True)
     """
 
     arm: str

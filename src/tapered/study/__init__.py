@@ -16,7 +16,9 @@ import sys
 
 import tapered
 from tapered.study.file.read import Stated, read
-from tapered.study.file.study import Arm, Peaks, Study
+from tapered.study.file.study import Arm as Arm
+from tapered.study.file.study import Peaks as Peaks
+from tapered.study.file.study import Study as Study
 from tapered.study.plan import Planned, default_folder, finished_rounds, forest_of, plan_of
 from tapered.study.result import StudyResult
 from tapered.study.train import open_store, train_runs, updates_made
@@ -24,11 +26,8 @@ from tapered.study.train.verify import Verified, verify
 from tapered.study.verdict import conclude
 
 __all__ = [
-    "Arm",
-    "Peaks",
     "Planned",
     "Stated",
-    "Study",
     "StudyResult",
     "Verified",
     "conclude",
