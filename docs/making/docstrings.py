@@ -51,14 +51,20 @@ def sections(lines: list[str]) -> Iterator[str]:
 
 
 def prepared(*event) -> None:
-    """Rewrites a docstring in place, before the sections are read."""
+    """Rewrites a docstring in place.
+
+    Its sections are read by napoleon, called as of a function: of a property it takes what stands before a colon for a
+    type.
+    """
+    from sphinx.ext.napoleon import Config, GoogleDocstring  # tests read docstrings without Sphinx
+
     lines: list[str] = event[-1]
-    lines[:] = sections(lines)
+    lines[:] = GoogleDocstring(list(sections(lines)), Config(), what="function").lines()
 
 
 def shown(annotation: object) -> str:
     """An annotation in few words."""
-    text = inspect.formatannotation(annotation)
+    text = "None" if annotation is type(None) else inspect.formatannotation(annotation)
     text = re.sub(r"<(?:class|factory|function) '?([\w.]+)[^>]*>", r"\1", text)
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z_])", "", text)
 
@@ -120,7 +126,7 @@ def marks(kinds: list[object], texts: list[str]) -> Iterator[str]:
 
 
 def setup(app) -> dict[str, bool]:
-    """Before napoleon, which reads the sections."""
-    app.connect("autodoc-process-docstring", prepared, priority=100)
+    """Sphinx's door."""
+    app.connect("autodoc-process-docstring", prepared)
     app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True}
