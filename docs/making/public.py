@@ -27,6 +27,13 @@ ROOMS = (
 # what workloads are trained by in Python; `tapered.training` itself names nothing
 TRAINING = ("advance.start", "advance.advance", "advance.evaluate", "rows.tabulate", "averages.Average")
 
+# classes in several files, whose other methods are for one another
+CALLED = {
+    "tapered.attach.Clock": "replace, extend, observe, detach, state_dict, load_state_dict, schedules, rates, last_lr",
+    "tapered.optim.Optimizer": "step, minimize, readout, replace, extend, observe, state_dict, load_state_dict, "
+    "add_param_group, schedules, steps, last_lr, report, rule",
+}
+
 
 def documented(value: object) -> bool:
     """Whether a name is a class or a function, which has a docstring of its own."""

@@ -34,20 +34,11 @@ def entries(found: list[tuple[str, object]]) -> Iterator[str]:
     """Each name in full."""
     for full, value in found:
         if isinstance(value, type):
-            yield from (f".. autoclass:: {full}", "   :members:", *inherited(value), "")
+            yield from (f".. autoclass:: {full}", f"   :members: {public.CALLED.get(full, '')}".rstrip(), "")
         elif public.documented(value):
             yield from (f".. autofunction:: {full}", "")
         else:
             yield from (f".. py:data:: {full}", "", f"   {plain(value)}", "")
-
-
-def inherited(kind: type) -> Iterator[str]:
-    """Members of bases that have no entry of their own belong to what is made of them."""
-    entries = list(public.every().values())
-    bases = kind.__mro__[1:]
-    stop = next(base for base in bases if base in entries or not base.__module__.startswith("tapered."))
-    if stop is not bases[0]:
-        yield f"   :inherited-members: {stop.__name__}"
 
 
 def plain(value: object) -> str:
