@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 JAX_PYTHON ?= $(BIN)/python
 
-.PHONY: study test coverage lint docs floor newest bench device nightly claims clients clean
+.PHONY: study test coverage lint docs floor newest dist bench device nightly claims clients clean
 
 study: .venv/installed
 	$(BIN)/tapered study bmi
@@ -35,6 +35,13 @@ newest: .venv-newest/bin/python
 	$(PYTHON) tests/versions.py any > .venv-newest/required.txt
 	.venv-newest/bin/pip install --quiet --upgrade --upgrade-strategy eager --requirement .venv-newest/required.txt --editable .
 	.venv-newest/bin/python $(PYTEST)
+
+# wheel and sdist in dist/, each installed into a fresh environment, where a study runs; each brings a torch
+dist: .venv-dist/bin/python
+	rm -rf dist
+	.venv-dist/bin/pip install --quiet 'hatchling>=1.27'
+	.venv-dist/bin/python -m hatchling build --directory dist
+	$(PYTHON) tests/installed.py dist
 
 # optax is compared where JAX_PYTHON has it: make bench JAX_PYTHON=path, or pip install '.[bench]' before
 bench: .venv/developed

@@ -25,7 +25,7 @@ FLOORS = [
     {"attach", "tensorflow1", "workloads"},
     {"scripts"},
     {"checkpoint", "explain", "study"},
-    {"guards", "range_test", "report", "run"},
+    {"averages", "guards", "range_test", "report", "run"},
     {"claims"},
     {"cli"},
 ]
@@ -94,7 +94,7 @@ def test_only_the_store_and_the_sampler_know_optuna() -> None:
 def test_public_names() -> None:
     assert tapered.__all__ == [
         "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Group", "Lion", "NAdam", "RAdam", "RMSprop", "Recipe",
-        "Schedule", "ScheduleFreeAdamW", "Workload", "constant", "cooldown", "cosine_decay", "current_run",
+        "Schedule", "ScheduleFreeAdamW", "Workload", "average", "constant", "cooldown", "cosine_decay", "current_run",
         "exponential_decay", "from_function", "greedy", "hold", "inverse_sqrt", "linear", "parse", "plateau",
         "schedules", "tensorflow1", "warmup",
     ]  # fmt: skip
@@ -121,7 +121,18 @@ def test_import_is_light() -> None:
 
 
 def test_rooms_need_no_import_of_their_own() -> None:
-    rooms = ["attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1", "theory"]
+    rooms = [
+        "attach",
+        "averages",
+        "checkpoint",
+        "convert",
+        "explain",
+        "guards",
+        "range_test",
+        "schedules",
+        "tensorflow1",
+        "theory",
+    ]
     code = f"import tapered; print(*[getattr(tapered, room).__name__ for room in {rooms}])"
     found = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert found.split() == [f"tapered.{room}" for room in rooms]

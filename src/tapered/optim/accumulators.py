@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch.optim.optimizer import ParamsT
-
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper
+from tapered.optim.hypers import Hyper, Params
 
 
 class RMSprop(Optimizer):
@@ -46,7 +44,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-2,
         alpha: Hyper = 0.99,
         eps: Hyper = 1e-8,
@@ -105,7 +103,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-2,
         lr_decay: Hyper = 0,
         weight_decay: Hyper = 0,
@@ -164,7 +162,7 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1.0,
         rho: Hyper = 0.9,
         eps: Hyper = 1e-6,

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch.optim.optimizer import ParamsT
-
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper
+from tapered.optim.hypers import Hyper, Params
 from tapered.rules import Decay
 
 ADAM_KEYS = ("lr", "betas", "eps", "weight_decay")
@@ -62,7 +60,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -132,7 +130,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -186,7 +184,7 @@ class NAdam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 2e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -245,7 +243,7 @@ class RAdam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -300,7 +298,7 @@ class Adamax(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 2e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,

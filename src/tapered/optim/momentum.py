@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch.optim.optimizer import ParamsT
-
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper
+from tapered.optim.hypers import Hyper, Params
 from tapered.rules.ranges import RANGES, Range
 
 
@@ -48,7 +46,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         momentum: Hyper = 0,
         dampening: Hyper = 0,
@@ -111,7 +109,7 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-4,
         betas: tuple[Hyper, Hyper] = (0.9, 0.99),
         weight_decay: Hyper = 0,
@@ -168,7 +166,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 2.5e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,

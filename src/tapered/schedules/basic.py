@@ -1,18 +1,18 @@
 """The plain pieces: hold, linear, warmup and cooldown. They begin or end at 1, so that a peak multiplies them."""
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
 from tapered.schedules import curves
 from tapered.schedules.base import CooldownShape, Schedule
+from tapered.schedules.called import kind, required
 from tapered.schedules.checks import REQUIRED, Number, Positive, Span, Steps, Unit
 from tapered.schedules.curves import Floats
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class hold(Schedule):
     """value(k) = value, for `steps` steps: the constant that something can follow.
 
@@ -26,7 +26,7 @@ class hold(Schedule):
     """
 
     _example: ClassVar[str] = "hold(1600)"
-    steps: Steps = REQUIRED
+    steps: Steps = required()
     value: Number = 1.0
 
     def _values(self, steps: Floats) -> Floats:
@@ -38,7 +38,7 @@ class hold(Schedule):
         return self.steps
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class linear(Schedule):
     """value(k) = initial + (end - initial) * min(k / steps, 1).
 
@@ -61,6 +61,14 @@ class linear(Schedule):
     end: Number = 0.0
     steps: Span = REQUIRED
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self, initial: float, end: float, steps: float) -> None: ...
+        @overload
+        def __init__(self, initial: float = 1.0, end: float = 0.0, *, steps: float) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
+
     def _values(self, steps: Floats) -> Floats:
         u = np.minimum(steps / self.steps, 1.0)
         return self.initial * (1.0 - u) + self.end * u
@@ -71,7 +79,7 @@ class linear(Schedule):
         return math.ceil(self.steps)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class warmup(Schedule):
     """value(k) = start + (1 - start) * shape(fraction of the ramp at k), then 1.
 
@@ -90,7 +98,7 @@ class warmup(Schedule):
     """
 
     _example: ClassVar[str] = "warmup(200)"
-    steps: Steps = REQUIRED
+    steps: Steps = required()
     start: Unit = 0.0
     ramp: Literal["t/N", "(t+1)/N", "(t+1)/(N+1)"] = "t/N"
     shape: Literal["linear", "cosine", "1-sqrt"] = "linear"
@@ -109,7 +117,7 @@ class warmup(Schedule):
         return self.steps
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class exponential_warmup(Schedule):
     """value(k) = 1 - exp(-(k + 1) / period), which tends to 1 and has no horizon.
 
@@ -124,13 +132,13 @@ class exponential_warmup(Schedule):
     """
 
     _example: ClassVar[str] = "exponential_warmup(1000)"
-    period: Positive = REQUIRED
+    period: Positive = required()
 
     def _values(self, steps: Floats) -> Floats:
         return -np.expm1(-(steps + 1.0) / self.period)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cooldown(Schedule):
     """value(k) = floor + (1 - floor) * shape(u), u = min(k / steps, 1), from 1 to `floor`.
 
@@ -153,7 +161,7 @@ class cooldown(Schedule):
     """
 
     _example: ClassVar[str] = 'cooldown(400, shape="1-sqrt")'
-    steps: Steps = REQUIRED
+    steps: Steps = required()
     shape: CooldownShape = "linear"
     floor: Unit = 0.0
 

@@ -3,17 +3,17 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import kind
 from tapered.schedules.checks import REQUIRED, Number, Positive, Span
 from tapered.schedules.curves import Floats
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class polynomial_decay(Schedule):
     """value(k) = (initial - end) * (1 - (s / d)^k_decay)^power + end, s = min(k, d), d = decay_steps.
 
@@ -45,6 +45,31 @@ class polynomial_decay(Schedule):
     cycle: bool = False
     k_decay: Positive = 1.0
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            initial: float,
+            decay_steps: float,
+            end: float = 1e-4,
+            power: float = 1.0,
+            cycle: bool = False,  # noqa: FBT001, FBT002  # TensorFlow's order
+            k_decay: float = 1.0,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            initial: float = 1.0,
+            *,
+            decay_steps: float,
+            end: float = 1e-4,
+            power: float = 1.0,
+            cycle: bool = False,
+            k_decay: float = 1.0,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
+
     def _anchored(self) -> Iterator[Schedule]:
         return iter((self,) if self.end else ())
 
@@ -69,7 +94,7 @@ class polynomial_decay(Schedule):
         return ((math.ceil(cycle * self.decay_steps), "cycle ends") for cycle in itertools.count(1))
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class inverse_sqrt(Schedule):
     """value(k) = initial * sqrt(timescale / (k + shift)).
 
@@ -99,7 +124,7 @@ class inverse_sqrt(Schedule):
         return self.initial / np.sqrt((steps + self.shift) / self.timescale)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class power_decay(Schedule):
     """value(k) = initial * ((k + shift) / timescale)^exponent.
 
@@ -124,11 +149,21 @@ class power_decay(Schedule):
     timescale: Positive = 1.0
     shift: Positive = 1.0
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self, initial: float, exponent: float, timescale: float = 1.0, shift: float = 1.0) -> None: ...
+        @overload
+        def __init__(
+            self, initial: float = 1.0, *, exponent: float, timescale: float = 1.0, shift: float = 1.0
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
+
     def _values(self, steps: Floats) -> Floats:
         return self.initial * np.power((steps + self.shift) / self.timescale, self.exponent)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class tanh_decay(Schedule):
     """value(k) = end + (initial - end) * (1 - tanh(lower (1 - u) + upper u)) / 2, u = min(k / decay_steps, 1).
 
@@ -156,6 +191,18 @@ class tanh_decay(Schedule):
     lower: Number = -7.0
     upper: Number = 3.0
     end: Number = 0.0
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self, initial: float, decay_steps: float, lower: float = -7.0, upper: float = 3.0, end: float = 0.0
+        ) -> None: ...
+        @overload
+        def __init__(
+            self, initial: float = 1.0, *, decay_steps: float, lower: float = -7.0, upper: float = 3.0, end: float = 0.0
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def _anchored(self) -> Iterator[Schedule]:
         return iter((self,) if self.end else ())

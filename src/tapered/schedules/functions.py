@@ -8,7 +8,8 @@ import numpy as np
 
 from tapered.schedules import checks
 from tapered.schedules.base import Schedule
-from tapered.schedules.checks import REQUIRED, MaybeSteps
+from tapered.schedules.called import kind, required
+from tapered.schedules.checks import MaybeSteps
 from tapered.schedules.curves import Floats
 
 
@@ -25,11 +26,11 @@ class _Callable:
 StepFunction = Annotated[Callable[[int], float], _Callable()]
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class _Function(Schedule):
     """What both have: the function, and a horizon where the user names one."""
 
-    function: StepFunction = REQUIRED
+    function: StepFunction = required()
     steps: MaybeSteps = None
 
     @property
@@ -72,7 +73,7 @@ class _Function(Schedule):
         return f"{type(self).__name__}({self._name()}{end})"
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class from_function(_Function):
     """value(k) = function(k), for any function from the step, an int, to a number; with `steps`, of min(k, steps).
 
@@ -102,7 +103,7 @@ class from_function(_Function):
         return np.array([known[step] for step in asked])
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cumulative_product(_Function):
     """value(0) = 1, value(k) = value(k - 1) * function(k): the factors of torch's MultiplicativeLR.
 

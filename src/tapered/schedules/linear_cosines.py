@@ -1,18 +1,18 @@
 """TensorFlow's linear cosine decay, plain and with noise (Bello et al. 2017)."""
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
 from tapered.schedules import curves
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import kind
 from tapered.schedules.checks import REQUIRED, Index, NotNegative, Number, Span
 from tapered.schedules.curves import Floats
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class linear_cosine_decay(Schedule):
     """value(k) = initial * ((alpha + (d - s) / d) * (1 + cos(2 pi num_periods s / d)) / 2 + beta), s = min(k, d).
 
@@ -38,6 +38,29 @@ class linear_cosine_decay(Schedule):
     alpha: Number = 0.0
     beta: Number = 0.001
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            initial: float,
+            decay_steps: float,
+            num_periods: float = 0.5,
+            alpha: float = 0.0,
+            beta: float = 0.001,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            initial: float = 1.0,
+            *,
+            decay_steps: float,
+            num_periods: float = 0.5,
+            alpha: float = 0.0,
+            beta: float = 0.001,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
+
     def _values(self, steps: Floats) -> Floats:
         return _decayed(self, np.minimum(steps, self.decay_steps), 0.0)
 
@@ -47,7 +70,7 @@ class linear_cosine_decay(Schedule):
         return math.ceil(self.decay_steps)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class noisy_linear_cosine_decay(Schedule):
     """linear_cosine_decay with noise: its (d - s) / d becomes (d - s) / d + e.
 
@@ -80,6 +103,35 @@ class noisy_linear_cosine_decay(Schedule):
     alpha: Number = 0.0
     beta: Number = 0.001
     seed: Index = 0
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            initial: float,
+            decay_steps: float,
+            initial_variance: float = 1.0,
+            variance_decay: float = 0.55,
+            num_periods: float = 0.5,
+            alpha: float = 0.0,
+            beta: float = 0.001,
+            seed: int = 0,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            initial: float = 1.0,
+            *,
+            decay_steps: float,
+            initial_variance: float = 1.0,
+            variance_decay: float = 0.55,
+            num_periods: float = 0.5,
+            alpha: float = 0.0,
+            beta: float = 0.001,
+            seed: int = 0,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def _values(self, steps: Floats) -> Floats:
         at = np.minimum(steps, self.decay_steps)

@@ -4,14 +4,14 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from tapered.schedules import checks, curves
 from tapered.schedules.base import Schedule
-from tapered.schedules.checks import REQUIRED, NotNegative, Number, OrNone, Span
+from tapered.schedules.called import kind, required
+from tapered.schedules.checks import NotNegative, Number, OrNone, Span
 from tapered.schedules.curves import Floats
 
 _BOUNDARY = checks.Within("a step", least=0, most=checks.LARGEST_STEP, whole="where it is")
@@ -28,7 +28,7 @@ def _check_points(schedule: "piecewise_constant | piecewise_interpolate", *, abo
         schedule._refuse("values", f"one more than the {len(schedule.boundaries)} boundaries")
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class piecewise_constant(Schedule):
     """value(k) = values[i], i the number of boundaries that lie before k.
 
@@ -49,8 +49,8 @@ class piecewise_constant(Schedule):
     """
 
     _example: ClassVar[str] = "piecewise_constant((1000, 2000), values=(0.1, 0.01, 0.001))"
-    boundaries: Boundaries = REQUIRED
-    values: Values = REQUIRED
+    boundaries: Boundaries = required()
+    values: Values = required()
     switch: Literal["after", "at"] = "after"
 
     def _check(self) -> None:
@@ -72,7 +72,7 @@ class piecewise_constant(Schedule):
         return ((self._first(boundary), "next value") for boundary in self.boundaries)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class piecewise_interpolate(Schedule):
     """value(k) from values[0] at step 0 through values[i + 1] at boundaries[i], between them a line or half a cosine.
 
@@ -93,8 +93,8 @@ class piecewise_interpolate(Schedule):
     """
 
     _example: ClassVar[str] = "piecewise_interpolate((300, 1000), values=(0.01, 0.1, 0.0))"
-    boundaries: Boundaries = REQUIRED
-    values: Values = REQUIRED
+    boundaries: Boundaries = required()
+    values: Values = required()
     shape: Literal["linear", "cosine"] = "linear"
 
     def _check(self) -> None:
@@ -117,7 +117,7 @@ class piecewise_interpolate(Schedule):
         return ((math.ceil(boundary), "turn") for boundary in self.boundaries)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cyclic(Schedule):
     """value(k) = low + (high - low) * x * height, x rising from 0 to 1 over `up` steps and falling over `down`.
 

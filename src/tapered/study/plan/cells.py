@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tapered.study.file.arms import Arm
-from tapered.study.plan.forest import Forest, Task
+from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
+from tapered.study.plan.tasks import Task
 from tapered.study.store.runs import Run, run_key
 
 Cell = tuple[Arm, float | None]
@@ -43,9 +44,10 @@ def _tasks(
     facts: Mapping[str, object], planned: Planned, arm: Arm, peak: float | None, seeds: Iterable[int]
 ) -> Iterator[Task]:
     """The runs of an arm at a peak, which have one path."""
-    rule, path = arm.at(peak).build(), arm.path(planned.steps, peak)
-    fields = arm.at(peak).model_dump(mode="json", exclude={"peaks", "space", "trials", "against"}, exclude_none=True)
-    fields["lr"] = str(arm.schedule(planned.steps, peak))
+    mine, path = arm.at(peak), arm.begun(planned.steps, peak)
+    follows = mine.following(planned.steps, peak)
+    fields = mine.model_dump(mode="json", exclude={"peaks", "space", "trials", "against"}, exclude_none=True)
+    fields["lr"] = str(mine.rate(planned.steps, peak))
     for seed in seeds:
         key = run_key({**facts, "metric": planned.study.metric, "arm": fields, "peak": peak, "seed": seed})
-        yield Task(Run(key, arm.name, peak, seed, planned.steps), rule, path)
+        yield Task.of(Run(key, arm.name, peak, seed, planned.steps), mine, path, follows, planned.marks)

@@ -53,8 +53,8 @@ def open_store(planned: Planned, folder: Path) -> Store:
     widest = study.extended(study.most_added, study.most_added)
     peaks = [peak for arm in widest.arms for peak in widest.peaks_of(arm) if peak is not None]
     arms = [arm.name for arm in study.arms]
-    seeds = [*study.seed_values, *study.fresh_seeds]
-    space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
+    seeds, fresh = [*study.seed_values, *study.fresh_seeds], study.fresh_seeds
+    space = Space(study.name, study.direction, study.metric, arms, peaks, seeds, fresh)
     server = None if study.ledger is None else partial(server_ledger, study.ledger.url, space, planned.identity)
     return Store(folder, planned.stated.text, planned.facts, space, study.kinds, server)
 
@@ -249,4 +249,5 @@ def updates_made(forest: Forest, store: Store) -> int:
         ...     updates_made(forest_of(planned), store)
         0
     """
-    return forest.updates({run.key: run.step for run in store.runs()})
+    runs = store.runs()
+    return forest.told(runs).updates({run.key: run.step for run in runs})
