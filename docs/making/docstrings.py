@@ -70,10 +70,8 @@ def shown(annotation: object) -> str:
 
 
 def default(value: object) -> object:
-    """A default as it is written; nothing for what must be given."""
-    if value is inspect.Parameter.empty or repr(value) == "required":
-        return inspect.Parameter.empty
-    return Named(value) if callable(value) else value
+    """A default as it is written."""
+    return Named(value) if callable(value) and value is not inspect.Parameter.empty else value
 
 
 class Named:
