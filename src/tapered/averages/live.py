@@ -28,6 +28,21 @@ class LiveAverage:
     """An average of weights that goes on by itself. Made by `tapered.average`.
 
     `updates` counts the applied updates since it was made; `taken` of how many of them the weights were taken.
+
+    Example:
+        >>> import tapered
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=1.0)
+        >>> average = tapered.average(optimizer, "swa", start=2)
+        >>> for _ in range(3):
+        ...     (-weight.sum()).backward()
+        ...     optimizer.step()
+        ...     optimizer.zero_grad()
+        >>> average.updates, average.taken, weight.item()
+        (3, 2, 3.0)
+        >>> with average.readout():
+        ...     weight.item()
+        2.5
     """
 
     def __init__(
