@@ -17,12 +17,20 @@ class RMSprop(Optimizer):
     For TensorFlow's (eps inside the root, s from 1, rate inside the buffer) see `tapered.tensorflow1.RMSPropOptimizer`.
 
     Args:
-        params, lr, weight_decay, foreach, maximize, differentiable, compile: as `Adam`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
         alpha: decay rate per step of s and the mean.
         eps: added to the root.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
         momentum: a number or a schedule; 0 keeps no buffer.
         centered: subtract the squared mean gradient.
-        capturable: torch's; refused.
+        maximize: climb the objective.
+        capturable, foreach, differentiable: torch's; refused, since one kernel or rule serves all.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -67,10 +75,20 @@ class Adagrad(Optimizer):
         s <- s + g^2        param <- param - lr / (1 + (t - 1) lr_decay) * g / (sqrt(s) + eps)
 
     Args:
-        params, lr, weight_decay, foreach, maximize, differentiable, fused, compile: as `Adam`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
         lr_decay: torch's own 1/t decay, on top of a schedule.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
         initial_accumulator_value: what s begins with; a number, no schedule.
         eps: added to the root.
+        maximize: climb the objective.
+        foreach, differentiable: torch's; refused, since one kernel or rule serves all.
+        fused: None takes torch's fused kernel where it exists, True insists, False runs the rule.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -119,9 +137,18 @@ class Adadelta(Optimizer):
         param <- param - lr d
 
     Args:
-        params, lr, weight_decay, foreach, capturable, maximize, differentiable, compile: as `Adam`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
         rho: decay rate per step of s and a.
         eps: added inside both roots.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
+        maximize: climb the objective.
+        foreach, capturable, differentiable: torch's; refused, since one kernel or rule serves all.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered

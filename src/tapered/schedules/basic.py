@@ -16,6 +16,10 @@ from tapered.schedules.curves import Floats
 class hold(Schedule):
     """value(k) = value, for `steps` steps: the constant that something can follow.
 
+    Args:
+        steps: a whole number from 1 up.
+        value: at each of them.
+
     Example:
         >>> warmup(200).then(hold(1600)).horizon
         1800
@@ -40,6 +44,11 @@ class linear(Schedule):
 
     From 1 to 0 where no values are given: linear decay to zero (Defazio et al. 2023; Bergsma et al. 2025). With
     `linear(a, b, n)` it is torch's LinearLR(start_factor=a, end_factor=b, total_iters=n).
+
+    Args:
+        initial: the value at step 0.
+        end: the value from step `steps` on.
+        steps: the steps from one to the other, above 0, need not be whole.
 
     Example:
         >>> decay = linear(steps=100)
@@ -114,6 +123,9 @@ class exponential_warmup(Schedule):
 
     `untuned_exponential_warmup(beta2)` chooses the period for Adam (Ma and Yarats 2019).
 
+    Args:
+        period: the steps in which what is missing falls by a factor of e, above 0.
+
     Example:
         >>> round(exponential_warmup(1000)(999), 4)
         0.6321
@@ -133,6 +145,14 @@ class cooldown(Schedule):
     Shapes: "linear" 1 - u; "cosine" (1 + cos(pi u)) / 2; "1-sqrt" 1 - sqrt(u); "square" 1 - u^2; "mirror cosine"
     2 (1 - u) - cosine; "exponential" floor^u, which needs a floor above 0; "rex" (1 - u) / (1 - u / 2). The first six
     are compared in Haegele et al. 2024, who find "1-sqrt" best; "rex" is Chen et al. 2021.
+
+    Args:
+        steps: the steps to the floor, a whole number from 1 up.
+        shape: see above.
+        floor: the last value, a fraction of the first, from 0 to 1.
+
+    Raises:
+        ValueError: an exponential cooldown has no floor above 0.
 
     Example:
         >>> fall = cooldown(400, shape="1-sqrt")

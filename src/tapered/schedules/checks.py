@@ -236,3 +236,18 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """'; did you mean X?' where a known word is near, else nothing."""
     near = difflib.get_close_matches(word[:80], list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+@dataclass(frozen=True)
+class _OneOrEach:
+    """Takes one bound, or one for each group."""
+
+    expected: str = "a number from 0 up, or one for each group"
+
+    def __call__(self, value: object) -> float | tuple[float, ...]:
+        if isinstance(value, (list, tuple)) and value:
+            return tuple(NONE_BELOW(item) for item in value)
+        return NONE_BELOW(value)
+
+
+Bound = Annotated[float | tuple[float, ...], _OneOrEach()]

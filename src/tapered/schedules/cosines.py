@@ -51,6 +51,9 @@ class cosine_decay(Schedule):
         num_periods: whole waves up to decay_steps; half a wave unless given (Transformers' num_cycles).
         k_decay: bends the steps, as timm does; 1 does not.
 
+    Raises:
+        ValueError: both alpha and end are given, or end is above initial.
+
     Example:
         >>> decay = cosine_decay(0.1, decay_steps=100, alpha=0.1)
         >>> decay(0), round(decay(50), 6), round(decay(100), 6), decay(100) == decay(10_000)
@@ -135,6 +138,9 @@ class cosine_decay_restarts(Schedule):
         cycles: how many there are, after which the floor is held (timm's cycle_limit); unless given, no end.
         k_decay: bends the steps of a cycle, as timm does; 1 does not.
         tf_exact: finds restarts as TensorFlow does in float64.
+
+    Raises:
+        ValueError: both alpha and end are given, end is above initial, or t_mul is below 1.
 
     Example:
         >>> decay = cosine_decay_restarts(0.1, first_decay_steps=100, t_mul=2.0, m_mul=0.5)

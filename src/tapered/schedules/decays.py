@@ -28,6 +28,9 @@ class polynomial_decay(Schedule):
             the value is `end`, one step later it jumps up, to peaks that fall as 1 / 2, 1 / 3, ... It never ends.
         k_decay: bends the steps, as timm does; 1 does not.
 
+    Raises:
+        ValueError: end is above initial.
+
     Example:
         >>> decay = polynomial_decay(1.0, decay_steps=10, end=0.1, cycle=True)
         >>> decay(0), decay(10), round(decay(11), 3), round(decay(21), 3)
@@ -101,6 +104,11 @@ class inverse_sqrt(Schedule):
     `warmup(N, ramp="(t+1)/N").then(inverse_sqrt(timescale=N, shift=N + 1))`; T5's is
     `hold(N).then(inverse_sqrt(timescale=N, shift=N))`, each times its peak.
 
+    Args:
+        initial: the value where k + shift = timescale.
+        timescale: in steps, above 0.
+        shift: steps that are added to k, above 0.
+
     Example:
         >>> decay = inverse_sqrt(0.1)
         >>> decay(0), decay(3), decay(99)
@@ -122,6 +130,12 @@ class power_decay(Schedule):
 
     The power law of Shen et al. 2024 (exponent -0.51; see the function `power`) and timm's stable phase "power"
     (shift = timescale). It never ends.
+
+    Args:
+        initial: the value where k + shift = timescale.
+        exponent: below 0 for a decay.
+        timescale: in steps, above 0.
+        shift: steps that are added to k, above 0.
 
     Example:
         >>> decay = power_decay(0.1, exponent=-1.0, timescale=10, shift=10)
@@ -154,6 +168,16 @@ class tanh_decay(Schedule):
     """value(k) = end + (initial - end) * (1 - tanh(lower (1 - u) + upper u)) / 2, u = min(k / decay_steps, 1).
 
     timm's TanhLRScheduler up to decay_steps, where timm jumps to its floor and this holds its last value.
+
+    Args:
+        initial: what the value at step 0 is close to.
+        decay_steps: the steps to the last value, above 0, need not be whole.
+        lower: where on the hyperbolic tangent it begins.
+        upper: where it ends.
+        end: what the last value is close to, an absolute value (timm's lr_min).
+
+    Raises:
+        ValueError: end is above initial, or lower is not below upper.
 
     Example:
         >>> decay = tanh_decay(decay_steps=100)

@@ -142,6 +142,12 @@ class natural_exp_decay(_Staired):
 
     TensorFlow's natural_exp_decay: the power of e^-decay_rate, as there, which rounds otherwise than e^(-decay_rate p).
 
+    Args:
+        initial: the value at step 0.
+        decay_steps: the steps of one period, above 0, need not be whole.
+        decay_rate: the value falls by a factor of e^decay_rate in a period.
+        staircase: falls at once every decay_steps.
+
     Example:
         >>> decay = natural_exp_decay(0.1, decay_steps=100, decay_rate=1.0)
         >>> decay(0), round(decay(100), 6)
@@ -160,6 +166,12 @@ class inverse_time_decay(_Staired):
     """value(k) = initial / (1 + decay_rate * p), p = k / decay_steps, rounded down where `staircase`.
 
     TensorFlow's inverse_time_decay. A negative rate, which TensorFlow takes, has a pole and is refused.
+
+    Args:
+        initial: the value at step 0.
+        decay_steps: the steps of one period, above 0, need not be whole.
+        decay_rate: by how much the divisor grows in a period, not below 0.
+        staircase: falls at once every decay_steps.
 
     Example:
         >>> decay = inverse_time_decay(0.1, decay_steps=100, decay_rate=1.0)

@@ -80,6 +80,10 @@ class from_function(_Function):
     The function must give the same value each time it is asked. Two are equal where they hold the same function object.
     torch's LambdaLR. `steps` gives it a horizon.
 
+    Args:
+        function: from the step, an int, to a number.
+        steps: the horizon; None for none.
+
     Raises:
         ValueError: at a call or a table, where the function's value is not a finite number.
 
@@ -105,6 +109,10 @@ class cumulative_product(_Function):
 
     A value takes k calls of the function, so ask for a table where many are needed. With `steps`, no factor after that
     step counts.
+
+    Args:
+        function: from the step, an int, to a factor.
+        steps: the last step whose factor counts, and the horizon; None for no end.
 
     Example:
         >>> rate = 0.1 * cumulative_product(lambda step: 0.5)

@@ -18,6 +18,13 @@ class linear_cosine_decay(Schedule):
 
     d = decay_steps. TensorFlow's linear_cosine_decay; it starts at initial * (1 + alpha + beta).
 
+    Args:
+        initial: what every value is a multiple of.
+        decay_steps: the steps to the last value, above 0, need not be whole.
+        num_periods: whole waves of the cosine up to decay_steps.
+        alpha: what is added to the line.
+        beta: what is added to the product, and left at the end.
+
     Example:
         >>> decay = linear_cosine_decay(0.1, decay_steps=100)
         >>> round(decay(0), 6), round(decay(50), 6), round(decay(100), 6)
@@ -70,6 +77,16 @@ class noisy_linear_cosine_decay(Schedule):
     e is normal with mean 0 and variance initial_variance / (1 + s)^variance_decay, drawn from `seed` and the step, so a
     step read twice has one value (TensorFlow draws afresh at each reading). As in TensorFlow a value can fall below 0,
     which no optimizer takes: write `.clamp(0.0)` after it.
+
+    Args:
+        initial: what every value is a multiple of.
+        decay_steps: the steps to the last value, above 0, need not be whole.
+        initial_variance: of the noise at step 0.
+        variance_decay: the power of 1 + s by which it falls.
+        num_periods: whole waves of the cosine up to decay_steps.
+        alpha: what is added to the line.
+        beta: what is added to the product, and left at the end.
+        seed: what the noise follows, a whole number from 0 up.
 
     Example:
         >>> decay = noisy_linear_cosine_decay(0.1, decay_steps=100, seed=3).clamp(0.0)

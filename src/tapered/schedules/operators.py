@@ -19,6 +19,9 @@ class constant(Schedule):
 
     It has no horizon; `hold(steps, value)` is the constant that something can follow.
 
+    Args:
+        value: at every step.
+
     Example:
         >>> constant(1e-4)(10**9)
         0.0001

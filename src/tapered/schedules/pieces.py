@@ -39,6 +39,9 @@ class piecewise_constant(Schedule):
             new one starts at b + 1; or "at", the new one, as torch's MultiStepLR and optax have it. (timm has it one
             step earlier still.)
 
+    Raises:
+        ValueError: boundaries do not rise, or values are not one more.
+
     Example:
         >>> rate = piecewise_constant((100, 200), (0.1, 0.01, 0.001))
         >>> rate(100), rate(101), piecewise_constant((100,), (0.1, 0.01), switch="at")(100)
@@ -74,6 +77,14 @@ class piecewise_interpolate(Schedule):
     """value(k) from values[0] at step 0 through values[i + 1] at boundaries[i], between them a line or half a cosine.
 
     optax's piecewise_interpolate_schedule, which takes the ratios of the values in their place.
+
+    Args:
+        boundaries: the steps, rising, at which all values but the first are reached.
+        values: one more than there are boundaries.
+        shape: of the way between two: "linear", or "cosine", half a wave.
+
+    Raises:
+        ValueError: boundaries do not rise, or values are not one more.
 
     Example:
         >>> rate = piecewise_interpolate((100, 200), (0.0, 1.0, 0.5))
@@ -120,6 +131,9 @@ class cyclic(Schedule):
         down: steps back; as many as up unless given.
         mode: how the peaks fall.
         gamma: the factor a step of "exp_range".
+
+    Raises:
+        ValueError: low is above high.
 
     Example:
         >>> rate = cyclic(0.1, low=0.0, up=10, mode="triangular2")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
 from tapered.schedules.called import kind
-from tapered.schedules.checks import Index, NotNegative, Number, Steps, Within
-from tapered.schedules.controllers import Bound, Controller, Move, Moved
+from tapered.schedules.checks import Bound, Index, NotNegative, Number, Steps, Within
+from tapered.schedules.controllers import Controller, Move, Moved
 from tapered.schedules.states import State
 
 Factor = Annotated[float, Within("a number from 0 to below 1", least=0, most=math.nextafter(1.0, 0.0))]
@@ -63,6 +63,7 @@ class plateau(Controller):
         min_lr: the rate is not lowered below it; a number, or one for each group.
         eps: the smallest change that is made.
         mode: whether less is better, "min", or more, "max".
+        head, state: the schedule before it, and what it remembers; `.then` and what is observed set them.
 
     Raises:
         TypeError, ValueError: an argument out of range, with what it must be.
@@ -136,6 +137,7 @@ class greedy(Controller):
         window_size: of how many values.
         reset_start: see above.
         mode: whether less is better, "min", or more, "max".
+        head, state: the schedule before it, and what it remembers; `.then` and what is observed set them.
 
     Raises:
         TypeError, ValueError: an argument out of range, with what it must be.
