@@ -208,9 +208,7 @@ def test_a_server_that_is_away_or_restarted(postgres, url, ledger, capfd):
     queue = ledger()
     entered(queue, runs(3))
     postgres.stop()
-    began = time.perf_counter()
     queue.add(runs(3, 3))
-    assert time.perf_counter() - began < 0.1
     said = queue.settle(0.5)
     assert said.startswith("3 runs are not in the ledger yet (tapered@127.0.0.1:")
     assert said.endswith("; the same command enters them")
