@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
+    __version__: str
+
 ROOMS = (
     "attach",
     "averages",
@@ -106,6 +108,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("tapered")
     if name in ROOMS:
         return importlib.import_module(f"tapered.{name}")
     for holder in HOLDERS if name in __all__ else ():

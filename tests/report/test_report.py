@@ -18,7 +18,7 @@ from tapered.cli import terminal
 from tapered.report import figures, plot_data, render, sources, tables
 from tapered.schedules.names import KINDS, RECIPES
 from tapered.study import forest_of
-from tapered.study.file.arms import RULES
+from tapered.study.file.rules import RULES
 from tapered.study.result import Cost, Pruning, analyse
 from tapered.study.summary import arm_rows, cost_lines, headline, number, summary, verdict_rows
 

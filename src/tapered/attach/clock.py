@@ -50,6 +50,21 @@ class Clock(Freezes, Joining):
     Between two steps `group["lr"]` is the rate that the next update will use, as under torch's schedulers, `last_lr`
     what the last one used, and `group["initial_lr"]` the base that the group was made with. `report` is the line about
     the latest resumption or change: rate before, rate now, and why; the logger "tapered" has it, too.
+
+    Example:
+        >>> import torch, tapered
+        >>> from tapered.attach import attach
+        >>> weight = torch.nn.Parameter(torch.ones(2))
+        >>> optimizer = torch.optim.SGD([weight], lr=0.1)
+        >>> clock = attach(optimizer, lr=tapered.linear(0.1, 0.0, steps=4))
+        >>> for _ in range(2):
+        ...     weight.square().sum().backward()
+        ...     optimizer.step()
+        >>> clock.step, round(clock.last_lr[0], 3), optimizer.param_groups[0]["lr"]
+        (2, 0.075, 0.05)
+        >>> clock.replace(lr=0.01)
+        >>> optimizer.param_groups[0]["lr"]
+        0.01
     """
 
     def __init__(

@@ -53,6 +53,12 @@ class Optimizer(Grouped):
     `last_lr` what the last one used; `group["schedules"]` holds the schedules as text by the name of their hyper,
     `group["step"]` the counter. `report` is the line about the latest resumption or change: rate before, rate now, and
     why; the logger "tapered" has it, too.
+
+    Example:
+        >>> import tapered
+        >>> optimizer = tapered.SGD([torch.nn.Parameter(torch.ones(2))], lr=tapered.warmup(4))
+        >>> isinstance(optimizer, Optimizer), optimizer.steps, optimizer.param_groups[0]["schedules"]["lr"]
+        (True, 0, 'warmup(4)')
     """
 
     def __init__(self, params: Any, hypers: Mapping[str, Any], options: Mapping[str, Any]) -> None:

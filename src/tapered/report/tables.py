@@ -7,6 +7,7 @@ from tapered.report.table import Kind, Table, numbers, table
 from tapered.stats import BestAt, Paired, Verdict
 from tapered.stats.seeds import seeds_that_reach
 from tapered.study.result import ArmResult, Comparison, Evidence, StudyResult, mean
+from tapered.study.result.followed import followed
 from tapered.study.store.runs import Run
 from tapered.study.summary import between, gained, number, outcome, verdict_rows
 from tapered.words import shortened
@@ -95,6 +96,22 @@ def long_rates(result: StudyResult) -> Table | None:
 
 def _starred(arm: ArmResult) -> str:
     return f"{arm.name} *" if arm.fixed else arm.name
+
+
+def decisions(result: StudyResult) -> Table | None:
+    """What was decided in runs at the best peaks of arms whose rate followed them; None where there is none."""
+    each = followed(result.asked, result.arms)
+    rows = [
+        (
+            found.name, str(run.seed), f"{decision.step:,}", number(decision.value),
+            number(decision.before), number(decision.after),
+        )
+        for found in each
+        for run, decided in found.decided
+        for decision in decided
+    ]  # fmt: skip
+    names = numbers("seed", "step", "was told", "rate before", "rate after")
+    return table("What was decided", [("arm", "wrap"), *names], rows) if each else None
 
 
 def budgets(result: StudyResult) -> Table:

@@ -11,14 +11,14 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from tapered.training.devices import WORD, device_of
+from tapered.training.fields import named
 from tapered.training.shares import shares
-from tapered.words import suggest
 
 MOST_WORKERS = 256
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -34,6 +34,9 @@ class Group:
             function of the name.
         lr: What the run's rate is multiplied by.
         hypers: Other hypers of the rule -> the number that holds in the place of the run's.
+
+    Raises:
+        TypeError, ValueError: no pattern, or a number that cannot be.
 
     >>> Group("*.bias", hypers={"weight_decay": 0.0}).takes("encoder.bias")
     True
@@ -70,6 +73,7 @@ class Group:
         return ", ".join(self.match)
 
 
+@named
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """What makes an update of a problem, beside its rule.
@@ -114,13 +118,6 @@ class Recipe:
     params: Literal["bfloat16"] | None = None
     device: str = "cpu"
     compile: bool = False
-
-    def __new__(cls, *_: Any, **given: Any) -> Self:
-        """Refuse fields that there are not, by name."""
-        known = [each.name for each in fields(cls)]
-        for name in given.keys() - set(known):
-            raise TypeError(f"{name!r} is no field of a Recipe; {suggest(name, known)}")
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""

@@ -147,7 +147,8 @@ def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
     if len(set(steps)) > 1:  # a diverged row is carried along to the end of its chunk
         steps = tuple(first + made for _ in steps)
     counts = {name: count + made for name, count in part.counts.items()}
-    return replace(part, steps=steps, diverged=tuple(diverged), losses=tuple(kept), counts=counts)
+    latest = tuple(column[-1] for column in columns)
+    return replace(part, steps=steps, diverged=tuple(diverged), losses=tuple(kept), latest=latest, counts=counts)
 
 
 def _kept(losses: Losses, first: int, new: list[float]) -> Losses:
