@@ -13,6 +13,7 @@ ROOMS = (
     "attach",
     "checkpoint",
     "guards",
+    "averages",
     "convert",
     "explain",
     "range_test",

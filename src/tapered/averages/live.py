@@ -28,6 +28,13 @@ class LiveAverage:
     """An average of weights that goes on by itself. Made by `tapered.average`.
 
     `updates` counts the applied updates since it was made; `taken` of how many of them the weights were taken.
+
+    Example:
+        >>> import tapered
+        >>> model = nn.Linear(2, 1)
+        >>> average = tapered.average(tapered.SGD(model.parameters(), lr=0.1), "lawa", latest=5, every=100)
+        >>> average
+        LiveAverage(lawa (start=100, every=100, latest=5), updates=0, taken=0)
     """
 
     def __init__(
