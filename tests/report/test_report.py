@@ -337,6 +337,19 @@ def test_values_of_many_arms_have_a_row_each(many):
     assert len(found.rows) == sum(len(series.x) for series in long.series)
 
 
+def test_a_rate_of_many_numbers_is_shown_short_and_stands_in_full_below(result):
+    numbers = f"({', '.join(map(str, range(1, 51)))})"
+    long = f"0.1 * piecewise_interpolate({numbers}, {numbers})"
+    found = replace(result, arms=(replace(result.arms[0], lr=long), *result.arms[1:]))
+    assert "SGD, 0.1 * piecewise_interpolate((1, 2, ... 50 in all, 50), (1, 2, ... 50 in all, 50))" in [
+        row[1] for row in tables.arms(found).rows
+    ]
+    assert tables.long_rates(found).rows == ((result.arms[0].name, long),)
+    assert tables.long_rates(result) is None
+    assert render(found, "x").count(long) == 1
+    assert "Rates in full" not in render(result, "x")
+
+
 def test_every_rule_has_a_source_and_what_was_used_is_cited(result, many):
     assert set(sources.RULES) >= set(RULES)
     assert not set(sources.SCHEDULES) - set(KINDS) - set(RECIPES)

@@ -63,7 +63,8 @@ def code(
 
     Raises:
         ValueError: The framework has no such optimizer, none with such an option or a hyper that is a schedule, or no
-            such rule.
+            such rule that follows a loss; or a rule or hyper has no name that Python takes, as in a result that
+            somebody forged.
 
     Example:
         >>> print("\n".join(code("tapered", "Adam", {}, {"beta1": 0.8}, "0.1 * warmup(9)")))
@@ -71,6 +72,9 @@ def code(
         <BLANKLINE>
         optimizer = Adam(model.parameters(), lr=parse('0.1 * warmup(9)'), betas=(0.8, 0.999))
     """
+    for name in (*hypers, *([] if rule is None else [rule])):  # which stand in the code as they are
+        if not name.isidentifier():
+            raise ValueError(f"got {name!r:.80} as the name of a rule or hyper; expected one as Adam or beta1")
     rate = parse_rate(schedule)
     if rule is None:
         return _alone(to, rate)

@@ -53,6 +53,7 @@ class Grouped(Resumable):
         if late:
             running.used = None if used is None else (*used, float(group["lr"]))
         warn_misspelt(given, (*self.defaults, *OWN), index)
+        self._thaw()
         if self.eager:
             self.init_state()
 

@@ -23,7 +23,19 @@ def _drawn(curve: Curve) -> tuple[list[float], list[float], tuple[float, float]]
 
 
 def terminal(curve: Curve, width: int = 78, height: int = 15) -> str:
-    """The smoothed loss over the rate, on a log scale, drawn with characters."""
+    """The smoothed loss over the rate, on a log scale, drawn with characters.
+
+    Args:
+        curve: what was found.
+        width: in characters.
+        height: in lines.
+
+    Example:
+        >>> losses = (1.0, 0.9, 0.5, 0.1, 0.4)
+        >>> curve = Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), losses, losses, start=1.0, steps=20)
+        >>> len(terminal(curve, width=60, height=12).splitlines())
+        12
+    """
     xs, ys, limits = _drawn(curve)
     decades = range(math.ceil(xs[0] - 1e-9), math.floor(xs[-1] + 1e-9) + 1)
     ticks = [(float(place), f"1e{place}") for place in decades] or [(xs[0], f"{curve.rates[0]:.2g}")]
@@ -33,8 +45,19 @@ def terminal(curve: Curve, width: int = 78, height: int = 15) -> str:
 def save(curve: Curve, path: str | os.PathLike[str]) -> None:
     """Writes the curve and its suggestions as a picture, .svg or .png; the same bytes from the same curve.
 
+    Args:
+        curve: what was found.
+        path: ends in .svg or .png.
+
     Raises:
         ValueError: `path` ends in anything else.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> losses, path = (1.0, 0.9, 0.5, 0.1, 0.4), pathlib.Path(tempfile.mkdtemp(), "curve.svg")
+        >>> save(Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), losses, losses, start=1.0, steps=20), path)
+        >>> path.read_text().startswith("<?xml")
+        True
     """
     plot.write(_figure(curve), path)
 

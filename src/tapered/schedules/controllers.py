@@ -9,13 +9,14 @@ as text wherever schedules do. What it cannot have is a table: the rates to come
 
 # ruff: noqa: SLF001  # a controller asks the schedule before it
 import html
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, SupportsIndex
 
 import numpy as np
 
 from tapered.schedules import checks
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import kind, required
 from tapered.schedules.checks import NONE_BELOW, Instance, NotNegative, OrNone, converted
 from tapered.schedules.curves import Floats
 from tapered.schedules.operators import bracketed
@@ -26,16 +27,23 @@ Move = Literal["", "lowers", "raises"]
 Moved = tuple[State, Move]
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class Controller(Untabulated):
     """A rule that sets a rate by the values that it is told: `plateau(...)`, `greedy(...)`.
 
     It begins with `initial`, after a `head` where it has one: `warmup(200).then(plateau(...))`; `3e-4 * ...` multiplies
     both, and neither a bound nor `eps`, which are rates. Values told while the head lasts are passed over.
 
-    Attributes:
+    Args:
+        initial: the rate that it begins with.
         head: the schedule before it, which ends.
         state: what it remembers.
+
+    Example:
+        >>> from tapered import plateau, warmup
+        >>> rule = warmup(200).then(plateau(0.1, factor=0.5))
+        >>> isinstance(rule, Controller), rule.rate, rule.head
+        (True, 0.1, warmup(200))
     """
 
     _example: ClassVar[str]
@@ -195,7 +203,7 @@ class Controller(Untabulated):
         return str(self)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class steered(Schedule):
     """The rate as a controller has set it: what it is until the next value is told.
 
@@ -203,7 +211,7 @@ class steered(Schedule):
     """
 
     _example: ClassVar[str] = "plateau(0.1)"
-    controller: Annotated[Controller, Instance("a controller", Controller)] = checks.REQUIRED
+    controller: Annotated[Controller, Instance("a controller", Controller)] = required()
 
     def _values(self, steps: Floats) -> Floats:
         own, state = self.controller, self.controller.state

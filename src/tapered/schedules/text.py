@@ -75,6 +75,9 @@ def parse_rate(text: str, words: Mapping[str, int | Schedule] = MappingProxyType
 def followed(text: str) -> Schedule:
     """What a group follows whose text this is: a schedule, or the path that a controller steers.
 
+    Args:
+        text: as `str` prints it.
+
     Raises:
         ValueError: as `parse`.
 
@@ -251,6 +254,9 @@ def _unknown_argument(function: Callable[..., Any], named: Mapping[str, Any]) ->
 
 def from_dict(values: Mapping[str, Any]) -> Schedule:
     """The schedule that `to_dict` wrote; unknown names and keys are refused.
+
+    Args:
+        values: plain values, as of JSON or TOML: "name" and the fields that are not the default.
 
     Raises:
         TypeError: `values` is no mapping.

@@ -22,7 +22,7 @@ from tapered.rules.ranges import ranges_of
 from tapered.schedules import Controller, Schedule
 from tapered.training.extras import pack
 from tapered.training.precision import fresh
-from tapered.training.recipe import shares
+from tapered.training.shares import shares
 from tapered.training.workload import Workload
 
 LOSSES_KEPT = 128
@@ -173,6 +173,11 @@ class Path:
 def tabulate(rule: Rule, steps: int, **hypers: float | Schedule) -> Path:
     """The path of a rule over `steps` steps; each hyper a number or a schedule, defaults where left out.
 
+    Args:
+        rule: Whose hypers they are.
+        steps: How many updates the path covers.
+        hypers: `lr`, and others by name.
+
     Raises:
         ValueError: If `rule` has no such hyper, `lr` is missing, a value is out of its range at some step, or there are
             too many steps.
@@ -207,6 +212,11 @@ def _flat(value: float, steps: int) -> NDArray[np.float64]:
 
 def start(workload: Workload, rule: Rule, seeds: Sequence[int]) -> Rows:
     """The rows of these seeds before their first update.
+
+    Args:
+        workload: What is trained.
+        rule: What it is trained by.
+        seeds: One a row.
 
     >>> from tapered import rules
     >>> from tapered.training.workload import quadratic

@@ -28,8 +28,8 @@ from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
 from tapered.training.precision import cast_rows
 from tapered.training.program import Step, Tensors
-from tapered.training.recipe import shares
 from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
+from tapered.training.shares import shares
 from tapered.training.sharing import Reading, shared
 from tapered.training.trees import Rebuild, taken_apart
 from tapered.training.workload import Workload

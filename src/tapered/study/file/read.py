@@ -69,6 +69,12 @@ class Stated:
         code: Hashes of the other files of the workload's code.
         file: The file's text, its comments with it; empty for a study that was made in Python.
         origin: Where it was read; None for a study that was made in Python.
+
+    Example:
+        >>> from tapered.study import read
+        >>> stated = read("control-null", seeds=9)
+        >>> stated.study.seeds, stated.steps, stated.source
+        (9, 20, 'built in')
     """
 
     study: Study

@@ -26,6 +26,12 @@ def forest_of(
         cells: Arms and peaks, in the place of all.
         seeds: Seeds, in the place of the file's.
         shared: False plans each run by itself.
+
+    Example:
+        >>> from tapered.study import plan_of, read
+        >>> plan = forest_of(plan_of(read("control-null"))).plan
+        >>> len(plan.paths), plan.asked  # two arms, five peaks and eight seeds, of 20 steps each
+        (80, 1600)
     """
     facts = {**planned.shared, "evaluations": list(planned.marks), "threads": planned.study.threads}
     seeds = planned.study.seed_values if seeds is None else seeds

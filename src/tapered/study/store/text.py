@@ -67,6 +67,8 @@ def _branch_fields(branch: Branch) -> dict[str, Any]:
         "step": branch.step,
         "diverged": branch.diverged,
         "pruned": branch.pruned,
+        "began": branch.began,
+        "ended": branch.ended,
         "curve": [[step, {name: _number(value) for name, value in point.items()}] for step, point in branch.curve],
         "losses": branch.losses,
         **({"told": branch.told} if branch.told else {}),
@@ -104,7 +106,14 @@ def _branch(fields: Mapping[str, Any]) -> Branch:
         curve=tuple((step, {k: float(v) for k, v in point.items()}) for step, point in fields["curve"]),
         losses=tuple((step, loss) for step, loss in fields["losses"]),
         told=tuple((step, loss) for step, loss in fields.get("told", ())),
+        began=_when(fields.get("began")),
+        ended=_when(fields.get("ended")),
     )
+
+
+def _when(seconds: Any) -> float | None:
+    """A time; earlier versions wrote none."""
+    return None if seconds is None else float(seconds)
 
 
 def rows_to_tensors(rows: Rows) -> dict[str, Tensor]:

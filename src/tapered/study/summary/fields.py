@@ -15,7 +15,9 @@ from tapered.study.file.recipe import Steps
 from tapered.study.file.texts import SHAPE
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
+from tapered.study.result.asked import Asked
 from tapered.study.result.followed import followed
+from tapered.study.result.partial import SoFar
 from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
 from tapered.study.summary.answer import headline, in_order
@@ -56,20 +58,20 @@ def verified_fields(found: Verified | Again) -> dict[str, Any]:
     }
 
 
-def rate_paths(result: StudyResult, arm: ArmResult) -> list[tuple[list[Run], list[tuple[int, float]]]]:
+def rate_paths(asked: Asked, arm: ArmResult | SoFar) -> list[tuple[list[Run], list[tuple[int, float]]]]:
     """The rates that an arm applied at its best peak, each with the runs that had it, where not all had the same.
 
     Each is (step, rate) at about 400 steps and beside every boundary.
     """
-    for found in followed(result.asked, [arm]):
+    for found in followed(asked, [arm]):
         return found.paths
-    schedule = _stated(result, arm).schedule(result.asked.steps, arm.best.peak)
-    return [([], [(step, schedule(step)) for step in samples(schedule, result.asked.steps)])]
+    schedule = _stated(asked, arm).schedule(asked.steps, arm.best.peak if arm.best else None)
+    return [([], [(step, schedule(step)) for step in samples(schedule, asked.steps)])]
 
 
-def _stated(result: StudyResult, arm: ArmResult) -> Arm:
+def _stated(asked: Asked, arm: ArmResult | SoFar) -> Arm:
     """An arm as the file has it."""
-    return next(stated for stated in result.asked.study.arms if stated.name == arm.name)
+    return next(stated for stated in asked.study.arms if stated.name == arm.name)
 
 
 def summary(result: StudyResult) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
 
 def _rates(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     """Its rate at every step; of one that followed its runs what that was, and the rate of each seed."""
-    paths = rate_paths(result, arm)
+    paths = rate_paths(result.asked, arm)
     for found in followed(result.asked, [arm]):
         each = [{"seeds": [run.seed for run in runs], "rates": points} for runs, points in paths]
         observed = found.following.observed
@@ -152,7 +154,7 @@ def _rates(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
 
 def _written(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     """What makes the arm again at its best peak: its schedule as text, options and hypers of its rule."""
-    stated = _stated(result, arm).at(arm.best.peak)
+    stated = _stated(result.asked, arm).at(arm.best.peak)
     steps, peak = result.asked.steps, arm.best.peak
     rate, follows = stated.rate(steps, peak), stated.following(steps, peak)
 
@@ -206,7 +208,7 @@ def _best_so_far(result: StudyResult, run: Run) -> float | None:
 
 
 def _following(result: StudyResult, arm: ArmResult, peak: PeakResult) -> Following | None:
-    return _stated(result, arm).at(peak.peak).following(result.asked.steps, peak.peak)
+    return _stated(result.asked, arm).at(peak.peak).following(result.asked.steps, peak.peak)
 
 
 def _decisions(follows: Following | None, run: Run) -> dict[str, Any]:

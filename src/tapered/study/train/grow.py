@@ -72,6 +72,7 @@ class Grower:
         Raises:
             RunError: If a model, loss or dataset raises.
         """
+        bundle = bundle if self.store.holds(bundle) else bundle.begun()
         self.forest = self.whole.within(bundle) if self.whole.follows else self.whole
         rows = self._rows(bundle)
         go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]] = self._at_event
@@ -135,7 +136,7 @@ class Grower:
         """A branch where its row stands, told the training loss where one of its runs is."""
         before, diverged = branch.step, rows.diverged[place]
         step = rows.steps[place] if diverged is None else diverged
-        branch = replace(branch, step=step, losses=rows.losses[place], diverged=diverged)
+        branch = replace(branch, step=step, losses=rows.losses[place], diverged=diverged).dated()
         if diverged is not None or step == before or not self.forest.listened(branch):
             return branch
         return replace(branch, told=(*branch.told, (step, rows.latest[place])))
@@ -160,7 +161,7 @@ class Grower:
         if step not in self.forest.marks or (curve and curve[-1][0] >= step):
             return branches
         points = evaluated(self.forest.workload, rows, mode=self.mode)
-        return tuple(replace(b, curve=(*b.curve, (step, p))) for b, p in zip(branches, points, strict=True))
+        return tuple(replace(b, curve=(*b.curve, (step, p))).dated() for b, p in zip(branches, points, strict=True))
 
     def _halves(self, bundle: Bundle, rows: Rows) -> list[Bundle]:
         """Train fewer rows at once: two bundles in the place of one, and a narrower program."""

@@ -42,6 +42,10 @@ class Verified:
         from_loop: The largest difference of a last evaluation from that of the same weights in an ordinary loop, as a
             share of it; rounding makes about 1e-6.
         tolerance: How large that may be.
+
+    Example:
+        >>> Verified(runs=8, of=280, difference=0.0).same, Verified(runs=8, of=280, difference=1e-7).same
+        (True, False)
     """
 
     runs: int
@@ -61,6 +65,40 @@ def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SA
     """Train an even sample of finished runs again, each from step 0 in a row of its own, and compare the ends.
 
     Of a script one run is started again, which takes as long as it did.
+
+    Args:
+        planned: The study.
+        store: Its open store.
+        runs: Its finished runs.
+        sample: How many of them are trained again, at most.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tapered.study import open_store, plan_of, read, train_runs, verify
+        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
+        >>> _ = file.write_text('''
+        ... name = "tiny"
+        ... workload = "quadratic"
+        ... steps = 4
+        ... seeds = 1
+        ... mode = "loop"
+        ... baseline = "constant"
+        ... peaks = { low = 0.1, high = 0.1, count = 1 }
+        ... [[arms]]
+        ... name = "constant"
+        ... rule = "SGD"
+        ... lr = "constant"
+        ... [[arms]]
+        ... name = "linear"
+        ... rule = "SGD"
+        ... lr = "linear"
+        ... ''')
+        >>> planned = plan_of(read(str(file)))
+        >>> with open_store(planned, file.parent / "tiny") as store:
+        ...     found = verify(planned, store, train_runs(planned, store))
+        >>> found.runs, found.difference, found.same
+        (2, 0.0, True)
     """
     if isinstance(planned.subject, Scripted):
         from tapered.study.script.verify import again  # noqa: PLC0415 - Linux and macOS alone can start scripts
