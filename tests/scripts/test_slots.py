@@ -4,13 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import types
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from script_starts import PYTHON, QUICK, alive, judged, made, until
 
-from tapered import machines
+from tapered import kind, machines
 from tapered.scripts import slots as module
 from tapered.scripts.errors import ScriptError
+from tapered.scripts.nodes import kinds_of
 from tapered.scripts.on_ray import RaySlots, _supervised
 from tapered.scripts.slots import Slots, Start
 
@@ -164,6 +168,55 @@ def test_on_ray_scripts_end_with_their_driver_and_go_on_with_the_next(tmp_path):
 def test_a_node_without_the_folder_says_so(tmp_path):
     with pytest.raises(ScriptError, match="a folder that all nodes share"):
         _supervised(start(tmp_path), 1)
+
+
+class AsRay:
+    """Tasks of a cluster, each made at once, on a node of some kind."""
+
+    class RayTaskError(Exception):
+        """As Ray's."""
+
+    def __init__(self, node):
+        self.exceptions, self._node = self, node
+        self.cancel = self.shutdown = lambda *_, **__: None
+
+    def remote(self, task):
+        made = types.SimpleNamespace(remote=partial(self._task, task))
+        return types.SimpleNamespace(options=lambda **_: made)
+
+    def _task(self, task, *given):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kind, "here", lambda: self._node)
+            try:
+                return "done", task(*given)
+            except ScriptError as error:
+                return "failed", error
+
+    def wait(self, running, **_):
+        return running[:1], running[1:]
+
+    def get(self, reference):
+        how, found = reference
+        if how == "failed":
+            raise found
+        return found
+
+
+def test_the_kind_of_the_node_that_ran_a_script_is_noted_or_refused(tmp_path, monkeypatch):
+    node = {"vectors": "AVX512", "bits": "1"}
+    monkeypatch.setattr(machines, "join", lambda _: False)
+    monkeypatch.setattr(machines, "ray", lambda: AsRay(node))
+    starts = [start(tmp_path / name) for name in ("any", "same", "other")]
+    for one in starts:
+        (one.folder / "run.json").touch()
+    asked = (None, kind.text(node), "bits: 2; vectors: AVX2")
+    one, same, other = (replace(one, kind=text) for one, text in zip(starts, asked, strict=True))
+    found = dict(RaySlots("auto", 1).run([one, same, other]))
+    assert (found[one].word, found[same].word) == ("finished", "finished")
+    assert kinds_of(one.folder) == kinds_of(same.folder) == ["bits: 1; vectors: AVX512"]
+    assert "another kind of processor than the study's own: vectors AVX2 then, AVX512 now;" in str(found[other])
+    assert not (other.folder / "1.out").exists()
+    assert kinds_of(other.folder) == []
 
 
 def test_a_cluster_without_room_is_said(monkeypatch):

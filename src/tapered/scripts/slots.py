@@ -25,12 +25,21 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A run that is to be supervised, as `supervise` takes it; each is itself alone."""
+    """A run that is to be supervised; each is itself alone.
+
+    Args:
+        folder: The run's.
+        command: How it is started.
+        limits: How long it may take.
+        judge: Reads what the folder says.
+        kind: Of processor, as text, where no other may run it.
+    """
 
     folder: Path
     command: Command
     limits: Limits
     judge: Judge
+    kind: str | None = None
 
 
 Result = tuple[Start, Ended | Exception]

@@ -157,9 +157,9 @@ class Tries:
         """What a run told."""
         return self.judge.told(self.place(name))
 
-    def gap(self, name: str, after: int = 0) -> float:
-        """How far what a run told after a step is from what the first told."""
-        return self.judge.gap(self.told("once"), self.told(name), after)
+    def gap(self, name: str, after: int = 0, *, more: bool = False) -> float:
+        """How far what a run told after a step is from what the first told; it may have told of more steps."""
+        return self.judge.gap(self.told("once"), self.told(name), after, more=more)
 
 
 def numbered(study: Study) -> Study:
