@@ -22,7 +22,7 @@ from tapered.study.plan.forest import Forest, Task
 from tapered.study.plan.planned import Planned
 from tapered.study.script.asking import Asking, folder_of
 from tapered.study.script.checked import spacing
-from tapered.study.script.errors import failed, ignored, refused
+from tapered.study.script.errors import failed, ignored, raised, refused
 from tapered.study.script.outcome import branch_of, record_of
 from tapered.study.script.places import slots_of
 from tapered.study.script.sharing import KEPT, Donor, donors, hand_over, keep, nearest, wanted
@@ -131,7 +131,7 @@ class _Stage:
         with closing(cast("Generator[Result]", running)) as ends:  # so that what is refused ends the others at once
             for start, ended in ends:
                 if isinstance(ended, Exception):
-                    raise ended
+                    raise raised(start.folder, ended)
                 self._ended(self.tasks[start.folder], start.folder, ended)
 
     def _starts(self) -> Iterator[Start | None]:

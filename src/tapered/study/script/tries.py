@@ -18,6 +18,7 @@ from tapered.study.file.study import Study
 from tapered.study.plan.forest import Task
 from tapered.study.plan.planned import Planned
 from tapered.study.script.asking import Asking
+from tapered.study.script.errors import raised
 from tapered.study.script.judge import Judge
 from tapered.study.store.runs import Run
 
@@ -129,7 +130,7 @@ class Tries:
             if self.stop():
                 raise StoppedError
             if isinstance(ended, Exception):
-                raise ended
+                raise raised(start.folder, ended)
             one = made[start.folder][-1]
             self.starts += ended.starts
             self.ends[one.name] = ended
