@@ -6,18 +6,22 @@ What is named here is imported when it is asked for, so that `tapered --help` do
 """
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tapered import attach as attach
+    from tapered import averages as averages
     from tapered import checkpoint as checkpoint
     from tapered import convert as convert
     from tapered import explain as explain
     from tapered import guards as guards
+    from tapered import loggers as loggers
     from tapered import range_test as range_test
     from tapered import schedules as schedules
     from tapered import tensorflow1 as tensorflow1
     from tapered import theory as theory
+    from tapered.averages import average as average
     from tapered.optim import SGD as SGD
     from tapered.optim import Adadelta as Adadelta
     from tapered.optim import Adagrad as Adagrad
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from tapered.optim import RAdam as RAdam
     from tapered.optim import RMSprop as RMSprop
     from tapered.optim import ScheduleFreeAdamW as ScheduleFreeAdamW
+    from tapered.results import Result as Result
+    from tapered.results import study as study
     from tapered.schedules import Schedule as Schedule
     from tapered.schedules import constant as constant
     from tapered.schedules import cooldown as cooldown
@@ -47,13 +53,30 @@ if TYPE_CHECKING:
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
-ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1", "theory")
+    __version__: str
+
+ROOMS = (
+    "attach",
+    "averages",
+    "checkpoint",
+    "convert",
+    "explain",
+    "guards",
+    "loggers",
+    "range_test",
+    "schedules",
+    "study",
+    "tensorflow1",
+    "theory",
+)
 HOLDERS = (
     "scripts.current",
     "schedules",
     "optim",
     "training.recipe",
     "training.workload",
+    "averages",
+    "results",
 )  # of the others; light first
 
 __all__ = [
@@ -69,9 +92,11 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Recipe",
+    "Result",
     "Schedule",
     "ScheduleFreeAdamW",
     "Workload",
+    "average",
     "constant",
     "cooldown",
     "cosine_decay",
@@ -90,7 +115,24 @@ __all__ = [
 ]
 
 
+class Asking(ModuleType):
+    """The room `tapered.study`, which is also the function `tapered.results.study`."""
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        return _study()(*given, **options)
+
+    @property
+    def __signature__(self) -> Any:  # which `help` and notebooks show
+        return importlib.import_module("inspect").signature(_study())
+
+
+def _study() -> Any:
+    return importlib.import_module("tapered.results").study
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("tapered")
     if name in ROOMS:
         return importlib.import_module(f"tapered.{name}")
     for holder in HOLDERS if name in __all__ else ():

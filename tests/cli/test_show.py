@@ -17,7 +17,7 @@ from study_cases import arm_text
 
 from tapered import parse
 from tapered.cli.main import main
-from tapered.convert.code import code
+from tapered.convert.code import TARGETS, code
 from tapered.report import serve
 from tapered.study.store.text import bundle_from_text
 
@@ -183,6 +183,14 @@ def test_the_code_for_keras_says_every_number():
 def test_what_has_no_counterpart_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         code(*given, RATE)
+
+
+@pytest.mark.parametrize("name", ["Adam; import os", "x=print(1), eps", "", "Adam\nimport os"])
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_forged_name_is_no_code(to: str, name: str) -> None:
+    for rule, hypers in ((name, {}), ("Adam", {name: 1.0})):
+        with pytest.raises(ValueError, match="as the name of a rule or hyper; expected one as Adam or beta1"):
+            code(to, rule, {}, hypers, "0.1 * warmup(9)")
 
 
 def tree(folder):

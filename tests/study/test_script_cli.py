@@ -57,7 +57,7 @@ def test_check_plan_and_the_study_itself(folder, capsys):
         "? rate: The rate is not looked at",
         "yes same: The same seed gives the same numbers, to the last bit.",
         "yes seed: Another seed gives other numbers.",
-        "yes share: From the checkpoint of step 15 it gives the same numbers: steps are shared.",
+        "yes share: From the checkpoint of step 5 it gives the same numbers: steps are shared.",
         "steps are shared. Next: tapered study my.toml",
     ):
         assert line in out
@@ -120,7 +120,7 @@ def test_a_killed_study_goes_on(folder):
     command = [sys.executable, "-c", "from tapered.cli.main import main; main()", "study", "my.toml", "--store", "s"]
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     running = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while not list(folder.glob("s/runs/*/out/once")) and time.monotonic() < until:
         time.sleep(0.05)
     running.send_signal(signal.SIGKILL)
@@ -128,7 +128,7 @@ def test_a_killed_study_goes_on(folder):
     for out in folder.glob("s/runs/*/out"):
         (out / "once").touch()
     found = read(folder, text)
-    assert subprocess.run(command, env=environment, check=False, capture_output=True).returncode == 0
+    assert main(["study", "my.toml", "--store", "s"]) == 0
     with open_store(found, folder / "s") as store:
         runs = store.runs()
     assert len(runs) == 4

@@ -29,6 +29,7 @@ VERBS = {
     "claims": "Show what was found of each claim of the question; or measure it again.",
     "explain": "Show what a run's steps are made of: schedule, bias correction, direction.",
     "range-test": "Try a log grid of rates for a few steps, and show what the usual rules suggest.",
+    "recommend": "Show a schedule to start from, who says so, what was measured; write the study that settles it.",
     "schedule": "Show a schedule: values around its boundaries, and a plot.",
     "bound": "Show what theory says of schedules: worst cases, and expected losses on a quadratic.",
     "convert": "Write another framework's schedule as one of tapered's, or the way back.",

@@ -131,7 +131,7 @@ def _forecast(planned: Any, folder: Path, *, as_json: bool) -> int:
     workers = summary.workers_line(found)
     for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
         out.print(Text(f"- {line}"))
-    for line in (*map(str, found.groups), summary.pairs_line(study), *later, study.lacks):
+    for line in (summary.follow_line(found), *map(str, found.groups), summary.pairs_line(study), *later, study.lacks):
         if line is not None:
             out.print(Text(f"- {line}"))
     return DONE

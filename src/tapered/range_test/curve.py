@@ -15,6 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tapered.pictures.fragment import fragment
+from tapered.words import counted, plain
+
 FLAT = 0.01  # a fall of the loss below this share of its start says nothing about rates
 APART = 3.0  # suggestions that differ by more do not agree
 DIVERGED = 4.0  # times the lowest smoothed loss: where fastai stops
@@ -28,6 +31,10 @@ class Suggestion:
         name: "steep", "valley" or "minimum".
         rate: The rate; None where the rule finds nothing.
         source: Where the rule comes from.
+
+    Example:
+        >>> Suggestion("minimum", 0.03, "fastai `minimum`").rate
+        0.03
     """
 
     name: str
@@ -47,6 +54,12 @@ class Curve:
         smoothed: What the rules read: for rows the losses, for a ramp their average.
         start: The loss before any update.
         steps: Updates that each rate was given.
+
+    Example:
+        >>> losses = (1.0, 0.9, 0.5, 0.1, 0.4, 9.0)
+        >>> curve = Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1), losses, losses, start=1.0, steps=20)
+        >>> [(found.name, found.rate) for found in curve.suggestions], curve.flat
+        ([('steep', 0.01), ('valley', 0.001), ('minimum', 0.003)], False)
     """
 
     kind: Literal["rows", "ramp"]
@@ -55,6 +68,20 @@ class Curve:
     smoothed: tuple[float, ...]
     start: float
     steps: int
+
+    def __repr__(self) -> str:
+        span = f"{len(self.rates)} rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
+        read = ", ".join(f"{found.name} {found.rate:.3g}" for found in self.suggestions if found.rate is not None)
+        return f"Curve({self.kind}: {span}, {counted(self.steps, 'step')} each; {read or 'nothing to suggest'})"
+
+    def _repr_html_(self) -> str:
+        from tapered.range_test import picture  # noqa: PLC0415  # draws curves, so it stands above them
+
+        read = [("rule", "rate", "source")]
+        read += [(one.name, "-" if one.rate is None else plain(one.rate), one.source) for one in self.suggestions]
+        return fragment(
+            [str(self)[6:-1]], picture=picture.svg(self), tables=[("Suggestions:", read)], notes=self.warnings
+        )
 
     @property
     def used(self) -> slice:
@@ -175,7 +202,17 @@ def minimum(rates: Sequence[float], losses: Sequence[float]) -> float | None:
 
 
 def fields(curve: Curve) -> dict[str, Any]:
-    """A curve as plain values for JSON: what is not finite becomes None."""
+    """A curve as plain values for JSON: what is not finite becomes None.
+
+    Args:
+        curve: what was found.
+
+    Example:
+        >>> import math
+        >>> losses = (1.0, 0.5, math.inf)
+        >>> fields(Curve("rows", (1e-3, 1e-2, 1e-1), losses, losses, start=1.0, steps=20))["losses"]
+        [1.0, 0.5, None]
+    """
     lists = {"losses": curve.losses, "smoothed": curve.smoothed}
     return {
         "kind": curve.kind,

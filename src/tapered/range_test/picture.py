@@ -4,6 +4,7 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+from tapered.pictures import WHOLE, Panel, Scale, over
 from tapered.range_test.curve import Curve
 from tapered.schedules import plot
 
@@ -23,7 +24,19 @@ def _drawn(curve: Curve) -> tuple[list[float], list[float], tuple[float, float]]
 
 
 def terminal(curve: Curve, width: int = 78, height: int = 15) -> str:
-    """The smoothed loss over the rate, on a log scale, drawn with characters."""
+    """The smoothed loss over the rate, on a log scale, drawn with characters.
+
+    Args:
+        curve: what was found.
+        width: in characters.
+        height: in lines.
+
+    Example:
+        >>> losses = (1.0, 0.9, 0.5, 0.1, 0.4)
+        >>> curve = Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), losses, losses, start=1.0, steps=20)
+        >>> len(terminal(curve, width=60, height=12).splitlines())
+        12
+    """
     xs, ys, limits = _drawn(curve)
     decades = range(math.ceil(xs[0] - 1e-9), math.floor(xs[-1] + 1e-9) + 1)
     ticks = [(float(place), f"1e{place}") for place in decades] or [(xs[0], f"{curve.rates[0]:.2g}")]
@@ -33,10 +46,33 @@ def terminal(curve: Curve, width: int = 78, height: int = 15) -> str:
 def save(curve: Curve, path: str | os.PathLike[str]) -> None:
     """Writes the curve and its suggestions as a picture, .svg or .png; the same bytes from the same curve.
 
+    Args:
+        curve: what was found.
+        path: ends in .svg or .png.
+
     Raises:
         ValueError: `path` ends in anything else.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> losses, path = (1.0, 0.9, 0.5, 0.1, 0.4), pathlib.Path(tempfile.mkdtemp(), "curve.svg")
+        >>> save(Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), losses, losses, start=1.0, steps=20), path)
+        >>> path.read_text().startswith("<?xml")
+        True
     """
     plot.write(_figure(curve), path)
+
+
+def svg(curve: Curve) -> str:
+    """An <svg> element for a notebook: the curve and its suggestions, crosses below where it diverged."""
+    _, _, (low, high) = _drawn(curve)
+    inside = [(rate, loss if loss < high else None) for rate, loss in zip(curve.rates, curve.smoothed, strict=True)]
+    below, beside, names = over(curve.rates, log=True), Scale("linear", low, high), ("rate", "loss")
+    panel = Panel(below, beside, WHOLE, str(curve), names=names, rows=1)
+    lost = [panel.cross(rate, "#0072B2") for rate, loss in inside if loss is None]
+    rates = [found.rate for found in curve.suggestions if found.rate is not None]
+    upright = [panel.line([(rate, low), (rate, high)], "#D55E00", "4 3", 1) for rate in rates]
+    return panel.svg([*upright, panel.line(inside, "#0072B2"), *lost], across=WHOLE.width)
 
 
 def _figure(curve: Curve) -> "Figure":

@@ -22,6 +22,7 @@ from tapered.report.template import filled
 from tapered.stats.seeds import seeds_that_reach
 from tapered.study import summary
 from tapered.study.result import StudyResult
+from tapered.study.result.followed import followed
 from tapered.study.store.runs import Run
 from tapered.study.summary import outcome
 
@@ -44,8 +45,9 @@ __all__ = [
 FEW, MOST = 20, 200  # runs: so many that were lost are shown at once; of more the table of every run tells
 OVER = ("curves", "sensitivity", "schedules", "trials")
 CONTENTS = {
-    "gains": "Differences in full", "witnessed": "What was witnessed", "arms": "Arms", "budgets": "Budgets",
-    "best": "Best of k peaks", "peaks": "Every peak", "runs": "Runs", "made": "Made by", "sources": "To cite",
+    "gains": "Differences in full", "witnessed": "What was witnessed", "arms": "Arms",
+    "decisions": "What was decided", "budgets": "Budgets", "best": "Best of k peaks", "peaks": "Every peak",
+    "runs": "Runs", "made": "Made by", "sources": "To cite",
 }  # fmt: skip
 
 
@@ -67,6 +69,8 @@ def _said(result: StudyResult) -> dict[str, Any]:
     study, drawn = result.asked.study, figures(plot_data(result))
     titles = {figure.name: figure.title for figure in drawn} | CONTENTS
     lacking = {*["gains"] * (not result.comparisons), *["witnessed"] * (result.script is None)}
+    rules = followed(result.asked, result.arms)
+    lacking |= {*["decisions"] * (not rules)}
     return {
         "result": result,
         "study": study,
@@ -78,6 +82,8 @@ def _said(result: StudyResult) -> dict[str, Any]:
         "embedded": {figure.name: figure.fields for figure in drawn},
         "contents": [(name, title) for name, title in titles.items() if name not in lacking],
         "tables": tables,
+        "followed": rules,
+        "decisions": tables.decisions(result),
         "for_flips": seeds_that_reach(study.alpha),
         "fresh_seeds": len({run.seed for run in result.fresh}),
         "every_run": list(_every_run(result)),

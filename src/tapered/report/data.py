@@ -1,23 +1,27 @@
 """What a report draws, as plain tuples."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, isfinite
+from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from tapered.stats import seeds_needed
 from tapered.stats.intervals import t_interval
-from tapered.study.result import Comparison, PeakResult, StudyResult, is_diverged, mean
+from tapered.study.result import ArmResult, Comparison, PeakResult, StudyResult, is_diverged, mean
 from tapered.study.result.asked import Asked
-from tapered.study.result.partial import Partial
+from tapered.study.result.partial import Partial, SoFar
 from tapered.study.store.runs import Run
-from tapered.study.summary import finite, in_order, rate_path
-from tapered.study.summary.fields import rates
-from tapered.words import percent
+from tapered.study.summary import finite, in_order, rate_paths
+from tapered.words import brief, percent
+
+SEEDS = 6  # that are named
 
 
+@brief
 @dataclass(frozen=True)
 class Band:
     """A line with what is around it; None where no run has a finite value.
@@ -29,6 +33,7 @@ class Band:
         low: The lower edge.
         high: The upper edge.
         lost: (x, text) where runs diverged or were pruned; of curves, the step at which they did.
+        of: Which of the arm's runs, in words, where not all have this line.
     """
 
     name: str
@@ -37,8 +42,10 @@ class Band:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     lost: tuple[tuple[float, str], ...] = ()
+    of: str = ""
 
 
+@brief
 @dataclass(frozen=True)
 class Bars:
     """Gain of an arm over what it is compared with, a bar a seed; None where one of the two runs diverged.
@@ -81,6 +88,7 @@ class Difference:
     said: str
 
 
+@brief
 @dataclass(frozen=True)
 class PlotData:
     """Everything that is drawn.
@@ -92,7 +100,8 @@ class PlotData:
         around: What the bands of curves and of sensitivity show, in words.
         curves: The metric on the validation split over steps, each arm at its best peak.
         sensitivity: The metric at the end over peaks, each tuned arm.
-        schedules: The rate as applied over steps, each arm at its best peak; low = mean = high.
+        schedules: The rate as applied over steps, each arm at its best peak; low = mean = high. Of an arm whose rate
+            followed its runs one for each rate that there was.
         verdicts: The differences that the verdicts rest on, the best verdict first.
         differences: Paired gains, each comparison, in the same order.
         trials: The median best of k peaks over k, each tuned arm; low = mean = high.
@@ -109,6 +118,21 @@ class PlotData:
     differences: tuple[Bars, ...]
     trials: tuple[Band, ...]
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        found: dict[str, Any] = TypeAdapter(PlotData).dump_python(self, mode="json")
+        return found
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "PlotData":
+        """The way back from `fields`, checked.
+
+        Raises:
+            ValueError: They are none of it.
+        """
+        return TypeAdapter(PlotData).validate_python(fields)
+
 
 def plot_data(result: StudyResult) -> PlotData:
     """What the page draws, as plain tuples."""
@@ -122,7 +146,7 @@ def plot_data(result: StudyResult) -> PlotData:
         around=around,
         curves=tuple(_curve(arm.name, arm.best.runs, study.metric, alpha) for arm in result.arms),
         sensitivity=tuple(_sensitivity(arm.name, arm.peaks, alpha) for arm in tuned),
-        schedules=tuple(_line(arm.name, rate_path(result, arm)) for arm in result.arms),
+        schedules=tuple(line for arm in result.arms for line in _rates(result.asked, arm)),
         verdicts=tuple(_difference(comparison) for comparison in in_order(result)),
         differences=tuple(_bars(comparison) for comparison in in_order(result)),
         trials=tuple(_line(arm.name, [(found.k, found.median) for found in arm.trials]) for arm in tuned),
@@ -140,7 +164,7 @@ def partial_data(found: Partial, asked: Asked) -> PlotData:
         around="the range from lowest to highest seed",
         curves=tuple(_curve(arm.name, peak.runs, study.metric, None) for arm, peak in best),
         sensitivity=tuple(_sensitivity(arm.name, arm.peaks, None) for arm, _ in best if arm.name not in fixed),
-        schedules=tuple(_line(arm.name, rates(asked, arm.name, peak.peak)) for arm, peak in best),
+        schedules=tuple(line for arm, _ in best for line in _rates(asked, arm)),
         verdicts=(),
         differences=(),
         trials=(),
@@ -167,9 +191,19 @@ def _sensitivity(name: str, each: Sequence[PeakResult], alpha: float | None) -> 
     return _band(name, [x for x, _ in peaks], whole, alpha, lost)
 
 
-def _line(name: str, points: Sequence[tuple[float, float | None]]) -> Band:
+def _line(name: str, points: Sequence[tuple[float, float | None]], of: str = "") -> Band:
     values = tuple(value for _, value in points)
-    return Band(name, tuple(x for x, _ in points), values, values, values)
+    return Band(name, tuple(x for x, _ in points), values, values, values, of=of)
+
+
+def _rates(asked: Asked, arm: ArmResult | SoFar) -> list[Band]:
+    return [_line(arm.name, points, _seeds(runs)) for runs, points in rate_paths(asked, arm)]
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    """The seeds of some runs, the first few by name."""
+    named = ", ".join(str(run.seed) for run in runs[:SEEDS])
+    return f"{'seed' if len(runs) == 1 else 'seeds'} {named}{', ...' * (len(runs) > SEEDS)}" if runs else ""
 
 
 def _difference(found: Comparison) -> Difference:

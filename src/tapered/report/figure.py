@@ -5,10 +5,12 @@ from functools import cached_property
 from typing import Any
 
 from tapered.pictures import Panel, Scale
+from tapered.words import brief
 
 DIGITS = 6
 
 
+@brief
 @dataclass(frozen=True)
 class Series:
     """One line, or the bars or the row of one comparison; None where there is no value.
@@ -23,6 +25,7 @@ class Series:
         low: What is around it; the same as ``mean`` where nothing is.
         high: Its upper edge.
         said: (x, text): what else there is to say.
+        arm: The arm whose line it is, where an arm has several.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Series:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     said: tuple[tuple[float, str], ...] = ()
+    arm: str = ""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -44,6 +48,7 @@ class Series:
         return {**ours, "x": [_whole(x) for x in self.x], "mean": _short(self.mean), **edges, **said}
 
 
+@brief
 @dataclass(frozen=True)
 class Figure:
     """A figure.

@@ -11,6 +11,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
+from tapered.pictures.fragment import line
 from tapered.theory import given
 from tapered.theory.given import Floats, Rates
 
@@ -22,10 +23,22 @@ class Shares:
     Args:
         start: c_0, what is left of the weights at the start.
         updates: c_k, what is left of each update, shape (steps,).
+
+    Example:
+        >>> found = shares(0.1, 0.5, steps=3)
+        >>> round(found.start, 6), found.updates.round(6).tolist(), round(found.effective, 2), found.half
+        (0.857375, [0.09025, 0.095, 0.1], 2.99, 1)
     """
 
     start: float
     updates: Floats
+
+    def __repr__(self) -> str:
+        return f"Shares({self.start:.3g} of the start, about {self.effective:.4g} of {len(self.updates):,} updates)"
+
+    def _repr_html_(self) -> str:
+        said = str(self)[7:-1]
+        return line(list(enumerate(self.updates.tolist())), said, ("update", "what is left of it"), log=False)
 
     @property
     def effective(self) -> float:

@@ -19,8 +19,10 @@ from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 
+from tapered.pictures.fragment import line
 from tapered.theory import given
 from tapered.theory.given import Floats, Rates
+from tapered.words import brief
 
 Start = Sequence[float] | Floats | None
 NODES = 8  # starting points above 0 that stand for a standard normal one
@@ -29,12 +31,22 @@ DECADES = (-6.0, 1.0)  # that the grid spans, of 1 / max h for SGD, of 1 for Ada
 
 
 class Best(NamedTuple):
-    """The peak at which the expected loss after the last step is least, and that loss."""
+    """The peak at which the expected loss after the last step is least, and that loss.
+
+    Args:
+        peak: what the schedule is to be multiplied by.
+        loss: expected after the last step.
+
+    Example:
+        >>> Best(peak=0.3, loss=2.5).loss
+        2.5
+    """
 
     peak: float
     loss: float
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Problem:
     """What is known of the noisy quadratic.
@@ -68,6 +80,12 @@ class Expected:
     Args:
         losses: After 0, 1, ..., N steps at the schedule as written; infinite where it leaves float64.
         rule: "SGD" or "Adam".
+
+    Example:
+        >>> from tapered.schedules import constant
+        >>> found = quadratic(constant(0.1), 100, rule="SGD", dimensions=4, condition=10.0)
+        >>> len(found.losses), bool(found.final < found.losses[0])
+        (101, True)
     """
 
     losses: Floats
@@ -75,6 +93,17 @@ class Expected:
     _table: Floats = field(repr=False, compare=False)
     _problem: Problem = field(repr=False, compare=False)
     _adam: Adam | None = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Expected({self.rule}: {self.losses[0]:.4g} at the start, {self.final:.4g} after {self._steps} steps)"
+
+    def _repr_html_(self) -> str:
+        said = str(self)[9:-1]
+        return line(list(enumerate(self.losses.tolist())), said, ("step", "expected loss"), log=True)
+
+    @property
+    def _steps(self) -> str:
+        return f"{len(self.losses) - 1:,}"
 
     @property
     def final(self) -> float:

@@ -20,6 +20,7 @@ from tapered.rules import Rule
 from tapered.study.file.arms import Arm
 from tapered.study.file.explained import explained
 from tapered.study.file.ledger import KEPT, password_line
+from tapered.study.file.observing import check_controllers
 from tapered.study.file.question import TEXTS
 from tapered.study.file.recipe import Steps, group_of
 from tapered.study.file.script import Scripted
@@ -27,7 +28,7 @@ from tapered.study.file.space import ends
 from tapered.study.file.study import Study, to_toml
 from tapered.training.rows import start
 from tapered.training.workload import Workload
-from tapered.words import suggest
+from tapered.words import brief, suggest
 from tapered.workloads import WORKLOADS, own
 from tapered.workloads.find import Made, coded, workload_of
 from tapered.workloads.own import StudyFileError
@@ -55,6 +56,7 @@ class Origin:
     workload: str | None = None
 
 
+@brief
 @dataclass(frozen=True)
 class Stated:
     """A study that can run: its file, its workload, and where that came from.
@@ -68,6 +70,12 @@ class Stated:
         code: Hashes of the other files of the workload's code.
         file: The file's text, its comments with it; empty for a study that was made in Python.
         origin: Where it was read; None for a study that was made in Python.
+
+    Example:
+        >>> from tapered.study import read
+        >>> stated = read("control-null", seeds=9)
+        >>> stated.study.seeds, stated.steps, stated.source
+        (9, 20, 'built in')
     """
 
     study: Study
@@ -107,7 +115,7 @@ def workload_in(subject: Workload | Scripted) -> Workload:
 
 
 def read(
-    path: str,
+    path: str | Study,
     *,
     seeds: int | None = None,
     steps: int | None = None,
@@ -118,10 +126,10 @@ def read(
     workload: str | None = None,
     ledger: str | None = None,
 ) -> Stated:
-    """Read a study file, or a built-in study by its name, and build its workload.
+    """Read a study file, a built-in study by its name, or one that was made in Python, and build its workload.
 
     Args:
-        path: A built-in study's name ("bmi", "bmi-full"), or a path that ends in .toml.
+        path: A built-in study's name ("bmi", "bmi-full"), a path that ends in .toml, or the study itself.
         seeds: Replaces the file's seeds.
         steps: Replaces the file's steps or epochs.
         tune: Fields of the file's `tune` to replace; those that are None stay.
@@ -137,7 +145,8 @@ def read(
     >>> read("bmi").workload.name
     'bmi'
     """
-    text, folder = _read(path)
+    text, folder = _read(path) if isinstance(path, str) else (to_toml(path), Path())
+    path = path if isinstance(path, str) else f"Study({path.name!r})"
     if line := password_line(text):
         raise StudyFileError(
             f"{path}: line {line} has a password, which the study's folder and page would show; {KEPT}"
@@ -251,6 +260,7 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
     steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
     _check_paths(cells, steps)
+    check_controllers(study, cells, steps, workload.names)
     return Stated(study, workload, steps, source, whole, code)
 
 
@@ -259,6 +269,7 @@ def _scripted(study: Study, subject: Scripted, named: str | None, *, whole: bool
     if named is not None:
         raise StudyFileError(f"got --workload {named}, and the study has a [script]; leave it out")
     steps = study.steps or 0
+    check_controllers(study, [(arm, study.peaks_of(arm)[0]) for arm in map(_cornered, study.arms)], steps)
     _check_paths([(arm, peak) for arm in map(_cornered, study.arms) for peak in study.peaks_of(arm)], steps)
     code = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:20] for name, path in subject.code.items()}
     return Stated(study, subject, steps, next(iter(code.values()), ""), whole, code)
@@ -268,7 +279,7 @@ def _check_paths(cells: Sequence[tuple[Arm, float | None]], steps: int) -> None:
     """Every arm's numbers at every step are such as they may be."""
     for arm, peak in cells:
         try:
-            arm.path(steps, peak)
+            arm.begun(steps, peak)
             if (average := arm.at(peak).averaged) is not None:
                 average.settled(steps)
         except ValueError as error:

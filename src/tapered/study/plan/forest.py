@@ -7,7 +7,7 @@
 A bundle is a set of whole trees of one rule, whose rows advance together from event to event.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -17,22 +17,16 @@ from tapered.rules import Rule
 from tapered.study.file.read import workload_in
 from tapered.study.file.script import Scripted
 from tapered.study.plan.prefixes import Plan, share
+from tapered.study.plan.tasks import Task, parted, parting, tables
 from tapered.study.store.runs import Branch, Bundle, Run
 from tapered.training.rows import Path
 from tapered.training.workload import Workload
+from tapered.words import brief
 
 Tree = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Task:
-    """A run to be made, with what its numbers come from."""
-
-    run: Run
-    rule: Rule
-    path: Path
-
-
+@brief
 @dataclass(frozen=True)
 class Forest:
     """All runs of a study and the tree of segments that they share.
@@ -60,7 +54,41 @@ class Forest:
     def plan(self) -> Plan:
         """Segments, whose runs are indices of ``tasks``."""
         groups = [(task.rule, task.run.seed, None if self.shared else task.run.key) for task in self.tasks]
-        return share([task.path.hypers for task in self.tasks], groups)
+        return share(tables(self.tasks), groups)
+
+    @cached_property
+    def least(self) -> int:
+        """Updates to run if no rate ever changes, which is as few as there can be; those of ``plan`` are the most."""
+        if not self.follows:
+            return self.plan.to_run
+        blind = (replace(task, known=task.path.steps, follows=None) for task in self.tasks)
+        return replace(self, tasks=tuple(blind)).plan.to_run
+
+    @cached_property
+    def follows(self) -> bool:
+        """Whether the rate of a run follows what it tells."""
+        return any(task.follows is not None for task in self.tasks)
+
+    def told(self, runs: Iterable[Run | Branch]) -> "Forest":
+        """The forest as these runs have come: those that follow what they told have the rates that they decided on.
+
+        Up to the next step at which one may decide, runs share what they share; from there on none with another.
+        """
+        if not self.follows:
+            return self
+        tasks = list(self.tasks)
+        for run in runs:
+            for key in run.keys:
+                place = self.place.get(key)
+                if place is not None and tasks[place].follows is not None:
+                    tasks[place] = tasks[place].after(run, self.marks)
+        return replace(self, tasks=tuple(tasks))
+
+    def listened(self, branch: Branch) -> bool:
+        """Whether a run of a branch is told the training loss of the update that was just made."""
+        following = [self.tasks[self.place[key]].follows for key in branch.keys]
+        every = {found.observed.every for found in following if found is not None}
+        return any(count is not None and branch.step % count == 0 for count in every)
 
     @cached_property
     def place(self) -> dict[str, int]:
@@ -84,20 +112,25 @@ class Forest:
     def _segment(self, branch: Branch) -> tuple[int, ...]:
         """The runs of the segment a branch is in, which identify it."""
         runs = tuple(sorted(self.place.get(key, -1) for key in branch.keys))
-        if runs not in self._stops:
+        if runs[0] < 0 or not (self.follows or runs in self._stops):
             raise StoreError(f"run {branch.keys[0]} was kept beside others than this study's plan; try --store DIR")
         return runs
 
     def stop(self, branch: Branch) -> int:
-        """The step at which a branch forks or ends."""
-        return self._stops[self._segment(branch)]
+        """The step at which a branch forks, ends, or may fork as one of its runs may decide."""
+        runs = self._segment(branch)
+        return parting([self.tasks[i] for i in runs], branch.step) if self.follows else self._stops[runs]
 
     def forks(self, branch: Branch) -> list[Branch]:
         """The branches that a branch goes on as; itself where it is not at its segment's end."""
-        children = self._children[self._segment(branch)]
-        if branch.step < self.stop(branch) or not children:
+        runs, stop = self._segment(branch), self.stop(branch)
+        if branch.step < stop or stop == branch.runs[0].steps:
             return [branch]
-        return [replace(branch, runs=tuple(self.tasks[i].run for i in runs)) for runs in children]
+        if self.follows:
+            parts = parted([self.tasks[i] for i in runs], branch.step)
+        else:
+            parts = [[self.tasks[i] for i in child] for child in self._children[runs]]
+        return [replace(branch, runs=tuple(task.run for task in part)) for part in parts]
 
     def path(self, branch: Branch) -> Path:
         """The hypers of a branch, up to its segment's end at least."""
@@ -117,10 +150,11 @@ class Forest:
 
     def within(self, bundle: Bundle) -> "Forest":
         """The forest of a bundle's runs."""
-        return replace(self, tasks=tuple(self.tasks[self.place[key]] for key in bundle.keys if key in self.place))
+        tasks = tuple(self.tasks[self.place[key]] for key in bundle.keys if key in self.place)
+        return replace(self, tasks=tasks).told(bundle.branches)
 
     def first_event(self, branches: Sequence[Branch]) -> int:
-        """The first step at which one of the branches is evaluated, forks or ends."""
+        """The first step at which one of the branches is evaluated, decides, forks or ends."""
         step = min(branch.step for branch in branches)
         mark = next((mark for mark in self.marks if mark > step), self.marks[-1])
         return min(mark, *(self.stop(branch) for branch in branches))

@@ -14,10 +14,12 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.trials import batches
 from tapered.study.result import PeakResult, best_peak, summarise
 from tapered.study.store.runs import Run
+from tapered.words import brief
 
 Known = Callable[[], Mapping[str, Run]]
 
 
+@brief
 @dataclass(frozen=True)
 class Round:
     """Runs that are planned together.
@@ -57,7 +59,18 @@ def rounds(planned: Planned, known: Known, *, shared: bool = True) -> Iterator[R
 
 
 def finished_rounds(planned: Planned, known: Mapping[str, Run]) -> tuple[list[Round], bool]:
-    """The rounds as far as they are planned, and whether all of their runs are finished."""
+    """The rounds as far as they are planned, and whether all of their runs are finished.
+
+    Args:
+        planned: The study.
+        known: Its finished runs by key.
+
+    Example:
+        >>> from tapered.study import plan_of, read
+        >>> found, whole = finished_rounds(plan_of(read("control-null")), {})
+        >>> [round_.name for round_ in found], whole
+        (['the grid'], False)
+    """
     found: list[Round] = []
     for round_ in rounds(planned, lambda: known):
         found.append(round_)

@@ -11,10 +11,12 @@ from tapered.study.result.compared import Comparison
 from tapered.study.result.cost import Cost
 from tapered.study.result.witnessed import Witnessed
 from tapered.study.store.runs import Run
+from tapered.words import brief, counted
 
 BLOWN_UP = 10.0
 
 
+@brief
 @dataclass(frozen=True)
 class PeakResult:
     """An arm at one peak.
@@ -59,6 +61,7 @@ class Budget:
     probes: int = 0
 
 
+@brief
 @dataclass(frozen=True)
 class ArmResult:
     """An arm at all its peaks.
@@ -119,6 +122,34 @@ class StudyResult:
         fresh: The runs with fresh seeds.
         facts: What its numbers depend on, field -> text.
         script: What was witnessed of its script; None where a workload was trained.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tapered.study import conclude, open_store, plan_of, read, train_runs
+        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
+        >>> _ = file.write_text('''
+        ... name = "tiny"
+        ... workload = "quadratic"
+        ... steps = 4
+        ... seeds = 1
+        ... mode = "loop"
+        ... baseline = "constant"
+        ... peaks = { low = 0.1, high = 0.1, count = 1 }
+        ... [[arms]]
+        ... name = "constant"
+        ... rule = "SGD"
+        ... lr = "constant"
+        ... [[arms]]
+        ... name = "linear"
+        ... rule = "SGD"
+        ... lr = "linear"
+        ... ''')
+        >>> planned = plan_of(read(str(file)))
+        >>> with open_store(planned, file.parent / "tiny") as store:
+        ...     result = conclude(planned, store, train_runs(planned, store))
+        >>> [(arm.name, arm.best.peak, arm.budget.made) for arm in result.arms]
+        [('constant', 0.1, 4), ('linear', 0.1, 4)]
     """
 
     asked: Asked
@@ -132,6 +163,10 @@ class StudyResult:
     fresh: tuple[Run, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     script: Witnessed | None = None
+
+    def __repr__(self) -> str:
+        of = f"{counted(len(self.arms), 'arm')}, {counted(len(self.runs) + len(self.fresh), 'run')}"
+        return f"StudyResult({self.asked.study.name!r}: {of}; {self.sentence.partition(chr(10))[0]:.300})"
 
     @property
     def sentence(self) -> str:

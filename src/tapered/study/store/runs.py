@@ -10,14 +10,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from tapered.words import brief
+
 Curve = tuple[tuple[int, Mapping[str, float]], ...]
-KNOWN = ("step", "curve", "losses", "diverged", "pruned", "began", "ended")  # of a branch, and so of its runs
+Losses = tuple[tuple[int, float], ...]
+KNOWN = ("step", "curve", "losses", "told", "diverged", "pruned", "began", "ended")  # of a branch, and so of its runs
 
 
 def _evaluated(curve: Curve, step: int) -> bool:
     return bool(curve) and curve[-1][0] >= step
 
 
+@brief
 @dataclass(frozen=True)
 class Run:
     """One run: an arm at one peak and one seed.
@@ -35,6 +39,7 @@ class Run:
         value: The study's metric at the last evaluation; NaN where the run diverged, was pruned or is not finished.
         pruned: The step at which pruning stopped it, else None; its curve ends there, and its steps count.
         probe: Whether it only ranks its schedule at a rung, by a short cooldown from there.
+        told: (step, training loss of its last update), where its rate follows that.
         began: When its first update was begun, in seconds since 1970; None where that is not known. No part of what it
             is: two runs that differ in it alone are the same.
         ended: When it was finished, likewise.
@@ -47,13 +52,19 @@ class Run:
     steps: int
     step: int = 0
     curve: Curve = ()
-    losses: tuple[tuple[int, float], ...] = ()
+    losses: Losses = ()
     diverged: int | None = None
     value: float = float("nan")
     pruned: int | None = None
     probe: bool = False
+    told: Losses = ()
     began: float | None = field(default=None, compare=False, repr=False)
     ended: float | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def keys(self) -> tuple[str]:
+        """Its key alone, as a branch has those of its runs."""
+        return (self.key,)
 
     @property
     def finished(self) -> bool:
@@ -61,6 +72,7 @@ class Run:
         return self.diverged is not None or self.pruned is not None or _evaluated(self.curve, self.steps)
 
 
+@brief
 @dataclass(frozen=True)
 class Branch:
     """What is known of the runs that are one row so far: they share every step they have made.
@@ -72,6 +84,7 @@ class Branch:
         losses: (step, training loss), a bounded number of points.
         diverged: The step whose loss was not finite, else None.
         pruned: The step at which pruning stopped its runs, else None.
+        told: (step, training loss of its last update), where the rate of one of its runs follows that.
         began: When its first update was begun, as of a run.
         ended: When it was finished, as of a run.
     """
@@ -79,9 +92,10 @@ class Branch:
     runs: tuple[Run, ...]
     step: int = 0
     curve: Curve = ()
-    losses: tuple[tuple[int, float], ...] = ()
+    losses: Losses = ()
     diverged: int | None = None
     pruned: int | None = None
+    told: Losses = ()
     began: float | None = field(default=None, compare=False, repr=False)
     ended: float | None = field(default=None, compare=False, repr=False)
 
@@ -111,6 +125,7 @@ class Branch:
         return [replace(run, value=value, **known) for run in self.runs]
 
 
+@brief
 @dataclass(frozen=True)
 class Bundle:
     """Branches of one rule that are trained and kept together; the rows of those that go on or have ended are tensors.

@@ -61,7 +61,8 @@ class Grower:
         stop: Callable[[], bool],
         until: int | None = None,
     ) -> None:
-        self.forest, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
+        self.whole, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
+        self.forest = forest  # of the bundle at hand, as far as its rates are known
         self.until = forest.marks[-1] if until is None else until
         self.saved, self.live = time.monotonic(), 0  # when, and how many rows are trained now
 
@@ -71,7 +72,9 @@ class Grower:
         Raises:
             RunError: If a model, loss or dataset raises.
         """
-        rows, bundle = self._rows(bundle), bundle if self.store.holds(bundle) else bundle.begun()
+        bundle = bundle if self.store.holds(bundle) else bundle.begun()
+        self.forest = self.whole.within(bundle) if self.whole.follows else self.whole
+        rows = self._rows(bundle)
         go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]] = self._at_event
         while rows is not None:
             found = self._attempt(go_on, bundle, rows)
@@ -122,15 +125,21 @@ class Grower:
             on_step=self._on_step,
             mode=self.mode,
         )
-        states = zip(live, rows.steps, rows.losses, rows.diverged, strict=True)
-        branches = tuple(
-            replace(branch, step=s if d is None else d, losses=ls, diverged=d).dated() for branch, s, ls, d in states
-        )
+        branches = tuple(self._stepped(branch, rows, place) for place, branch in enumerate(live))
         whole = [i for i, diverged in enumerate(rows.diverged) if diverged is None]
         bundle = Bundle((*bundle.lost, *branches))
         if not whole:
             return bundle, None
         return self._at_event(bundle, rows if len(whole) == len(rows) else rows.take(whole))
+
+    def _stepped(self, branch: Branch, rows: Rows, place: int) -> Branch:
+        """A branch where its row stands, told the training loss where one of its runs is."""
+        before, diverged = branch.step, rows.diverged[place]
+        step = rows.steps[place] if diverged is None else diverged
+        branch = replace(branch, step=step, losses=rows.losses[place], diverged=diverged).dated()
+        if diverged is not None or step == before or not self.forest.listened(branch):
+            return branch
+        return replace(branch, told=(*branch.told, (step, rows.latest[place])))
 
     def _on_step(self, updates: int) -> bool:
         self.progress(updates)
@@ -141,6 +150,7 @@ class Grower:
         if len(set(rows.steps)) > 1:
             return bundle, rows
         branches = self._evaluated(bundle.live, rows)
+        self.forest = self.forest.told(branches)
         parts = [self.forest.forks(branch) for branch in branches]
         places = [i for i, children in enumerate(parts) for _ in children]
         bundle = Bundle((*bundle.lost, *(child for children in parts for child in children)))
