@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import tapered
 
-ROOMS = (*tapered.ROOMS, "optim", "workloads", "study", "stats", "rules", "claims")
+ROOMS = (*tapered.ROOMS, "optim", "workloads", "results", "stats", "rules", "claims")
 # what workloads are trained by in Python; `tapered.training` itself names nothing
 TRAINING = ("advance.start", "advance.advance", "advance.evaluate", "rows.tabulate", "averages.Average")
 

@@ -122,7 +122,11 @@ class LiveAverage:
             return
         self._settle()
         tensors = self._tensors()
-        averages = {name: self._rule.readout(tensors[name].detach(), state) for name, state in self._kept.items()}
+        averages = {
+            name: self._rule.readout(tensors[name].detach(), state)
+            for name, state in self._kept.items()
+            if name in tensors  # a group may have been taken out
+        }
         with lent(tensors, averages, self._params), contextlib.ExitStack() as stack:
             try:
                 if batches is not None and self.model is not None and averages:
