@@ -100,12 +100,12 @@ def test_the_report_says_what_and_when(side):
     optimizer, freezing = made(side, model)
     freezing.freeze("*.weight")
     assert freezing.report == "step 0: froze 3 tensors (0.weight, 1.weight, 2.weight)"
-    freezing.unfreeze("*", at=2)
-    run(model, optimizer, 0, 2)
-    assert freezing.report == "step 2: unfroze 3 tensors (0.weight, 1.weight, 2.weight)"
+    freezing.unfreeze("*", at=1)
+    run(model, optimizer, 0, 1)
+    assert freezing.report == "step 1: unfroze 3 tensors (0.weight, 1.weight, 2.weight)"
     freezing.freeze("*")
     freezing.unfreeze("1.bias")
-    assert freezing.report == "step 2: unfroze 1 tensor (1.bias)"
+    assert freezing.report == "step 1: unfroze 1 tensor (1.bias)"
 
 
 @SIDES
