@@ -31,10 +31,18 @@ class LiveAverage:
 
     Example:
         >>> import tapered
-        >>> model = nn.Linear(2, 1)
-        >>> average = tapered.average(tapered.SGD(model.parameters(), lr=0.1), "lawa", latest=5, every=100)
-        >>> average
-        LiveAverage(lawa (start=100, every=100, latest=5), updates=0, taken=0)
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=1.0)
+        >>> average = tapered.average(optimizer, "swa", start=2)
+        >>> for _ in range(3):
+        ...     (-weight.sum()).backward()
+        ...     optimizer.step()
+        ...     optimizer.zero_grad()
+        >>> average.updates, average.taken, weight.item()
+        (3, 2, 3.0)
+        >>> with average.readout():
+        ...     weight.item()
+        2.5
     """
 
     def __init__(
