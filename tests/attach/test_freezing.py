@@ -332,6 +332,21 @@ def test_a_group_that_joins_is_frozen_by_its_name_and_made_again_on_resume(side)
 
 
 @SIDES
+def test_a_group_that_joins_is_frozen_by_what_was_said_before(side):
+    model = build()
+    optimizer, freezing = made(
+        side, model, [*model[1].named_parameters(prefix="1"), *model[2].named_parameters(prefix="2")]
+    )
+    freezing.freeze("*.weight")
+    own = [p.detach().clone() for p in model.parameters()]
+    run(model, optimizer, 0, 2)
+    optimizer.add_param_group({"params": list(model[0].named_parameters(prefix="0"))})
+    run(model, optimizer, 2, 4)
+    assert [torch.equal(a, b) for a, b in zip(own, model.parameters(), strict=True)] == [True, False] * 3
+    assert not model[0].weight.requires_grad
+
+
+@SIDES
 def test_a_state_of_names_that_are_not_here_is_refused_at_the_next_update(side):
     model = build()
     optimizer, freezing = made(side, model, list(model.parameters()))
