@@ -111,8 +111,6 @@ def test_import_is_light() -> None:
         "ray",
         "pydantic",
         "jinja2",
-        "matplotlib",
-        "plotext",
         "cyclopts",
         "rich",
     ]

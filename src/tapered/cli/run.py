@@ -12,7 +12,20 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, console, print_json, progress, retype, table
+from tapered.cli.terminal import (
+    DONE,
+    INTERRUPTED,
+    Flag,
+    Interrupt,
+    Json,
+    Words,
+    console,
+    print_json,
+    progress,
+    retype,
+    table,
+)
+from tapered.words import plain
 
 EXAMPLES = {
     "option": "batch_size=64",
@@ -32,11 +45,11 @@ def run(
     steps: int | None = None,
     seed: int = 0,
     average: str | None = None,
-    option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    option: Words = (),
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int | None = None,
-    group: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    group: Words = (),
     layer_decay: float | None = None,
     precision: Literal["float32", "bfloat16", "float16"] | None = None,
     params: Literal["bfloat16"] | None = None,
@@ -151,9 +164,9 @@ def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) 
         print_json(fields | average | grouped | {"kinds": list(trained.kinds)})
         return
     out = console(stderr=False)
-    rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]
+    rows = [("step", f"{trained.step:,}"), ("rate", plain(rate, 6)), ("schedule", setting.lr)]
     rows += [("average", str(trained.arm.average))] if average else []
-    rows += [(f"valid {name}", f"{value:.6g}") for name, value in found.items()]
+    rows += [(f"valid {name}", plain(value, 6)) for name, value in found.items()]
     out.print(table(rows, header=False))
     for group in groups:
         out.print(Text(f"- {group}"))

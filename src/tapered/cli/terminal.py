@@ -36,12 +36,13 @@ from rich.text import Text
 
 TONES = {"better": "green", "worse": "red", "the same": "cyan"}  # of a verdict; what is not shown has none
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
-WIDTH = 80  # columns of a plot
+WIDTH = 80  # columns of a plot where nobody counts them
 ENDLESS = 100_000  # columns where nobody counts them
 ENDS = re.compile(r"[ \t]+(?=\n|\Z)")
 TOLD = 30.0  # seconds between two lines of progress where there is no terminal
-Flag = Annotated[bool, Parameter(negative="")]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+Words = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]  # may be given again
 
 LONG = 8000  # letters of a message
 ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's classes of what a terminal does rather than shows
@@ -123,7 +124,12 @@ def write(text: str) -> None:
 def complain(text: str) -> None:
     """What went wrong, on stderr; the middle of a message that a file made endless is left out."""
     text = text if len(text) <= LONG else f"{text[: LONG // 2]} ... {text[-LONG // 4 :]}"
-    print(visible(text, lines=True), file=sys.stderr)
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        print(visible(text, lines=True), file=sys.stderr)
+        return
+    for line in visible(text, lines=True).splitlines():
+        screen.print(Text(line))
 
 
 class Interrupt:
@@ -194,6 +200,11 @@ def console(*, stderr: bool) -> Console:
     if not os.environ.get("COLUMNS", "").isdecimal():
         found.width = ENDLESS
     return found
+
+
+def drawn_width(shown: Console) -> int:
+    """Columns of a plot."""
+    return shown.width if shown.width < ENDLESS else WIDTH
 
 
 class _Described(ProgressColumn):

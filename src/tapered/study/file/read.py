@@ -331,7 +331,8 @@ def _read(path: str) -> tuple[str, Path]:
     try:
         return Path(path).read_text(), Path(path).parent
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyFileError(f"{path} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise StudyFileError(f"{path} cannot be read ({why}); give another path") from error
 
 
 def _allow(source: own.Source, folder: Path, path: str, named: str | None) -> None:

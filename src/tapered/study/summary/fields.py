@@ -5,7 +5,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from tapered.schedules.svg import samples
+from tapered.schedules.picture import samples
 from tapered.stats import seeds_needed
 from tapered.study.file.question import TEXTS, Question
 from tapered.study.file.recipe import Steps
