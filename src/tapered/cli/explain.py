@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from tapered.cli.run import options_of
-from tapered.cli.terminal import DONE, Flag, Json, Words, console, print_json, retype, table
+from tapered.cli.terminal import DONE, Flag, Json, Words, console, parted, print_json, retype, table
 from tapered.words import plain
 
 LINES = 12  # of a table that a person reads; --json has every step
@@ -123,7 +123,8 @@ def _show(out: Any, series: Any, since: int | None) -> None:
         )
         for p in points
     ]  # fmt: skip
-    out.print(table([head, *rows]))
+    for part in parted([head, *rows], out.width):
+        out.print(part)
     out.print(Text("median, largest: of abs(update) / lr; upd/par: RMS ratio; eps: share it rules."))
     out.print()
     for term in series.terms:

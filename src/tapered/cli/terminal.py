@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import accumulate
 from types import FrameType, TracebackType
 from typing import Annotated, Any, Self, TextIO, cast
 
@@ -37,6 +38,7 @@ from rich.text import Text
 TONES = {"better": "green", "worse": "red", "the same": "cyan"}  # of a verdict; what is not shown has none
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 WIDTH = 80  # columns of a plot where nobody counts them
+GAP = 2  # columns between two of a table
 ENDLESS = 100_000  # columns where nobody counts them
 ENDS = re.compile(r"[ \t]+(?=\n|\Z)")
 TOLD = 30.0  # seconds between two lines of progress where there is no terminal
@@ -174,6 +176,17 @@ def table(rows: Sequence[Sequence[str]], *, header: bool = True, words: bool = F
     for row in rows[1:] if header else rows:
         found.add_row(*(Text(visible(cell), style="" if i else TONES.get(cell, "")) for i, cell in enumerate(row)))
     return found
+
+
+def parted(rows: Sequence[Sequence[str]], width: int) -> Iterator[Table]:
+    """A table; where it is wider than that, several, each with the first column: none of their cells is broken."""
+    widths = [max(len(row[i]) for row in rows) + GAP for i in range(len(rows[0]))]
+    columns = list(range(1, len(widths)))
+    while columns:
+        whole = accumulate((widths[i] for i in columns), initial=widths[0])
+        fitting = max(1, sum(each - GAP <= width for each in whole) - 1)
+        yield table([[row[i] for i in (0, *columns[:fitting])] for row in rows])
+        columns = columns[fitting:]
 
 
 class _Lines(io.TextIOBase):
