@@ -60,6 +60,7 @@ def test_help_is_whole_at_every_width_and_a_line_an_option_in_pipes(said, verb):
         assert (code, err) == (0, [])
         assert max(len(line.rstrip()) for line in lines) <= width
         assert letters(lines) == letters(whole)
+        assert any(line.startswith("╭") for line in lines)
 
 
 def errors():

@@ -31,10 +31,10 @@ def test_letters_go_where_the_values_go(f, width):
     """Each column's marks reach from the lowest to the highest value that it holds, to half a character."""
     points = [(x / 5000, f(x / 5000)) for x in range(5001)]
     x, y = Scale("linear", 0.0, 1.0), Scale("linear", 0.0, 1.0)
-    plot = [
-        line.partition("│")[2] or line.partition("┤")[2]
-        for line in Letters(x, y, ("x", "y"), (), (), width, 24).drawn(points).splitlines()[1:-3]
-    ]
+    lines = Letters(x, y, ("x", "y"), (), (), width, 24).drawn(points).splitlines()
+    assert lines[1].startswith("  1┤")
+    assert lines[-4].startswith("  0┤")
+    plot = [line.partition("│")[2] or line.partition("┤")[2] for line in lines[1:-3]]
     columns = max(map(len, plot))
     half_a_row = 0.51 / (2 * len(plot) - 1)
     for column in range(columns):

@@ -80,13 +80,14 @@ def range_test(
     curve, mode = _tested(made, built, count, None if ramp else steps, asked)
     if curve is None:
         return INTERRUPTED
+    title = ", ".join((workload, rule, *option, *choice, *hyper))
     if out is not None:
-        testing.save(curve, out, f"{workload}, {built}")
+        testing.save(curve, out, title)
     if as_json:
         facts = {"workload": workload, "rule": str(built), "seed": seed, "mode": mode, "picture": out and str(out)}
         print_json({**facts, **testing.fields(curve)})
         return DONE
-    _show(curve, mode, f"{workload}, {built}")
+    _show(curve, mode, title)
     if out is not None:
         console(stderr=False).print(Text(f"Drawn: {out}"), soft_wrap=True)
     return DONE
