@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 JAX_PYTHON ?= $(BIN)/python
 
-.PHONY: study test coverage lint floor newest bench device nightly claims clients clean
+.PHONY: study test coverage lint docs floor newest dist bench device nightly claims clients clean
 
 study: .venv/installed
 	$(BIN)/tapered study bmi
@@ -21,6 +21,12 @@ lint: .venv/developed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the documentation as a site, build/docs/index.html: warnings are errors, nothing is loaded from elsewhere
+docs: .venv/documented
+	rm -rf build/docs
+	$(BIN)/python -m sphinx --quiet --fresh-env --keep-going --fail-on-warning -d build/doctrees docs build/docs
+	$(BIN)/python docs/making/links.py build/docs
+
 # the suite on the lowest versions of everything that pyproject.toml allows, and on the newest
 floor: .venv-floor/installed
 	.venv-floor/bin/python $(PYTEST)
@@ -29,6 +35,13 @@ newest: .venv-newest/bin/python
 	$(PYTHON) tests/versions.py any > .venv-newest/required.txt
 	.venv-newest/bin/pip install --quiet --upgrade --upgrade-strategy eager --requirement .venv-newest/required.txt --editable .
 	.venv-newest/bin/python $(PYTEST)
+
+# wheel and sdist in dist/, each installed into a fresh environment, where a study runs; each brings a torch
+dist: .venv-dist/bin/python
+	rm -rf dist
+	.venv-dist/bin/pip install --quiet 'hatchling>=1.27'
+	.venv-dist/bin/python -m hatchling build --directory dist
+	$(PYTHON) tests/installed.py dist
 
 # optax is compared where JAX_PYTHON has it: make bench JAX_PYTHON=path, or pip install '.[bench]' before
 bench: .venv/developed
@@ -72,10 +85,14 @@ clients: .venv-clients/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ .venv/installed
 
+.venv/documented: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@ .venv/installed
+
 .venv-floor/installed: .venv-floor/bin/python pyproject.toml tests/versions.py
 	$(PYTHON) tests/versions.py lowest > .venv-floor/required.txt
 	.venv-floor/bin/pip install --quiet --requirement .venv-floor/required.txt --editable .
 	touch $@
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-* build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

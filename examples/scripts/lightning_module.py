@@ -1,6 +1,7 @@
 """A LightningModule: two lines of tapered's, and it runs as ever without a study.
 
-python lightning_module.py --lr 0.01 --seed 0 --steps 40 --out out     trains, from out/last.ckpt on where there is one
+python lightning_module.py --lr 0.01 --seed 0 --steps 40 --out out     trains, from its last whole epoch on
+tapered study lightning_module.toml --check                            what a study of it may share: its epochs
 
 Lightning is no dependency of tapered: pip install "lightning!=2.6.2,!=2.6.3" (those two held malware).
 """
@@ -61,9 +62,13 @@ trainer = lightning.Trainer(
     max_steps=arguments.steps, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
     enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=4, default_root_dir=arguments.out,
     callbacks=[
-        ModelCheckpoint(arguments.out, save_last=True, filename="checkpoint-{step}", auto_insert_metric_name=False),
+        ModelCheckpoint(
+            arguments.out, save_top_k=-1, filename="checkpoint-{step}", auto_insert_metric_name=False,
+            enable_version_counter=False,
+        ),
         *([run.lightning_callback()] if run else []),  # 2
     ],
 )  # fmt: skip
-last = arguments.out / "last.ckpt"
-trainer.fit(Module(), train, valid, ckpt_path=last if last.exists() else None, weights_only=True)
+saved = {int(path.stem.rpartition("-")[2]): path for path in arguments.out.glob("checkpoint-*.ckpt")}
+ends = [step for step in saved if step % len(train) == 0]  # from within an epoch Lightning does not go on exactly
+trainer.fit(Module(), train, valid, ckpt_path=saved[max(ends)] if ends else None, weights_only=True)

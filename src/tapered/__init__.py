@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tapered import attach as attach
+    from tapered import averages as averages
     from tapered import checkpoint as checkpoint
     from tapered import convert as convert
     from tapered import explain as explain
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tapered import schedules as schedules
     from tapered import tensorflow1 as tensorflow1
     from tapered import theory as theory
+    from tapered.averages import average as average
     from tapered.optim import SGD as SGD
     from tapered.optim import Adadelta as Adadelta
     from tapered.optim import Adagrad as Adagrad
@@ -47,13 +49,27 @@ if TYPE_CHECKING:
     from tapered.training.recipe import Recipe as Recipe
     from tapered.training.workload import Workload as Workload
 
-ROOMS = ("attach", "checkpoint", "convert", "explain", "guards", "range_test", "schedules", "tensorflow1", "theory")
+    __version__: str
+
+ROOMS = (
+    "attach",
+    "averages",
+    "checkpoint",
+    "convert",
+    "explain",
+    "guards",
+    "range_test",
+    "schedules",
+    "tensorflow1",
+    "theory",
+)
 HOLDERS = (
     "scripts.current",
     "schedules",
     "optim",
     "training.recipe",
     "training.workload",
+    "averages",
 )  # of the others; light first
 
 __all__ = [
@@ -72,6 +88,7 @@ __all__ = [
     "Schedule",
     "ScheduleFreeAdamW",
     "Workload",
+    "average",
     "constant",
     "cooldown",
     "cosine_decay",
@@ -91,6 +108,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("tapered")
     if name in ROOMS:
         return importlib.import_module(f"tapered.{name}")
     for holder in HOLDERS if name in __all__ else ():

@@ -1,12 +1,14 @@
 """Numbers in words, as messages, tables and pages say them."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
 LARGE = 1e9  # from here on with a power of ten
 MOST_DECIMALS = 8
+LISTED = re.compile(r"\(([^(),]*,){11,}[^(),]*\)")  # brackets around twelve or more
 
 
 def counted(n: int, noun: str) -> str:
@@ -98,6 +100,20 @@ def percent(share: float) -> str:
     if abs(share) < 0.0005:
         return "less than 0.1%"
     return f"{100 * share:+,.0f}%" if abs(share) >= 0.0995 else f"{100 * share:+.1f}%"
+
+
+def shortened(text: str) -> str:
+    """A text whose long lists of numbers show their first two and their last.
+
+    >>> shortened("0.1 * piecewise_interpolate((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13), (1, 0))")
+    '0.1 * piecewise_interpolate((1, 2, ... 13 in all, 13), (1, 0))'
+    """
+
+    def few(found: re.Match[str]) -> str:
+        parts = [part.strip() for part in found[0][1:-1].split(",")]
+        return f"({parts[0]}, {parts[1]}, ... {len(parts)} in all, {parts[-1]})"
+
+    return LISTED.sub(few, text)
 
 
 def suggest(name: str, known: Iterable[Any]) -> str:

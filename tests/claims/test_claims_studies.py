@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from study_cases import planned
 
-from tapered.claims import beside, q08, q09, q10, q12, refined
+from tapered.claims import averaging, beside, q08, q09, q10, q12, refined
 from tapered.study import forest_of
 from tapered.study.file.study import to_toml
 from tapered.workloads.quadratics import curvatures
@@ -27,7 +27,7 @@ def text_of(name):
     return (resources.files("tapered.study") / "studies" / f"{name}.toml").read_text()
 
 
-@pytest.mark.parametrize("name", [*STUDIES, *refined.STUDIES])
+@pytest.mark.parametrize("name", [*STUDIES, *refined.STUDIES, *averaging.PLACES])
 def test_a_study_states_its_checklist(name):
     stated = tomllib.loads(text_of(name))
     assert {"seeds", "fresh", "extend", "delta", "metric", "baseline", "peaks", "evaluations"} <= stated.keys()
@@ -330,6 +330,46 @@ def test_refined(gains, word):
     found = refined.judge({name: summary(name, arms) for name in refined.STUDIES})
     assert found.word == word
     assert found.figures["bmi, refined l2"] == pytest.approx(gains[0], abs=1e-2)
+
+
+def averaged(name, decay, best):
+    """The best average, which fresh seeds do not choose, over decay by `best`; decay over constant by `decay`."""
+    sign = 1 if small(name).direction == "maximize" else -1
+    linear = 5.0 + sign * decay
+    fresh = {"constant": 5.0, "linear": linear, "cosine": 5.0, "ema": linear - sign, "swa": linear + sign * best,
+             "lawa": linear + 2 * sign}  # fmt: skip
+    return summary(name, fresh, {"ema": 5.0, "swa": 5.0 + sign, "lawa": 5.0 - sign})
+
+
+@pytest.mark.parametrize(
+    ("of", "word"),
+    [
+        (((1, 0.5), (1, 0), (1, 0.5)), "confirmed"),
+        (((1, 0.5), (0, -0.5), (1, 0)), "confirmed"),  # where decay does not help, averaging need not
+        (((1, -0.5), (1, 0.5), (1, 0)), "depends"),
+        (((1, -0.5), (0, 0.5), (1, -0.5)), "refuted"),
+        (((0, 0.5), (0, 0.5), (-1, 0.5)), "depends"),
+    ],
+)
+def test_averaging(of, word):
+    parts = {name: averaged(name, *each) for name, each in zip(averaging.PLACES, of, strict=True)}
+    found = averaging.judge(parts)
+    assert found.word == word
+    assert {found.figures[f"{place}, best average"] for place in averaging.PLACES.values()} == {"swa"}
+    gained = found.figures["bmi, linear over constant"], found.figures["bmi, swa over linear"]
+    assert gained == pytest.approx(of[1], abs=1e-2)
+
+
+@pytest.mark.parametrize("name", averaging.PLACES)
+def test_averages_are_of_one_constant_rate_and_share_its_steps(name):
+    loaded = planned(name)
+    paths = {arm.name: arm.path(loaded.steps, 0.01) for arm in loaded.study.arms}
+    for arm in ("ema", "swa", "lawa"):
+        np.testing.assert_array_equal(paths[arm].hypers["lr"], paths["constant"].hypers["lr"])
+    memory = 1 / (1 - loaded.study.arms[3].average.decay)
+    assert memory == pytest.approx(0.1 * loaded.steps, rel=0.1)
+    plan = forest_of(loaded).plan
+    assert plan.asked / plan.to_run > 1.2
 
 
 @pytest.mark.parametrize("quick", [True, False], ids=["quick", "full"])

@@ -336,12 +336,12 @@ def test_what_lives_as_long_as_a_study_is_kept_from_the_collector(monkeypatch) -
     """Python's collector is asked once, when training has begun; and every update is told of, some together."""
     import gc
 
-    from tapered.cli import study
+    from tapered.cli import finish
 
     before, seen, clock = gc.get_freeze_count(), [], iter([0.0, 0.2, 0.21, 0.25, 0.4])
-    monkeypatch.setattr(study.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(finish.time, "monotonic", lambda: next(clock))
     try:
-        made = study._settled(seen.append)
+        made = finish._settled(seen.append)
         frozen = gc.get_freeze_count()
         kept = [[] for _ in range(1000)]
         for updates in (1, 2, 3, 4):

@@ -1,15 +1,25 @@
-"""A finished study from its folder: shown again, and its winner as code that trains at its rates."""
+"""A study from its folder: its answer again, how far it is, its page; and its winner as code at its rates."""
 
+import http.client
 import json
 import math
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
 
 import pytest
 import torch
+from filelock import FileLock
 from study_cases import arm_text
 
 from tapered import parse
 from tapered.cli.main import main
-from tapered.convert.code import code
+from tapered.convert.code import TARGETS, code
+from tapered.report import serve
+from tapered.study.store.text import bundle_from_text
 
 DECAY = "cosine_decay(decay_steps=steps)"
 TOML = (
@@ -173,3 +183,108 @@ def test_the_code_for_keras_says_every_number():
 def test_what_has_no_counterpart_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         code(*given, RATE)
+
+
+@pytest.mark.parametrize("name", ["Adam; import os", "x=print(1), eps", "", "Adam\nimport os"])
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_forged_name_is_no_code(to: str, name: str) -> None:
+    for rule, hypers in ((name, {}), ("Adam", {name: 1.0})):
+        with pytest.raises(ValueError, match="as the name of a rule or hyper; expected one as Adam or beta1"):
+            code(to, rule, {}, hypers, "0.1 * warmup(9)")
+
+
+def tree(folder):
+    """Every file's bytes and times."""
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+def runs_of(path):
+    return len(bundle_from_text(path.read_text(), path.stem).bundle.keys)
+
+
+@pytest.fixture
+def half(folder, tmp_path):
+    """A study that was stopped before one of its bundles was kept, and how many runs are done."""
+    shutil.copytree(folder, tmp_path / "half")
+    for name in ("result.json", "report.html"):
+        (tmp_path / "half" / name).unlink()
+    part = min((tmp_path / "half" / "runs").glob("*.json"))
+    lacking = runs_of(part)
+    part.unlink()
+    return tmp_path / "half", 48 - lacking
+
+
+def test_how_far_a_study_is_while_somebody_works_there(half, capsys):
+    where, done = half
+    FileLock(where / "lock", is_singleton=False).acquire()
+    (where / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}")
+    before = tree(where)
+    where.chmod(0o555)
+    assert main(["show", str(where)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"Not finished: {done} of 48 runs are done." in out
+    assert f"Process {os.getpid()} on {socket.gethostname()} works there; the last was kept about" in out
+    assert "best peak so far" in out
+    assert not re.search("beats|loses|better|not shown", out)
+    assert main(["show", str(where), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["finished"], found["running"], found["runs"]["done"], found["page"]) == (False, True, done, None)
+    assert sum(stage["done"] for stage in found["stages"]) == done
+    assert {arm["name"] for arm in found["arms"]} == {"constant", "decay"}
+    assert tree(where) == before
+
+
+def test_of_a_folder_that_somebody_changes_only_what_is_whole_is_believed(half, capsys):
+    where, done = half
+    (where / "owner").write_text(f"process {2**30 - 1} on {socket.gethostname()}")
+    runs = sorted((where / "runs").glob("*.json"))
+    lost = runs_of(runs[0])
+    runs[0].write_text(runs[0].read_text().replace("constant", "Constant").replace("decay", "Decay"))
+    (where / "runs" / f"{'0' * 20}.json").write_text("[" * 100_000)
+    os.mkfifo(where / "runs" / f"{'1' * 20}.json")
+    (where / "runs" / f"{'2' * 20}.json").symlink_to("/etc/passwd")
+    assert main(["show", str(where)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"Not finished: {done - lost} of 48 runs are done." in out
+    assert f"2 files in runs/ are damaged: {'0' * 20}.json, {runs[0].name}." in out
+    assert f"Process {2**30 - 1} on {socket.gethostname()} was ended there" in out
+    (where / "study.toml").write_text("seeds = 0")
+    assert main(["show", str(where)]) == 3
+    assert "study.toml is no study's file (" in capsys.readouterr().err
+
+
+def test_a_page_is_watched_until_ctrl_c(half, folder, capsys, monkeypatch):
+    where, done = half
+    seen = []
+
+    def interrupted(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.server_port, timeout=60)
+        thread = threading.Thread(target=self.handle_request)
+        thread.start()
+        connection.request("GET", "/")
+        seen.append(connection.getresponse().read().decode())
+        thread.join()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serve.Watched, "serve_forever", interrupted)
+    before = tree(where), signal.getsignal(signal.SIGTERM)
+    assert main(["watch", str(where)]) == 130
+    out, err = capsys.readouterr()
+    assert re.fullmatch(rf"{where}/report\.html is shown at http://127\.0\.0\.1:\d+/ until Ctrl-C\.\n", out)
+    assert err == ""
+    assert f"Not finished: {done} of 48 runs are done." in seen[0]  # there is no page yet
+    assert main(["watch", str(folder)]) == 130
+    assert "Question" not in seen[1]
+    assert seen[1] == (folder / "report.html").read_text()
+    assert before == (tree(where), signal.getsignal(signal.SIGTERM))
+
+
+def test_what_cannot_be_watched_is_refused(folder, tmp_path, capsys):
+    assert main(["watch", str(tmp_path)]) == 3
+    assert "is no study's folder" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["watch", str(folder), "--port", str(port)]) == 2
+        assert f"port {port} cannot be had (" in capsys.readouterr().err
+    assert main(["watch", str(folder), "--port", "65536"]) == 2
+    assert "expected 1 to 65535" in capsys.readouterr().err

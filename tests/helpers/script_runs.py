@@ -64,17 +64,25 @@ def difference(run, **bounds):
     return rates.compare(run.rates, rates.applied(run.folder), **bounds)
 
 
-def start(folder, rate, script, *arguments, **variables):
+def start(folder, rate, script, *arguments, warm=None, **variables):
     """The script in a process of its own, within the witness."""
-    words = [sys.executable, "-m", "tapered.scripts.witness", rate, str(script), *map(str, arguments)]
-    return started(folder, words, **variables)
+    words = ["-m", "tapered.scripts.witness", rate, str(script), *map(str, arguments)]
+    return started(folder, words, warm=warm, **variables)
 
 
-def started(folder, words, **variables):
-    """Any words, as a script of this run."""
+def started(folder, words, *, warm=None, **variables):
+    """Python with any words, as a script of this run; a warm one, or a new one."""
+    env = around(TAPERED_RUN=str(folder), **variables)
+    if warm:
+        return warm.started(words, env)
+    line = [sys.executable, *words]
+    return subprocess.run(line, env=env, capture_output=True, text=True, timeout=600, check=False)
+
+
+def around(**variables):
+    """The environment of a script."""
     path = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")]))
-    around = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TAPERED_RUN": str(folder), **variables}
-    return subprocess.run(words, env=around, capture_output=True, text=True, timeout=240, check=False)
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
 
 
 def model(seed=0, wide=3):

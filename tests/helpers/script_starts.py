@@ -13,7 +13,8 @@ from tapered.scripts.limits import Limits
 from tapered.scripts.supervise import supervise
 
 STEPS = 6
-QUICK = Limits(startup=10, silence=10, grace=0.3)
+QUICK = Limits(startup=600, silence=600, grace=0.3)  # as long as any machine may take
+PATIENCE = 120  # seconds after which a test gives up
 # steps 1 to 6, told and kept one by one; goes on from its newest checkpoint; what is added runs before each step
 SCRIPT = """
 import json, os, pathlib, signal, subprocess, sys, time
@@ -21,6 +22,10 @@ run, out = pathlib.Path(os.environ["TAPERED_RUN"]), pathlib.Path(sys.argv[1])
 starts = len(list(run.glob("*.err")))
 there = sorted(out.glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
 step, total = json.loads(there[-1].read_text()) if there else (0, 0.0)
+def sleep():  # for ever, or until it is woken; the file says that time goes by, and is no sign of life
+    asleep = run.parent / "asleep"
+    asleep.write_text(str(os.getpid()))
+    while asleep.exists(): time.sleep(0.005)
 def tell(step, **more):
     with (run / "reports.jsonl").open("a") as file:
         file.write(json.dumps({"step": step, "loss": total, **more}) + "\\n")
@@ -82,7 +87,39 @@ def alive(pid):
         return False
 
 
-def until(true, within=20.0):
+class Clock:
+    """Time as a supervisor sees it: it goes by only while a script sleeps, a second a reading.
+
+    Args:
+        folder: Where the script says so.
+    """
+
+    def __init__(self, folder):
+        self.now, self.wakes = 0.0, math.inf
+        self._asleep, self._slept, self._began = folder / "asleep", 0, time.monotonic()
+
+    def wake_after(self, seconds):
+        """Each sleep ends after so long."""
+        self.wakes = seconds
+
+    def monotonic(self):
+        if time.monotonic() - self._began > PATIENCE:
+            raise TimeoutError("a script neither ends nor sleeps")
+        if self._sleeps():
+            self.now, self._slept = self.now + 1, self._slept + 1
+            if self._slept >= self.wakes:
+                self._slept = 0
+                self._asleep.unlink()
+        return self.now
+
+    def _sleeps(self):
+        try:
+            return alive(int(self._asleep.read_text() or 0))
+        except FileNotFoundError:
+            return False
+
+
+def until(true, within=PATIENCE):
     """Wait until something is true."""
     end = time.monotonic() + within
     while not (found := true()):

@@ -28,21 +28,23 @@ saved = sorted(int(name[2:-5]) for name in os.listdir(a.output_dir) if name.star
 path = a.resume or (saved and f"{a.output_dir}/c-{saved[-1]}.json")
 if fault == "single": path = os.path.exists(f"{a.output_dir}/last.json") and f"{a.output_dir}/last.json"
 end = (a.until or a.max_steps) - (3 if fault == "early" else 0)
+wanted = json.load(open(os.environ["TAPERED_RUN"] + "/run.json"))["save_at"] if fault == "epochs" else ()
 if path and fault != "deaf":
     kept = json.load(open(path))
     x, start = kept["x"], kept["step"]
-    if fault != "inexact": random.setstate((kept["r"][0], tuple(kept["r"][1]), kept["r"][2]))
+    if fault != "inexact" and not (fault == "epochs" and start % 5):
+        random.setstate((kept["r"][0], tuple(kept["r"][1]), kept["r"][2]))
 with open(f"{a.output_dir}/log.jsonl", "a", buffering=1) as log:
     for step in range(start, end):
         if str(step) == at and whose in ("", str(a.seed)):
             if fault == "crash": raise RuntimeError("somebody's own mistake")
             if fault == "nan": x = float("nan")
             if fault == "wait":
-                if not os.path.exists(once): open(once, "w"); time.sleep(60)
+                if not os.path.exists(once): open(once, "w"); time.sleep(600)
         x -= rates[step] * (x + random.gauss(0, 1))
         told = (step + 1) % 5 == 0 or (fault == "single" and step + 1 == end)
         if told: log.write(json.dumps({"step": step + 1, "loss": 0.5 * x * x, **clock()}) + "\n")
-        if told or step + 1 == end:
+        if told or step + 1 == end or step + 1 in wanted:
             name = "last" if fault == "single" else f"c-{step + 1}"
             with open(f"{a.output_dir}/{name}.json", "w") as file:
                 json.dump({"x": x, "step": step + 1, "r": random.getstate()}, file)

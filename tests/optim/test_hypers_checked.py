@@ -13,8 +13,10 @@ from tapered import rules
 from tapered.rules.ranges import RANGES, ranges_of
 from tapered.run import setting as settings
 from tapered.schedules import linear
-from tapered.study.file.arms import RULES, Arm, Peaks
+from tapered.study.file.arms import Arm
+from tapered.study.file.peaks import Peaks
 from tapered.study.file.read import arm_of
+from tapered.study.file.rules import RULES
 from tapered.study.file.study import Prune, Study, Tune
 from tapered.training.rows import Path, tabulate
 from tapered.workloads.own import StudyFileError

@@ -336,6 +336,18 @@ def test_readout_lends_the_average_and_gives_the_weights_back() -> None:
         assert torch.equal(weights(net), before)
 
 
+def test_autocast_reads_the_weights_that_are_lent() -> None:
+    net = torch.nn.Linear(4, 4)
+    optimizer = tapered.ScheduleFreeAdamW(net.parameters(), lr=0.05)
+    for _ in range(3):
+        optimizer.minimize(net(torch.ones(2, 4)).square().sum())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        before = net(torch.ones(2, 4))  # casts the weights, and keeps what it cast
+        with optimizer.readout():
+            assert not torch.equal(net(torch.ones(2, 4)), before)
+        assert torch.equal(net(torch.ones(2, 4)), before)
+
+
 def test_state_tensors_replaced_by_others_are_seen() -> None:
     net = model()
     optimizer = tapered.Adam(net.parameters(), lr=0.01)

@@ -18,7 +18,7 @@ from tapered.cli import terminal
 from tapered.report import figures, plot_data, render, sources, tables
 from tapered.schedules.names import KINDS, RECIPES
 from tapered.study import forest_of
-from tapered.study.file.arms import RULES
+from tapered.study.file.rules import RULES
 from tapered.study.result import Cost, Pruning, analyse
 from tapered.study.summary import arm_rows, cost_lines, headline, number, summary, verdict_rows
 
@@ -335,6 +335,19 @@ def test_values_of_many_arms_have_a_row_each(many):
     found = tables.values(long)
     assert [name for name, _ in found.columns] == ["arm", "step", "validation loss"]
     assert len(found.rows) == sum(len(series.x) for series in long.series)
+
+
+def test_a_rate_of_many_numbers_is_shown_short_and_stands_in_full_below(result):
+    numbers = f"({', '.join(map(str, range(1, 51)))})"
+    long = f"0.1 * piecewise_interpolate({numbers}, {numbers})"
+    found = replace(result, arms=(replace(result.arms[0], lr=long), *result.arms[1:]))
+    assert "SGD, 0.1 * piecewise_interpolate((1, 2, ... 50 in all, 50), (1, 2, ... 50 in all, 50))" in [
+        row[1] for row in tables.arms(found).rows
+    ]
+    assert tables.long_rates(found).rows == ((result.arms[0].name, long),)
+    assert tables.long_rates(result) is None
+    assert render(found, "x").count(long) == 1
+    assert "Rates in full" not in render(result, "x")
 
 
 def test_every_rule_has_a_source_and_what_was_used_is_cited(result, many):

@@ -14,7 +14,8 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from tapered.schedules import constant, cosine_decay, followed, from_function, greedy, hold, parse, plateau, warmup
-from tapered.schedules.controllers import Controller, observed, steered
+from tapered.schedules.controllers import Controller, steered
+from tapered.schedules.observed import observed
 
 SEQUENCES, LENGTH = 1000, 25
 

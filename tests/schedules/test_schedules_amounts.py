@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tapered.schedules import parse
-from tapered.study.file.arms import read_schedule
+from tapered.study.file.texts import read_schedule
 
 LITERALS = ("2", "0.5", ".25", "1e-1", "1_0", "3.", "1e1", "0.29", "2.5e0")
 SIGNS = {

@@ -369,6 +369,7 @@ def test_two_that_take_turns_on_the_same_weights_are_said(tmp_path) -> None:
 def test_a_rate_on_a_device_is_read_later_and_in_order(tmp_path, monkeypatch) -> None:
     from tapered.scripts import noting
 
+    monkeypatch.setattr(noting, "LATE", 600.0)
     notebook = noting.Notes(tmp_path, cosine())
     notebook.rate(0, torch.tensor(0.5))
     notebook.rate(1, 0.25)

@@ -1,11 +1,12 @@
 """Scripts of several runs at a time, here and on Ray: each in its own slot, and none outlives who started it."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
-from script_starts import PYTHON, QUICK, SCRIPT, alive, judged, made, until
+from script_starts import PYTHON, QUICK, alive, judged, made, until
 
 from tapered import machines
 from tapered.scripts import slots as module
@@ -13,16 +14,18 @@ from tapered.scripts.errors import ScriptError
 from tapered.scripts.on_ray import RaySlots, _supervised
 from tapered.scripts.slots import Slots, Start
 
-# how many run at the same time, as each of them sees it
-COUNTS = """
-import os, pathlib, sys, time
+# from when until when it runs, and what it is given; while there are others it waits for one to be beside it
+BESIDE = """
+import json, os, pathlib, sys, time
 run = pathlib.Path(os.environ["TAPERED_RUN"])
-here = run.parent.parent / "here"
-here.mkdir(exist_ok=True)
+began, here, gone = time.monotonic(), run.parent.parent / "here", run.parent.parent / "gone"
+here.mkdir(exist_ok=True), gone.mkdir(exist_ok=True)
 (here / run.parent.name).touch()
-time.sleep(0.15)
-print(len(list(here.iterdir())), os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREADS"])
+while len(list(here.iterdir())) < min(2, int(sys.argv[1]) - len(list(gone.iterdir()))): time.sleep(0.005)
+given = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ["OMP_NUM_THREADS"]
+(gone / run.parent.name).touch()
 (here / run.parent.name).unlink()
+print(json.dumps([began, time.monotonic(), *given]))
 (run / "reports.jsonl").write_text('{"step": 6, "loss": 1}' + chr(10))
 """
 
@@ -32,28 +35,40 @@ def start(folder, text="", **more):
     return Start(run, command, QUICK, judged)
 
 
+def beside(folder, count, **more):
+    """Starts of so many that run beside each other."""
+    return [start(folder / f"s{i}", BESIDE, line=f"{{python}} script.py {count}", **more) for i in range(count)]
+
+
 def printed(folder):
-    return [(path / "run" / "1.out").read_text().split() for path in sorted(folder.glob("s*"))]
+    return [json.loads((path / "run" / "1.out").read_text()) for path in sorted(folder.glob("s*"))]
+
+
+def most(spans):
+    """How many ran at a time, at most."""
+    return max(sum(began <= at < ended for began, ended in spans) for at, _ in spans)
 
 
 def test_so_many_at_a_time_each_with_its_own_gpus_and_its_share_of_cores(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 5,GPU-a,7,9")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(module, "cores", lambda: 13)
-    wanted = [start(tmp_path / f"s{i}", COUNTS) for i in range(5)]
+    wanted = beside(tmp_path, 5)
     found = list(Slots(2, gpus=2, processes=2).run(wanted))
     assert {id(one) for one, _ in found} == {id(one) for one in wanted}
     assert [end.word for _, end in found] == ["finished"] * 5
-    counts, gpus, threads = zip(*printed(tmp_path), strict=True)
-    assert max(map(int, counts)) == 2
-    assert set(gpus) == {"4,5", "GPU-a,7"}
-    assert set(threads) == {"3"}
+    said = printed(tmp_path)
+    assert most([(began, ended) for began, ended, *_ in said]) == 2
+    assert {gpus for *_, gpus, _ in said} == {"4,5", "GPU-a,7"}
+    for gpus in ("4,5", "GPU-a,7"):
+        assert most([(began, ended) for began, ended, own, _ in said if own == gpus]) == 1
+    assert {threads for *_, threads in said} == {"3"}
 
 
 def test_without_gpus_what_is_seen_is_left_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    list(Slots(1).run([start(tmp_path / "s", COUNTS)]))
-    assert printed(tmp_path)[0][1] == "5"
+    list(Slots(1).run(beside(tmp_path, 1)))
+    assert printed(tmp_path)[0][2] == "5"
 
 
 @pytest.mark.parametrize(("seen", "there"), [("0,1,2", 3), ("", 0), ("-1", 0)])
@@ -103,7 +118,8 @@ def test_whoever_waits_no_longer_leaves_no_script(tmp_path):
 
 def test_each_run_is_stopped_and_told_of_by_its_folder(tmp_path):
     told, names = set(), ("s0", "s1")
-    wanted = [start(tmp_path / name, SCRIPT.replace("FAULT", "time.sleep(0.4)")) for name in names]
+    waits = "while step == 2 and run.parent.name == 's0' and not (run / 'stop').exists(): time.sleep(0.005)"
+    wanted = [start(tmp_path / name, fault=f"{waits}\n    if (run / 'stop').exists(): sys.exit(0)") for name in names]
     found = dict(Slots(2).run(wanted, lambda *said: told.add(said), lambda folder: folder == wanted[0].folder))
     assert [found[one].word for one in wanted] == ["stopped", "finished"]
     assert (wanted[1].folder, 6) in told
@@ -120,8 +136,8 @@ place = RaySlots("local", 2)
 starts = [start(Path(sys.argv[1]) / f"s{i}", fault=WAITS) for i in range(3)]
 for one in starts:
     (one.folder / "run.json").touch()
-print([end.word for _, end in place.run(starts)])
-place.close()
+for one, end in place.run(starts):
+    print(one.folder.parent.name, end.word, flush=True)
 """
 
 
@@ -129,19 +145,20 @@ def test_on_ray_scripts_end_with_their_driver_and_go_on_with_the_next(tmp_path):
     pytest.importorskip("ray", reason="needs ray; try: pip install 'tapered[ray]'")
     paths = os.pathsep.join([os.path.dirname(__file__), *filter(None, sys.path)])  # noqa: PTH120
     settings = {**os.environ, "RAY_AUTH_TOKEN": "0" * 64, "PYTHONPATH": paths}
+    first, *others = folders = [tmp_path / f"s{i}" for i in range(3)]
+    first.mkdir()
+    (first / "go").touch()
     line = [PYTHON, "-c", PROGRAM, str(tmp_path)]
-    with subprocess.Popen(line, env=settings, stderr=subprocess.PIPE, text=True) as first:
-        until(lambda: len(owns(tmp_path)) == 2 or first.poll() is not None, 120)
-        assert first.poll() is None, first.stderr.read()
-        first.kill()
-        until(lambda: not any(map(alive, owns(tmp_path))), 5)
-        first.stderr.close()
-    for i in range(3):
-        (tmp_path / f"s{i}").mkdir(exist_ok=True)
-        (tmp_path / f"s{i}" / "go").touch()
-    done = subprocess.run(line, check=False, env=settings, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "['finished', 'finished', 'finished']"
+    with subprocess.Popen(line, env=settings, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout.readline() == "s0 finished\n"
+        until(lambda: sum(map(alive, owns(tmp_path))) == 2 or driver.poll() is not None)
+        assert driver.poll() is None
+        driver.kill()
+        until(lambda: not any(map(alive, owns(tmp_path))))
+    for folder in others:
+        (folder / "go").touch()
+    found = [end for _, end in Slots(2).run([start(folder, fault=WAITS) for folder in folders])]
+    assert sorted((end.word, end.starts) for end in found) == [("finished", 1), ("finished", 2), ("finished", 2)]
 
 
 def test_a_node_without_the_folder_says_so(tmp_path):

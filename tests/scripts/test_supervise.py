@@ -10,14 +10,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from script_starts import PYTHON, QUICK, SCRIPT, STEPS, alive, ended, judged, made, reports, until
+from script_starts import PYTHON, QUICK, SCRIPT, STEPS, Clock, alive, ended, judged, made, reports, until
 
 from tapered.files.lock import InUseError
-from tapered.scripts import looking
+from tapered.scripts import looking, watch
 from tapered.scripts.command import Template
 from tapered.scripts.ended import Ended, Seen
 from tapered.scripts.errors import ScriptError
 from tapered.scripts.limits import Limits
+from tapered.scripts.start import Started
 from tapered.scripts.supervise import supervise
 from tapered.scripts.watch import Output, last_lines
 
@@ -31,9 +32,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 
 
 @pytest.fixture(autouse=True)
-def often(monkeypatch):
-    monkeypatch.setattr(looking, "RESTS", 0.05)
-    monkeypatch.setattr(looking, "SHARE", 1)
+def clock(monkeypatch, tmp_path):
+    """A script is looked at often, and no time goes by but while it sleeps."""
+    monkeypatch.setattr(looking, "LOOK", 0.01)
+    monkeypatch.setattr(looking, "RESTS", 0)
+    monkeypatch.setattr(looking, "SHARE", 0)
+    found = Clock(tmp_path)
+    for module in (looking, watch, sys.modules[supervise.__module__]):
+        monkeypatch.setattr(module, "time", found)
+    return found
 
 
 def losses(folder):
@@ -73,13 +80,13 @@ def test_a_result_is_not_started_again(tmp_path):
         ("if step == 3: total = float('nan'); tell(3.0); os._exit(1)", "diverged", 3, 1, "not finite"),
         ("if step == 3: tell(3, other=float('-inf')); " + KILL, "diverged", 3, 1, "not finite"),
         ("if step == 3: tell(7); sys.exit(0)", "refused", 7, 1, "step 7 of 6"),
-        ("if step == 3: time.sleep(60)", "hung", 3, 3, "no sign of life for"),
-        (f"{POLITE}; time.sleep(60 * (step == 3))", "hung", 3, 3, "no sign of life for"),
+        ("if step == 3: sleep()", "hung", 3, 3, "no sign of life for"),
+        (f"{POLITE}\n    if step == 3: sleep()", "hung", 3, 3, "no sign of life for"),
         ("if step == 5: tell(6); sys.exit(3)", "crashed", 6, 3, "exit code 3"),
     ],
 )
 def test_the_word_for_each_end(fault, word, step, starts, why, tmp_path):
-    found = ended(tmp_path, fault=fault, limits=limits(silence=0.3, startup=0.4))
+    found = ended(tmp_path, fault=fault, limits=limits())
     assert (found.word, found.step, found.starts) == (word, step, starts)
     assert why in found.why
     assert (tmp_path / "run" / "result.json").exists() == found.result == (word in ("finished", "diverged"))
@@ -122,43 +129,55 @@ def test_it_is_told_from_where_to_go_on(tmp_path):
     assert (tmp_path / "run" / "2.out").read_text().strip() == f"['--from', '{tmp_path}/run/out/checkpoint-3']"
 
 
-def test_startup_and_silence_are_two_times(tmp_path):
-    slow = "if step == {at}: time.sleep(0.6)"
-    patient = {"startup": 5, "silence": 0.3, "retries": 0}
-    assert ended(tmp_path / "slow start", fault=slow.format(at=0), limits=limits(**patient)).word == "finished"
-    found = ended(tmp_path / "silent", fault=slow.format(at=2), limits=limits(**patient))
-    assert (found.word, found.why) == ("hung", "gave no sign of life for silence=0.3 s, at 2 of 6")
-    found = ended(tmp_path / "slow", fault=slow.format(at=0), limits=limits(startup=0.3, silence=5, retries=0))
-    assert (found.word, found.why) == ("hung", "gave no sign of life for startup=0.3 s, at 0 of 6")
+@pytest.mark.parametrize(
+    ("at", "startup", "silence", "slept", "why"),
+    [
+        (0, 90, 9, 60, ""),
+        (2, 9, 90, 60, ""),
+        (2, 90, 9, 60, "gave no sign of life for silence=9 s, at 2 of 6"),
+        (0, 9, 90, 60, "gave no sign of life for startup=9 s, at 0 of 6"),
+    ],
+)
+def test_startup_and_silence_are_two_times(at, startup, silence, slept, why, clock, tmp_path):
+    clock.wake_after(slept)
+    found = ended(
+        tmp_path,
+        fault=f"if step == {at}: sleep()",
+        limits=limits(startup=startup, silence=silence, retries=0),
+    )
+    assert (found.word, found.why) == (("hung", why) if why else ("finished", "made its 6 steps"))
+    assert (found.seconds >= slept) == (not why)
 
 
 @pytest.mark.parametrize("sign", ["print(i)", "print(i, file=sys.stderr)", "(out / 'own').write_text('x' * i)"])
-def test_whatever_it_writes_is_a_sign_of_life(sign, tmp_path):
-    fault = f"if step == 2:\n        for i in range(8): {sign}; time.sleep(0.1)"
-    assert ended(tmp_path, fault=fault, limits=limits(silence=0.5, startup=0.5, retries=0)).word == "finished"
+def test_whatever_it_writes_is_a_sign_of_life(sign, clock, tmp_path):
+    clock.wake_after(6)
+    fault = f"if step == 2:\n        for i in range(8): sleep(); {sign}"
+    assert ended(tmp_path, fault=fault, limits=limits(retries=0)).word == "finished"
+    assert clock.now >= 48
 
 
-def test_time_for_the_run_as_a_whole(tmp_path):
-    found = ended(
-        tmp_path, fault="time.sleep(0.1); print(step); step -= step == 4", limits=limits(timeout=0.8, retries=9)
-    )
+def test_time_for_the_run_as_a_whole(clock, tmp_path):
+    clock.wake_after(6)
+    found = ended(tmp_path, fault="sleep(); print(step); step -= step == 4", limits=limits(timeout=100, retries=9))
     assert (found.word, found.starts) == ("hung", 1)
-    assert found.why.startswith("had not ended after timeout=0.8 s")
-    assert found.seconds < 3
+    assert found.why.startswith("had not ended after timeout=100 s")
+    assert 100 < found.seconds < 120
 
 
-def test_one_that_ignores_sigterm_is_killed_after_a_while(tmp_path):
-    fault = "signal.signal(signal.SIGTERM, lambda *_: (out / 'heard').touch())\n    while step == 3: time.sleep(60)"
-    found = ended(tmp_path, fault=fault, limits=limits(silence=0.3, startup=0.3, retries=0))
-    assert found.word == "hung"
-    assert (tmp_path / "run" / "out" / "heard").exists()
+def test_one_that_ignores_sigterm_is_killed_after_a_while(monkeypatch, tmp_path):
+    heard, ask = tmp_path / "heard", Started.ask
+    monkeypatch.setattr(Started, "ask", lambda started: (ask(started), until(heard.exists)))
+    fault = f"signal.signal(signal.SIGTERM, lambda *_: pathlib.Path({str(heard)!r}).touch())\n    if step == 3: sleep()"
+    found = ended(tmp_path, fault=fault, limits=limits(retries=0))
+    assert (found.word, found.step) == ("hung", 3)
 
 
-def test_a_rate_that_was_not_asked_ends_it_at_once(tmp_path):
-    fault = "if step == 2: (run / 'wrong').write_text('update 2 was made at 0.3'); time.sleep(60)"
+def test_a_rate_that_was_not_asked_ends_it_at_once(clock, tmp_path):
+    fault = "if step == 2: (run / 'wrong').write_text('update 2 was made at 0.3'); time.sleep(600)"
     found = ended(tmp_path, fault=fault)
     assert (found.word, found.starts, found.why) == ("refused", 1, "update 2 was made at 0.3")
-    assert found.seconds < 5
+    assert clock.now == 0
 
 
 def test_what_is_lacking_is_refused_only_at_the_end(tmp_path):
@@ -184,33 +203,34 @@ def test_a_last_step_that_was_made_and_not_reported_is_said(tmp_path):
 
 @pytest.mark.parametrize("by", ["stop", "file"])
 def test_a_stop_is_heard_and_gone_on_from_later(by, tmp_path):
-    heard = "if (run / 'stop').exists(): sys.exit(0)\n    time.sleep(0.1)"
-    asked = lambda: bool(losses(tmp_path))  # noqa: E731
+    heard = "while step == 3 and starts == 1: sys.exit(0) if (run / 'stop').exists() else time.sleep(0.005)"
+    asked = lambda: 3 in losses(tmp_path)  # noqa: E731
     if by == "file":
         writer = threading.Thread(target=lambda: (until(asked), (tmp_path / "run" / "stop").touch()))
         writer.start()
-        found = ended(tmp_path, fault=heard, limits=limits(grace=10))
+        found = ended(tmp_path, fault=heard)
         writer.join()
     else:
-        found = ended(tmp_path, fault=heard, limits=limits(grace=10), stop=asked)
-    assert found.word == "stopped"
-    assert 1 <= found.step < STEPS
+        found = ended(tmp_path, fault=heard, stop=asked)
+    assert (found.word, found.step) == ("stopped", 3)
     assert not (tmp_path / "run" / "result.json").exists()
     found = ended(tmp_path, fault=heard)
     assert (found.word, found.starts, losses(tmp_path)) == ("finished", 2, dict(enumerate(WHOLE, 1)))
 
 
-def test_one_that_knows_of_no_stop_hears_sigterm(tmp_path):
-    fault = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n    time.sleep(0.4)"
-    found = ended(tmp_path, fault=fault, stop=lambda: len(losses(tmp_path)) > 1, limits=limits(grace=0.2))
-    assert (found.word, found.starts) == ("stopped", 1)
+def test_one_that_knows_of_no_stop_hears_sigterm(monkeypatch, tmp_path):
+    there, ask = tmp_path / "run" / "out" / "heard", Started.ask
+    monkeypatch.setattr(Started, "ask", lambda started: (ask(started), until(there.exists)))
+    heard = "((out / 'heard').touch(), sys.exit(5))"
+    fault = f"signal.signal(signal.SIGTERM, lambda *_: {heard})\n    if step == 3: sleep()"
+    found = ended(tmp_path, fault=fault, stop=lambda: 3 in losses(tmp_path))
+    assert (found.word, found.step, found.starts) == ("stopped", 3, 1)
 
 
 def test_one_that_hears_neither_is_killed(tmp_path):
-    fault = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while step == 3: time.sleep(60)"
-    found = ended(tmp_path, fault=fault, stop=lambda: len(losses(tmp_path)) > 2, limits=limits(grace=0.2))
+    fault = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    if step == 3: sleep()"
+    found = ended(tmp_path, fault=fault, stop=lambda: 3 in losses(tmp_path))
     assert (found.word, found.step, found.starts) == ("stopped", 3, 1)
-    assert found.seconds < 5
 
 
 def test_a_rung_is_a_stop_from_which_it_goes_on(tmp_path):
@@ -237,9 +257,9 @@ LEAVES = f"""if step == 2:
         while not ((run / "child").exists() and (run / "child").read_text()): time.sleep(0.01)"""
 
 
-@pytest.mark.parametrize("end", ["", f"if step == 4: {KILL}", "if step == 4: time.sleep(60)"])
+@pytest.mark.parametrize("end", ["", f"if step == 4: {KILL}", "if step == 4: sleep()"])
 def test_a_child_that_left_its_session_is_ended_as_well(end, tmp_path):
-    found = ended(tmp_path, fault=f"{LEAVES}\n    {end}", limits=limits(retries=0, silence=0.5, startup=5))
+    found = ended(tmp_path, fault=f"{LEAVES}\n    {end}", limits=limits(retries=0))
     assert found.word == ("finished" if not end else "crashed" if KILL in end else "hung")
     assert not alive(int((tmp_path / "run" / "child").read_text()))
     if not end:
@@ -275,7 +295,7 @@ def supervisor(folder, fault):
 @pytest.mark.parametrize("killed", ["supervisor", "keeper", "both"])
 def test_whoever_is_killed_the_script_is_gone_within_seconds_and_goes_on(killed, tmp_path):
     waits = (
-        f"(run / 'own').write_text(str(os.getpid()))\n    {LEAVES}\n    if starts == 1 and step == 3: time.sleep(60)"
+        f"(run / 'own').write_text(str(os.getpid()))\n    {LEAVES}\n    if starts == 1 and step == 3: time.sleep(600)"
     )
     process, run = supervisor(tmp_path, waits), tmp_path / "run"
     until(lambda: len(reports(run)) == 3)
@@ -286,10 +306,10 @@ def test_whoever_is_killed_the_script_is_gone_within_seconds_and_goes_on(killed,
         process.kill()
     if killed != "supervisor":
         os.kill(keeper, signal.SIGKILL)
-    until(lambda: not alive(script), 5)
+    until(lambda: not alive(script), 30)
     process.wait()
     if killed != "both":  # which is made up for by who comes next
-        until(lambda: not alive(child), 5)
+        until(lambda: not alive(child), 30)
     found = ended(tmp_path)
     assert not alive(child)
     assert (found.word, found.starts, losses(tmp_path)) == ("finished", 2, dict(enumerate(WHOLE, 1)))
@@ -411,11 +431,10 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
 
 def test_it_is_told_how_far_it_is(tmp_path):
     told = []
-    ended(tmp_path, fault="time.sleep(0.15)", told=told.append)
-    assert told[0] == 0
-    assert told[-1] == STEPS
+    fault = "while not (run.parent / f'told-{step}').exists(): time.sleep(0.005)"
+    ended(tmp_path, fault=fault, told=lambda step: (told.append(step), (tmp_path / f"told-{step}").touch()))
+    assert list(dict.fromkeys(told)) == [*range(STEPS + 1)]
     assert told == sorted(told)
-    assert len(set(told)) > 2
 
 
 def test_an_error_of_the_judge_leaves_nothing_behind(tmp_path):
@@ -424,7 +443,7 @@ def test_an_error_of_the_judge_leaves_nothing_behind(tmp_path):
             raise ValueError("own")
         return Seen()
 
-    fault = "(run / 'own').write_text(str(os.getpid())); time.sleep(0.2)"
+    fault = "(run / 'own').write_text(str(os.getpid())); time.sleep(600 * (step == 3))"
     with pytest.raises(ValueError, match="own"):
         ended(tmp_path, fault=fault, judge=judge)
     assert not alive(int((tmp_path / "run" / "own").read_text()))

@@ -235,7 +235,7 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_goes_on(t
         time.sleep(0.05)
     begun.send_signal(signal.SIGKILL)
     begun.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30  # benchmarks/faults/scale.py counts from 5 s on
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert workers

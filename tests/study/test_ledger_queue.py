@@ -90,17 +90,18 @@ def test_what_is_there_already_is_not_entered_again(first):
 
 
 def test_nobody_waits_for_a_server_that_hangs():
+    answer, answered = threading.Event(), []
+
     def hang():
-        time.sleep(3)
+        answered.append(answer.wait(60))
 
     queue = Queue(hang, "the ledger")
-    began = time.perf_counter()
     for run in runs(100):
         queue.add([run])
-    assert time.perf_counter() - began < 0.5
     assert queue.settle(0.05) == "100 runs are not in the ledger yet; the same command enters them"
     queue.close(tell=True)
-    assert time.perf_counter() - began < 1.5
+    assert not answered
+    answer.set()
 
 
 def test_what_is_lacking_is_said_once_with_the_reason():
@@ -115,7 +116,7 @@ def test_what_is_lacking_is_said_once_with_the_reason():
         queue.close(tell=True)
 
 
-def test_whoever_does_not_ask_is_warned():
+def test_whoever_does_not_ask_is_warned(monkeypatch):
     server = Fake()
     server.plan = ["away"] * 1000
     queue = Queue(server.connect, "the ledger at x")
@@ -124,6 +125,7 @@ def test_whoever_does_not_ask_is_warned():
         queue.close(tell=True)
     queue = Queue(server.connect, "the ledger at x")
     queue.add(runs(12))
+    monkeypatch.setattr(ledger_queue, "LEAVING", 600)
     began = time.perf_counter()
     queue.close(tell=False)  # another error is on its way, or Ctrl-C
-    assert time.perf_counter() - began < 0.1
+    assert time.perf_counter() - began < 60

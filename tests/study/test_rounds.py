@@ -1,7 +1,9 @@
 import json
 import re
+import time
 import tomllib
 from dataclasses import replace
+from datetime import datetime
 
 import optuna
 import pytest
@@ -203,10 +205,20 @@ def test_verification_covers_every_round(tmp_path):
 
 
 def test_the_ledger_has_every_round(tmp_path):
+    before = time.time()
     runs, _ = finished(loaded(tmp_path), tmp_path / "s")
-    study = optuna.load_study(study_name="rounds", storage=f"sqlite:///{tmp_path}/s/ledger.db")
-    entered = [(t.params["arm"], t.params.get("peak"), t.params["seed"], t.value) for t in study.trials]
-    assert sorted(entered, key=repr) == sorted([(r.arm, r.peak, r.seed, r.value) for r in runs], key=repr)
+    url = f"sqlite:///{tmp_path}/s/ledger.db"
+    study, again = (optuna.load_study(study_name=name, storage=url) for name in ("rounds", "rounds, fresh seeds"))
+    for trials, fresh in ((study.trials, False), (again.trials, True)):
+        entered = [(t.params["arm"], t.params.get("peak"), t.params["seed"], t.value) for t in trials]
+        mine = [(r.arm, r.peak, r.seed, r.value) for r in runs if (r.seed in (3, 4)) is fresh]
+        assert sorted(entered, key=repr) == sorted(mine, key=repr)
+    whole = study.trials + again.trials
+    times = {trial.user_attrs["key"]: (trial.datetime_start, trial.datetime_complete) for trial in whole}
+    assert times == {run.key: tuple(map(datetime.fromtimestamp, (run.began, run.ended))) for run in runs}
+    assert all(before <= run.began <= run.ended <= time.time() for run in runs)
+    assert any(run.began < run.ended for run in runs)
+    assert max(trial.datetime_complete for trial in study.trials) <= min(t.datetime_start for t in again.trials)
     low, high = (getattr(study.trials[0].distributions["peak"], end) for end in ("low", "high"))
     assert low < 0.001
     assert high > 0.1

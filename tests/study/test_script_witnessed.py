@@ -33,14 +33,12 @@ p.add_argument("--lr", type=float)
 p.add_argument("--seed", type=int)
 p.add_argument("--steps", type=int)
 p.add_argument("--out")
-p.add_argument("--own", action="store_true")
 a = p.parse_args()
 torch.set_num_threads(1)
 given = torch.load(f"seed-{a.seed}.pt")
 model = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
 model.load_state_dict(given["weights"])
 optimizer = torch.optim.Adam(model.parameters(), lr=a.lr)
-own = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, a.steps)
 with open(f"{a.out}/log.csv", "w", buffering=1) as log:
     log.write("step,loss\\n")
     for step in range(a.steps):
@@ -48,7 +46,6 @@ with open(f"{a.out}/log.csv", "w", buffering=1) as log:
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(model(x), y).backward()
         optimizer.step()
-        if a.own: own.step()
         if (step + 1) % 10 == 0:
             x, y = given["valid"]
             log.write(f"{step + 1},{torch.nn.functional.mse_loss(model(x), y).item()}\\n")
@@ -57,11 +54,11 @@ STEPS = 20
 HEAD = f'name = "waves"\nsteps = {STEPS}\nseeds = 2\nevaluations = 2\nbaseline = "constant"\n'
 PEAKS = "peaks = { low = 0.03, high = 0.03, count = 1 }\n"
 ARMS = [("constant", "constant(1.0)"), ("linear", "linear(steps=steps)")]
-TABLE = """executor = {{ workers = 2 }}
+TABLE = """executor = { workers = 2 }
 [script]
-command = "{{python}} train.py --lr {{peak}} --seed {{seed}} --steps {{steps}} --out {{out}} {more}"
-metrics = "csv:{{out}}/log.csv"
-rate = "{rate}"
+command = "{python} train.py --lr {peak} --seed {seed} --steps {steps} --out {out}"
+metrics = "csv:{out}/log.csv"
+rate = "set"
 retries = 0
 """
 
@@ -94,7 +91,7 @@ def folder(tmp_path):
 def test_a_study_of_a_script_says_what_the_same_study_of_a_workload_says(folder):
     path, by_workload = folder
     ours, said = finished(by_workload, path / "workload", executor=Here())
-    script = read(path, HEAD + PEAKS + TABLE.format(rate="set", more="") + arms(ARMS))
+    script = read(path, HEAD + PEAKS + TABLE + arms(ARMS))
     theirs, same = finished(script, path / "script")
     for one, other in zip(ours, theirs, strict=True):
         assert (one.arm, one.peak, one.seed) == (other.arm, other.peak, other.seed)
@@ -113,15 +110,27 @@ def test_a_study_of_a_script_says_what_the_same_study_of_a_workload_says(folder)
     assert any(caveat.endswith(lost) for caveat in lacking.caveats)
 
 
-def test_a_rate_of_the_scripts_own_is_seen_and_another_is_refused(folder):
-    path, _ = folder
-    cosine = [("constant", "cosine_decay(decay_steps=steps)")]
-    table = TABLE.format(rate="see", more="--own")
-    _, result = finished(read(path, HEAD + PEAKS + table + arms(cosine)), path / "cosine")
-    assert (result.script.seen, result.script.updates) == (40, 40)
+# needs no torch: its own cosine, and what the witness would write of it
+OWN = """
+import json, math, os, sys
+peak, steps, run = float(sys.argv[1]), int(sys.argv[2]), os.environ["TAPERED_RUN"]
+with open(run + "/applied.csv", "a") as applied, open(run + "/reports.jsonl", "a") as told:
+    for k in range(steps):
+        applied.write(f"{k},{peak * (1 + math.cos(math.pi * k / steps)) / 2!r}\\n")
+    told.write(json.dumps({"step": steps, "loss": 1.0}) + "\\n")
+"""
+
+
+def test_a_rate_of_the_scripts_own_is_seen_and_another_is_refused(tmp_path):
+    (tmp_path / "train.py").write_text(OWN)
+    table = '[script]\ncommand = "{python} train.py {peak} {steps}"\nretries = 0\n'
+    head = HEAD.replace("seeds = 2", "seeds = 1") + PEAKS + table
+    own = head + arms([("constant", "cosine_decay(decay_steps=steps)")])
+    _, result = finished(read(tmp_path, own), tmp_path / "cosine")
+    assert (result.script.seen, result.script.updates) == (20, 20)
     assert result.script.gap < 1e-12
     with pytest.raises(RefusedRunError) as error:
-        finished(read(path, HEAD + PEAKS + table + arms([("constant", "linear(steps=steps)")])), path / "linear")
+        finished(read(tmp_path, head + arms([("constant", "linear(steps=steps)")])), tmp_path / "linear")
     told = re.search(r"update 1 was made at (\S+); asked was ([\d.e-]+)", str(error.value))
     assert float(told[1]) == pytest.approx(0.03 * (1 + math.cos(math.pi / 20)) / 2)
     assert float(told[2]) == pytest.approx(0.03 * 19 / 20)

@@ -5,6 +5,8 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from math import nan
 
 import optuna
@@ -24,6 +26,7 @@ from tapered.training.workload import quadratic
 
 RULE = rules.Adam()
 SPACE = Space("q <script>", "minimize", "loss", ["a", "b"], [0.1, 1.0], [0, 1, 2])
+FRESH = ", fresh seeds"
 FACTS = {"study.steps": "50", "versions": "torch 2"}
 
 
@@ -187,6 +190,33 @@ def test_a_ledger_that_lags_behind_is_filled_up(folder):
         pass
     study = optuna.load_study(study_name="q <script>", storage=f"sqlite:///{folder}/ledger.db")
     assert [trial.params["seed"] for trial in study.trials] == [0]
+
+
+def test_the_ledger_has_the_times_of_runs_names_its_values_and_keeps_fresh_seeds_apart(folder):
+    """Also where it is made anew: times stand beside the runs."""
+    bundle, rows = trained((0, 1, 2), diverged={1: 7})
+    times = {0: (1e9, 1e9 + 90.5), 1: (1e9, 1e9 + 30), 2: (None, None)}
+    dated = [
+        replace(branch, began=times[branch.runs[0].seed][0], ended=times[branch.runs[0].seed][1])
+        for branch in bundle.branches
+    ]
+    space = replace(SPACE, fresh=[2])
+    before = datetime.now()  # noqa: DTZ005 - as Optuna has it
+    with Store(folder, 'name = "q"\n', FACTS, space) as store:
+        store.put(replace(bundle, branches=tuple(dated)), rows)
+    for _ in range(2):
+        url = f"sqlite:///{folder}/ledger.db"
+        chose, again = (optuna.load_study(study_name=name, storage=url) for name in (SPACE.name, SPACE.name + FRESH))
+        first, second = sorted(chose.trials, key=lambda trial: trial.params["seed"])
+        [third] = again.trials
+        assert chose.metric_names == again.metric_names == ["validation loss"]
+        assert (first.datetime_start, first.datetime_complete) == tuple(map(datetime.fromtimestamp, times[0]))
+        assert second.duration.total_seconds() == 30
+        assert third.datetime_start == third.datetime_complete >= before  # not known: when it was entered
+        assert (chose.best_trial.params["seed"], again.best_trial.params["seed"]) == (0, 2)
+        assert [trial.user_attrs["fresh"] for trial in (first, second, third)] == [False, False, True]
+        (folder / "ledger.db").unlink()
+        Store(folder, 'name = "q"\n', FACTS, space).__exit__(None, None, None)
 
 
 def test_a_run_without_peak_has_none_in_the_ledger(folder):

@@ -1,5 +1,6 @@
 """Problems as they are trained, beside plain torch loops: objectives, accumulation, clipping, groups."""
 
+import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,11 +11,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import Dataset, TensorDataset
 
+import tapered
 from tapered import rules
+from tapered.attach import attach
 from tapered.draws import seeded
 from tapered.training.advance import LOOP, Mode, advance, evaluate
-from tapered.training.recipe import Group, Recipe, shares
+from tapered.training.recipe import Group, Recipe
 from tapered.training.rows import start, tabulate
+from tapered.training.shares import shares
 from tapered.training.workload import Workload
 
 ROWS = Mode("rows", 8, "a test")
@@ -201,6 +205,48 @@ def test_the_rate_falls_from_layer_to_layer():
     assert flat == {"0.weight": 0.25, "1.weight": 0.5, "2.weight": 1.0}  # the last one is the head
     both = Recipe(layer_decay=0.5, groups=[Group("embed.*", lr=0.1)])
     assert {s.names[0]: s.lr for s in shares(both, names)}["embed.weight"] == pytest.approx(0.0125)
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["tapered", "attached"])
+def test_groups_of_a_recipe_are_any_optimizers(ours):
+    """Against torch's AdamW, whose groups have rates by hand."""
+    recipe = Recipe(layer_decay=0.5, groups=[Group("*.bias", hypers={"weight_decay": 0.0})])
+    rate, models = (
+        tapered.cosine_decay(0.1, decay_steps=8),
+        [torch.nn.Sequential(*[torch.nn.Linear(3, 3) for _ in range(3)])],
+    )
+    models.append(copy.deepcopy(models[0]))
+    groups = recipe.param_groups(models[0])
+    if ours:
+        optimizer = tapered.AdamW(groups, lr=rate)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=0.1)
+        attach(optimizer, lr=rate)
+    names = [
+        ("0.weight", 0.25),
+        ("0.bias", 0.25),
+        ("1.weight", 0.5),
+        ("1.bias", 0.5),
+        ("2.weight", 1.0),
+        ("2.bias", 1.0),
+    ]
+    named = dict(models[1].named_parameters())
+    plain = torch.optim.AdamW(
+        [{"params": [named[name]], "weight_decay": 0.0 if "bias" in name else 0.01} for name, _ in names], lr=0.1
+    )
+    for step in range(6):
+        for group, (_, factor) in zip(plain.param_groups, names, strict=True):
+            group["lr"] = rate(step) * factor
+        for model, each in zip(models, (optimizer, plain), strict=True):
+            each.zero_grad()
+            model(torch.ones(2, 3)).square().sum().backward()
+            each.step()
+    torch.testing.assert_close([*models[0].parameters()], [*models[1].parameters()], rtol=1e-5, atol=1e-6)
+
+
+def test_a_part_of_a_pair_is_no_key_of_a_group():
+    with pytest.raises(ValueError, match="sets 'beta1' alone"):
+        Recipe(groups=[Group("0.*", hypers={"beta1": 0.5})]).param_groups(torch.nn.Sequential(torch.nn.Linear(1, 1)))
 
 
 @pytest.mark.parametrize(

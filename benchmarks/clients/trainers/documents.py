@@ -1,4 +1,4 @@
-"""Runs docs/trainers.md where the frameworks are installed: the tests leave out the blocks of those that are not."""
+"""Runs the pages of docs that need frameworks where they are installed: the tests leave out what is not."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ def main() -> int:
 
     stubs.put(*(name for names in stubs.NEEDED.values() for name in names))
     house = str(BENCHMARKS.parents[1] / "tests" / "test_house.py")
-    return pytest.main(["-q", "-rs", "-W", "ignore", house, "-k", "trainers"]) if Trainer else 1
+    return pytest.main(["-q", "-rs", "-W", "ignore", house, "-k", "trainers or lightning"]) if Trainer else 1
 
 
 if __name__ == "__main__":

@@ -15,9 +15,13 @@ from tapered.attach.joining import Joining
 from tapered.attach.layers import apart
 from tapered.attach.loads import Loads
 from tapered.attach.observing import observe
+from tapered.optim.freezing import Freezes, Freezing
+from tapered.optim.freezing import Groups as Params
 from tapered.optim.policies import Counted, Rates, Reload, report
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How
+
+DETACHED = "this clock was detached; try clock = attach(optimizer, ...)"
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,10 @@ class Kept:
     used: tuple[float, ...] | None
     ready: int
     loads: Mapping[str, Any]
+    freezing: Freezing
 
 
-class Clock(Joining):
+class Clock(Freezes, Joining):
     """One counter of an optimizer's applied updates, and what follows it. Made by `attach`.
 
     `step` counts completed updates: update k uses `schedule(k)` in every group. Steps without any gradient, steps that
@@ -45,6 +50,21 @@ class Clock(Joining):
     Between two steps `group["lr"]` is the rate that the next update will use, as under torch's schedulers, `last_lr`
     what the last one used, and `group["initial_lr"]` the base that the group was made with. `report` is the line about
     the latest resumption or change: rate before, rate now, and why; the logger "tapered" has it, too.
+
+    Example:
+        >>> import torch, tapered
+        >>> from tapered.attach import attach
+        >>> weight = torch.nn.Parameter(torch.ones(2))
+        >>> optimizer = torch.optim.SGD([weight], lr=0.1)
+        >>> clock = attach(optimizer, lr=tapered.linear(0.1, 0.0, steps=4))
+        >>> for _ in range(2):
+        ...     weight.square().sum().backward()
+        ...     optimizer.step()
+        >>> clock.step, round(clock.last_lr[0], 3), optimizer.param_groups[0]["lr"]
+        (2, 0.075, 0.05)
+        >>> clock.replace(lr=0.01)
+        >>> optimizer.param_groups[0]["lr"]
+        0.01
     """
 
     def __init__(
@@ -57,6 +77,7 @@ class Clock(Joining):
     ) -> None:
         super().__init__(optimizer, plan, multiplier)
         self.report = ""
+        self._freezing = Freezing()
         self._loads = Loads(self, step)
         if kept is None:
             self.step = self._loads.first()
@@ -77,6 +98,7 @@ class Clock(Joining):
         for slot in self._slots:
             slot.wrote(self.groups[slot.index], self.step)
         vars(self._loads).update(kept.loads)
+        self._freezing = kept.freezing
         self.ready = kept.ready
 
     def kept(self) -> Kept:
@@ -88,7 +110,30 @@ class Clock(Joining):
         self.look()
         loads = {name: value for name, value in vars(self._loads).items() if name != "clock"}
         own = self.plan, self.step, self.multiplier, self.followed, self.bases, self.joined, self.first_late
-        return Kept(*own, self._used, self.ready, loads)
+        return Kept(*own, self._used, self.ready, loads, self._freezing.copied())
+
+    def _standing(self) -> tuple[Params, int]:
+        return self.groups, self.step
+
+    def _act(self, *args: Any, **kwargs: Any) -> None:
+        if not self._handles:
+            raise ValueError(DETACHED)
+        self.look()
+        super()._act(*args, **kwargs)
+
+    def regroup(self) -> None:
+        """Take in groups that were added, and freeze what is frozen of them.
+
+        Raises:
+            ValueError: groups were taken away.
+        """
+        known = self.followers
+        super().regroup()
+        if self.followers != known:
+            self._thaw()
+
+    def _told(self, line: str) -> None:
+        self.report = line
 
     @property
     def schedules(self) -> tuple[dict[str, Schedule], ...]:
@@ -233,7 +278,7 @@ class Clock(Joining):
     ) -> None:
         """Follow other schedules from the next step on; checked first, then all or nothing."""
         if not self._handles:
-            raise ValueError("this clock was detached; try clock = attach(optimizer, ...)")
+            raise ValueError(DETACHED)
         step = self.step if step is None else step
         every = ((i, *pair) for i, found in enumerate(followed) for pair in found.items())
         slots = [self._slot(i, name, schedule) for i, name, schedule in every]
@@ -255,6 +300,7 @@ class Clock(Joining):
             slot.write(self.groups[slot.index], value)
         for index, _ in self.known():
             self._show_base(index)
+        self._thaw()
 
     def say(self, before: Rates, why: str) -> None:
         """Keep and log the line on the first step after a change."""

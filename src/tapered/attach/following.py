@@ -22,6 +22,9 @@ class of_base:  # noqa: N801  # a word of the call, like a schedule's
 
     value(k) = base * shape(k), where base is what the group was made with.
 
+    Args:
+        shape: a schedule, or a rule that follows the loss, which begins at 1.
+
     Example:
         >>> import torch
         >>> from tapered.attach import attach

@@ -17,6 +17,8 @@ from tapered.attach.following import Bases, base_values
 from tapered.attach.places import places, put
 from tapered.attach.places import read as shown_at
 from tapered.attach.saved import KEY, counted, taken, whole
+from tapered.optim.freezing import KEY as ACTS
+from tapered.optim.freezing import read as acts_of
 from tapered.optim.late import read
 from tapered.optim.policies import ADVICE, Rates, Reload
 
@@ -92,7 +94,9 @@ class Loads:
         """What a group's saved state says of its clock."""
         clock = self.clock
         own = clock.first_late is not None and index >= clock.first_late and "lr" in clock.plan.own(clock.groups, index)
-        how = {"joined": True} if index in clock.joined else {"own": True} if own else {}
+        how: dict[str, Any] = {"joined": True} if index in clock.joined else {"own": True} if own else {}
+        if acts := clock._freezing.saved:  # noqa: SLF001  # the clock's other half
+            how[ACTS] = acts
         return {
             "schedules": {name: str(schedule) for name, schedule in clock.followed[index].items()},
             "base": dict(clock.bases[index]),
@@ -104,8 +108,12 @@ class Loads:
         try:
             with self.clock.anew():
                 found, why = loaded(self.clock, state, reload), WHY[reload.policy].format(reload)
+                saved, own = state["groups"][0].get(ACTS), self.clock._freezing  # noqa: SLF001  # as above
+                acts = acts_of(saved) if reload.policy == "saved" else own.merged(saved, found.step)
                 self.clock.change(found.followed, found.bases, why, found.step, found.before)
                 self._texts = found.texts
+                own.take(acts)
+                self.clock._thaw()  # noqa: SLF001  # as above
         except Exception as error:
             self.refuse(error)
             raise
@@ -128,6 +136,7 @@ class Loads:
         step, unknown = self.clock.step, self.made is None
         if self._doubt:
             raise ValueError(self._doubt)
+        self.clock._freezing.settle(self.clock.groups)  # noqa: SLF001  # the clock's other half
         if self.clock.joined:
             self.clock.unfollowed()
         if unknown and step == 0:
@@ -237,6 +246,8 @@ class Loads:
                 f"the clock was left at step {self.made}, where the optimizer's state counted {then} updates; it "
                 f"counts {own} now, so it went on without the clock; say where the schedule stands: attach(..., step=n)"
             )
+        if self._other_acts(next(found for found in carried if found), self.made):
+            return
         saved = [found.get("schedules", {}) for found in carried]
         if self._loaded:  # the clock was set on purpose; the next step compares the counts
             if self._texts is not None and saved != self._texts:
@@ -252,6 +263,16 @@ class Loads:
             base.update(found.get("base", {}))
         if self.made:  # accelerate loads a new optimizer's own state into it
             self._change = ("resumed with the optimizer's state, the same schedule", clock.in_force(self.made))
+
+    def _other_acts(self, carried: Mapping[str, Any], step: int) -> bool:
+        """Take what the state has frozen; whether it contradicts what is frozen here, which is a doubt."""
+        own = self.clock._freezing  # noqa: SLF001  # the clock's other half
+        try:
+            own.take(own.merged(carried.get(ACTS), step))
+        except ValueError as error:
+            self._doubt = str(error)
+            return True
+        return False
 
     def _differ(self, saved: list[dict[str, str]], carried: list[dict[str, Any]]) -> bool:
         """Whether a group was under another schedule, which is a doubt; late groups go on as they were left."""

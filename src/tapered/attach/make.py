@@ -91,7 +91,20 @@ def copied(kind: type[torch.optim.Optimizer], kept: Kept, state: dict[str, Any])
 
 
 def clock_of(optimizer: torch.optim.Optimizer) -> Clock | None:
-    """The clock that is attached to an optimizer, if there is one."""
+    """The clock that is attached to an optimizer, if there is one.
+
+    Args:
+        optimizer: any, attached or not.
+
+    Example:
+        >>> import torch, tapered
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+        >>> clock_of(optimizer) is None
+        True
+        >>> clock = attach(optimizer, lr=tapered.warmup(10))
+        >>> clock_of(optimizer) is clock
+        True
+    """
     hooks = getattr(maker(optimizer), "_optimizer_step_pre_hooks", {}).values()
     owners = (getattr(hook, "__self__", None) for hook in hooks)
     return next((owner for owner in owners if isinstance(owner, Clock)), None)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from tapered.attach.saved import KEY
 from tapered.attach.slots import as_before
 from tapered.optim.policies import report
-from tapered.schedules.controllers import observed, steered, why
+from tapered.schedules.controllers import steered
+from tapered.schedules.observed import observed, why
 
 if TYPE_CHECKING:
     from tapered.attach.clock import Clock

@@ -12,6 +12,7 @@ from tapered.attach.loads import Loads
 from tapered.attach.saved import KEY
 from tapered.attach.slots import Slot
 from tapered.attach.updates import Groups, alone, moves, skipped, untraced
+from tapered.optim.freezing import Freezing
 from tapered.optim.parameters import only_initialises, uncounted
 
 
@@ -24,6 +25,7 @@ class Stepping:
 
     step: int
     _loads: Loads
+    _freezing: Freezing
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer, self.maker, self.holder = optimizer, maker(optimizer), optimizer
@@ -45,6 +47,10 @@ class Stepping:
 
     def regroup(self) -> None:
         """Take in groups that were added."""
+        raise NotImplementedError
+
+    def _thaw(self) -> None:
+        """Have what is frozen now stand still, and the rest be trained."""
         raise NotImplementedError
 
     def numbers_of(self, late: list[Slot]) -> contextlib.AbstractContextManager[None]:
@@ -140,6 +146,8 @@ class Stepping:
             return
         self._applied, self._used = False, None
         self.ready = self.step = step = self.step + 1
+        if step == self._freezing.due:
+            self._set_in()
         groups = optimizer.param_groups
         if self._within or len(groups) != self.followers:
             return
@@ -158,6 +166,11 @@ class Stepping:
             with contextlib.suppress(Exception):  # a user's function may end; the update that was made stands
                 slot.write(group, slot.at(self.step))
                 slot.look_ahead()
+
+    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
+    def _set_in(self) -> None:
+        """What is to be frozen or unfrozen at this step is."""
+        self._thaw()
 
     def _enter(self, *_: Any) -> None:
         """An optimizer around the one that makes the updates reads the rate until it is left."""

@@ -22,6 +22,11 @@ class Change:
         step: Where the fork is.
         saved_hold: Where other hypers differ, the saved ones hold.
         attributes: Plain numbers of modules: the "same", the "saved" ones are set, or "any".
+
+    Example:
+        >>> from tapered import linear
+        >>> Change({"lr": linear(1e-4, 0.0, steps=20)}, counted="now", step=40).hypers
+        {'lr': linear(0.0001, steps=20)}
     """
 
     hypers: Mapping[str, Value | Sequence[Value]] = field(default_factory=dict)

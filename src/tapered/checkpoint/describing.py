@@ -28,6 +28,10 @@ class Described:
         lineage: The forks that led to it.
         values: Its plain values.
         kinds: The kinds of processor that trained it, as text.
+
+    Example:
+        >>> Described("000004-step60", 60, damage="state.json is missing").step
+        60
     """
 
     name: str
@@ -46,6 +50,9 @@ class Described:
 
 def describe(folder: str | os.PathLike[str]) -> list[Described]:
     """Verify every checkpoint in a folder, the newest first; nothing is changed or claimed.
+
+    Args:
+        folder: a run's.
 
     Raises:
         CheckpointError: there is none.

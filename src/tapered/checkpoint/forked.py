@@ -96,8 +96,17 @@ def _show(group: State, key: str, place: int | None, shown: float) -> None:
 def placed(schedule: Schedule, change: Change) -> Schedule:
     """A new schedule, its step 0 where the fork asks for it.
 
+    Args:
+        schedule: the new one.
+        change: where the fork is, and from where the schedule counts.
+
     Raises:
         ValueError: it was not said, or the schedule cannot be written down.
+
+    Example:
+        >>> from tapered import linear
+        >>> placed(linear(1e-4, 0.0, steps=20), Change(counted="now", step=40))
+        linear(0.0001, steps=20).delayed(40)
     """
     if not schedule.serialisable:
         raise ValueError(f"{schedule} cannot be written into the fork's lineage; try a schedule that prints as code")

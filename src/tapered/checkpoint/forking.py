@@ -93,8 +93,25 @@ def fork(
 def begin(parent: Path, child: Path, found: Resumed, change: Change) -> None:
     """Claim a fork's folder and write down where it comes from; what is saved there next is its first checkpoint.
 
+    Args:
+        parent: the folder of the run that is forked.
+        child: the fork's own, new or empty.
+        found: where the parent stood, as `resume` says it.
+        change: what the fork does otherwise.
+
     Raises:
         CheckpointError: the folder holds a run.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from tapered.checkpoint import resume, save
+        >>> weight = torch.nn.Parameter(torch.ones(2))
+        >>> parent, child = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> path = save(parent, 40, weight=weight)
+        >>> begin(parent, child, resume(parent, weight=weight), Change({"lr": 1e-4}, step=40))
+        >>> path = save(child, 41, weight=weight)
+        >>> resume(child, weight=weight).lineage[0].change
+        {'lr': '0.0001', 'moments': 'kept'}
     """
     _empty(parent, child)
     origin = {

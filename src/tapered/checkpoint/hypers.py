@@ -11,6 +11,7 @@ from tapered.checkpoint.change import Change
 from tapered.files.errors import CheckpointError
 from tapered.files.tree import same
 from tapered.optim import Optimizer
+from tapered.optim.freezing import KEY as ACTS
 from tapered.optim.hypers import items, names
 from tapered.optim.policies import alike
 
@@ -90,7 +91,9 @@ def same_group(
     mine, theirs = own["groups"][index], saved["groups"][index]
     if change.saved_hold:
         return
-    for key in sorted(mine.keys() - {"params", "clock", "initial_lr", *change.hypers, *but}):  # others' keys are taken
+    for key in sorted(
+        mine.keys() - {"params", "clock", ACTS, "initial_lr", *change.hypers, *but}
+    ):  # others' keys are taken
         one, other = mine.get(key), theirs.get(key)
         number = not isinstance(one, bool) and isinstance(one, (int, float, Tensor, tuple, list))
         base = key == "lr" and "initial_lr" in theirs and _equal(mine.get("initial_lr", one), theirs["initial_lr"])

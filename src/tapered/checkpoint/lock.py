@@ -59,7 +59,18 @@ def claim(folder: Path) -> Held:
 
 
 def release(folder: str | os.PathLike[str]) -> None:
-    """Let another process write to a folder; the end of this process does the same."""
+    """Let another process write to a folder; the end of this process does the same.
+
+    Args:
+        folder: of a run that this process has saved into or resumed.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from tapered.checkpoint import release, save
+        >>> folder = tempfile.mkdtemp()
+        >>> path = save(folder, 0, weight=torch.ones(2))
+        >>> release(folder)
+    """
     held = _held.pop(Path(folder).resolve(), None)
     if held is not None:
         held.lock.release()

@@ -20,6 +20,7 @@ from tapered.checkpoint.change import Change
 from tapered.checkpoint.hypers import same_clock, same_group, same_schedules, scheduled
 from tapered.files.errors import CheckpointError
 from tapered.optim import Optimizer
+from tapered.optim.freezing import KEY as ACTS
 from tapered.optim.loading import NEVER_NEGATIVE
 
 Tree = dict[str, Any]
@@ -99,6 +100,7 @@ def prepare(
             same_schedules(name, part, index, group, change, clock)
         but = scheduled(part, (group, part.param_groups[index]))
         same_group(name, own, saved, index, change, driven=bool(schedulers or clock), but=but)
+    _freeze(name, part, state)
     after = forked.write(name, part, state, change, schedulers)
     blank = isinstance(part, Optimizer) and not state["state"]
 
@@ -113,6 +115,21 @@ def prepare(
         after()
 
     return apply
+
+
+def _freeze(name: str, part: torch.optim.Optimizer, state: Tree) -> None:
+    """The acts of a state, and those of an optimizer of tapered's that are still to come.
+
+    Raises:
+        CheckpointError: something was to be frozen or unfrozen before, and was not.
+    """
+    if isinstance(part, Optimizer) and (found := state["param_groups"]):
+        own = part._freezing.copied()  # noqa: SLF001  # the optimizer's other half
+        try:
+            own.take(own.merged(found[0].get(ACTS), found[0].get("step", 0)))
+        except ValueError as error:
+            raise CheckpointError(f"`{name}`: {error}") from None
+        state["param_groups"] = [{**group, ACTS: own.saved} for group in found]
 
 
 def _blank(part: Optimizer, state: Tree) -> Tree:

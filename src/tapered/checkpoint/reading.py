@@ -26,6 +26,10 @@ class Origin:
         folder: Its checkpoint, as it was given.
         step: Completed updates there.
         change: What the fork does otherwise, as text: {"lr": "0.0001", "moments": "kept", ...}.
+
+    Example:
+        >>> Origin("3f2a", "runs/first/000002-step40", 40, {"lr": "0.0001", "moments": "kept"}).change["lr"]
+        '0.0001'
     """
 
     run: str
@@ -47,6 +51,15 @@ class Resumed:
         metric: What was given as its metric.
         skipped: Newer checkpoints that could not be used, and why.
         kinds: The kinds of processor that trained it, as text; several where it went on under `kinds="any"`.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from tapered.checkpoint import resume, save
+        >>> weight, folder = torch.nn.Parameter(torch.ones(2)), tempfile.mkdtemp()
+        >>> path = save(folder, 40, metric=0.25, weight=weight, epoch=3)
+        >>> found = resume(folder, weight=weight)
+        >>> found.step, found.folder.name, found.values, found.metric, found.lineage, found.skipped
+        (40, '000001-step40', {'epoch': 3}, 0.25, (), ())
     """
 
     step: int

@@ -1,9 +1,10 @@
 """The claims of the question that this project began with, each measured by studies that anyone can repeat.
 
 Claim ─► its studies ─► their summaries ─► judge ─► Answer: a word, why, numbers ─► results.json
+results.json, sources ─► advice: where to start, for each purpose
 """
 
-from tapered.claims import q01, q02, q03, q04, q05, q06, q08, q09, q10, q11, q12, q13, refined, theory
+from tapered.claims import averaging, q01, q02, q03, q04, q05, q06, q08, q09, q10, q11, q12, q13, refined, theory
 from tapered.claims.base import Answer, Claim, Word
 from tapered.claims.beside import BESIDE
 
@@ -26,5 +27,6 @@ CLAIMS: tuple[Claim, ...] = (
     q13.CLAIM,
     theory.CLAIM,
     refined.CLAIM,
+    averaging.CLAIM,
     *BESIDE,
 )

@@ -19,6 +19,10 @@ class Answer:
         word: "confirmed", "refuted" or "depends", by the criterion in the judge's docstring.
         why: One sentence with the figures that say so.
         figures: The figures by name, as JSON takes them.
+
+    Example:
+        >>> Answer("depends", "it helps where noise is left", {"gain": 0.1}).word
+        'depends'
     """
 
     word: Word
@@ -36,6 +40,11 @@ class Claim:
         studies: Names of the built-in studies that it needs.
         judge: From study name -> the study's summary, as `tapered study NAME --json` prints it, to the answer. A judge
             without studies measures for itself.
+
+    Example:
+        >>> from tapered.claims import CLAIMS
+        >>> [claim.question for claim in CLAIMS[:3]], CLAIMS[1].studies
+        (['Q1', 'Q2', 'Q3'], ('bmi',))
     """
 
     question: str

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from tapered.cli.study import PAGE, finish
+from tapered.cli.finish import PAGE, finish
 from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Json, console, print_json, retype, table
 
 

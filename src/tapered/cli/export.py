@@ -32,13 +32,27 @@ def export(
         debug: Show a traceback when something fails.
     """
     from tapered.convert.code import code  # noqa: PLC0415 - seconds, which --help need not wait for
+    from tapered.convert.following_code import Told  # noqa: PLC0415 - as above
+    from tapered.study.file.texts import SHAPE  # noqa: PLC0415 - as above
     from tapered.study.summary.kept import kept  # noqa: PLC0415 - as above
 
     _, fields = kept(folder)
     chosen = arm_of(fields, arm)
     if chosen["schedule"] is None:
         raise ValueError(f"arm {chosen['name']!r} has a schedule that no text can carry")
-    lines = code(to, chosen["rule"] or None, chosen["options"], chosen["hypers"], chosen["schedule"])
+    observes = chosen["observes"] or {}
+    if observes.get("every") and to not in ("tapered", "torch"):
+        raise ValueError(
+            f"arm {chosen['name']!r} follows {observes['text']}, and {to} tells its evaluations; try --to torch"
+        )
+    for name, value in chosen["hypers"].items():
+        if observes and isinstance(value, str) and SHAPE.search(value):
+            raise ValueError(
+                f"{name} = {value!r} of arm {chosen['name']!r} follows a rate that follows its runs, which it does "
+                f"in studies alone; no code says that"
+            )
+    told = [Told(observes["text"], observes["metric"].rpartition("/")[2])] if observes else []
+    lines = code(to, chosen["rule"] or None, chosen["options"], chosen["hypers"], chosen["schedule"], *told)
     notes = [*fields["recipe"], *([f"evaluated at an average: {chosen['average']}"] if chosen["average"] else [])]
     if as_json:
         named = {name: chosen[name] for name in ("name", "rule", "options", "hypers", "schedule", "best_peak")}

@@ -49,7 +49,7 @@ def checked(stated: Any, command: str, store: Path | None, *, as_json: bool) -> 
     if found is None:
         return INTERRUPTED
     if as_json:
-        print_json(asdict(found) | {"good": found.good, "folder": str(folder)})
+        print_json(asdict(found) | {"exact": found.exact, "good": found.good, "folder": str(folder)})
         return DONE if found.good else FAILED
     for finding in found.findings:
         write(f"{MARKS[finding.good]:>3}  {finding.name}: {finding.text}")

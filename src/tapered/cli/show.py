@@ -1,4 +1,4 @@
-"""`tapered show`: a finished study's answer again, from its folder; nothing of the study is run."""
+"""`tapered show`: a study's answer again, or how far it is, from its folder; nothing of the study is run or locked."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from tapered.cli.finish import PAGE
 from tapered.cli.terminal import DONE, TONES, Flag, Json, console, print_json, table
 
 if TYPE_CHECKING:
     from tapered.study.summary.kept import Shown
-
-PAGE = "report.html"
+    from tapered.study.summary.unfinished import Standing
 
 
 def show(
@@ -21,23 +21,47 @@ def show(
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
-    """Show a finished study's question and answer, and where its page is.
+    """Show a study's question and answer, or how far it is, and where its page is; also while it runs.
 
     Args:
         folder: The study's folder, studies/NAME-HASH.
-        as_json: Print one JSON object, as the study itself does.
+        as_json: Print one JSON object, as the study itself does; of one that goes on with "finished": false.
         debug: Show a traceback when something fails.
     """
-    from tapered.study.summary.kept import kept  # noqa: PLC0415 - seconds, which --help need not wait for
+    from tapered.study.summary.kept import RESULT, kept  # noqa: PLC0415 - seconds, which --help need not wait for
+    from tapered.study.summary.unfinished import STATED, unfinished  # noqa: PLC0415 - as above
 
-    shown, fields = kept(folder)
     page = folder / PAGE
+    if not (folder / RESULT).exists() and (folder / STATED).exists():
+        return _standing(unfinished(folder), page, as_json=as_json)
+    shown, fields = kept(folder)
     if as_json:
         print_json(fields | {"folder": str(folder), "page": str(page) if page.is_file() else None})
         return DONE
     tell(shown)
     if page.is_file():
         console(stderr=False).print(Text(f"Page: {page}"), soft_wrap=True)
+    return DONE
+
+
+def _standing(found: "Standing", page: Path, *, as_json: bool) -> int:
+    """How a study that is not finished stands."""
+    from tapered.study.summary.answer import asked_lines  # noqa: PLC0415 - as above
+    from tapered.study.summary.partial import so_far_rows, so_far_title  # noqa: PLC0415 - as above
+
+    if as_json:
+        print_json(found.fields | {"folder": str(found.folder), "page": str(page) if page.is_file() else None})
+        return DONE
+    out, (first, *others) = console(stderr=False), found.lines
+    paragraphs(asked_lines(found.partial.study)[:1])
+    out.print(Text(first, style="bold"))
+    for line in others:
+        out.print(Text(line))
+    out.print()
+    out.print(Text(so_far_title(found.partial)))
+    out.print(table(so_far_rows(found.partial)))
+    if page.is_file():
+        out.print(Text(f"Page: {page}"), soft_wrap=True)
     return DONE
 
 

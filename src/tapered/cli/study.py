@@ -1,36 +1,17 @@
 """`tapered study`: run a study, or go on with it."""
 
-import errno
-import gc
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
+from tapered.cli.finish import finish
 from tapered.cli.given import Given
-from tapered.cli.run import said
 from tapered.cli.script import checked, first_file, script_plan
 from tapered.cli.show import paragraphs, tell
-from tapered.cli.terminal import (
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    Flag,
-    Interrupt,
-    Json,
-    console,
-    print_json,
-    progress,
-    table,
-)
+from tapered.cli.terminal import DONE, FAILED, INTERRUPTED, Flag, Json, console, print_json, table
 
-PAGE = "report.html"
 NOTHING = Given()
-SHOWN = 0.1  # seconds between two movements of the bar
-SETTLE, SHORTLY = 120.0, 3.0  # seconds that a ledger's server has at the end, and of a study that was stopped
 
 
 def study(
@@ -88,141 +69,6 @@ def run(stated: Any, command: str, given: Given, *, as_json: bool) -> int:
     return INTERRUPTED if found is None else _tell(*found, folder, as_json=as_json)
 
 
-def finish(planned: Any, command: str, folder: Path, *, verify: bool = False) -> tuple[Any, Any, Path | None] | None:
-    """Train what a study lacks, conclude, write the page: and say where that was not possible.
-
-    Args:
-        planned: The study.
-        command: What to type to go on with it.
-        folder: Its folder.
-        verify: Also train a sample again from scratch.
-
-    Returns:
-        The result, what a verification found, and the page, None where the disk did not take it; None altogether where
-        it was interrupted, and the folder has what was finished.
-    """
-    from tapered import study as studies  # noqa: PLC0415 - as above
-
-    with opened(planned, folder) as store:
-        runs = _train(planned, store, command)
-        if runs is None:
-            _settle(store, SHORTLY)
-            return None
-        concluded = studies.conclude(planned, store, runs)
-        verified = studies.verify(planned, store, runs) if verify else None
-        page = _page(concluded, folder / PAGE, command)
-        _settle(store, SETTLE)
-    return concluded, verified, page
-
-
-def _settle(store: Any, seconds: float) -> None:
-    """Give the ledger's server time to take what waits for it, and say what it has not taken."""
-    errors, lacking = console(stderr=True), store.settle(min(seconds, SHORTLY))
-    if lacking and seconds > SHORTLY:
-        why = f" ({store.trouble})" if store.trouble else ""
-        errors.print(f"Waiting up to {seconds:g} seconds for the ledger{why}; Ctrl-C ends that.", soft_wrap=True)
-        with suppress(KeyboardInterrupt):
-            lacking = store.settle(seconds - SHORTLY)
-    if lacking:
-        errors.print(lacking, soft_wrap=True)
-
-
-def opened(planned: Any, folder: Path) -> Any:
-    """The study's store; and what is to be known before it is trained, on stderr."""
-    from tapered.stats import seeds_needed  # noqa: PLC0415 - as above
-    from tapered.study import open_store  # noqa: PLC0415 - as above
-
-    study, errors = planned.study, console(stderr=True)
-    if study.lacks and (study.fresh_seeds or study.seeds >= seeds_needed()):
-        errors.print(Text(study.lacks))  # a few seeds alone are a try, and meant
-    with said(errors):
-        return open_store(planned, folder)
-
-
-def _page(concluded: Any, page: Path, command: str) -> Path | None:
-    """Write the page, and beside it what `show` and `export` read."""
-    from tapered import report  # noqa: PLC0415 - as above
-    from tapered.study.summary.kept import keep  # noqa: PLC0415 - as above
-
-    try:
-        report.write(concluded, page, command)
-        keep(concluded, page.parent)
-    except OSError as error:
-        remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let it be written, or copy its folder"
-        advice = f"{remedy}, and the same command writes it" if page.parent.is_dir() else "its folder is gone"
-        why = f"{page} could not be written ({error.strerror}); {advice}"
-        console(stderr=True).print(why, soft_wrap=True)
-        return None
-    return page
-
-
-def _train(planned: Any, store: Any, command: str) -> Any:
-    """The finished runs, or None where they were interrupted, with what to type to go on."""
-    from tapered import study as studies  # noqa: PLC0415 - as above
-
-    errors, told = console(stderr=True), list[str]()
-    with Interrupt(errors) as interrupt, progress(errors) as shown:
-        task = shown.add_task("training", total=None)
-
-        doing = ["", ""]
-
-        def say(*, round_: str | None = None, phase: str | None = None) -> None:
-            doing[:] = [new or old for new, old in zip((round_, phase), doing, strict=True)]
-            shown.update(task, description=": ".join(filter(None, doing)))
-
-        def begin(round_: Any) -> None:
-            done = studies.updates_made(round_.forest, store)
-            shown.update(task, total=round_.forest.plan.to_run, completed=done)
-            say(round_=round_.name)
-
-        def advance(updates: int) -> None:
-            shown.advance(task, updates)
-            if store.trouble and not told:
-                told.append(store.trouble)
-                errors.print(
-                    f"Training goes on without the ledger ({store.trouble}), which is filled up later.", soft_wrap=True
-                )
-
-        runs = studies.train_runs(
-            planned,
-            store,
-            progress=_settled(advance),
-            stop=lambda: interrupt.asked,
-            on_round=begin,
-            on_phase=lambda phase: say(phase=phase),
-        )
-    rounds, whole = studies.finished_rounds(planned, {run.key: run for run in runs})
-    if whole:
-        return runs
-    asked = sum(len(round_.forest.tasks) for round_ in rounds)
-    errors.print(f"Stopped with {len(runs)} of {asked} runs finished, all kept in {store.folder}.")
-    errors.print(f"To go on: {command}", soft_wrap=True)
-    return None
-
-
-def _settled(progress: Callable[[int], None]) -> Callable[[int], None]:
-    """What is called with each step's updates, and tells of them a few times a second.
-
-    Before its first call all that was imported and compiled is left to itself: it lives as long as the process, and
-    Python's collector would go through it again and again.
-    """
-    gc.freeze()
-    begun, waiting, told = False, 0, time.monotonic()
-
-    def made(updates: int) -> None:
-        nonlocal begun, waiting, told
-        if not begun:
-            gc.collect()  # what compiling left behind goes, what it made stays
-            gc.freeze()
-            begun = True
-        waiting, now = waiting + updates, time.monotonic()
-        if now - told >= SHOWN:
-            progress(waiting)
-            waiting, told = 0, now
-
-    return made
-
-
 def _forecast(planned: Any, folder: Path, *, as_json: bool) -> int:
     from tapered.study import summary  # noqa: PLC0415 - as above
     from tapered.study.plan.forecast import forecast, may_add  # noqa: PLC0415 - as above
@@ -244,7 +90,7 @@ def _forecast(planned: Any, folder: Path, *, as_json: bool) -> int:
     workers = summary.workers_line(found)
     for line in (*summary.cost_lines(found.cost), *([workers] if workers else [])):
         out.print(Text(f"- {line}"))
-    for line in (*map(str, found.groups), summary.pairs_line(study), *later, study.lacks):
+    for line in (summary.follow_line(found), *map(str, found.groups), summary.pairs_line(study), *later, study.lacks):
         if line is not None:
             out.print(Text(f"- {line}"))
     return DONE

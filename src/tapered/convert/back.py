@@ -51,6 +51,10 @@ def to_lambda(schedule: Schedule, lr: float) -> Factor:
     torch multiplies it by the base rate again, so a rate may differ from the schedule's in its last bit; with lr=1.0 it
     does not. `to_lambda(...).check(optimizer)` refuses an optimizer with another base rate.
 
+    Args:
+        schedule: any.
+        lr: the rate that the optimizer was made with.
+
     Raises:
         ValueError: `lr` is 0 or no finite number.
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from tapered import rules
+from tapered.convert.following_code import Told, following, keras_callback
 from tapered.convert.keras import to_keras
-from tapered.schedules import parse
+from tapered.schedules import Controller, Schedule, parse_rate
 
 To = Literal["tapered", "torch", "transformers", "lightning", "keras", "optax"]
+LOSS = Told()
 TARGETS: tuple[To, ...] = get_args(To)
 # an option's value that every framework has, and what torch's optimizers and tapered's call another one
 OPTIONS = {
@@ -41,7 +43,14 @@ ELSEWHERE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 }
 
 
-def code(to: To, rule: str | None, options: Mapping[str, Any], hypers: Mapping[str, Any], schedule: str) -> list[str]:
+def code(
+    to: To,
+    rule: str | None,
+    options: Mapping[str, Any],
+    hypers: Mapping[str, Any],
+    schedule: str,
+    told: Told = LOSS,
+) -> list[str]:
     r"""Lines that train with a rule at a schedule in a framework; they run where `model` is what is trained.
 
     Args:
@@ -49,10 +58,13 @@ def code(to: To, rule: str | None, options: Mapping[str, Any], hypers: Mapping[s
         rule: A rule's name, as a study file has it; None where the optimizer is somebody's own, `optimizer`.
         options: Its structural choices.
         hypers: Its other hypers: numbers, or texts of schedules.
-        schedule: The rate, as text.
+        schedule: The rate, as text: a schedule, or a rule that follows a loss.
+        told: What such a rule is told.
 
     Raises:
-        ValueError: The framework has no such optimizer, or none with such an option or a hyper that is a schedule.
+        ValueError: The framework has no such optimizer, none with such an option or a hyper that is a schedule, or no
+            such rule that follows a loss; or a rule or hyper has no name that Python takes, as in a result that
+            somebody forged.
 
     Example:
         >>> print("\n".join(code("tapered", "Adam", {}, {"beta1": 0.8}, "0.1 * warmup(9)")))
@@ -60,12 +72,26 @@ def code(to: To, rule: str | None, options: Mapping[str, Any], hypers: Mapping[s
         <BLANKLINE>
         optimizer = Adam(model.parameters(), lr=parse('0.1 * warmup(9)'), betas=(0.8, 0.999))
     """
+    for name in (*hypers, *([] if rule is None else [rule])):  # which stand in the code as they are
+        if not name.isidentifier():
+            raise ValueError(f"got {name!r:.80} as the name of a rule or hyper; expected one as Adam or beta1")
+    rate = parse_rate(schedule)
     if rule is None:
-        return _alone(to, schedule)
+        return _alone(to, rate)
     if to in ("keras", "optax"):
-        return _elsewhere(to, rule, options, hypers, schedule)
+        return _elsewhere(to, rule, options, hypers, rate, told)
     name, arguments = _torchs(to, rule, options, hypers)
     given = "".join(f", {key}={value}" for key, value in arguments.items())
+    if isinstance(rate, Controller):
+        theirs = to == "torch"
+        head = ["import torch"] if theirs else [f"from tapered import {', '.join(_imported(name, given))}"]
+        made = f"{'torch.optim.' * theirs}{name}({{}}.parameters(), lr={{}}{given})"
+        return following(to, rate, made, head, told)
+    return _scheduled(to, name, given, schedule)
+
+
+def _scheduled(to: To, name: str, given: str, schedule: str) -> list[str]:
+    """Of an optimizer of torch's or tapered's."""
     if to == "torch":
         return [
             "import torch",
@@ -76,7 +102,7 @@ def code(to: To, rule: str | None, options: Mapping[str, Any], hypers: Mapping[s
             f"clock = attach(optimizer, lr=parse({schedule!r}))  # no scheduler: each step has its rate",
         ]
     made = f"{name}({{}}.parameters(), lr=parse({schedule!r}){given})"
-    head = [f"from tapered import {', '.join(sorted((name, 'parse'), key=str.lower))}"]
+    head = [f"from tapered import {', '.join(_imported(name, 'parse('))}"]
     if to == "tapered":
         return [*head, "", f"optimizer = {made.format('model')}"]
     head.append("from tapered.attach import as_lr_scheduler")
@@ -97,10 +123,18 @@ def code(to: To, rule: str | None, options: Mapping[str, Any], hypers: Mapping[s
     ]
 
 
-def _alone(to: To, schedule: str) -> list[str]:
+def _imported(name: str, given: str) -> list[str]:
+    """An optimizer, and `parse` where its arguments are read by it."""
+    return sorted([name, *["parse"] * ("parse(" in given)], key=str.lower)
+
+
+def _alone(to: To, rate: Schedule | Controller) -> list[str]:
     """The rate alone, for an optimizer that there is."""
+    schedule = str(rate)
+    if isinstance(rate, Controller):
+        raise ValueError(f"got {rate} for an optimizer that nobody knows: {rate.why_no_table()}")  # noqa: TRY004  # a text
     if to == "keras":
-        made = f"keras.optimizers.schedules.deserialize({to_keras(parse(schedule))!r})"
+        made = f"keras.optimizers.schedules.deserialize({to_keras(rate)!r})"
         return ["import keras", "", f"schedule = {made}"]
     if to == "optax":
         lines = ["from tapered import parse", "from tapered.convert import to_optax", ""]
@@ -158,7 +192,9 @@ def _value(to: To, name: str, value: Any) -> str:
     )
 
 
-def _elsewhere(to: To, rule: str, options: Mapping[str, Any], hypers: Mapping[str, Any], schedule: str) -> list[str]:
+def _elsewhere(
+    to: To, rule: str, options: Mapping[str, Any], hypers: Mapping[str, Any], rate: Schedule | Controller, told: Told
+) -> list[str]:
     """Of a framework with defaults of its own, so that every number is said."""
     left, (known, names) = dict(options), ELSEWHERE[to]
     name = "AdamW" if rule == "Adam" and left.pop("decay", "l2") == "decoupled" else rule
@@ -173,6 +209,13 @@ def _elsewhere(to: To, rule: str, options: Mapping[str, Any], hypers: Mapping[st
     if name == "AdamW":
         numbers.setdefault("weight_decay", 0.0)
     given = "".join(f", {names[key]}={_value(to, key, value)}" for key, value in numbers.items())
+    if isinstance(rate, Controller):
+        if to == "optax":
+            raise ValueError(f"optax has no rule that decides as {rate}; try --to tapered, or torch")
+        made = f"keras.optimizers.{known[name]}(learning_rate={rate.initial!r}{given})"
+        follows = f"callback = {keras_callback(rate, told)}  # model.fit(..., callbacks=[callback])"
+        return ["import keras", "", f"optimizer = {made}", follows]
+    schedule = str(rate)
     if to == "optax":
         return [
             "import optax",
@@ -184,6 +227,6 @@ def _elsewhere(to: To, rule: str, options: Mapping[str, Any], hypers: Mapping[st
     return [
         "import keras",
         "",
-        f"schedule = keras.optimizers.schedules.deserialize({to_keras(parse(schedule))!r})",
+        f"schedule = keras.optimizers.schedules.deserialize({to_keras(rate)!r})",
         f"optimizer = keras.optimizers.{known[name]}(learning_rate=schedule{given})",
     ]

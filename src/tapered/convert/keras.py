@@ -165,6 +165,9 @@ def _read(given: Any, forms: Forms) -> Schedule:
 def to_keras(schedule: Schedule) -> dict[str, Any]:
     """The config that keras.optimizers.schedules.deserialize reads, where Keras has the schedule.
 
+    Args:
+        schedule: any.
+
     Raises:
         ValueError: Keras has none for a part of it, which is named.
 

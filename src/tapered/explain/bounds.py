@@ -30,6 +30,15 @@ class Bound:
         strict: No gradients make it larger (but for rounding).
         paper: What the rule's paper states as an approximate bound; None if it states none.
         source: Where `paper` stands, else how `strict` comes about.
+
+    Example:
+        >>> import torch, tapered
+        >>> from tapered.explain import explain_step
+        >>> weight = torch.nn.Parameter(torch.ones(3))
+        >>> weight.sum().backward()
+        >>> found = explain_step(tapered.Adam([weight], lr=0.1)).series[0].points[0].bound
+        >>> round(found.strict, 6), round(found.paper, 3)
+        (1.0, 3.162)
     """
 
     strict: float

@@ -93,6 +93,9 @@ def explain_step(optimizer: torch.optim.Optimizer) -> Explanation:
 
     So a checkpoint is explained: load it into model and optimizer, backpropagate the next batch's loss, and ask.
 
+    Args:
+        optimizer: after `backward`, before `step`; one of tapered's, or of torch's whose arithmetic is known.
+
     Raises:
         TypeError, ValueError: as `recording`; also where there is no gradient.
 
@@ -112,7 +115,21 @@ def explain_step(optimizer: torch.optim.Optimizer) -> Explanation:
 
 
 class Recorder:
-    """What `recording` yields."""
+    """What `recording` yields.
+
+    Raises:
+        TypeError: an optimizer whose arithmetic is not known here.
+
+    Example:
+        >>> import tapered
+        >>> weight = torch.nn.Parameter(torch.ones(3))
+        >>> optimizer = tapered.SGD([weight], lr=0.1)
+        >>> with recording(optimizer, every=2) as recorder:
+        ...     for _ in range(4):
+        ...         loss = optimizer.minimize(weight.sum())
+        >>> [point.step for point in recorder.explanation.series[0].points]
+        [0, 2]
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, every: int, limit: int) -> None:
         if not isinstance(optimizer, optim.Optimizer) and type(optimizer) not in TORCH:

@@ -30,6 +30,11 @@ class TermPoint:
             parameters of a group are at different counts, the mean that keeps `length` right.
         direction: RMS of the direction.
         length: RMS of the term's value, measured on it.
+
+    Example:
+        >>> point = TermPoint("step", rate=0.1, factor=0.5, direction=2.0, length=0.1)
+        >>> point.length == point.rate * point.factor * point.direction
+        True
     """
 
     name: str
@@ -57,6 +62,15 @@ class Point:
         bound: What is known of `largest` from the rule; None if nothing is.
         root: RMS of what divides the gradient, bias-corrected and without eps; None for a rule that divides by nothing.
         eps_share: Share of the entries where eps rules (eps >= the root it stands beside); None without an eps.
+
+    Example:
+        >>> import torch, tapered
+        >>> from tapered.explain import explain_step
+        >>> weight = torch.nn.Parameter(torch.full((3,), 2.0))
+        >>> weight.sum().backward()
+        >>> point = explain_step(tapered.SGD([weight], lr=0.1)).series[0].points[0]
+        >>> point.step, round(point.gradient, 6), round(point.update, 6), round(point.relative, 6), point.bound
+        (0, 1.0, 0.1, 0.05, None)
     """
 
     step: int
@@ -100,6 +114,11 @@ class Split:
         correction: ln of the factor's change.
         direction: ln of the change of RMS(direction): the gradient's scale, after what the rule makes of it.
         measured: ln of the change of the measured length, which the three were not made from.
+
+    Example:
+        >>> found = Split(since=0, step=9, schedule=-0.5, correction=0.7, direction=-0.2, measured=0.0)
+        >>> abs(found.whole) < 1e-15
+        True
     """
 
     since: int
@@ -121,6 +140,11 @@ def split(now: Point, then: Point, term: str) -> Split | None:
     With p(k) the logarithm of a part at step k, rounded to float64, a part's change is p(now) - p(then). The same
     numbers give a change of exactly 0. The whole is the parts' sum by definition, to the last bit; it equals the change
     of the measured length within the rounding of the parameters' dtype (about 1e-15 in float64, 1e-7 in float32).
+
+    Args:
+        now: the point looked at.
+        then: the point that it is compared with.
+        term: the name of a term of both.
 
     Returns:
         None where a part is 0 or not finite at either step: a rate of 0, a gradient that has always been 0.
@@ -159,6 +183,18 @@ class Series:
         name: Its name, or its number.
         rule: Its arithmetic.
         points: In order of steps; none for steps at which no parameter of the group had a gradient.
+
+    Example:
+        >>> import torch, tapered
+        >>> from tapered.explain import recording
+        >>> weight = torch.nn.Parameter(torch.ones(3))
+        >>> optimizer = tapered.SGD([weight], lr=tapered.linear(0.1, 0.0, steps=4))
+        >>> with recording(optimizer) as recorder:
+        ...     for _ in range(3):
+        ...         loss = optimizer.minimize(weight.sum())
+        >>> series = recorder.explanation.series[0]
+        >>> series.terms, [round(change.schedule, 3) for _, change in series.splits("step")]
+        (('step',), [0.0, -0.288, -0.693])
     """
 
     name: str
@@ -202,6 +238,16 @@ class Explanation:
         series: One for each parameter group.
         diverged: The step whose loss was not finite; None if there was none or it is not known.
         shares: What decoupled weight decay leaves of the first weights and of each update; None where there is none.
+
+    Example:
+        >>> import torch, tapered
+        >>> from tapered.explain import explain_step
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> layer(torch.ones(1, 2)).sum().backward()
+        >>> groups = [{"params": [layer.weight]}, {"params": [layer.bias], "lr": 0.01}]
+        >>> found = explain_step(tapered.SGD(groups, lr=0.1))
+        >>> [(series.name, series.points[0].lr) for series in found.series]
+        [('0', 0.1), ('1', 0.01)]
     """
 
     series: tuple[Series, ...]
@@ -215,6 +261,15 @@ def fields(found: Explanation, since: int | None = None) -> dict[str, Any]:
     Args:
         found: The explanation.
         since: The reference step of the splits; see `Series.splits`.
+
+    Example:
+        >>> import json, torch, tapered
+        >>> from tapered.explain import explain_step
+        >>> weight = torch.nn.Parameter(torch.ones(3))
+        >>> weight.sum().backward()
+        >>> found = json.loads(json.dumps(fields(explain_step(tapered.SGD([weight], lr=0.1)))))
+        >>> found["groups"][0]["points"][0]["lr"], found["diverged"]
+        (0.1, None)
     """
     series = [
         {

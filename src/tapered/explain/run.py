@@ -96,6 +96,15 @@ def explain_row(workload: Workload, row: Rows, path: Path, *, by_parameter: bool
         row: One row of it; it is not written.
         path: Rule and hypers, covering the row's step.
         by_parameter: One group for each parameter, under its name, instead of one called "all".
+
+    Example:
+        >>> from tapered import rules
+        >>> from tapered.training.advance import tabulate
+        >>> from tapered.training.workload import quadratic
+        >>> path = tabulate(rules.SGD(), 10, lr=0.01)
+        >>> point = explain_row(quadratic(), start(quadratic(), path.rule, [0]), path)["all"]
+        >>> point.step, point.lr, abs(point.update - 0.01 * point.gradient) < 1e-6
+        (0, 0.01, True)
     """
     step = row.steps[0]
     with deterministic():

@@ -21,6 +21,9 @@ SHORTER = 0.5
 def paragraph(found: Explanation) -> str:
     """One paragraph for each group, of sentences made from its points.
 
+    Args:
+        found: what `explain_run`, `explain_step` or a recorder gave.
+
     Example:
         >>> from tapered.explain import explain_run
         >>> from tapered.training.advance import tabulate

@@ -8,7 +8,17 @@ StoreError                a study's folder refused, likewise
 
 
 class CheckpointError(Exception):
-    """A save, resume or fork that is refused; the message says what differs and what to do."""
+    """A save, resume or fork that is refused; the message says what differs and what to do.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from tapered.checkpoint import resume
+        >>> try:
+        ...     resume(tempfile.mkdtemp(), weight=torch.ones(2))
+        ... except CheckpointError as error:
+        ...     print("no checkpoint" in str(error))
+        True
+    """
 
 
 class DamagedError(CheckpointError):
@@ -16,7 +26,13 @@ class DamagedError(CheckpointError):
 
 
 class CheckpointWarning(UserWarning):
-    """A resume that went on, but not quite as asked."""
+    """A resume that went on, but not quite as asked.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", CheckpointWarning)  # a run that is not quite as asked stops here
+    """
 
 
 class StoreError(Exception):

@@ -4,8 +4,10 @@
 """
 
 import os
+import re
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -34,6 +36,40 @@ def hold(folder: Path) -> FileLock:
     with suppress(OSError):  # a full disk must not hide what is finished
         replace(folder / "owner", f"process {os.getpid()} on {socket.gethostname()}".encode())
     return lock
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who wrote last that it works in a folder.
+
+    Args:
+        text: For people: "process 4711 on lab".
+        lives: Whether that process is there; None where this machine cannot know.
+    """
+
+    text: str
+    lives: bool | None
+
+
+def owner(folder: Path) -> Owner | None:
+    """Who works in a folder, or was killed there; None where nobody does. Nothing is locked or written for it."""
+    path = folder / "owner"
+    if not plain(path):
+        return None
+    text = _owner(path)
+    found = re.fullmatch(r"process (\d{1,10}) on (.+)", text)
+    here = found is not None and found[2] == socket.gethostname() and os.name == "posix"
+    return Owner(text, _lives(int(found[1])) if found and here else None)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _owner(path: Path) -> str:

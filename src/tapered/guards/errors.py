@@ -14,6 +14,18 @@ class GradientError(ArithmeticError):
     Args:
         fault: the first one that was found.
         text: what it means for the run.
+
+    Example:
+        >>> import torch, tapered
+        >>> from tapered.guards import guard
+        >>> weight = torch.nn.Parameter(torch.ones(2))
+        >>> optimizer = tapered.SGD([weight], lr=0.1)
+        >>> watching = guard(optimizer, "raise")
+        >>> try:
+        ...     optimizer.minimize(float("nan") * weight.sum())
+        ... except GradientError as error:
+        ...     print(error.fault.step, error.fault.entries, weight.tolist())
+        0 2 [1.0, 1.0]
     """
 
     def __init__(self, fault: Fault, text: str) -> None:
@@ -30,6 +42,20 @@ class Rewound(Exception):  # noqa: N818  # no error: the way a training loop lea
     Args:
         fault: why.
         resumed: what `tapered.checkpoint.resume` returned.
+
+    Example:
+        >>> import tempfile, torch, tapered
+        >>> from tapered.checkpoint import save
+        >>> from tapered.guards import guard
+        >>> weight, folder = torch.nn.Parameter(torch.ones(2)), tempfile.mkdtemp()
+        >>> optimizer = tapered.SGD([weight], lr=0.1)
+        >>> path = save(folder, 0, weight=weight, optimizer=optimizer)
+        >>> watching = guard(optimizer, "rewind", folder=folder, weight=weight, optimizer=optimizer)
+        >>> try:
+        ...     optimizer.minimize(float("nan") * weight.sum())
+        ... except Rewound as back:
+        ...     print("go on at step", back.resumed.step)
+        go on at step 0
     """
 
     def __init__(self, fault: Fault, resumed: Resumed) -> None:

@@ -23,6 +23,10 @@ class Fault:
         value: its first entry that is not finite, or the largest by size.
         entries: how many of its entries are wrong.
         moment: the second moment that it would make infinite, by torch's name; "" where the gradient is not finite.
+
+    Example:
+        >>> print(Fault(3, 0, "head.bias", (2,), torch.float32, float("nan"), 1))
+        got nan in the gradient of `head.bias` in group 0 (shape (2,), torch.float32; 1 of 2 entries) at step 3
     """
 
     step: int

@@ -81,7 +81,18 @@ def guard(
 
 
 def guard_of(optimizer: torch.optim.Optimizer) -> Guard | None:
-    """The guard that watches an optimizer, if there is one."""
+    """The guard that watches an optimizer, if there is one.
+
+    Args:
+        optimizer: any, guarded or not.
+
+    Example:
+        >>> import torch, tapered
+        >>> optimizer = tapered.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+        >>> watching = guard(optimizer, "skip")
+        >>> guard_of(optimizer) is watching
+        True
+    """
     hooks = getattr(maker(optimizer), "_optimizer_step_pre_hooks", {}).values()
     owners = (getattr(hook, "__self__", None) for hook in hooks)
     return next((owner for owner in owners if isinstance(owner, Guard)), None)

@@ -27,6 +27,17 @@ class Guard:
 
     `skipped` counts the steps left out, `in_a_row` those since the latest update, `rewinds` the times that the run went
     back; `fault` is the latest fault. Steps without any gradient and steps that a GradScaler skips count for nothing.
+
+    Example:
+        >>> import torch, tapered
+        >>> from tapered.guards import guard
+        >>> weight = torch.nn.Parameter(torch.ones(2))
+        >>> optimizer = tapered.SGD([weight], lr=0.5)
+        >>> watching = guard(optimizer, "skip")
+        >>> for factor in (1.0, float("inf"), 1.0):
+        ...     loss = optimizer.minimize(factor * weight.sum())
+        >>> watching.skipped, watching.in_a_row, watching.step, weight.tolist()
+        (1, 0, 2, [0.0, 0.0])
     """
 
     def __init__(

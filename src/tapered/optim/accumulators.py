@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch.optim.optimizer import ParamsT
-
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper
+from tapered.optim.hypers import Hyper, Params
 
 
 class RMSprop(Optimizer):
@@ -19,12 +17,20 @@ class RMSprop(Optimizer):
     For TensorFlow's (eps inside the root, s from 1, rate inside the buffer) see `tapered.tensorflow1.RMSPropOptimizer`.
 
     Args:
-        params, lr, weight_decay, foreach, maximize, differentiable, compile: as `Adam`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
         alpha: decay rate per step of s and the mean.
         eps: added to the root.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
         momentum: a number or a schedule; 0 keeps no buffer.
         centered: subtract the squared mean gradient.
-        capturable: torch's; refused.
+        maximize: climb the objective.
+        capturable, foreach, differentiable: torch's; refused, since one kernel or rule serves all.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -38,7 +44,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-2,
         alpha: Hyper = 0.99,
         eps: Hyper = 1e-8,
@@ -69,10 +75,20 @@ class Adagrad(Optimizer):
         s <- s + g^2        param <- param - lr / (1 + (t - 1) lr_decay) * g / (sqrt(s) + eps)
 
     Args:
-        params, lr, weight_decay, foreach, maximize, differentiable, fused, compile: as `Adam`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
         lr_decay: torch's own 1/t decay, on top of a schedule.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
         initial_accumulator_value: what s begins with; a number, no schedule.
         eps: added to the root.
+        maximize: climb the objective.
+        foreach, differentiable: torch's; refused, since one kernel or rule serves all.
+        fused: None takes torch's fused kernel where it exists, True insists, False runs the rule.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -87,7 +103,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-2,
         lr_decay: Hyper = 0,
         weight_decay: Hyper = 0,
@@ -121,9 +137,18 @@ class Adadelta(Optimizer):
         param <- param - lr d
 
     Args:
-        params, lr, weight_decay, foreach, capturable, maximize, differentiable, compile: as `Adam`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
         rho: decay rate per step of s and a.
         eps: added inside both roots.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
+        maximize: climb the objective.
+        foreach, capturable, differentiable: torch's; refused, since one kernel or rule serves all.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -137,7 +162,7 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1.0,
         rho: Hyper = 0.9,
         eps: Hyper = 1e-6,

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch.optim.optimizer import ParamsT
-
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper
+from tapered.optim.hypers import Hyper, Params
 from tapered.rules import Decay
 
 ADAM_KEYS = ("lr", "betas", "eps", "weight_decay")
@@ -40,6 +38,7 @@ class Adam(Optimizer):
         fused: None takes torch's fused kernel where it exists, True insists, False runs the rule.
         decoupled_weight_decay: shrink the weights by `lr * weight_decay` instead, as AdamW does.
         compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate (timm's layer decay has `lr_scale`); None for none.
 
     Raises:
         TypeError, ValueError: naming value, key, group and fix; before anything is made.
@@ -61,7 +60,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -100,7 +99,21 @@ class AdamW(Adam):
     * independent of the peak, `(lr / peak) * wd * param` (Loshchilov and Hutter's own): `weight_decay=wd / peak`
     * corrected, `wd * lr^2 / peak * param` (timm): `weight_decay=wd * shape`
 
-    Arguments as `Adam`, with torch's order and defaults.
+    Args:
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
+        betas: decay rates per step of m and v, each a number or a schedule.
+        eps: added to the corrected root.
+        weight_decay: the share of the weights that is taken off at a rate of 1; a number or a schedule.
+        amsgrad: divide by the largest v so far (Reddi et al. 2018).
+        maximize: climb the objective.
+        foreach, capturable, differentiable: torch's; refused, since one kernel or rule serves all.
+        fused: None takes torch's fused kernel where it exists, True insists, False runs the rule.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -117,7 +130,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -144,9 +157,20 @@ class NAdam(Optimizer):
         param <- param - lr [ (1 - mu_t) / (1 - P_t) g + mu_{t+1} / (1 - P_{t+1}) m ] / (sqrt(v / c2) + eps)
 
     Args:
-        params, lr, betas, eps, weight_decay, decoupled_weight_decay, foreach, maximize, capturable, differentiable,
-            compile: as `Adam`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
+        betas: decay rates per step of m and v, each a number or a schedule.
+        eps: added to the root.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
         momentum_decay: how fast mu rises towards beta1, per step.
+        decoupled_weight_decay: shrink the weights by `lr * weight_decay` instead, as AdamW does.
+        maximize: climb the objective.
+        foreach, capturable, differentiable: torch's; refused, since one kernel or rule serves all.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -160,7 +184,7 @@ class NAdam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 2e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -192,7 +216,20 @@ class RAdam(Optimizer):
         r = sqrt( (rho - 4)(rho - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho) )
         param <- param - lr / c1 * ( r sqrt(c2) m / (sqrt(v) + eps)  where rho > 5, else  m )
 
-    Args: as `Adam`, with torch's order.
+    Args:
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
+        betas: decay rates per step of m and v, each a number or a schedule.
+        eps: added to the root.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
+        decoupled_weight_decay: shrink the weights by `lr * weight_decay` instead, as AdamW does.
+        maximize: climb the objective.
+        foreach, capturable, differentiable: torch's; refused, since one kernel or rule serves all.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -206,7 +243,7 @@ class RAdam(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,
@@ -235,7 +272,19 @@ class Adamax(Optimizer):
 
         u <- max(beta2 u, |g| + eps)        param <- param - lr / c1 * m / u
 
-    Args: as `Adam`, with torch's order.
+    Args:
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
+        betas: decay rates per step of m and u, each a number or a schedule.
+        eps: added to the size of each gradient.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
+        maximize: climb the objective.
+        foreach, capturable, differentiable: torch's; refused, since one kernel or rule serves all.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -249,7 +298,7 @@ class Adamax(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 2e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,

@@ -53,6 +53,12 @@ class Optimizer(Grouped):
     `last_lr` what the last one used; `group["schedules"]` holds the schedules as text by the name of their hyper,
     `group["step"]` the counter. `report` is the line about the latest resumption or change: rate before, rate now, and
     why; the logger "tapered" has it, too.
+
+    Example:
+        >>> import tapered
+        >>> optimizer = tapered.SGD([torch.nn.Parameter(torch.ones(2))], lr=tapered.warmup(4))
+        >>> isinstance(optimizer, Optimizer), optimizer.steps, optimizer.param_groups[0]["schedules"]["lr"]
+        (True, 0, 'warmup(4)')
     """
 
     def __init__(self, params: Any, hypers: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -104,6 +110,8 @@ class Optimizer(Grouped):
             self.init_state()
             return None
         groups, step = list(enumerate(self.param_groups)), self.steps
+        if self._freezing.loaded:
+            self._freezing.settle(self.param_groups)
         if any(isinstance(group["lr"], Schedule) for group in self.param_groups):
             self.heal()
         rules = [self.rule(group) for group in self.param_groups]
@@ -115,14 +123,20 @@ class Optimizer(Grouped):
         self._apply(updates, hypers, grads)
         if self._running.written:
             self._late_numbers()
+        self._moved_on(step, hypers)
+        return loss
+
+    def _moved_on(self, step: int, hypers: list[dict[str, float]]) -> None:
+        """After an update: the groups show the next one's values, and a change is reported."""
         self._running.used = tuple(hyper["lr"] for hyper in hypers)
-        for index, group in groups:
+        for index, group in enumerate(self.param_groups):
             self._show(index, group, step + 1)
         if self._running.change is not None:
             (why, before), self._running.change = self._running.change, None
             now = {(i, name): hypers[i][name] for i, name in shown(self, self.param_groups)}
             self._running.report = report(step, before, now, why)
-        return loss
+        if self._freezing.due == step + 1:
+            self._thaw()
 
     def minimize(self, loss: Tensor | Callable[[], Tensor]) -> Tensor:
         """Zero the gradients, backpropagate, update, and move the counter on: TensorFlow 1's `minimize(loss)`.
@@ -165,9 +179,11 @@ class Optimizer(Grouped):
                 for group in self.param_groups:
                     kept += lent(self.rule(group), group["params"], self.state)
             self._running.evaluates = bool(kept)
+            torch.clear_autocast_cache()  # else a block of autocast goes on with the weights that it has cast before
             yield
         finally:
             self._running.evaluates = False
+            torch.clear_autocast_cache()
             with torch.no_grad():
                 for own, weights in kept:
                     own.copy_(weights)

@@ -10,7 +10,8 @@ from tapered.optim.parameters import check_keys
 from tapered.optim.policies import Counted, Rates, Reload, ending_last
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How, extended
-from tapered.schedules.controllers import each_fits, observed, steered
+from tapered.schedules.controllers import each_fits, steered
+from tapered.schedules.observed import observed
 
 if TYPE_CHECKING:
     from tapered.optim.resumable import Resumable

@@ -13,7 +13,7 @@ from tapered.optim.policies import report
 from tapered.optim.resumable import Resumable
 from tapered.optim.states import create
 from tapered.schedules import Schedule
-from tapered.schedules.controllers import why
+from tapered.schedules.observed import why
 
 OWN = ("schedules", "step", "joined")  # group keys beside hypers, options and hints
 
@@ -53,6 +53,7 @@ class Grouped(Resumable):
         if late:
             running.used = None if used is None else (*used, float(group["lr"]))
         warn_misspelt(given, (*self.defaults, *OWN), index)
+        self._thaw()
         if self.eager:
             self.init_state()
 

@@ -8,12 +8,16 @@ from numbers import Real
 from typing import Any
 
 from torch import Tensor
+from torch.optim.optimizer import ParamsT
+from typing_extensions import TypeAliasType
 
 from tapered.rules.ranges import Range
 from tapered.schedules import Controller, Schedule
 
 NAMES = {"betas": ("beta1", "beta2")}  # every other group key is its hyper's own name
-Hyper = float | Tensor | Schedule | Controller
+# under names of their own, since help shows them in every argument
+Hyper = TypeAliasType("Hyper", float | Tensor | Schedule | Controller)
+Params = TypeAliasType("Params", ParamsT)
 
 
 def names(key: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from tapered.optim.freezing import KEY
 from tapered.optim.hints import HINTS
 from tapered.optim.hypers import items, names, number
 from tapered.optim.policies import ADVICE, Reload
@@ -106,7 +107,7 @@ def merge(
     What says how to run stays as it is.
     """
     own, follows = optimizer.param_groups[index], dict[str, Schedule]()
-    keep = {"params", "schedules", "step", *optimizer.defaults}
+    keep = {"params", "schedules", "step", KEY, *optimizer.defaults}
     others = {key: copy.deepcopy(value) for key, value in saved.items() if key not in keep}
     group = {**own, **others, "schedules": {}, "step": steps or 0}
     missing = [key for key in optimizer.hyper_keys if key not in saved]

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch.optim.optimizer import ParamsT
-
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper
+from tapered.optim.hypers import Hyper, Params
 from tapered.rules.ranges import RANGES, Range
 
 
@@ -18,13 +16,21 @@ class SGD(Optimizer):
         param <- param - lr b                  Nesterov: param - lr (g + momentum b)
 
     Args:
-        params, lr, weight_decay, maximize, foreach, differentiable, fused, compile: as `Adam`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
         momentum: a number or a schedule; 0 keeps no buffer.
         dampening: how much of each gradient after the first is left out.
+        weight_decay: added to the gradient as `weight_decay * param`; a number or a schedule.
         nesterov: look ahead; wants a momentum and no dampening.
+        maximize: climb the objective.
+        foreach, differentiable: torch's; refused, since one kernel or rule serves all.
+        fused: None takes torch's fused kernel where it exists, True insists, False runs the rule.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
 
     Raises:
-        ValueError: also for `nesterov=True` without momentum or with dampening.
+        TypeError, ValueError: naming value, key, group and fix; also for `nesterov=True` without momentum or with
+            dampening.
 
     Example:
         >>> import torch, tapered
@@ -40,7 +46,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-3,
         momentum: Hyper = 0,
         dampening: Hyper = 0,
@@ -77,8 +83,16 @@ class Lion(Optimizer):
         param <- param - lr sign(beta1 m + (1 - beta1) g) - lr weight_decay param        m <- beta2 m + (1 - beta2) g
 
     Args:
-        params, lr, weight_decay, maximize, compile: as `AdamW`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates.
         betas: beta1 of the sign, beta2 of the momentum.
+        weight_decay: the share of the weights that is taken off at a rate of 1; a number or a schedule.
+        maximize: climb the objective.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -95,7 +109,7 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 1e-4,
         betas: tuple[Hyper, Hyper] = (0.9, 0.99),
         weight_decay: Hyper = 0,
@@ -122,10 +136,19 @@ class ScheduleFreeAdamW(Optimizer):
     There is no train or eval mode to forget. A warmup is part of `lr`.
 
     Args:
-        params, lr, eps, weight_decay, maximize, compile: as `AdamW`.
+        params: parameters, (name, parameter) pairs, or groups as dicts with options of their own.
+        lr: rate, a number or a schedule of completed updates. A warmup belongs here.
         betas: beta1 between z and x, not 0; beta2 of v.
+        eps: added to the corrected root.
+        weight_decay: of y, inside the step; a number or a schedule.
         r: power of t in the averaging weights.
         weight_lr_power: power p of the largest rate.
+        maximize: climb the objective.
+        compile: run the rule under `torch.compile`.
+        multiplier: the group key that multiplies a scheduled rate; None for none.
+
+    Raises:
+        TypeError, ValueError: naming value, key, group and fix; before anything is made.
 
     Example:
         >>> import torch, tapered
@@ -143,7 +166,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Hyper = 2.5e-3,
         betas: tuple[Hyper, Hyper] = (0.9, 0.999),
         eps: Hyper = 1e-8,

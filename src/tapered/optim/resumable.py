@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from tapered.optim.changes import lengthened, replaced, used
+from tapered.optim.freezing import KEY, Act, Freezes, Freezing, Groups
+from tapered.optim.freezing import read as acts_of
 from tapered.optim.hypers import NAMES, Live, first, followed, items, names, number
 from tapered.optim.late import read
 from tapered.optim.loading import resumed
@@ -26,7 +28,7 @@ REFUSED = (
 )
 
 
-class Resumable(torch.optim.Optimizer):
+class Resumable(Freezes, torch.optim.Optimizer):
     """Groups whose hypers are numbers, with the schedules that they follow beside them, and a counter."""
 
     hyper_keys: ClassVar[tuple[str, ...]]
@@ -65,6 +67,16 @@ class Resumable(torch.optim.Optimizer):
             times = factor(group, group["multiplier"], index)
             found.append(float(shown) if schedule is None else schedule(before) * times)
         return tuple(found)
+
+    @property
+    def _freezing(self) -> Freezing:  # type: ignore[override]  # read only
+        return self._running.freezing
+
+    def _standing(self) -> tuple[Groups, int]:
+        return self.param_groups, self.steps
+
+    def _told(self, line: str) -> None:
+        self._running.report = line
 
     def heal(self, but: Collection[tuple[int, str]] = ()) -> None:
         """Put numbers where a schedule was written into a group: fastai writes the one in force before each fit.
@@ -152,7 +164,10 @@ class Resumable(torch.optim.Optimizer):
         """
         self._outside_readout("state_dict")
         self.heal()
-        return super().state_dict()
+        state = super().state_dict()
+        acts = self._freezing.saved
+        groups = [{**group, KEY: acts} for group in state["param_groups"]] if acts else state["param_groups"]
+        return {**state, "param_groups": groups}
 
     def load_state_dict(
         self,
@@ -191,12 +206,14 @@ class Resumable(torch.optim.Optimizer):
             with self._or_as_it_was():
                 self.heal({(index, key) for index in range(len(self.param_groups)) for key in self.hyper_keys})
                 groups, follows, state = resumed(self, state_dict, reload, dropped=dropped)
+                acts = self._loaded_acts(state_dict["param_groups"], groups[0]["step"], policy)
         except Exception as error:
             self.refuse(error)
             raise
         saved = state_dict["param_groups"]
         before = used(self, saved, groups[0]["step"])
         self._running.follows = follows
+        self._freezing.take(acts)
         self.__setstate__({"param_groups": groups, "state": defaultdict(dict, state)})
         self._running.wrote(enumerate(groups))
         self._running.refused, self._running.used = "", None
@@ -204,6 +221,11 @@ class Resumable(torch.optim.Optimizer):
         self._running.change = (f"resumed, policy {policy}", before) if self.steps else None
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
+
+    def _loaded_acts(self, saved: list[Mapping[str, Any]], step: int, policy: Policy) -> tuple[Act, ...]:
+        """What is frozen and unfrozen after a load."""
+        found = saved[0].get(KEY)
+        return acts_of(found) if policy == "saved" else self._freezing.merged(found, step)
 
     def refuse(self, error: object) -> None:
         """Make no update before a state is loaded that fits."""
@@ -277,3 +299,4 @@ class Resumable(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._running.prepared.clear()
+        self._thaw()

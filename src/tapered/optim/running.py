@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tapered.optim.freezing import Freezing
 from tapered.optim.multipliers import factor
 from tapered.optim.policies import Rates
 from tapered.schedules import Schedule
@@ -27,6 +28,7 @@ class Running:
         change: why the next step reports, and the rates before.
         report: the line about the latest change.
         evaluates: within `readout`.
+        freezing: what stands still, and until when.
         prepared: what stays the same from step to step, by group.
     """
 
@@ -40,12 +42,14 @@ class Running:
     change: tuple[str, Rates] | None = None
     report: str = ""
     evaluates: bool = False
+    freezing: Freezing = field(default_factory=Freezing)
     prepared: dict[int, Any] = field(default_factory=dict)
 
     def copied(self) -> "Running":
         """The same, to go back to."""
         follows = [dict(found) for found in self.follows]
-        return replace(self, given=dict(self.given), follows=follows, scales=dict(self.scales), prepared={})
+        scales, freezing = dict(self.scales), self.freezing.copied()
+        return replace(self, given=dict(self.given), follows=follows, scales=scales, freezing=freezing, prepared={})
 
     def wrote(self, groups: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
         """The rates of these groups were written, with their multipliers of now."""

@@ -32,6 +32,10 @@ class Suggestion:
         name: "steep", "valley" or "minimum".
         rate: The rate; None where the rule finds nothing.
         source: Where the rule comes from.
+
+    Example:
+        >>> Suggestion("minimum", 0.03, "fastai `minimum`").rate
+        0.03
     """
 
     name: str
@@ -52,6 +56,12 @@ class Curve:
         start: The loss before any update.
         steps: Updates that each rate was given.
         split: Whose loss it is; of a ramp, whose losses are those of its minibatches, none.
+
+    Example:
+        >>> losses = (1.0, 0.9, 0.5, 0.1, 0.4, 9.0)
+        >>> curve = Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1), losses, losses, start=1.0, steps=20)
+        >>> [(found.name, found.rate) for found in curve.suggestions], curve.flat
+        ([('steep', 0.01), ('valley', 0.001), ('minimum', 0.003)], False)
     """
 
     kind: Literal["rows", "ramp"]
@@ -229,7 +239,17 @@ def minimum(rates: Sequence[float], losses: Sequence[float]) -> float | None:
 
 
 def fields(curve: Curve) -> dict[str, Any]:
-    """A curve as plain values for JSON: what is not finite becomes None."""
+    """A curve as plain values for JSON: what is not finite becomes None.
+
+    Args:
+        curve: what was found.
+
+    Example:
+        >>> import math
+        >>> losses = (1.0, 0.5, math.inf)
+        >>> fields(Curve("rows", (1e-3, 1e-2, 1e-1), losses, losses, start=1.0, steps=20))["losses"]
+        [1.0, 0.5, None]
+    """
     lists = {"losses": curve.losses, "smoothed": curve.smoothed}
     return {
         "kind": curve.kind,

@@ -16,7 +16,18 @@ ROOM = 0.25
 
 
 def told(curve: Curve) -> list[str]:
-    """What a picture shows, in lines: which loss, and what a cross stands for."""
+    """What a picture shows, in lines: which loss, and what a cross stands for.
+
+    Args:
+        curve: What was found.
+
+    Example:
+        >>> losses = (1.0, 0.9, 0.5, 0.1, 40.0)
+        >>> for line in told(Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), losses, losses, 1.0, 20, "valid")):
+        ...     print(line)
+        Validation loss after 20 steps at each rate, all from the same weights
+        x: diverged, a loss above 1.5 or not finite; the largest is 40
+    """
     lost = [loss for rate, loss in zip(curve.rates, curve.smoothed, strict=True) if rate in curve.lost]
     finite = [loss for loss in lost if math.isfinite(loss)]
     largest = f"; the largest is {plain(max(finite))}" if finite and max(finite) > curve.highest else ""
@@ -25,7 +36,19 @@ def told(curve: Curve) -> list[str]:
 
 
 def terminal(curve: Curve, width: int = 78, height: int = 15) -> str:
-    """The smoothed loss over the rate, on a log scale, drawn with characters; crosses below where it diverged."""
+    """The smoothed loss over the rate, on a log scale, drawn with characters; crosses below where it diverged.
+
+    Args:
+        curve: what was found.
+        width: in characters.
+        height: in lines.
+
+    Example:
+        >>> losses = (1.0, 0.9, 0.5, 0.1, 0.4)
+        >>> curve = Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), losses, losses, start=1.0, steps=20)
+        >>> len(terminal(curve, width=60, height=12).splitlines())
+        12
+    """
     points = _inside(curve, curve.smoothed)
     below = over(curve.rates, log=True)
     beside = over((loss for _, loss in points), log=False)
@@ -39,6 +62,11 @@ def svg(curve: Curve, title: str = "", *, paper: bool = False) -> str:
         curve: What is drawn.
         title: What was tested.
         paper: Dark on white, instead of in the ink of what it stands on.
+
+    Example:
+        >>> losses = (1.0, 0.9, 0.5, 0.1, 40.0)
+        >>> svg(Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), losses, losses, 1.0, 20, "valid"))[:4]
+        '<svg'
     """
     points, single = _inside(curve, curve.smoothed), _inside(curve, curve.losses)
     below = over(curve.rates, log=True)
@@ -66,8 +94,20 @@ def svg(curve: Curve, title: str = "", *, paper: bool = False) -> str:
 def save(curve: Curve, path: str | os.PathLike[str], title: str = "") -> None:
     """Writes the curve and its suggestions as a picture, .svg; the same bytes from the same curve.
 
+    Args:
+        curve: what was found.
+        path: ends in .svg.
+        title: what was tested.
+
     Raises:
         ValueError: `path` ends in anything else, or its folder is missing.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> losses, path = (1.0, 0.9, 0.5, 0.1, 0.4), pathlib.Path(tempfile.mkdtemp(), "curve.svg")
+        >>> save(Curve("rows", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), losses, losses, start=1.0, steps=20), path)
+        >>> path.read_text().startswith("<svg")
+        True
     """
     whole.replace(destination(path), svg(curve, title, paper=True).encode())
 

@@ -16,6 +16,11 @@ from tapered.training.workload import Workload
 def grid(low: float, high: float, points: int) -> tuple[float, ...]:
     """Rates from low to high on a log scale.
 
+    Args:
+        low: the lowest rate, above 0.
+        high: the highest.
+        points: how many, at least 4.
+
     Raises:
         ValueError: If they do not span a range of at least 4 points.
 
@@ -110,7 +115,15 @@ def ramp(
     A loss is that of the minibatch before the update at its rate, so it answers to the rates before. The run ends where
     the average is 4 times its lowest, or a loss is not finite.
 
-    Args: as `range_test`; one step for each point.
+    Args:
+        workload: What is trained.
+        rule: With which rule.
+        low: Lowest rate, of the first step.
+        high: Highest rate, of the last.
+        points: How many, on a log grid; one step for each.
+        seed: Of initial weights and minibatches.
+        on_step: As for `train.advance`.
+        hypers: The rule's others, numbers or schedules.
 
     Example:
         >>> from tapered import rules

@@ -2,12 +2,11 @@
 
 StudyResult ─► PlotData (small frozen tuples) ─► Figures: pictures and their numbers ─┐
            └─► Tables ────────────────────────────────────────────────────────────────┴─► one page
+
+while it is trained: Partial ─► the same, of what is known so far ─► Live, now and then
 """
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,16 @@ from tapered.report import sources, tables
 from tapered.report.data import Band, Bars, Difference, PlotData, plot_data
 from tapered.report.figure import Figure, Series
 from tapered.report.figures import figures
+from tapered.report.live import Live
 from tapered.report.look import COLOURS, DASHES
 from tapered.report.table import Table, table
+from tapered.report.template import filled
 from tapered.stats.seeds import seeds_that_reach
 from tapered.study import summary
 from tapered.study.result import StudyResult
+from tapered.study.result.followed import followed
 from tapered.study.store.runs import Run
-from tapered.study.summary import cost_lines, outcome
+from tapered.study.summary import outcome
 
 __all__ = [
     "COLOURS",
@@ -31,6 +33,7 @@ __all__ = [
     "Bars",
     "Difference",
     "Figure",
+    "Live",
     "PlotData",
     "Series",
     "Table",
@@ -42,8 +45,9 @@ __all__ = [
 FEW, MOST = 20, 200  # runs: so many that were lost are shown at once; of more the table of every run tells
 OVER = ("curves", "sensitivity", "schedules", "trials")
 CONTENTS = {
-    "gains": "Differences in full", "witnessed": "What was witnessed", "arms": "Arms", "budgets": "Budgets",
-    "best": "Best of k peaks", "peaks": "Every peak", "runs": "Runs", "made": "Made by", "sources": "To cite",
+    "gains": "Differences in full", "witnessed": "What was witnessed", "arms": "Arms",
+    "decisions": "What was decided", "budgets": "Budgets", "best": "Best of k peaks", "peaks": "Every peak",
+    "runs": "Runs", "made": "Made by", "sources": "To cite",
 }  # fmt: skip
 
 
@@ -52,15 +56,7 @@ def render(result: StudyResult, command: str) -> str:
 
     The same result and command give the same bytes. It loads nothing from anywhere, and runs no script but its own.
     """
-    import jinja2  # noqa: PLC0415 - heavy, and only a report needs it
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"cost_lines": cost_lines, "digest": _digest}
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    script, style, template = (_part(name) for name in ("page.js", "page.css", "page.html.jinja"))
-    return environment.from_string(template).render(**_said(result), command=command, script=script, style=style)
+    return filled("page.html.jinja", **_said(result), command=command)
 
 
 def write(result: StudyResult, path: Path, command: str) -> None:
@@ -73,6 +69,8 @@ def _said(result: StudyResult) -> dict[str, Any]:
     study, drawn = result.asked.study, figures(plot_data(result))
     titles = {figure.name: figure.title for figure in drawn} | CONTENTS
     lacking = {*["gains"] * (not result.comparisons), *["witnessed"] * (result.script is None)}
+    rules = followed(result.asked, result.arms)
+    lacking |= {*["decisions"] * (not rules)}
     return {
         "result": result,
         "study": study,
@@ -84,6 +82,8 @@ def _said(result: StudyResult) -> dict[str, Any]:
         "embedded": {figure.name: figure.fields for figure in drawn},
         "contents": [(name, title) for name, title in titles.items() if name not in lacking],
         "tables": tables,
+        "followed": rules,
+        "decisions": tables.decisions(result),
         "for_flips": seeds_that_reach(study.alpha),
         "fresh_seeds": len({run.seed for run in result.fresh}),
         "every_run": list(_every_run(result)),
@@ -100,12 +100,3 @@ def _every_run(result: StudyResult) -> Iterator[tuple[str, Sequence[Run], bool]]
     yield "Every run", result.runs, False
     if result.fresh:
         yield "Every run with fresh seeds", result.fresh, False
-
-
-def _part(name: str) -> str:
-    return (resources.files("tapered.report") / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """What a content security policy calls a script or a style that may run."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -9,9 +9,14 @@ import numpy as np
 
 from tapered.stats import seeds_needed
 from tapered.stats.intervals import t_interval
-from tapered.study.result import ArmResult, Comparison, StudyResult, is_diverged, mean
-from tapered.study.summary import finite, in_order, rate_path
+from tapered.study.result import ArmResult, Comparison, PeakResult, StudyResult, is_diverged, mean
+from tapered.study.result.asked import Asked
+from tapered.study.result.partial import Partial, SoFar
+from tapered.study.store.runs import Run
+from tapered.study.summary import finite, in_order, rate_paths
 from tapered.words import percent
+
+SEEDS = 6  # that are named
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Band:
         low: The lower edge.
         high: The upper edge.
         lost: (x, text) where runs diverged or were pruned; of curves, the step at which they did.
+        of: Which of the arm's runs, in words, where not all have this line.
     """
 
     name: str
@@ -33,6 +39,7 @@ class Band:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     lost: tuple[tuple[float, str], ...] = ()
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ class PlotData:
         around: What the bands of curves and of sensitivity show, in words.
         curves: The metric on the validation split over steps, each arm at its best peak.
         sensitivity: The metric at the end over peaks, each tuned arm.
-        schedules: The rate as applied over steps, each arm at its best peak; low = mean = high.
+        schedules: The rate as applied over steps, each arm at its best peak; low = mean = high. Of an arm whose rate
+            followed its runs one for each rate that there was.
         verdicts: The differences that the verdicts rest on, the best verdict first.
         differences: Paired gains, each comparison, in the same order.
         trials: The median best of k peaks over k, each tuned arm; low = mean = high.
@@ -116,25 +124,43 @@ def plot_data(result: StudyResult) -> PlotData:
         higher=study.direction == "maximize",
         level=f"{100 * (1 - study.alpha):g}%",
         around=around,
-        curves=tuple(_curve(arm, study.metric, alpha) for arm in result.arms),
-        sensitivity=tuple(_sensitivity(arm, alpha) for arm in tuned),
-        schedules=tuple(_line(arm.name, rate_path(result, arm)) for arm in result.arms),
+        curves=tuple(_curve(arm.name, arm.best.runs, study.metric, alpha) for arm in result.arms),
+        sensitivity=tuple(_sensitivity(arm.name, arm.peaks, alpha) for arm in tuned),
+        schedules=tuple(line for arm in result.arms for line in _rates(result.asked, arm)),
         verdicts=tuple(_difference(comparison) for comparison in in_order(result)),
         differences=tuple(_bars(comparison) for comparison in in_order(result)),
         trials=tuple(_line(arm.name, [(found.k, found.median) for found in arm.trials]) for arm in tuned),
     )
 
 
-def _curve(arm: ArmResult, metric: str, alpha: float | None) -> Band:
-    steps = sorted({step for run in arm.best.runs for step, _ in run.curve})
-    points = [{step: values[metric] for step, values in run.curve} for run in arm.best.runs]
-    ended = sorted(Counter(run.step for run in arm.best.runs if is_diverged(run)).items())
-    lost = tuple((step, f"{count} of {len(arm.best.runs)} diverged") for step, count in ended)
-    return _band(arm.name, steps, [[p[step] for p in points if step in p] for step in steps], alpha, lost)
+def partial_data(found: Partial, asked: Asked) -> PlotData:
+    """What the page of a study that is not finished draws: no interval, no difference."""
+    study, fixed = asked.study, {arm.name for arm in asked.study.arms if arm.fixed}
+    best = [(arm, arm.best) for arm in found.arms if arm.best is not None]
+    return PlotData(
+        metric=study.metric,
+        higher=study.direction == "maximize",
+        level="",
+        around="the range from lowest to highest seed",
+        curves=tuple(_curve(arm.name, peak.runs, study.metric, None) for arm, peak in best),
+        sensitivity=tuple(_sensitivity(arm.name, arm.peaks, None) for arm, _ in best if arm.name not in fixed),
+        schedules=tuple(line for arm, _ in best for line in _rates(asked, arm)),
+        verdicts=(),
+        differences=(),
+        trials=(),
+    )
 
 
-def _sensitivity(arm: ArmResult, alpha: float | None) -> Band:
-    peaks = [(p.peak, p) for p in arm.peaks if p.peak is not None]
+def _curve(name: str, runs: Sequence[Run], metric: str, alpha: float | None) -> Band:
+    steps = sorted({step for run in runs for step, _ in run.curve})
+    points = [{step: values[metric] for step, values in run.curve} for run in runs]
+    ended = sorted(Counter(run.step for run in runs if is_diverged(run)).items())
+    lost = tuple((step, f"{count} of {len(runs)} diverged") for step, count in ended)
+    return _band(name, steps, [[p[step] for p in points if step in p] for step in steps], alpha, lost)
+
+
+def _sensitivity(name: str, each: Sequence[PeakResult], alpha: float | None) -> Band:
+    peaks = [(p.peak, p) for p in each if p.peak is not None]
     whole = [[r.value for r in p.runs if r.pruned is None and not is_diverged(r)] for _, p in peaks]
     counts = [(x, (("diverged", p.diverged), ("pruned", p.pruned)), len(p.runs)) for x, p in peaks]
     lost = tuple(
@@ -142,12 +168,22 @@ def _sensitivity(arm: ArmResult, alpha: float | None) -> Band:
         for x, parts, of in counts
         if any(count for _, count in parts)
     )
-    return _band(arm.name, [x for x, _ in peaks], whole, alpha, lost)
+    return _band(name, [x for x, _ in peaks], whole, alpha, lost)
 
 
-def _line(name: str, points: Sequence[tuple[float, float | None]]) -> Band:
+def _line(name: str, points: Sequence[tuple[float, float | None]], of: str = "") -> Band:
     values = tuple(value for _, value in points)
-    return Band(name, tuple(x for x, _ in points), values, values, values)
+    return Band(name, tuple(x for x, _ in points), values, values, values, of=of)
+
+
+def _rates(asked: Asked, arm: ArmResult | SoFar) -> list[Band]:
+    return [_line(arm.name, points, _seeds(runs)) for runs, points in rate_paths(asked, arm)]
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    """The seeds of some runs, the first few by name."""
+    named = ", ".join(str(run.seed) for run in runs[:SEEDS])
+    return f"{'seed' if len(runs) == 1 else 'seeds'} {named}{', ...' * (len(runs) > SEEDS)}" if runs else ""
 
 
 def _difference(found: Comparison) -> Difference:

@@ -23,6 +23,7 @@ class Series:
         low: What is around it; the same as ``mean`` where nothing is.
         high: Its upper edge.
         said: (x, text): what else there is to say.
+        arm: The arm whose line it is, where an arm has several.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Series:
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     said: tuple[tuple[float, str], ...] = ()
+    arm: str = ""
 
     @property
     def fields(self) -> dict[str, Any]:

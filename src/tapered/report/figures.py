@@ -7,6 +7,12 @@ from tapered.report.seeds import seeds_figure
 from tapered.report.verdicts import verdicts_figure
 
 
+def _followed(data: PlotData) -> str:
+    """What is to be known of arms whose runs had rates of their own."""
+    names = list(dict.fromkeys(band.name for band in data.schedules if band.of))
+    return f" Of {', '.join(names)}, whose rate followed what each run told, every one that there was." if names else ""
+
+
 def figures(data: PlotData) -> list[Figure]:
     """What the page shows, in its order; a figure with nothing to draw is left out."""
     value, end = f"validation {data.metric}", f"validation {data.metric} at the end"
@@ -21,7 +27,7 @@ def figures(data: PlotData) -> list[Figure]:
     )  # fmt: skip
     rates = Said(
         "schedules", "Rates as applied", "step", "rate",
-        "Each arm at its best peak; what its runs were trained with.",
+        f"Each arm at its best peak; what its runs were trained with.{_followed(data)}",
     )  # fmt: skip
     trials = Said(
         "trials", "With fewer trials", "peaks tried", f"best {end}",

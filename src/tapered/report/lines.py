@@ -50,10 +50,14 @@ def lines_figure(
     order = [band.name for band in data.curves]
     many = len(order) > MANY
     placed = sorted(bands, key=lambda band: _rank(data, band.name)) if many else list(bands)
+    panels = {name: i * many for i, name in enumerate(dict.fromkeys(band.name for band in placed))}
     series = tuple(
-        Series(band.name, *look(band.name, order), i * many, band.x, band.mean, band.low, band.high, band.lost)
-        for i, band in enumerate(placed)
-    )
+        Series(
+            f"{band.name} ({band.of})" if band.of else band.name,
+            *look(band.name, order), panels[band.name], band.x, band.mean, band.low, band.high, band.lost, band.name,
+        )
+        for band in placed
+    )  # fmt: skip
     values = (value for band in bands for side in (band.mean, band.low, band.high) for value in side)
     marks = [(k, f"{k:g}") for k in sorted({k for band in bands for k in band.x})] if said.name == "trials" else None
     axes = Axes(_below(bands, powers=powers), over(values, log=log), marks)
@@ -74,24 +78,25 @@ def _below(bands: Sequence[Band], *, powers: bool) -> Scale:
 
 def _together(_: PlotData, said: Said, axes: Axes, series: tuple[Series, ...]) -> Figure:
     rows = sum(bool(one.said) for one in series)
-    label = f"{said.title}: {said.y} over {said.x} of {', '.join(one.name for one in series)}"
+    label = f"{said.title}: {said.y} over {said.x} of {', '.join(dict.fromkeys(one.arm for one in series))}"
     panel = Panel(axes.x, axes.y, WHOLE, label, names=(said.x, said.y), rows=rows, below=axes.marks)
     pictures = ((panel, panel.svg(_drawn(panel, series))),)
-    key = tuple((one.name, one.colour, one.dash) for one in series)
+    key = tuple(dict.fromkeys((one.arm, one.colour, one.dash) for one in series))
     return Figure(said.name, said.title, said.caption, said.x, said.y, pictures, series, key=key)
 
 
 def _apart(data: PlotData, said: Said, axes: Axes, series: tuple[Series, ...]) -> Figure:
     rows = int(any(one.said for one in series))
-    by_name = {one.name: one for one in series}
-    against = {found.name: by_name.get(found.over) for found in data.verdicts}
-    pictures = []
+    by_arm: dict[str, list[Series]] = {}
     for one in series:
-        label, title = f"{said.title}: {one.name}", shorter(one.name, TITLE)
+        by_arm.setdefault(one.arm, []).append(one)
+    against = {found.name: by_arm.get(found.over, []) for found in data.verdicts}
+    pictures = []
+    for name, own in by_arm.items():
+        label, title = f"{said.title}: {name}", shorter(name, TITLE)
         panel = Panel(axes.x, axes.y, SMALL, label, title, rows=rows, below=axes.marks)
-        other = against.get(one.name)
-        behind = [] if other is None else [panel.line(_points(other), UNSURE, "4 3", 1.4)]
-        pictures.append((panel, panel.svg([*behind, *_drawn(panel, [one])])))
+        behind = [panel.line(_points(other), UNSURE, "4 3", 1.4) for other in against.get(name, [])]
+        pictures.append((panel, panel.svg([*behind, *_drawn(panel, own)])))
     where = f" Below: {said.x}; at the left: {said.y}; the same axes everywhere. Grey: what the arm is compared with."
     return Figure(said.name, said.title, said.caption + where, said.x, said.y, tuple(pictures), series)
 

@@ -7,8 +7,10 @@ from tapered.report.table import Kind, Table, numbers, table
 from tapered.stats import BestAt, Paired, Verdict
 from tapered.stats.seeds import seeds_that_reach
 from tapered.study.result import ArmResult, Comparison, Evidence, StudyResult, mean
+from tapered.study.result.followed import followed
 from tapered.study.store.runs import Run
 from tapered.study.summary import between, gained, number, outcome, verdict_rows
+from tapered.words import shortened
 
 WIDE = 6  # series: of more, each value has a row of its own
 ROWS = 50  # steps of a table of values, about
@@ -83,11 +85,33 @@ def _arm(arm: ArmResult, *, fresh: bool) -> tuple[str, ...]:
     found = f" (found: {arm.written})" if arm.searched else ""
     again = [number(arm.fresh.mean) if arm.fresh else "-"] if fresh else []
     tests = (number(mean(values)) for values in arm.test.values())
-    return (_starred(arm), f"{rule}{arm.lr}{args}{average}{found}", *again, number(arm.best.mean), *tests)
+    return (_starred(arm), f"{rule}{shortened(arm.lr)}{args}{average}{found}", *again, number(arm.best.mean), *tests)
+
+
+def long_rates(result: StudyResult) -> Table | None:
+    """The rates that the table of arms shows shortened; none where it shows all."""
+    rows = [(arm.name, arm.lr) for arm in result.arms if shortened(arm.lr) != arm.lr]
+    return table("Rates in full", [("arm", "wrap"), ("rate at its best peak", "code")], rows) if rows else None
 
 
 def _starred(arm: ArmResult) -> str:
     return f"{arm.name} *" if arm.fixed else arm.name
+
+
+def decisions(result: StudyResult) -> Table | None:
+    """What was decided in runs at the best peaks of arms whose rate followed them; None where there is none."""
+    each = followed(result.asked, result.arms)
+    rows = [
+        (
+            found.name, str(run.seed), f"{decision.step:,}", number(decision.value),
+            number(decision.before), number(decision.after),
+        )
+        for found in each
+        for run, decided in found.decided
+        for decision in decided
+    ]  # fmt: skip
+    names = numbers("seed", "step", "was told", "rate before", "rate after")
+    return table("What was decided", [("arm", "wrap"), *names], rows) if each else None
 
 
 def budgets(result: StudyResult) -> Table:

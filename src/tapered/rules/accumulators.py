@@ -32,6 +32,16 @@ class RMSprop(Plain):
         epsilon: "outside" the root (torch) or "inside" (TensorFlow).
         start: what s begins with: 0 (torch, Keras) or 1 (TensorFlow 1).
         rate_in_momentum: True for the third line.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.RMSprop(), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-1.0, 1.0], ['square_avg'])
     """
 
     centered: bool = False
@@ -84,6 +94,16 @@ class Adagrad(Plain):
     Args:
         start: what s begins with: 0 (torch) or 0.1 (TensorFlow).
         eps: False leaves eps out (TensorFlow 1).
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.Adagrad(), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1, 0.1], ['sum'])
     """
 
     start: float = 0.0
@@ -115,8 +135,18 @@ class Adagrad(Plain):
 class Adadelta(Plain):
     r"""Adadelta (Zeiler 2012). The same formula in every framework; only the defaults differ.
 
-    s <- rho s + (1 - rho) g^2      d = sqrt(a + eps) / sqrt(s + eps) g      a <- rho a + (1 - rho) d^2
-    delta = -lr d
+        s <- rho s + (1 - rho) g^2      d = sqrt(a + eps) / sqrt(s + eps) g      a <- rho a + (1 - rho) d^2
+        delta = -lr d
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.Adadelta(), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.0003, 0.0003], ['acc_delta', 'square_avg'])
     """
 
     @property

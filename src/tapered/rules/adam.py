@@ -51,6 +51,16 @@ class Adam(Plain):
             (torch's AdamW). Decay relative to the peak rate is a value of `weight_decay`, see `optim.AdamW`.
         epsilon: "outside" stands beside the corrected root (paper, torch): eps' = eps sqrt(c2). "hat" stands beside the
             uncorrected root (TensorFlow, Keras): eps' = eps, which damps the first steps 1 / sqrt(c2) times more.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.Adam(decay="decoupled"), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1, 0.1], ['exp_avg', 'exp_avg_sq'])
     """
 
     amsgrad: bool = False
@@ -87,8 +97,21 @@ class Adam(Plain):
 class NAdam(Plain):
     r"""Adam with Nesterov momentum (Dozat 2016), torch's form.
 
-    mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)        P_t = mu_1 ... mu_t
-    delta = -lr [ (1 - mu_t) / (1 - P_t) g  +  mu_{t+1} / (1 - P_{t+1}) m ] / (sqrt(v / c2) + eps)
+        mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)        P_t = mu_1 ... mu_t
+        delta = -lr [ (1 - mu_t) / (1 - P_t) g  +  mu_{t+1} / (1 - P_{t+1}) m ] / (sqrt(v / c2) + eps)
+
+    Args:
+        decay: "l2" or "decoupled", as of `Adam`.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.NAdam(), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1056, 0.1056], ['exp_avg', 'exp_avg_sq', 'mu_product'])
     """
 
     decay: Decay = "l2"
@@ -127,9 +150,22 @@ class NAdam(Plain):
 class RAdam(Plain):
     r"""Adam whose step is rectified while v is young (Liu et al. 2020).
 
-    rho_inf = 2 / (1 - beta2) - 1        rho = rho_inf - 2 t beta2^t / c2
-    r = sqrt( (rho - 4)(rho - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho) )
-    delta = -lr / c1 * ( r sqrt(c2) m / (sqrt(v) + eps)  where rho > 5, else  m )
+        rho_inf = 2 / (1 - beta2) - 1        rho = rho_inf - 2 t beta2^t / c2
+        r = sqrt( (rho - 4)(rho - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho) )
+        delta = -lr / c1 * ( r sqrt(c2) m / (sqrt(v) + eps)  where rho > 5, else  m )
+
+    Args:
+        decay: "l2" or "decoupled", as of `Adam`.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.RAdam(), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1, 0.2], ['exp_avg', 'exp_avg_sq'])
     """
 
     decay: Decay = "l2"
@@ -165,7 +201,17 @@ class RAdam(Plain):
 class Adamax(Plain):
     r"""Adam in the infinity norm (Kingma and Ba 2015, section 7.1), torch's form with eps inside the maximum.
 
-    u <- max(beta2 u, |g| + eps)        delta = -lr / c1 * m / u
+        u <- max(beta2 u, |g| + eps)        delta = -lr / c1 * m / u
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.Adamax(), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1, 0.1], ['exp_avg', 'exp_inf'])
     """
 
     @property

@@ -99,6 +99,14 @@ class Averaged(Beside):
     1 - d is an exponential average that decays by d, and 1/n after n - 1 others the mean of n. The average is kept in
     float32 at least: as much memory again as the parameters take.
 
+    Args:
+        rule: What trains, which keeps no average of its own.
+        batch_norm: BatchNorm's statistics where the average is evaluated: those that training kept, "trained", or
+            "recomputed" with the average's weights.
+
+    Raises:
+        ValueError: If the rule keeps an average already, or `batch_norm` is neither.
+
     Example:
         >>> rule = Averaged(Restarted(ScheduleFreeAdamW()))
         Traceback (most recent call last):
@@ -131,7 +139,16 @@ class Latest(Beside):
     weights after the update are to be. They are kept in float32 at least: `latest` times the parameters' memory.
 
     Args:
+        rule: What trains, which keeps no average of its own.
+        batch_norm: "trained" or "recomputed", as of `Averaged`.
         latest: Of how many.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.Latest(rules.SGD(), latest=2), torch.ones(2)
+        >>> rule.readout(param, rule.init(param)).tolist()
+        [1.0, 1.0]
     """
 
     latest: int = 5
@@ -177,6 +194,9 @@ def precise(tensor: Tensor) -> Tensor:
 def bare(rule: Rule) -> Rule:
     """The rule that trains, without what is kept beside it.
 
+    Args:
+        rule: Any.
+
     >>> from tapered import rules
     >>> bare(Averaged(rules.SGD())) == bare(rules.SGD()) == rules.SGD()
     True
@@ -186,6 +206,9 @@ def bare(rule: Rule) -> Rule:
 
 def decouples(rule: Rule) -> bool:
     """Whether each update takes `lr * weight_decay` of the weights off them, and of nothing else.
+
+    Args:
+        rule: Any.
 
     >>> from tapered import rules
     >>> decouples(rules.Adam(decay="decoupled")), decouples(rules.Adam()), decouples(rules.ScheduleFreeAdamW())
@@ -202,5 +225,15 @@ def bare_state(rule: Rule, state: State) -> State:
 
 
 def recomputed(rule: Rule) -> bool:
-    """Whether BatchNorm's statistics are computed anew where the rule's weights are evaluated."""
+    """Whether BatchNorm's statistics are computed anew where the rule's weights are evaluated.
+
+    Args:
+        rule: Any.
+
+    Example:
+        >>> from tapered import rules
+        >>> rule = rules.Averaged(rules.SGD(), batch_norm="recomputed")
+        >>> recomputed(rule), recomputed(rules.SGD())
+        (True, False)
+    """
     return isinstance(rule, Beside) and rule.batch_norm == "recomputed"

@@ -21,7 +21,17 @@ Decay = Literal["l2", "decoupled"]
 
 
 class Term(NamedTuple):
-    """One named part of an update: `-(rate * factor) * direction`."""
+    """One named part of an update: `-(rate * factor) * direction`.
+
+    Args:
+        rate: What the schedule gives, shape=().
+        factor: What the rule makes of the step count, shape=().
+        direction: Of the parameter's shape and dtype.
+
+    Example:
+        >>> Term(torch.tensor(0.1), torch.tensor(0.5), torch.tensor([1.0, -2.0])).value
+        tensor([-0.0500,  0.1000])
+    """
 
     rate: Tensor  # shape=(): lr, or lr times the weight decay; 1 where the rate already sits in the direction
     factor: Tensor  # shape=(): bias correction or averaging weight; 1 where the rule has none
@@ -42,7 +52,15 @@ def value(term: Term) -> Tensor:
 
 
 class Rule(Protocol):
-    """One optimizer's arithmetic; a frozen dataclass whose fields are its structural choices."""
+    """One optimizer's arithmetic; a frozen dataclass whose fields are its structural choices.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule: Rule = rules.SGD()
+        >>> dict(rule.hypers), rule.init(torch.ones(2))
+        ({'momentum': 0.0, 'dampening': 0.0, 'weight_decay': 0.0}, {})
+    """
 
     def __hash__(self) -> int: ...
 
@@ -100,13 +118,28 @@ def update(rule: Rule, param: Tensor, grad: Tensor, state: State, hyper: Hyper, 
 
 
 def added(terms: Terms, state: State) -> tuple[Tensor, State]:
-    """The sum of the terms' values, and the state as it is."""
+    """The sum of the terms' values, and the state as it is.
+
+    Args:
+        terms: The named parts of an update, at least one.
+        state: What is handed through.
+
+    Example:
+        >>> one = Term(torch.tensor(0.1), torch.tensor(1.0), torch.tensor([1.0, -2.0]))
+        >>> added({"step": one, "weight_decay": one}, {})
+        (tensor([-0.2000,  0.4000]), {})
+    """
     values = [value(term) for term in terms.values()]
     return sum(values[1:], start=values[0]), state
 
 
 def scalar_dtype() -> torch.dtype:
-    """torch's dtype for 0-d optimizer state: float32, or float64 where that is the default dtype."""
+    """torch's dtype for 0-d optimizer state: float32, or float64 where that is the default dtype.
+
+    Example:
+        >>> scalar_dtype()
+        torch.float32
+    """
     return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
 
 

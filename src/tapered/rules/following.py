@@ -1,6 +1,6 @@
 """Averages moved on in place, so that the rule beside them keeps its own kernel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -23,42 +23,40 @@ def apart(
     if not isinstance(rule, Beside):
         return rule, states, lambda _: None
     alone = {name: rule.without(state) for name, state in states.items()}
-    weights = [real(param.detach()) for param in params.values()]
-    kept = [states[name] for name in params]
-    return rule.rule, alone, torch.no_grad()(_move(rule, weights, kept))
-
-
-def _move(rule: Beside, weights: list[Tensor], kept: list[State]) -> Move:
-    match rule:
-        case Averaged():
-            return _towards(weights, [real(state["average"]) for state in kept])
-        case Latest():
-            return _taking(rule.latest, weights, kept)
-    raise NotImplementedError(f"{type(rule).__name__} has no movement in place")
-
-
-def _towards(weights: list[Tensor], averages: list[Tensor]) -> Move:
-    def move(hyper: Mapping[str, float]) -> None:
-        newest = hyper["newest"]
-        if newest == 1:
-            torch._foreach_copy_(averages, weights)
-        elif newest:
-            torch._foreach_lerp_(averages, [wide(weight) for weight in weights], newest)
-
-    return move
-
-
-def _taking(latest: int, weights: list[Tensor], kept: list[State]) -> Move:
-    places = [real(state["latest"]) for state in kept]
-    taken = int(kept[0]["taken"]) if kept else 0
+    weights, kept = [param.detach() for param in params.values()], [states[name] for name in params]
+    taken = int(kept[0]["taken"]) if kept and isinstance(rule, Latest) else 0
 
     def move(hyper: Mapping[str, float]) -> None:
         nonlocal taken
-        if hyper["taken"] == taken:
-            return
-        taken = int(hyper["taken"])
-        torch._foreach_copy_([place[(taken - 1) % latest] for place in places], weights)
-        for state in kept:
-            state["taken"].fill_(taken)
+        value = hyper[rule.own[0]]
+        if not isinstance(rule, Latest) or value != taken:
+            moved(rule, weights, kept, value)
+        taken = int(value)
 
-    return move
+    return rule.rule, alone, move
+
+
+@torch.no_grad()
+def moved(rule: Beside, weights: Sequence[Tensor], kept: Sequence[State], value: float) -> None:
+    """Move what is kept beside these weights on in place, by the value of the rule's own hyper.
+
+    A `Latest` is given a number of weights taken that has risen.
+    """
+    weights = [real(weight) for weight in weights]
+    match rule:
+        case Averaged():
+            _towards(weights, [real(state["average"]) for state in kept], value)
+        case Latest():
+            places = [real(state["latest"][int(value - 1) % rule.latest]) for state in kept]
+            torch._foreach_copy_(places, weights)
+            for state in kept:
+                state["taken"].fill_(value)
+        case _:
+            raise NotImplementedError(f"{type(rule).__name__} has no movement in place")
+
+
+def _towards(weights: list[Tensor], averages: list[Tensor], newest: float) -> None:
+    if newest == 1:
+        torch._foreach_copy_(averages, weights)
+    elif newest:
+        torch._foreach_lerp_(averages, [wide(weight) for weight in weights], newest)

@@ -23,6 +23,16 @@ class SGD(Plain):
         momentum: keep a momentum buffer.
         nesterov: look ahead along the buffer.
         rate_in_momentum: where lr sits.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.SGD(momentum=True), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1, 0.2], ['momentum_buffer'])
     """
 
     momentum: bool = False
@@ -62,7 +72,17 @@ class SGD(Plain):
 class Lion(Plain):
     r"""Lion (Chen et al. 2023, Algorithm 2): the sign of an interpolated momentum.
 
-    delta = -lr sign(beta1 m + (1 - beta1) g) - lr weight_decay param        m <- beta2 m + (1 - beta2) g
+        delta = -lr sign(beta1 m + (1 - beta1) g) - lr weight_decay param        m <- beta2 m + (1 - beta2) g
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.Lion(), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1, 0.1], ['exp_avg'])
     """
 
     @property

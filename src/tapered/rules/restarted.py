@@ -21,6 +21,16 @@ class Restarted:
 
     Args:
         rule: What starts anew.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.Restarted(rules.Adam()), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1, 0.1], ['exp_avg', 'exp_avg_sq'])
     """
 
     rule: Rule

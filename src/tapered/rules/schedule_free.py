@@ -22,6 +22,16 @@ class ScheduleFreeAdamW:
 
     x is not stored: `readout` gives it as z + (y - z) / beta1, with the beta1 that y was made with. Put a warmup in
     `lr` as a schedule. There is no train or eval mode. Adding `z` to each line gives the change of y in three terms.
+
+    Example:
+        >>> import torch
+        >>> from tapered import rules
+        >>> rule, param = rules.ScheduleFreeAdamW(), torch.ones(2)
+        >>> hyper = {name: torch.tensor(value) for name, value in {**rule.hypers, "lr": 0.1}.items()}
+        >>> grad, t = torch.tensor([1.0, -2.0]), torch.tensor(1.0)
+        >>> delta, state = rules.update(rule, param, grad, rule.init(param), hyper, t)
+        >>> [round(value, 4) for value in delta.tolist()], sorted(state)
+        ([-0.1, 0.1], ['beta1', 'exp_avg_sq', 'lr_max', 'weight_sum', 'z'])
     """
 
     ranges: ClassVar[Mapping[str, Range]] = {"beta1": Range(0, 1, "0.9", low_open=True)}

@@ -50,3 +50,4 @@ from tapered.schedules.tables import tabulate as tabulate
 from tapered.schedules.text import followed as followed
 from tapered.schedules.text import from_dict as from_dict
 from tapered.schedules.text import parse as parse
+from tapered.schedules.text import parse_rate as parse_rate

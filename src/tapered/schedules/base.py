@@ -32,6 +32,19 @@ class Schedule:
     `0.1 * s`, `s * other`, `s + other`, `s.times(n)`, `s.then(next)`, `s.clamp(low, high)`, `s.delayed(n)`,
     `s.repeat(n)`, `s.staircase(n)`, `s.until(n)`, `s.cooldown(at, steps, shape)`, `s.stretched(at, horizon)`,
     `s.held(at, steps)`, and in another unit: `s.in_epochs(n)`, `s.in_samples(n)`, `s.in_tokens(n)`.
+
+    Raises:
+        TypeError, ValueError: an argument of a kind that cannot be, with what it must be and an example.
+
+    Example:
+        >>> from tapered import cosine_decay, parse, warmup
+        >>> rate = 3e-4 * warmup(200) * cosine_decay(decay_steps=2000)
+        >>> rate(0), rate(200) < 3e-4, rate.horizon
+        (0.0, True, 2000)
+        >>> rate
+        0.0003 * warmup(200) * cosine_decay(decay_steps=2000)
+        >>> parse(str(rate)) == rate
+        True
     """
 
     _example: ClassVar[str]  # a call to paste, shown in errors
@@ -268,7 +281,18 @@ Part = Annotated[Schedule, checks.Tabulated("a schedule", Schedule)]
 
 
 def as_schedule(value: Schedule | float) -> Schedule:
-    """A schedule as it is; a number as the schedule that is always that number."""
+    """A schedule as it is; a number as the schedule that is always that number.
+
+    Args:
+        value: a schedule, or a number.
+
+    Raises:
+        TypeError: a rule that follows a loss, which has no values beforehand.
+
+    Example:
+        >>> as_schedule(0.1)
+        constant(0.1)
+    """
     return value if isinstance(value, Schedule) else constant(no_controller(value))
 
 

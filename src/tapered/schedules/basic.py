@@ -1,20 +1,24 @@
 """The plain pieces: hold, linear, warmup and cooldown. They begin or end at 1, so that a peak multiplies them."""
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
 from tapered.schedules import curves
 from tapered.schedules.base import CooldownShape, Schedule
+from tapered.schedules.called import kind, required
 from tapered.schedules.checks import REQUIRED, Number, Positive, Span, Steps, Unit
 from tapered.schedules.curves import Floats
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class hold(Schedule):
     """value(k) = value, for `steps` steps: the constant that something can follow.
+
+    Args:
+        steps: a whole number from 1 up.
+        value: at each of them.
 
     Example:
         >>> warmup(200).then(hold(1600)).horizon
@@ -22,7 +26,7 @@ class hold(Schedule):
     """
 
     _example: ClassVar[str] = "hold(1600)"
-    steps: Steps = REQUIRED
+    steps: Steps = required()
     value: Number = 1.0
 
     def _values(self, steps: Floats) -> Floats:
@@ -34,12 +38,17 @@ class hold(Schedule):
         return self.steps
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class linear(Schedule):
     """value(k) = initial + (end - initial) * min(k / steps, 1).
 
     From 1 to 0 where no values are given: linear decay to zero (Defazio et al. 2023; Bergsma et al. 2025). With
     `linear(a, b, n)` it is torch's LinearLR(start_factor=a, end_factor=b, total_iters=n).
+
+    Args:
+        initial: the value at step 0.
+        end: the value from step `steps` on.
+        steps: the steps from one to the other, above 0, need not be whole.
 
     Example:
         >>> decay = linear(steps=100)
@@ -52,6 +61,14 @@ class linear(Schedule):
     end: Number = 0.0
     steps: Span = REQUIRED
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self, initial: float, end: float, steps: float) -> None: ...
+        @overload
+        def __init__(self, initial: float = 1.0, end: float = 0.0, *, steps: float) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
+
     def _values(self, steps: Floats) -> Floats:
         u = np.minimum(steps / self.steps, 1.0)
         return self.initial * (1.0 - u) + self.end * u
@@ -62,7 +79,7 @@ class linear(Schedule):
         return math.ceil(self.steps)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class warmup(Schedule):
     """value(k) = start + (1 - start) * shape(fraction of the ramp at k), then 1.
 
@@ -81,7 +98,7 @@ class warmup(Schedule):
     """
 
     _example: ClassVar[str] = "warmup(200)"
-    steps: Steps = REQUIRED
+    steps: Steps = required()
     start: Unit = 0.0
     ramp: Literal["t/N", "(t+1)/N", "(t+1)/(N+1)"] = "t/N"
     shape: Literal["linear", "cosine", "1-sqrt"] = "linear"
@@ -100,11 +117,14 @@ class warmup(Schedule):
         return self.steps
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class exponential_warmup(Schedule):
     """value(k) = 1 - exp(-(k + 1) / period), which tends to 1 and has no horizon.
 
     `untuned_exponential_warmup(beta2)` chooses the period for Adam (Ma and Yarats 2019).
+
+    Args:
+        period: the steps in which what is missing falls by a factor of e, above 0.
 
     Example:
         >>> round(exponential_warmup(1000)(999), 4)
@@ -112,19 +132,27 @@ class exponential_warmup(Schedule):
     """
 
     _example: ClassVar[str] = "exponential_warmup(1000)"
-    period: Positive = REQUIRED
+    period: Positive = required()
 
     def _values(self, steps: Floats) -> Floats:
         return -np.expm1(-(steps + 1.0) / self.period)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cooldown(Schedule):
     """value(k) = floor + (1 - floor) * shape(u), u = min(k / steps, 1), from 1 to `floor`.
 
     Shapes: "linear" 1 - u; "cosine" (1 + cos(pi u)) / 2; "1-sqrt" 1 - sqrt(u); "square" 1 - u^2; "mirror cosine"
     2 (1 - u) - cosine; "exponential" floor^u, which needs a floor above 0; "rex" (1 - u) / (1 - u / 2). The first six
     are compared in Haegele et al. 2024, who find "1-sqrt" best; "rex" is Chen et al. 2021.
+
+    Args:
+        steps: the steps to the floor, a whole number from 1 up.
+        shape: see above.
+        floor: the last value, a fraction of the first, from 0 to 1.
+
+    Raises:
+        ValueError: an exponential cooldown has no floor above 0.
 
     Example:
         >>> fall = cooldown(400, shape="1-sqrt")
@@ -133,7 +161,7 @@ class cooldown(Schedule):
     """
 
     _example: ClassVar[str] = 'cooldown(400, shape="1-sqrt")'
-    steps: Steps = REQUIRED
+    steps: Steps = required()
     shape: CooldownShape = "linear"
     floor: Unit = 0.0
 

@@ -2,20 +2,20 @@
 
 # ruff: noqa: SLF001  # a schedule asks the schedule it is made of
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from tapered.schedules.base import Schedule
-from tapered.schedules.checks import REQUIRED, Index, Steps
+from tapered.schedules.called import kind, required
+from tapered.schedules.checks import Index, Steps
 from tapered.schedules.curves import Floats
 from tapered.schedules.methods import _Method
 
 How = Literal["stretch", "hold"]
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class stretched(_Method):
     """The schedule up to step `at`; what remains of it is spread over the steps up to a new horizon.
 
@@ -31,8 +31,8 @@ class stretched(_Method):
     """
 
     _example: ClassVar[str] = "schedule.stretched(600, horizon=2000)"
-    at: Index = REQUIRED
-    horizon: Steps = REQUIRED  # a field here, a property elsewhere
+    at: Index = required()
+    horizon: Steps = required()  # a field here, a property elsewhere
 
     def _check(self) -> None:
         end = self.schedule.horizon
@@ -56,7 +56,7 @@ class stretched(_Method):
             yield (at if at <= self.at else int(np.ceil(self.at + (at - self.at) * grown))), note
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class held(_Method):
     """The schedule with a pause: its value at step `at` is held for `steps` more steps, then it goes on.
 
@@ -72,8 +72,8 @@ class held(_Method):
     """
 
     _example: ClassVar[str] = "schedule.held(600, steps=1000)"
-    at: Index = REQUIRED
-    steps: Steps = REQUIRED
+    at: Index = required()
+    steps: Steps = required()
 
     def _values(self, steps: Floats) -> Floats:
         return self.schedule._values(np.where(steps <= self.at, steps, np.maximum(steps - self.steps, self.at)))

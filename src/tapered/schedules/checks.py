@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 LARGEST_STEP = 2**53  # the last whole number up to which float64 holds every one
 
@@ -172,9 +172,8 @@ MaybeSteps = Annotated[int | None, OrNone(Steps.__metadata__[0])]
 
 @functools.cache
 def converters(cls: type) -> dict[str, Callable[[object], Any]]:
-    """The converter of each field of a schedule's class, read from its annotations."""
-    hints = get_type_hints(cls, include_extras=True)
-    return {field.name: _converter(hints[field.name]) for field in fields(cls)}
+    """The converter of each field of a schedule's class, read from what it was annotated with."""
+    return {field.name: _converter(field.type) for field in fields(cls)}
 
 
 def _converter(hint: Any) -> Callable[[object], Any]:
@@ -237,3 +236,18 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """'; did you mean X?' where a known word is near, else nothing."""
     near = difflib.get_close_matches(word[:80], list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+@dataclass(frozen=True)
+class _OneOrEach:
+    """Takes one bound, or one for each group."""
+
+    expected: str = "a number from 0 up, or one for each group"
+
+    def __call__(self, value: object) -> float | tuple[float, ...]:
+        if isinstance(value, (list, tuple)) and value:
+            return tuple(NONE_BELOW(item) for item in value)
+        return NONE_BELOW(value)
+
+
+Bound = Annotated[float | tuple[float, ...], _OneOrEach()]

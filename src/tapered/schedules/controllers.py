@@ -9,50 +9,41 @@ as text wherever schedules do. What it cannot have is a table: the rates to come
 
 # ruff: noqa: SLF001  # a controller asks the schedule before it
 import html
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from numbers import Real
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, SupportsIndex, TypeVar
+from dataclasses import field, fields, replace
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, SupportsIndex
 
 import numpy as np
 
 from tapered.schedules import checks
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import kind, required
 from tapered.schedules.checks import NONE_BELOW, Instance, NotNegative, OrNone, converted
 from tapered.schedules.curves import Floats
 from tapered.schedules.operators import bracketed
 from tapered.schedules.states import State
+from tapered.schedules.untabulated import Untabulated
 
-Key = TypeVar("Key", bound=Hashable)
 Move = Literal["", "lowers", "raises"]
 Moved = tuple[State, Move]
 
 
-@dataclass(frozen=True)
-class _Bound:
-    """Takes one bound, or one for each group."""
-
-    expected: str = "a number from 0 up, or one for each group"
-
-    def __call__(self, value: object) -> float | tuple[float, ...]:
-        if isinstance(value, (list, tuple)) and value:
-            return tuple(NONE_BELOW(item) for item in value)
-        return NONE_BELOW(value)
-
-
-Bound = Annotated[float | tuple[float, ...], _Bound()]
-
-
-@dataclass(frozen=True, repr=False)
-class Controller:
+@kind
+class Controller(Untabulated):
     """A rule that sets a rate by the values that it is told: `plateau(...)`, `greedy(...)`.
 
     It begins with `initial`, after a `head` where it has one: `warmup(200).then(plateau(...))`; `3e-4 * ...` multiplies
     both, and neither a bound nor `eps`, which are rates. Values told while the head lasts are passed over.
 
-    Attributes:
+    Args:
+        initial: the rate that it begins with.
         head: the schedule before it, which ends.
         state: what it remembers.
+
+    Example:
+        >>> from tapered import plateau, warmup
+        >>> rule = warmup(200).then(plateau(0.1, factor=0.5))
+        >>> isinstance(rule, Controller), rule.rate, rule.head
+        (True, 0.1, warmup(200))
     """
 
     _example: ClassVar[str]
@@ -192,30 +183,6 @@ class Controller:
         made = self * (rate / value)
         return made._but(state=replace(made.state, rate=rate))
 
-    def table(self, *_: Any, **__: Any) -> NoReturn:
-        """Refused.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(self.why_no_table())
-
-    def why_no_table(self) -> str:
-        """One sentence, for those who need one."""
-        name = type(self).__name__
-        return (
-            f"{name} follows the loss, so its rates cannot be tabulated; give it to attach or an optimizer of tapered's"
-        )
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if not name.startswith("_") and hasattr(Schedule, name):
-            raise AttributeError(f"{type(self).__name__} has no {name}: {self.why_no_table()}")
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    def __call__(self, step: int) -> NoReturn:  # noqa: ARG002  # a schedule's
-        """Refused, as `table` is."""
-        self.table()
-
     def _refuse(self, name: str, expected: str) -> NoReturn:
         raise ValueError(checks.refusal(type(self).__name__, self._example, name, expected, getattr(self, name)))
 
@@ -236,7 +203,7 @@ class Controller:
         return str(self)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class steered(Schedule):
     """The rate as a controller has set it: what it is until the next value is told.
 
@@ -244,7 +211,7 @@ class steered(Schedule):
     """
 
     _example: ClassVar[str] = "plateau(0.1)"
-    controller: Annotated[Controller, Instance("a controller", Controller)] = checks.REQUIRED
+    controller: Annotated[Controller, Instance("a controller", Controller)] = required()
 
     def _values(self, steps: Floats) -> Floats:
         own, state = self.controller, self.controller.state
@@ -305,72 +272,6 @@ class steered(Schedule):
 
     def __str__(self) -> str:
         return str(self.controller)
-
-
-def observed(paths: Mapping[Key, steered], value: Any, step: int) -> dict[Key, steered]:
-    """The paths once a value is told after `step` completed updates.
-
-    Args:
-        paths: those of one optimizer; those of one rule and memory decide together.
-        value: the loss, or whatever is watched: a number, or what holds one.
-        step: completed updates.
-
-    Raises:
-        TypeError, ValueError: no real number.
-    """
-    told = measured(value)
-    if not paths:
-        raise ValueError(f"got the value {told!r}, and nothing here follows one; try lr=plateau(0.1, factor=0.5)")
-    found, rules = dict(paths), dict[Controller, list[Key]]()
-    for key, path in paths.items():
-        if path.controller.listens(step):
-            rules.setdefault(path.controller._rule, []).append(key)
-    for keys in rules.values():
-        own = [paths[key].controller for key in keys]
-        found |= {key: steered(made) for key, made in zip(keys, _told(own, told, step), strict=True)}
-    return found
-
-
-def _told(own: Sequence[Controller], value: float, step: int) -> list[Controller]:
-    memory, move = own[0]._counted(value)
-    made = [one._but(state=replace(memory, rate=one._rate(move))) for one in own]
-    return [_since(one, new, step) for one, new in zip(own, own[0]._after(made, move), strict=True)]
-
-
-def _since(one: Controller, new: Controller, step: int) -> Controller:
-    """With the step at which the rate became another; a second change at one step hides the first."""
-    old = one.state
-    if new.rate == one.rate or step == 0:
-        kept = replace(new.state, before=old.before, since=old.since)
-    else:
-        kept = replace(new.state, before=old.before if old.since == step else one.rate, since=step)
-    if kept.before is None and kept.rate == one.initial:
-        kept = replace(kept, rate=None)
-    return new._but(state=kept)
-
-
-def why(path: steered, value: Any) -> str:
-    """Why a rate became another, for a report."""
-    return f"{type(path.controller).__name__} was told {measured(value):.6g}"
-
-
-def measured(value: Any) -> float:
-    """A told value as a float; NaN and infinite ones too.
-
-    Raises:
-        TypeError, ValueError: no real number, or several.
-    """
-    count = getattr(value, "numel", None)
-    size = count() if callable(count) else getattr(value, "size", 1)
-    found = value.item() if hasattr(value, "item") and size == 1 else value
-    if isinstance(found, bool) or not isinstance(found, Real):
-        raise TypeError(f"got {value!r:.80} as an observed value; expected one number; try observe(loss.item())")
-    try:
-        return float(found)
-    except OverflowError:
-        raise ValueError(
-            f"got {checks.shown(found)} as an observed value; expected a float; try a smaller unit"
-        ) from None
 
 
 def each_fits(given: Any, groups: int) -> None:

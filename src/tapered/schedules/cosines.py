@@ -5,13 +5,13 @@ import itertools
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
 from tapered.schedules import curves
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import kind
 from tapered.schedules.checks import LARGEST_STEP, REQUIRED, MaybeNumber, MaybeSteps, Number, Positive, Span, Unit
 from tapered.schedules.curves import Floats
 
@@ -34,7 +34,7 @@ def _power(t: float, i: int) -> float:
         return math.inf
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cosine_decay(Schedule):
     """value(k) = floor + (initial - floor) * ((1 + cos(2 pi num_periods u^k_decay)) / 2)^exponent.
 
@@ -51,6 +51,9 @@ class cosine_decay(Schedule):
         num_periods: whole waves up to decay_steps; half a wave unless given (Transformers' num_cycles).
         k_decay: bends the steps, as timm does; 1 does not.
 
+    Raises:
+        ValueError: both alpha and end are given, or end is above initial.
+
     Example:
         >>> decay = cosine_decay(0.1, decay_steps=100, alpha=0.1)
         >>> decay(0), round(decay(50), 6), round(decay(100), 6), decay(100) == decay(10_000)
@@ -65,6 +68,33 @@ class cosine_decay(Schedule):
     exponent: Positive = 1.0
     num_periods: Positive = 0.5
     k_decay: Positive = 1.0
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            initial: float,
+            decay_steps: float,
+            alpha: float = 0.0,
+            end: float | None = None,
+            exponent: float = 1.0,
+            num_periods: float = 0.5,
+            k_decay: float = 1.0,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            initial: float = 1.0,
+            *,
+            decay_steps: float,
+            alpha: float = 0.0,
+            end: float | None = None,
+            exponent: float = 1.0,
+            num_periods: float = 0.5,
+            k_decay: float = 1.0,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def _anchored(self) -> Iterator[Schedule]:
         return iter((self,) if self.end else ())
@@ -86,7 +116,7 @@ class cosine_decay(Schedule):
         return math.ceil(self.decay_steps)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cosine_decay_restarts(Schedule):
     """value(k) = floor + (initial - floor) * m_mul^i * (1 + cos(pi u)) / 2, u the way through cycle i = 0, 1, ...
 
@@ -109,6 +139,9 @@ class cosine_decay_restarts(Schedule):
         k_decay: bends the steps of a cycle, as timm does; 1 does not.
         tf_exact: finds restarts as TensorFlow does in float64.
 
+    Raises:
+        ValueError: both alpha and end are given, end is above initial, or t_mul is below 1.
+
     Example:
         >>> decay = cosine_decay_restarts(0.1, first_decay_steps=100, t_mul=2.0, m_mul=0.5)
         >>> decay(0), round(decay(50), 6), decay(100), decay(300)
@@ -126,6 +159,39 @@ class cosine_decay_restarts(Schedule):
     cycles: MaybeSteps = None
     k_decay: Positive = 1.0
     tf_exact: bool = False
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            initial: float,
+            first_decay_steps: float,
+            t_mul: float = 2.0,
+            m_mul: float = 1.0,
+            alpha: float = 0.0,
+            end: float | None = None,
+            scales: Literal["cosine", "peak"] = "cosine",
+            cycles: int | None = None,
+            k_decay: float = 1.0,
+            tf_exact: bool = False,  # noqa: FBT001, FBT002  # as the fields stand
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            initial: float = 1.0,
+            *,
+            first_decay_steps: float,
+            t_mul: float = 2.0,
+            m_mul: float = 1.0,
+            alpha: float = 0.0,
+            end: float | None = None,
+            scales: Literal["cosine", "peak"] = "cosine",
+            cycles: int | None = None,
+            k_decay: float = 1.0,
+            tf_exact: bool = False,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def _anchored(self) -> Iterator[Schedule]:
         return iter((self,) if self.end else ())

@@ -3,17 +3,17 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import kind
 from tapered.schedules.checks import REQUIRED, Number, Positive, Span
 from tapered.schedules.curves import Floats
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class polynomial_decay(Schedule):
     """value(k) = (initial - end) * (1 - (s / d)^k_decay)^power + end, s = min(k, d), d = decay_steps.
 
@@ -28,6 +28,9 @@ class polynomial_decay(Schedule):
             the value is `end`, one step later it jumps up, to peaks that fall as 1 / 2, 1 / 3, ... It never ends.
         k_decay: bends the steps, as timm does; 1 does not.
 
+    Raises:
+        ValueError: end is above initial.
+
     Example:
         >>> decay = polynomial_decay(1.0, decay_steps=10, end=0.1, cycle=True)
         >>> decay(0), decay(10), round(decay(11), 3), round(decay(21), 3)
@@ -41,6 +44,31 @@ class polynomial_decay(Schedule):
     power: Positive = 1.0
     cycle: bool = False
     k_decay: Positive = 1.0
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            initial: float,
+            decay_steps: float,
+            end: float = 1e-4,
+            power: float = 1.0,
+            cycle: bool = False,  # noqa: FBT001, FBT002  # TensorFlow's order
+            k_decay: float = 1.0,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            initial: float = 1.0,
+            *,
+            decay_steps: float,
+            end: float = 1e-4,
+            power: float = 1.0,
+            cycle: bool = False,
+            k_decay: float = 1.0,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def _anchored(self) -> Iterator[Schedule]:
         return iter((self,) if self.end else ())
@@ -66,7 +94,7 @@ class polynomial_decay(Schedule):
         return ((math.ceil(cycle * self.decay_steps), "cycle ends") for cycle in itertools.count(1))
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class inverse_sqrt(Schedule):
     """value(k) = initial * sqrt(timescale / (k + shift)).
 
@@ -75,6 +103,11 @@ class inverse_sqrt(Schedule):
     `warmup(N).then(inverse_sqrt(timescale=N, shift=N))`; the transformer paper's is
     `warmup(N, ramp="(t+1)/N").then(inverse_sqrt(timescale=N, shift=N + 1))`; T5's is
     `hold(N).then(inverse_sqrt(timescale=N, shift=N))`, each times its peak.
+
+    Args:
+        initial: the value where k + shift = timescale.
+        timescale: in steps, above 0.
+        shift: steps that are added to k, above 0.
 
     Example:
         >>> decay = inverse_sqrt(0.1)
@@ -91,12 +124,18 @@ class inverse_sqrt(Schedule):
         return self.initial / np.sqrt((steps + self.shift) / self.timescale)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class power_decay(Schedule):
     """value(k) = initial * ((k + shift) / timescale)^exponent.
 
     The power law of Shen et al. 2024 (exponent -0.51; see the function `power`) and timm's stable phase "power"
     (shift = timescale). It never ends.
+
+    Args:
+        initial: the value where k + shift = timescale.
+        exponent: below 0 for a decay.
+        timescale: in steps, above 0.
+        shift: steps that are added to k, above 0.
 
     Example:
         >>> decay = power_decay(0.1, exponent=-1.0, timescale=10, shift=10)
@@ -110,15 +149,35 @@ class power_decay(Schedule):
     timescale: Positive = 1.0
     shift: Positive = 1.0
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self, initial: float, exponent: float, timescale: float = 1.0, shift: float = 1.0) -> None: ...
+        @overload
+        def __init__(
+            self, initial: float = 1.0, *, exponent: float, timescale: float = 1.0, shift: float = 1.0
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
+
     def _values(self, steps: Floats) -> Floats:
         return self.initial * np.power((steps + self.shift) / self.timescale, self.exponent)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class tanh_decay(Schedule):
     """value(k) = end + (initial - end) * (1 - tanh(lower (1 - u) + upper u)) / 2, u = min(k / decay_steps, 1).
 
     timm's TanhLRScheduler up to decay_steps, where timm jumps to its floor and this holds its last value.
+
+    Args:
+        initial: what the value at step 0 is close to.
+        decay_steps: the steps to the last value, above 0, need not be whole.
+        lower: where on the hyperbolic tangent it begins.
+        upper: where it ends.
+        end: what the last value is close to, an absolute value (timm's lr_min).
+
+    Raises:
+        ValueError: end is above initial, or lower is not below upper.
 
     Example:
         >>> decay = tanh_decay(decay_steps=100)
@@ -132,6 +191,18 @@ class tanh_decay(Schedule):
     lower: Number = -7.0
     upper: Number = 3.0
     end: Number = 0.0
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self, initial: float, decay_steps: float, lower: float = -7.0, upper: float = 3.0, end: float = 0.0
+        ) -> None: ...
+        @overload
+        def __init__(
+            self, initial: float = 1.0, *, decay_steps: float, lower: float = -7.0, upper: float = 3.0, end: float = 0.0
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def _anchored(self) -> Iterator[Schedule]:
         return iter((self,) if self.end else ())

@@ -8,15 +8,17 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, overload
 
 import numpy as np
 
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import shown
 from tapered.schedules.checks import REQUIRED, NotNegative, Number, Positive, Span
 from tapered.schedules.curves import Floats
 
 
+@shown
 @dataclass(frozen=True, repr=False, init=False)
 class _Staired(Schedule):
     """What the three have in common. The argument `staircase` is kept as `stairs`: `.staircase(n)` is the operator."""
@@ -27,6 +29,18 @@ class _Staired(Schedule):
     decay_rate: Number = REQUIRED
     stairs: bool = False
 
+    @overload
+    def __init__(
+        self,
+        initial: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,  # noqa: FBT001, FBT002  # TensorFlow's order
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, initial: float = 1.0, *, decay_steps: float, decay_rate: float, staircase: bool = False
+    ) -> None: ...
     def __init__(
         self,
         initial: float = 1.0,
@@ -49,6 +63,7 @@ class _Staired(Schedule):
         return ((math.ceil(number * self.decay_steps), "stair") for number in numbers)
 
 
+@shown
 @dataclass(frozen=True, repr=False, init=False)
 class exponential_decay(_Staired):
     """value(k) = initial * decay_rate^p, p = k / decay_steps, rounded down where `staircase`.
@@ -78,23 +93,38 @@ class exponential_decay(_Staired):
     _example: ClassVar[str] = "exponential_decay(0.15, decay_steps=1, decay_rate=0.9999)"
     decay_rate: Positive = REQUIRED
 
+    @overload
+    def __init__(
+        self,
+        initial: float,
+        decay_steps: float,
+        decay_rate: float,
+        staircase: bool = False,  # noqa: FBT001, FBT002  # TensorFlow's order
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, initial: float = 1.0, *, decay_steps: float, decay_rate: float, staircase: bool = False
+    ) -> None: ...
+    @overload
+    def __init__(self, initial: float = 1.0, *, half_life: float, staircase: bool = False) -> None: ...
     def __init__(
         self,
         initial: float = 1.0,
-        decay_steps: float = REQUIRED,
-        decay_rate: float = REQUIRED,
+        decay_steps: float | None = None,
+        decay_rate: float | None = None,
         staircase: bool = False,  # noqa: FBT001, FBT002  # TensorFlow's order
         *,
         half_life: float | None = None,
     ) -> None:
         if half_life is not None:
-            if decay_steps is not REQUIRED or decay_rate is not REQUIRED:
+            if decay_steps is not None or decay_rate is not None:
                 raise TypeError(
                     "exponential_decay takes half_life or decay_steps and decay_rate, not both; write for example "
                     f"exponential_decay({initial}, half_life={half_life})"
                 )
             decay_steps, decay_rate = half_life, 0.5
-        super().__init__(initial, decay_steps, decay_rate, staircase)
+        steps, rate = (REQUIRED if given is None else given for given in (decay_steps, decay_rate))
+        super().__init__(initial, steps, rate, staircase)
 
     @property
     def half_life(self) -> float:
@@ -105,11 +135,18 @@ class exponential_decay(_Staired):
         return self.initial * np.power(self.decay_rate, self._periods(steps))
 
 
+@shown
 @dataclass(frozen=True, repr=False, init=False)
 class natural_exp_decay(_Staired):
     """value(k) = initial * (e^-decay_rate)^p, p = k / decay_steps, rounded down where `staircase`.
 
     TensorFlow's natural_exp_decay: the power of e^-decay_rate, as there, which rounds otherwise than e^(-decay_rate p).
+
+    Args:
+        initial: the value at step 0.
+        decay_steps: the steps of one period, above 0, need not be whole.
+        decay_rate: the value falls by a factor of e^decay_rate in a period.
+        staircase: falls at once every decay_steps.
 
     Example:
         >>> decay = natural_exp_decay(0.1, decay_steps=100, decay_rate=1.0)
@@ -123,11 +160,18 @@ class natural_exp_decay(_Staired):
         return self.initial * np.power(math.exp(-self.decay_rate), self._periods(steps))
 
 
+@shown
 @dataclass(frozen=True, repr=False, init=False)
 class inverse_time_decay(_Staired):
     """value(k) = initial / (1 + decay_rate * p), p = k / decay_steps, rounded down where `staircase`.
 
     TensorFlow's inverse_time_decay. A negative rate, which TensorFlow takes, has a pole and is refused.
+
+    Args:
+        initial: the value at step 0.
+        decay_steps: the steps of one period, above 0, need not be whole.
+        decay_rate: by how much the divisor grows in a period, not below 0.
+        staircase: falls at once every decay_steps.
 
     Example:
         >>> decay = inverse_time_decay(0.1, decay_steps=100, decay_rate=1.0)

@@ -8,7 +8,8 @@ import numpy as np
 
 from tapered.schedules import checks
 from tapered.schedules.base import Schedule
-from tapered.schedules.checks import REQUIRED, MaybeSteps
+from tapered.schedules.called import kind, required
+from tapered.schedules.checks import MaybeSteps
 from tapered.schedules.curves import Floats
 
 
@@ -25,11 +26,11 @@ class _Callable:
 StepFunction = Annotated[Callable[[int], float], _Callable()]
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class _Function(Schedule):
     """What both have: the function, and a horizon where the user names one."""
 
-    function: StepFunction = REQUIRED
+    function: StepFunction = required()
     steps: MaybeSteps = None
 
     @property
@@ -72,12 +73,16 @@ class _Function(Schedule):
         return f"{type(self).__name__}({self._name()}{end})"
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class from_function(_Function):
     """value(k) = function(k), for any function from the step, an int, to a number; with `steps`, of min(k, steps).
 
     The function must give the same value each time it is asked. Two are equal where they hold the same function object.
     torch's LambdaLR. `steps` gives it a horizon.
+
+    Args:
+        function: from the step, an int, to a number.
+        steps: the horizon; None for none.
 
     Raises:
         ValueError: at a call or a table, where the function's value is not a finite number.
@@ -98,12 +103,16 @@ class from_function(_Function):
         return np.array([known[step] for step in asked])
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cumulative_product(_Function):
     """value(0) = 1, value(k) = value(k - 1) * function(k): the factors of torch's MultiplicativeLR.
 
     A value takes k calls of the function, so ask for a table where many are needed. With `steps`, no factor after that
     step counts.
+
+    Args:
+        function: from the step, an int, to a factor.
+        steps: the last step whose factor counts, and the horizon; None for no end.
 
     Example:
         >>> rate = 0.1 * cumulative_product(lambda step: 0.5)

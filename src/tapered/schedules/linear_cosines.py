@@ -1,22 +1,29 @@
 """TensorFlow's linear cosine decay, plain and with noise (Bello et al. 2017)."""
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
 from tapered.schedules import curves
 from tapered.schedules.base import Schedule
+from tapered.schedules.called import kind
 from tapered.schedules.checks import REQUIRED, Index, NotNegative, Number, Span
 from tapered.schedules.curves import Floats
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class linear_cosine_decay(Schedule):
     """value(k) = initial * ((alpha + (d - s) / d) * (1 + cos(2 pi num_periods s / d)) / 2 + beta), s = min(k, d).
 
     d = decay_steps. TensorFlow's linear_cosine_decay; it starts at initial * (1 + alpha + beta).
+
+    Args:
+        initial: what every value is a multiple of.
+        decay_steps: the steps to the last value, above 0, need not be whole.
+        num_periods: whole waves of the cosine up to decay_steps.
+        alpha: what is added to the line.
+        beta: what is added to the product, and left at the end.
 
     Example:
         >>> decay = linear_cosine_decay(0.1, decay_steps=100)
@@ -31,6 +38,29 @@ class linear_cosine_decay(Schedule):
     alpha: Number = 0.0
     beta: Number = 0.001
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            initial: float,
+            decay_steps: float,
+            num_periods: float = 0.5,
+            alpha: float = 0.0,
+            beta: float = 0.001,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            initial: float = 1.0,
+            *,
+            decay_steps: float,
+            num_periods: float = 0.5,
+            alpha: float = 0.0,
+            beta: float = 0.001,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
+
     def _values(self, steps: Floats) -> Floats:
         return _decayed(self, np.minimum(steps, self.decay_steps), 0.0)
 
@@ -40,13 +70,23 @@ class linear_cosine_decay(Schedule):
         return math.ceil(self.decay_steps)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class noisy_linear_cosine_decay(Schedule):
     """linear_cosine_decay with noise: its (d - s) / d becomes (d - s) / d + e.
 
     e is normal with mean 0 and variance initial_variance / (1 + s)^variance_decay, drawn from `seed` and the step, so a
     step read twice has one value (TensorFlow draws afresh at each reading). As in TensorFlow a value can fall below 0,
     which no optimizer takes: write `.clamp(0.0)` after it.
+
+    Args:
+        initial: what every value is a multiple of.
+        decay_steps: the steps to the last value, above 0, need not be whole.
+        initial_variance: of the noise at step 0.
+        variance_decay: the power of 1 + s by which it falls.
+        num_periods: whole waves of the cosine up to decay_steps.
+        alpha: what is added to the line.
+        beta: what is added to the product, and left at the end.
+        seed: what the noise follows, a whole number from 0 up.
 
     Example:
         >>> decay = noisy_linear_cosine_decay(0.1, decay_steps=100, seed=3).clamp(0.0)
@@ -63,6 +103,35 @@ class noisy_linear_cosine_decay(Schedule):
     alpha: Number = 0.0
     beta: Number = 0.001
     seed: Index = 0
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            initial: float,
+            decay_steps: float,
+            initial_variance: float = 1.0,
+            variance_decay: float = 0.55,
+            num_periods: float = 0.5,
+            alpha: float = 0.0,
+            beta: float = 0.001,
+            seed: int = 0,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self,
+            initial: float = 1.0,
+            *,
+            decay_steps: float,
+            initial_variance: float = 1.0,
+            variance_decay: float = 0.55,
+            num_periods: float = 0.5,
+            alpha: float = 0.0,
+            beta: float = 0.001,
+            seed: int = 0,
+        ) -> None: ...
+        def __init__(self, *given: Any, **named: Any) -> None: ...
 
     def _values(self, steps: Floats) -> Floats:
         at = np.minimum(steps, self.decay_steps)

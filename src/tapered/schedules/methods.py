@@ -11,17 +11,18 @@ import numpy as np
 
 from tapered.schedules import curves
 from tapered.schedules.base import CooldownShape, Part, Schedule
+from tapered.schedules.called import kind, required, shown
 from tapered.schedules.checks import LARGEST_STEP, REQUIRED, Index, MaybeNumber, Positive, Steps, Unit
 from tapered.schedules.curves import Floats
 from tapered.schedules.operators import bracketed
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class _Method(Schedule):
     """An operator that is called as a method of `schedule`, and printed so."""
 
     _method: ClassVar[str] = ""  # its name as a method, where that is not the class's
-    schedule: Part = REQUIRED
+    schedule: Part = required()
 
     def _marks(self) -> Iterator[tuple[int, str]]:
         return self.schedule._marks()
@@ -42,12 +43,12 @@ def _after(schedule: Schedule, start: int) -> Iterator[tuple[int, str]]:
     return ((at + start, note) for at, note in schedule._marks())
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class then(_Method):
     """The schedule up to its horizon, then `following` from its own step 0."""
 
     _example: ClassVar[str] = "hold(1600).then(cooldown(400))"
-    following: Part = REQUIRED
+    following: Part = required()
 
     def _check(self) -> None:
         if self.schedule.horizon is None:
@@ -81,7 +82,7 @@ class then(_Method):
         return (self.following if last else self.schedule)._edge(last=last)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class clamp(_Method):
     """The schedule, no lower than `low` and no higher than `high`."""
 
@@ -104,12 +105,12 @@ class clamp(_Method):
         return self.schedule.horizon
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class delayed(_Method):
     """The schedule's first value for `steps` steps, then the schedule from its step 0."""
 
     _example: ClassVar[str] = "schedule.delayed(500)"
-    steps: Index = REQUIRED
+    steps: Index = required()
 
     def _values(self, steps: Floats) -> Floats:
         return self.schedule._values(np.maximum(steps - self.steps, 0.0))
@@ -125,12 +126,12 @@ class delayed(_Method):
         yield from _after(self.schedule, self.steps)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class until(_Method):
     """The schedule up to step `steps`, whose value is held from there on."""
 
     _example: ClassVar[str] = "schedule.until(1000)"
-    steps: Steps = REQUIRED
+    steps: Steps = required()
 
     def _values(self, steps: Floats) -> Floats:
         return self.schedule._values(np.minimum(steps, self.steps))
@@ -145,12 +146,12 @@ class until(_Method):
         yield self.steps, f"{self._edge(last=True)} is held"
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class staircase(_Method):
     """The schedule's value at the last multiple of `steps`."""
 
     _example: ClassVar[str] = "schedule.staircase(100)"
-    steps: Steps = REQUIRED
+    steps: Steps = required()
 
     def _values(self, steps: Floats) -> Floats:
         return self.schedule._values(np.floor(steps / self.steps) * self.steps)
@@ -165,14 +166,14 @@ class staircase(_Method):
         return ((-(-at // self.steps) * self.steps, note) for at, note in self.schedule._marks())
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cooled(_Method):
     """The schedule up to step `at`, then its value there times a cooldown's shape, over `steps` steps."""
 
     _example: ClassVar[str] = 'schedule.cooldown(1600, steps=400, shape="1-sqrt")'
     _method: ClassVar[str] = "cooldown"
-    at: Index = REQUIRED
-    steps: Steps = REQUIRED
+    at: Index = required()
+    steps: Steps = required()
     shape: CooldownShape = "linear"
     floor: Unit = 0.0
 
@@ -195,6 +196,7 @@ class cooled(_Method):
         yield self.at + self.steps, "cooldown ends"
 
 
+@shown
 @dataclass(frozen=True, repr=False, init=False)
 class repeat(_Method):
     """The schedule from 0 to its horizon, `times` times; each t_mul times as long and m_mul times as high.

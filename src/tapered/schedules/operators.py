@@ -3,21 +3,24 @@
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from tapered.schedules.base import Part, Schedule
-from tapered.schedules.checks import REQUIRED, Number
+from tapered.schedules.called import kind, required
+from tapered.schedules.checks import Number
 from tapered.schedules.curves import Floats
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class constant(Schedule):
     """value(k) = value, for ever.
 
     It has no horizon; `hold(steps, value)` is the constant that something can follow.
+
+    Args:
+        value: at every step.
 
     Example:
         >>> constant(1e-4)(10**9)
@@ -25,7 +28,7 @@ class constant(Schedule):
     """
 
     _example: ClassVar[str] = "constant(1e-4)"
-    value: Number = REQUIRED
+    value: Number = required()
 
     def _values(self, steps: Floats) -> Floats:
         return np.full_like(steps, self.value)
@@ -38,13 +41,13 @@ def latest(*schedules: Schedule) -> int | None:
     return max(known) if known and len(known) == len(ends) else None
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class scaled(Schedule):
     """factor * schedule."""
 
     _example: ClassVar[str] = "3e-4 * warmup(200)"
-    factor: Number = REQUIRED
-    schedule: Part = REQUIRED
+    factor: Number = required()
+    schedule: Part = required()
 
     def _values(self, steps: Floats) -> Floats:
         return self.factor * self.schedule._values(steps)
@@ -71,10 +74,10 @@ class scaled(Schedule):
         return f"{self.factor} * {bracketed(self.schedule, isinstance(self.schedule, (scaled, added)))}"
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class _Pair(Schedule):
-    left: Part = REQUIRED
-    right: Part = REQUIRED
+    left: Part = required()
+    right: Part = required()
 
     @property
     def _loose(self) -> bool:
@@ -92,7 +95,7 @@ class _Pair(Schedule):
         return self.right._edge(last=last)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class product(_Pair):
     """left * right."""
 
@@ -106,7 +109,7 @@ class product(_Pair):
         return f"{left} * {bracketed(self.right, isinstance(self.right, (added, product)))}"
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class added(_Pair):
     """left + right."""
 

@@ -4,14 +4,14 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from tapered.schedules import checks, curves
 from tapered.schedules.base import Schedule
-from tapered.schedules.checks import REQUIRED, NotNegative, Number, OrNone, Span
+from tapered.schedules.called import kind, required
+from tapered.schedules.checks import NotNegative, Number, OrNone, Span
 from tapered.schedules.curves import Floats
 
 _BOUNDARY = checks.Within("a step", least=0, most=checks.LARGEST_STEP, whole="where it is")
@@ -28,7 +28,7 @@ def _check_points(schedule: "piecewise_constant | piecewise_interpolate", *, abo
         schedule._refuse("values", f"one more than the {len(schedule.boundaries)} boundaries")
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class piecewise_constant(Schedule):
     """value(k) = values[i], i the number of boundaries that lie before k.
 
@@ -39,6 +39,9 @@ class piecewise_constant(Schedule):
             new one starts at b + 1; or "at", the new one, as torch's MultiStepLR and optax have it. (timm has it one
             step earlier still.)
 
+    Raises:
+        ValueError: boundaries do not rise, or values are not one more.
+
     Example:
         >>> rate = piecewise_constant((100, 200), (0.1, 0.01, 0.001))
         >>> rate(100), rate(101), piecewise_constant((100,), (0.1, 0.01), switch="at")(100)
@@ -46,8 +49,8 @@ class piecewise_constant(Schedule):
     """
 
     _example: ClassVar[str] = "piecewise_constant((1000, 2000), values=(0.1, 0.01, 0.001))"
-    boundaries: Boundaries = REQUIRED
-    values: Values = REQUIRED
+    boundaries: Boundaries = required()
+    values: Values = required()
     switch: Literal["after", "at"] = "after"
 
     def _check(self) -> None:
@@ -69,11 +72,19 @@ class piecewise_constant(Schedule):
         return ((self._first(boundary), "next value") for boundary in self.boundaries)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class piecewise_interpolate(Schedule):
     """value(k) from values[0] at step 0 through values[i + 1] at boundaries[i], between them a line or half a cosine.
 
     optax's piecewise_interpolate_schedule, which takes the ratios of the values in their place.
+
+    Args:
+        boundaries: the steps, rising, at which all values but the first are reached.
+        values: one more than there are boundaries.
+        shape: of the way between two: "linear", or "cosine", half a wave.
+
+    Raises:
+        ValueError: boundaries do not rise, or values are not one more.
 
     Example:
         >>> rate = piecewise_interpolate((100, 200), (0.0, 1.0, 0.5))
@@ -82,8 +93,8 @@ class piecewise_interpolate(Schedule):
     """
 
     _example: ClassVar[str] = "piecewise_interpolate((300, 1000), values=(0.01, 0.1, 0.0))"
-    boundaries: Boundaries = REQUIRED
-    values: Values = REQUIRED
+    boundaries: Boundaries = required()
+    values: Values = required()
     shape: Literal["linear", "cosine"] = "linear"
 
     def _check(self) -> None:
@@ -106,7 +117,7 @@ class piecewise_interpolate(Schedule):
         return ((math.ceil(boundary), "turn") for boundary in self.boundaries)
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class cyclic(Schedule):
     """value(k) = low + (high - low) * x * height, x rising from 0 to 1 over `up` steps and falling over `down`.
 
@@ -120,6 +131,9 @@ class cyclic(Schedule):
         down: steps back; as many as up unless given.
         mode: how the peaks fall.
         gamma: the factor a step of "exp_range".
+
+    Raises:
+        ValueError: low is above high.
 
     Example:
         >>> rate = cyclic(0.1, low=0.0, up=10, mode="triangular2")

@@ -2,11 +2,12 @@
 
 # ruff: noqa: SLF001  # a rule makes others of its kind
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
-from tapered.schedules.checks import Index, NotNegative, Number, Steps, Within
-from tapered.schedules.controllers import Bound, Controller, Move, Moved
+from tapered.schedules.called import kind
+from tapered.schedules.checks import Bound, Index, NotNegative, Number, Steps, Within
+from tapered.schedules.controllers import Controller, Move, Moved
 from tapered.schedules.states import State
 
 Factor = Annotated[float, Within("a number from 0 to below 1", least=0, most=math.nextafter(1.0, 0.0))]
@@ -38,7 +39,7 @@ def lowered(rule: "plateau | greedy") -> float:
     return new if rule.rate - new > rule.eps else rule.rate
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class plateau(Controller):
     """The rate is multiplied by `factor` when a value has not become better `patience` + 1 times: ReduceLROnPlateau.
 
@@ -62,6 +63,7 @@ class plateau(Controller):
         min_lr: the rate is not lowered below it; a number, or one for each group.
         eps: the smallest change that is made.
         mode: whether less is better, "min", or more, "max".
+        head, state: the schedule before it, and what it remembers; `.then` and what is observed set them.
 
     Raises:
         TypeError, ValueError: an argument out of range, with what it must be.
@@ -108,7 +110,7 @@ class plateau(Controller):
         return lowered(self) if move else self.rate
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class greedy(Controller):
     """The rate falls by `factor` when values stop becoming better, and rises by it when they go on doing so: GreedyLR.
 
@@ -135,6 +137,7 @@ class greedy(Controller):
         window_size: of how many values.
         reset_start: see above.
         mode: whether less is better, "min", or more, "max".
+        head, state: the schedule before it, and what it remembers; `.then` and what is observed set them.
 
     Raises:
         TypeError, ValueError: an argument out of range, with what it must be.

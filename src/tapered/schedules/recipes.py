@@ -25,6 +25,14 @@ def warmup_stable_decay(
     `warmup_steps` may be 0. Transformers' warmup_stable_decay, whose own default shape is linear; "1-sqrt" is the best
     in Haegele et al. 2024.
 
+    Args:
+        peak: the value that is held.
+        warmup_steps: from 0 to the peak.
+        stable_steps: at the peak.
+        decay_steps: from the peak to the floor.
+        shape: of the last part, as of `cooldown`.
+        floor: the last value as a fraction of the peak.
+
     Example:
         >>> warmup_stable_decay(3e-4, warmup_steps=200, stable_steps=1600, decay_steps=400)
         0.0003 * warmup(200).then(hold(1600)).then(cooldown(400, shape="1-sqrt"))
@@ -39,6 +47,11 @@ def warmup_stable_decay(
 def step_decay(initial: float = 1.0, *, step_size: int, gamma: float = 0.1) -> Schedule:
     """initial * gamma^floor(k / step_size): torch's StepLR, timm's StepLRScheduler.
 
+    Args:
+        initial: the value at step 0.
+        step_size: steps from one fall to the next.
+        gamma: the factor of each fall.
+
     Example:
         >>> step_decay(0.1, step_size=30)
         exponential_decay(0.1, decay_steps=30, decay_rate=0.1, staircase=True)
@@ -48,6 +61,14 @@ def step_decay(initial: float = 1.0, *, step_size: int, gamma: float = 0.1) -> S
 
 def multistep_decay(initial: float = 1.0, *, milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     """initial * gamma^(milestones at or before k): torch's MultiStepLR; `milestones` are rising steps.
+
+    Args:
+        initial: the value at step 0.
+        milestones: the steps at which it falls, rising.
+        gamma: the factor of each fall.
+
+    Raises:
+        ValueError: milestones do not rise, or gamma is not above 0.
 
     Example:
         >>> multistep_decay(1.0, milestones=(30, 80), gamma=0.5)
@@ -86,6 +107,9 @@ def one_cycle(
             total_steps - 1, the second turn as far from the first as that is from 0. "optax": at
             int(pct_start * total_steps) and total_steps, the second turn at int(0.85 * total_steps).
 
+    Raises:
+        ValueError: there is no step before the peak.
+
     Example:
         >>> one_cycle(0.1, total_steps=100)(29), one_cycle(0.1, total_steps=100).horizon
         (0.1, 99)
@@ -118,6 +142,10 @@ def one_cycle(
 
 def rex_decay(initial: float = 1.0, *, decay_steps: int) -> Schedule:
     """initial * (1 - u) / (1 - u / 2), u = k / decay_steps: REX (Chen et al. 2021).
+
+    Args:
+        initial: the value at step 0.
+        decay_steps: the steps to 0.
 
     Example:
         >>> round(rex_decay(decay_steps=100)(50), 6)
@@ -154,6 +182,9 @@ def power(peak: float, *, tokens_per_step: float, batch_size: float, a: float, b
 def untuned_linear_warmup(beta2: float = 0.999) -> Schedule:
     """min(1, (k + 1) (1 - beta2) / 2): Adam's warmup without tuning, over 2 / (1 - beta2) updates (Ma and Yarats 2019).
 
+    Args:
+        beta2: Adam's, from 0 to below 1.
+
     Example:
         >>> untuned_linear_warmup(0.999)
         warmup(2000, ramp="(t+1)/N")
@@ -163,6 +194,9 @@ def untuned_linear_warmup(beta2: float = 0.999) -> Schedule:
 
 def untuned_exponential_warmup(beta2: float = 0.999) -> Schedule:
     """1 - exp(-(1 - beta2) (k + 1)): the other warmup of Ma and Yarats 2019, which has no horizon.
+
+    Args:
+        beta2: Adam's, from 0 to below 1.
 
     Example:
         >>> untuned_exponential_warmup(0.75)

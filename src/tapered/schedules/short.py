@@ -16,6 +16,7 @@ SHORT = {
     "rex": "rex_decay(decay_steps=steps)",
     "wsd": "hold(0.8*steps).then(cooldown(0.2*steps, shape='1-sqrt'))",
     "one_cycle": "one_cycle(total_steps=steps)",
+    "plateau": "plateau()",
 }
 
 

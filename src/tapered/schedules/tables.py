@@ -17,6 +17,11 @@ def tabulate(schedules: Sequence[Schedule], stop: SupportsIndex, start: Supports
 
     Schedules that differ in the number before them share the table of what follows it, which is evaluated once.
 
+    Args:
+        schedules: any number of them.
+        stop: the step before which the tables end.
+        start: the step at which they begin.
+
     Example:
         >>> from tapered.schedules import cosine_decay
         >>> shape = cosine_decay(decay_steps=4)

@@ -52,14 +52,31 @@ def parse(text: str, words: Mapping[str, int | Schedule] = MappingProxyType({}))
     """
     if not isinstance(text, str):
         raise TypeError(f'parse takes a str, got {text!r:.80}; write parse("3e-4 * warmup(200)")')
-    value = _value_of(text, words)
+    value = parse_rate(text, words)
     if isinstance(value, Controller):
         raise ValueError(f'cannot read "{text:.200}" as a schedule: {value.why_no_table()}')  # noqa: TRY004  # a text
-    return as_schedule(value)
+    return value
+
+
+def parse_rate(text: str, words: Mapping[str, int | Schedule] = MappingProxyType({})) -> Schedule | Controller:
+    """What `lr` may be as an expression writes it: a schedule, or a rule that follows a loss.
+
+    Raises:
+        ValueError: as `parse`.
+
+    Example:
+        >>> parse_rate("3e-4 * warmup(0.1*steps).then(plateau(factor=0.5))", {"steps": 2000})
+        (0.0003 * warmup(200)).then(plateau(0.0003, factor=0.5))
+    """
+    value = _value_of(text, words)
+    return value if isinstance(value, Controller) else as_schedule(value)
 
 
 def followed(text: str) -> Schedule:
     """What a group follows whose text this is: a schedule, or the path that a controller steers.
+
+    Args:
+        text: as `str` prints it.
 
     Raises:
         ValueError: as `parse`.
@@ -68,8 +85,8 @@ def followed(text: str) -> Schedule:
         >>> followed("plateau(0.1).in_state(rate=0.01, before=0.1, since=4)")(5)
         0.01
     """
-    value = _value_of(text, {})
-    return steered(value) if isinstance(value, Controller) else as_schedule(value)
+    value = parse_rate(text)
+    return steered(value) if isinstance(value, Controller) else value
 
 
 def _value_of(text: str, words: Mapping[str, int | Schedule]) -> Any:
@@ -153,7 +170,7 @@ class _Reader:
         left, right = self.read(node.left), self.read(node.right)
         if any(isinstance(side, (bool, str, tuple)) or side is None for side in (left, right)):
             raise self.refusal(node, "only schedules and numbers can be multiplied and added")
-        if self.words and not isinstance(left, Schedule) and not isinstance(right, Schedule):
+        if self.words and not any(isinstance(side, (Schedule, Controller)) for side in (left, right)):
             return self.computed(node, type(node.op), left, right)
         left, right = (amounts.settled(side, count=False) for side in (left, right))
         return self.apply(node, operator.mul if isinstance(node.op, ast.Mult) else operator.add, left, right)
@@ -201,6 +218,8 @@ class _Reader:
         receiver = self.read(node.value)
         if isinstance(receiver, Controller) and node.attr == "in_state":
             return receiver.in_state
+        if isinstance(receiver, Controller):
+            raise self.refusal(node, f"nothing is done to a rule but * and .in_state; {receiver.why_no_table()}")
         if not isinstance(receiver, Schedule):
             raise self.refusal(node.value, "only a schedule has methods")
         if node.attr not in METHODS:
@@ -237,6 +256,9 @@ def _unknown_argument(function: Callable[..., Any], named: Mapping[str, Any]) ->
 
 def from_dict(values: Mapping[str, Any]) -> Schedule:
     """The schedule that `to_dict` wrote; unknown names and keys are refused.
+
+    Args:
+        values: plain values, as of JSON or TOML: "name" and the fields that are not the default.
 
     Raises:
         TypeError: `values` is no mapping.

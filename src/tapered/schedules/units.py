@@ -2,19 +2,19 @@
 
 # ruff: noqa: SLF001  # a schedule asks the schedule it is made of
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
 
-from tapered.schedules.checks import LARGEST_STEP, REQUIRED, Within
+from tapered.schedules.called import kind, required
+from tapered.schedules.checks import LARGEST_STEP, Within
 from tapered.schedules.curves import FAR, Floats
 from tapered.schedules.methods import _Method
 
 Count = Annotated[int, Within("a whole number from 1 up", least=1, most=LARGEST_STEP, whole="always")]
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class in_epochs(_Method):
     """value(k) = schedule(k // steps_per_epoch): the schedule counts epochs, a step here is an update.
 
@@ -38,7 +38,7 @@ class in_epochs(_Method):
     """
 
     _example: ClassVar[str] = "schedule.in_epochs(1251)"
-    steps_per_epoch: Count = REQUIRED
+    steps_per_epoch: Count = required()
 
     def _values(self, steps: Floats) -> Floats:
         # The quotient of two whole numbers up to 2**53 never rounds up to a whole one that it has not reached: from
@@ -55,7 +55,7 @@ class in_epochs(_Method):
         return ((at * self.steps_per_epoch, note) for at, note in self.schedule._marks())
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class _Faster(_Method):
     """A schedule of which each step here passes several."""
 
@@ -77,7 +77,7 @@ class _Faster(_Method):
         return ((-(-at // self._each), note) for at, note in self.schedule._marks())
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class in_samples(_Faster):
     """value(k) = schedule(k * batch_size): the schedule counts samples, of which an update sees `batch_size`.
 
@@ -98,14 +98,14 @@ class in_samples(_Faster):
     """
 
     _example: ClassVar[str] = "schedule.in_samples(256)"
-    batch_size: Count = REQUIRED
+    batch_size: Count = required()
 
     @property
     def _each(self) -> int:
         return self.batch_size
 
 
-@dataclass(frozen=True, repr=False)
+@kind
 class in_tokens(_Faster):
     """value(k) = schedule(k * tokens_per_step): the schedule counts tokens, of which an update sees `tokens_per_step`.
 
@@ -125,7 +125,7 @@ class in_tokens(_Faster):
     """
 
     _example: ClassVar[str] = "schedule.in_tokens(524_288)"
-    tokens_per_step: Count = REQUIRED
+    tokens_per_step: Count = required()
 
     @property
     def _each(self) -> int:

@@ -120,12 +120,12 @@ class Watching:
         return f"had not ended after timeout={most:g} s" if late else ""
 
     def _hung(self) -> str:
-        quiet = self._life.quiet()
-        if quiet <= self._shortest:
+        if self._life.quiet() <= self._shortest:
             return ""
         self._heard(self._watcher.rested() if self._spoke else self._watcher.seen())
         most, name = (self._limits.silence, "silence") if self._spoke else (self._limits.startup, "startup")
-        return f"gave no sign of life for {name}={most:g} s" if quiet > most else ""
+        hung = self._life.quiet() > most and self._life.look() > most  # a first report may have come meanwhile
+        return f"gave no sign of life for {name}={most:g} s" if hung else ""
 
     def _is_wrong(self) -> bool:
         self._heard(self._watcher.rested())

@@ -36,10 +36,13 @@ class Life:
     def quiet(self) -> float:
         """Seconds since the last change that was seen."""
         now = time.monotonic()
-        if now - self._looked >= self._every:
-            self._looked, found = now, _fingerprint(self._folder)
-            if found != self._print:
-                self._print, self._changed = found, now
+        return self.look() if now - self._looked >= self._every else now - self._changed
+
+    def look(self) -> float:
+        """The same, after a look at once."""
+        now = self._looked = time.monotonic()
+        if (found := _fingerprint(self._folder)) != self._print:
+            self._print, self._changed = found, now
         return now - self._changed
 
 

@@ -110,6 +110,9 @@ def _ends(sums: Floats, counts: Floats, alpha: float) -> Ends | None:
 def holm(p: Sequence[float]) -> list[float]:
     """P values corrected for being several (Holm 1979): the i-th smallest of m times m - i + 1, made monotone.
 
+    Args:
+        p: One of each comparison.
+
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """

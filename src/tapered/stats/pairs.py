@@ -40,6 +40,12 @@ class Paired:
         win_interval: Clopper and Pearson's interval for it.
         one_sided: Pairs in which exactly one of the two runs diverged.
         level: Confidence of the intervals, 0.95 for alpha = 0.05.
+
+    Example:
+        >>> from tapered.stats import gains, paired
+        >>> found = paired(gains([0.9, 0.8, 0.7], [1.0, 1.0, 1.0]))
+        >>> found.n, round(found.mean, 6), found.wins, found.p
+        (3, 0.2, 3, 0.25)
     """
 
     n: int
@@ -64,6 +70,11 @@ def gains(candidate: Sequence[float], baseline: Sequence[float], direction: Dire
 
     A value that is not finite stands for a diverged run. It is worse than every finite one, so the gain is infinite
     where one of the two diverged, and 0 where both did.
+
+    Args:
+        candidate: A value a seed.
+        baseline: Likewise, in the same order of seeds.
+        direction: Whether a low value is better ("minimize"), or a high one.
 
     Raises:
         ValueError: If the two are not equally long.
@@ -91,6 +102,10 @@ def _gain(a: float, b: float) -> float:
 
 def paired(gain: Sequence[float], *, alpha: float = 0.05) -> Paired:
     """Mean, intervals, sign-flip test, wins and their rate.
+
+    Args:
+        gain: One a seed, as `gains` gives them.
+        alpha: 1 minus the confidence of the intervals.
 
     Raises:
         ValueError: If a gain is NaN (see ``gains``) or alpha is not between 0 and 1.

@@ -60,6 +60,13 @@ def seeds_for(delta: float, spread: float, *, alpha: float = 0.05, power: float 
     7.85 (spread / delta)^2 for one comparison, a two-sided 5% and a power of 80%, and two more since the deviation is
     estimated; never fewer than ``seeds_needed``.
 
+    Args:
+        delta: The smallest gain that matters, above 0.
+        spread: The gains' standard deviation over seeds.
+        alpha: How often a study may err where nothing is to be found.
+        power: How often it shall find such a gain.
+        comparisons: Made at once, for which alpha is divided.
+
     Raises:
         ValueError: If delta is not above 0.
 

@@ -20,6 +20,10 @@ class BestAt:
         expected: Mean score of the best of them; None where a choice may hold no peak that has a score.
         median: Median score of the best; None where more than half of the choices hold none.
         lost: Share of the choices in which no peak has a score, since all diverged or were pruned.
+
+    Example:
+        >>> best_at([0.3, 0.1, 0.2], k=3)
+        BestAt(k=3, expected=0.1, median=0.1, lost=0.0)
     """
 
     k: int

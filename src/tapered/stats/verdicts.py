@@ -25,6 +25,10 @@ class Verdict:
         word: "helps", "hurts", "equivalent", "no evidence" or "not enough seeds".
         reason: One sentence without a full stop.
         takes: Where there are not enough seeds, how many it takes: "9 for 7 comparisons".
+
+    Example:
+        >>> Verdict("not enough seeds", "p could not fall below alpha", "9 for 7 comparisons").text
+        'not enough seeds (9 for 7 comparisons)'
     """
 
     word: Word

@@ -27,6 +27,34 @@ def conclude(planned: Planned, store: Store, runs: Sequence[Run]) -> StudyResult
         planned: The study.
         store: Its open store.
         runs: All of its runs, of every round.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tapered.study import conclude, open_store, plan_of, read, train_runs
+        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
+        >>> _ = file.write_text('''
+        ... name = "tiny"
+        ... workload = "quadratic"
+        ... steps = 4
+        ... seeds = 1
+        ... mode = "loop"
+        ... baseline = "constant"
+        ... peaks = { low = 0.1, high = 0.1, count = 1 }
+        ... [[arms]]
+        ... name = "constant"
+        ... rule = "SGD"
+        ... lr = "constant"
+        ... [[arms]]
+        ... name = "linear"
+        ... rule = "SGD"
+        ... lr = "linear"
+        ... ''')
+        >>> planned = plan_of(read(str(file)))
+        >>> with open_store(planned, file.parent / "tiny") as store:
+        ...     result = conclude(planned, store, train_runs(planned, store))
+        >>> [(one.arm, one.baseline, one.chosen.verdict.word) for one in result.comparisons]
+        [('linear', 'constant', 'not enough seeds')]
     """
     rounds, _ = finished_rounds(planned, {run.key: run for run in runs})
     realised, fresh_seeds = rounds[-1].planned, planned.study.fresh_seeds

@@ -4,11 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch.optim.optimizer import ParamsT
-
 from tapered import rules
 from tapered.optim.base import Optimizer
-from tapered.optim.hypers import Hyper
+from tapered.optim.hypers import Hyper, Params
 from tapered.rules.ranges import RANGES, Range
 
 HINTS: Mapping[str, Any] = {"maximize": False}
@@ -40,7 +38,7 @@ class AdamOptimizer(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         learning_rate: Hyper = 0.001,
         beta1: Hyper = 0.9,
         beta2: Hyper = 0.999,
@@ -81,7 +79,7 @@ class RMSPropOptimizer(Optimizer):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         learning_rate: Hyper,
         decay: Hyper = 0.9,
         momentum: Hyper = 0.0,
@@ -121,7 +119,7 @@ class AdagradOptimizer(Optimizer):
         "initial_accumulator_value": Range(0, math.inf, "0.1", low_open=True),
     }
 
-    def __init__(self, params: ParamsT, learning_rate: Hyper, initial_accumulator_value: float = 0.1) -> None:
+    def __init__(self, params: Params, learning_rate: Hyper, initial_accumulator_value: float = 0.1) -> None:
         super().__init__(params, {"lr": learning_rate, "initial_accumulator_value": initial_accumulator_value}, HINTS)
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
@@ -149,7 +147,7 @@ class AdadeltaOptimizer(Optimizer):
 
     hyper_keys = ("lr", "rho", "eps")
 
-    def __init__(self, params: ParamsT, learning_rate: Hyper = 0.001, rho: Hyper = 0.95, epsilon: Hyper = 1e-8) -> None:
+    def __init__(self, params: Params, learning_rate: Hyper = 0.001, rho: Hyper = 0.95, epsilon: Hyper = 1e-8) -> None:
         super().__init__(params, {"lr": learning_rate, "rho": rho, "eps": epsilon}, HINTS)
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options
@@ -176,7 +174,7 @@ class MomentumOptimizer(Optimizer):
 
     hyper_keys = ("lr", "momentum")
 
-    def __init__(self, params: ParamsT, learning_rate: Hyper, momentum: Hyper, *, use_nesterov: bool = False) -> None:
+    def __init__(self, params: Params, learning_rate: Hyper, momentum: Hyper, *, use_nesterov: bool = False) -> None:
         super().__init__(params, {"lr": learning_rate, "momentum": momentum}, {"use_nesterov": use_nesterov, **HINTS})
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:
@@ -199,7 +197,7 @@ class GradientDescentOptimizer(Optimizer):
 
     hyper_keys = ("lr",)
 
-    def __init__(self, params: ParamsT, learning_rate: Hyper) -> None:
+    def __init__(self, params: Params, learning_rate: Hyper) -> None:
         super().__init__(params, {"lr": learning_rate}, HINTS)
 
     def rule(self, group: Mapping[str, Any]) -> rules.Rule:  # noqa: ARG002 - no options

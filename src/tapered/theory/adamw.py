@@ -22,6 +22,11 @@ class Shares:
     Args:
         start: c_0, what is left of the weights at the start.
         updates: c_k, what is left of each update, shape (steps,).
+
+    Example:
+        >>> found = shares(0.1, 0.5, steps=3)
+        >>> round(found.start, 6), found.updates.round(6).tolist(), round(found.effective, 2), found.half
+        (0.857375, [0.09025, 0.095, 0.1], 2.99, 1)
     """
 
     start: float

@@ -29,7 +29,16 @@ DECADES = (-6.0, 1.0)  # that the grid spans, of 1 / max h for SGD, of 1 for Ada
 
 
 class Best(NamedTuple):
-    """The peak at which the expected loss after the last step is least, and that loss."""
+    """The peak at which the expected loss after the last step is least, and that loss.
+
+    Args:
+        peak: what the schedule is to be multiplied by.
+        loss: expected after the last step.
+
+    Example:
+        >>> Best(peak=0.3, loss=2.5).loss
+        2.5
+    """
 
     peak: float
     loss: float
@@ -68,6 +77,12 @@ class Expected:
     Args:
         losses: After 0, 1, ..., N steps at the schedule as written; infinite where it leaves float64.
         rule: "SGD" or "Adam".
+
+    Example:
+        >>> from tapered.schedules import constant
+        >>> found = quadratic(constant(0.1), 100, rule="SGD", dimensions=4, condition=10.0)
+        >>> len(found.losses), bool(found.final < found.losses[0])
+        (101, True)
     """
 
     losses: Floats

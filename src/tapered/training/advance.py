@@ -97,8 +97,21 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
     Rules that keep an average of the weights are evaluated at it (`rule.readout`); where BatchNorm's statistics are
     recomputed for it, row after row in every mode.
 
+    Args:
+        workload: What was trained.
+        rows: Its rows; they are not written.
+        split: "train", "valid", "test", or the name of one of its `splits`.
+        mode: How rows are evaluated; the loop where left out, which gives the same but for rounding.
+
     Raises:
         ValueError: If the workload has no such split.
+
+    Example:
+        >>> from tapered import rules
+        >>> from tapered.training.workload import quadratic
+        >>> rows = start(quadratic(), rules.SGD(), seeds=[0, 1])
+        >>> [sorted(found) for found in evaluate(quadratic(), rows, "valid")]
+        [['loss'], ['loss']]
     """
     rows = placed(rows, workload.recipe.place)
     functions = {"loss": workload.objective or workload.loss, **workload.metrics}

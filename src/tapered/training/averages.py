@@ -185,12 +185,22 @@ class Average:
             return np.ones(steps)
         every = _updates(self.every or 1, steps)
         start = every if self.start is None else _updates(self.start, steps)
-        since = np.arange(1, steps + 1) - start
+        return replace(self, start=start, every=every).between(0, steps)
+
+    def between(self, first: int, stop: int) -> NDArray[np.float64]:
+        """The same at the steps from `first` to before `stop`; `start` and `every` are numbers of updates.
+
+        >>> Average("swa", start=3, every=2).between(1, 8).round(3).tolist()
+        [1.0, 1.0, 0.0, 0.5, 0.0, 0.333, 0.0]
+        """
+        every = int(self.every or 1)
+        since = np.arange(first + 1, stop + 1) - int(self.start or every)
         count, taking = np.where(since >= 0, since // every + 1, 0), since % every == 0
         if self.kind == "lawa":
             return count.astype(np.float64)
-        shares = self._shares(np.arange(1.0, max(count, default=0) + 1))
-        newest = np.where(taking, np.append(shares, 1.0)[count - 1], 0.0)
+        low = max(1, count.min(initial=max(1, count.max(initial=1))))
+        shares = self._shares(np.arange(low, count.max(initial=0) + 1.0))
+        newest = np.where(taking, np.append(shares, 1.0)[np.maximum(count - low, -1)], 0.0)
         return np.where(since < 0, 1.0, newest)
 
     def _shares(self, n: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -199,7 +209,7 @@ class Average:
             return 1 / n
         decay = np.full(len(n), self.decay, dtype=np.float64)
         shares: NDArray[np.float64] = 1 - (decay if self.ramp is None else np.minimum(decay, self._ramped(n)))
-        shares[:1] = 1.0
+        shares[n == 1] = 1.0
         return shares
 
     def _ramped(self, n: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -57,6 +57,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     begin = row.steps[0] - (scaling.skipped if scaling else 0)
     update = Update(workload.recipe, path, slice(begin, to_step), params, state, counts)
     losses, step, diverged, stopped = list(row.losses[0]), row.steps[0], None, False
+    latest: float | Tensor = row.latest[0]
     at_once, waiting = ahead(workload.recipe.place), list[Tensor]()
     with kept(), told(workload), closing(updates(workload, row.seeds, step, to_step)) as batches:
         while step < to_step and diverged is None and not stopped:
@@ -72,6 +73,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
                 step += 1
             else:
                 diverged = step
+            latest = value
             stopped = on_step is not None and bool(on_step(1))
         if waiting:
             diverged = _looked(losses, waiting, step)
@@ -84,6 +86,7 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
         state={name: {key: value[None] for key, value in part.items()} for name, part in state.items()},
         counts={name: count.clone()[None] for name, count in counts.items()},
         losses=(tuple(losses),),
+        latest=(float(latest),),
         diverged=(diverged,),
         extra=(pack(model),),
         scaler=scaling.state() if scaling else {},

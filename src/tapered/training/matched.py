@@ -6,7 +6,7 @@ Recipe(groups, layer_decay), a model's parameters ─► shares, what updates th
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tapered.training.recipe import shares
+from tapered.training.shares import shares
 from tapered.training.workload import Workload
 from tapered.words import counted
 

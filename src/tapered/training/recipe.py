@@ -5,25 +5,24 @@
 It belongs to the problem, so that all arms of a study are trained by one; study files and `tapered run` state it.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
+from torch import nn
 
 from tapered.training.devices import WORD, device_of
-from tapered.words import suggest
+from tapered.training.fields import named
+from tapered.training.shares import shares
 
 MOST_WORKERS = 256
 Precision = Literal["float32", "bfloat16", "float16"]
 Match = tuple[str, ...] | Callable[[str], bool]
-NUMBERED = re.compile(r"^(.*?)\.?(\d+)\.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +34,9 @@ class Group:
             function of the name.
         lr: What the run's rate is multiplied by.
         hypers: Other hypers of the rule -> the number that holds in the place of the run's.
+
+    Raises:
+        TypeError, ValueError: no pattern, or a number that cannot be.
 
     >>> Group("*.bias", hypers={"weight_decay": 0.0}).takes("encoder.bias")
     True
@@ -71,6 +73,7 @@ class Group:
         return ", ".join(self.match)
 
 
+@named
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """What makes an update of a problem, beside its rule.
@@ -115,13 +118,6 @@ class Recipe:
     params: Literal["bfloat16"] | None = None
     device: str = "cpu"
     compile: bool = False
-
-    def __new__(cls, *_: Any, **given: Any) -> Self:
-        """Refuse fields that there are not, by name."""
-        known = [each.name for each in fields(cls)]
-        for name in given.keys() - set(known):
-            raise TypeError(f"{name!r} is no field of a Recipe; {suggest(name, known)}")
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
@@ -215,84 +211,30 @@ class Recipe:
         """
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
+    def param_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """A model's parameters in groups, as any optimizer takes them: by name, each group with its factor and hypers.
 
-@dataclass(frozen=True)
-class Share:
-    """Parameters of one group.
-
-    Args:
-        names: Their names.
-        lr: What the rate is multiplied by.
-        hypers: What holds in the place of the run's hypers.
-    """
-
-    names: tuple[str, ...]
-    lr: float = 1.0
-    hypers: tuple[tuple[str, float], ...] = ()
-
-    def of(self, tables: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
-        """The hypers of the run at each step as they are for these parameters.
+        The factor of a group is its `lr_scale`, which multiplies a rate that follows a schedule: of tapered's
+        optimizers, and of torch's with `attach`. Clipping and the like are the loop's.
 
         Raises:
-            ValueError: If the run's rule has no such hyper.
+            ValueError: If a parameter is in several groups, a group has none, or sets beta1 or beta2 alone.
+
+        >>> import tapered
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))
+        >>> groups = Recipe(layer_decay=0.5, groups=[Group("0.*", hypers={"weight_decay": 0.0})]).param_groups(model)
+        >>> optimizer = tapered.AdamW(groups, lr=0.1 * tapered.warmup(10))
+        >>> [(group["param_names"][0], group["lr_scale"], group["weight_decay"]) for group in optimizer.param_groups]
+        [('0.weight', 0.25, 0.0), ('1.weight', 0.5, 0.01), ('2.weight', 1.0, 0.01)]
         """
-        unknown = [name for name, _ in self.hypers if name not in tables]
-        if unknown:
-            known = sorted(name for name in tables if name != "lr")
-            raise ValueError(f"a group sets {unknown[0]!r}, which the rule does not have; {suggest(unknown[0], known)}")
-        found = dict(tables) | {name: np.full_like(tables[name], value) for name, value in self.hypers}
-        return found if self.lr == 1 else {**found, "lr": found["lr"] * self.lr}
-
-
-def shares(recipe: Recipe, names: Iterable[str]) -> tuple[Share, ...]:
-    """The parameters by what they are updated at, each in one share, in the order of their first ones.
-
-    Raises:
-        ValueError: If a parameter is in several groups, or a group has none.
-
-    >>> shares(Recipe(groups=(Group("*bias", lr=0.1),)), ["0.weight", "0.bias", "1.weight"])
-    (Share(names=('0.weight', '1.weight'), lr=1.0, hypers=()), Share(names=('0.bias',), lr=0.1, hypers=()))
-    """
-    names = list(names)
-    decays = _layers(recipe.layer_decay, names)
-    found: dict[tuple[float, tuple[tuple[str, float], ...]], list[str]] = {}
-    taken: set[int] = set()
-    for name in names:
-        mine = [i for i, group in enumerate(recipe.groups) if group.takes(name)]
-        if len(mine) > 1:
-            both = " and ".join(repr(str(recipe.groups[i])) for i in mine[:2])
-            raise ValueError(f"the parameter {name!r} is in the groups {both}; expected one for each; narrow a match")
-        taken |= set(mine)
-        group = recipe.groups[mine[0]] if mine else Group(lambda _: True)
-        key = (group.lr * decays[name], tuple(sorted(group.hypers.items())))
-        found.setdefault(key, []).append(name)
-    idle = [str(group) for i, group in enumerate(recipe.groups) if i not in taken]
-    if idle:
-        raise ValueError(
-            f"no parameter is in the group {idle[0]!r}; expected patterns of {', '.join(names[:8])}"
-            f"{', ...' * (len(names) > 8)}; try match = {names[0]!r}"
-        )
-    return tuple(Share(tuple(mine), lr, hypers) for (lr, hypers), mine in found.items())
-
-
-def _layers(decay: float | None, names: list[str]) -> dict[str, float]:
-    """What the rate of each parameter is multiplied by, for the depth of its layer.
-
-    Raises:
-        ValueError: If no names are numbered.
-    """
-    if decay is None:
-        return dict.fromkeys(names, 1.0)
-    matches = {name: match for name in names if (match := NUMBERED.match(name))}
-    if not matches:
-        raise ValueError(
-            f"got layer_decay={decay!r}, but no parameter is of a numbered layer: {', '.join(names[:8])}; state "
-            f"the groups: groups=[Group('encoder.*', lr=0.1)]"
-        )
-    prefix = next(iter(matches.values())).group(1)
-    numbers = {name: int(match.group(2)) for name, match in matches.items() if match.group(1) == prefix}
-    first = names.index(next(iter(numbers)))
-    above = any(name not in numbers for name in names[first:])  # a head
-    top = max(numbers.values()) + above
-    depth = {name: -1 if i < first else top for i, name in enumerate(names)} | numbers
-    return {name: decay ** (top - depth[name]) for name in names}
+        named = dict(model.named_parameters())
+        found = shares(self, named)
+        part = next((name for share in found for name, _ in share.hypers if name in ("beta1", "beta2")), None)
+        if part is not None:
+            raise ValueError(
+                f"a group sets {part!r} alone, and an optimizer's groups have betas; set them in its group"
+            )
+        return [
+            {"params": [(name, named[name]) for name in share.names], "lr_scale": share.lr, **dict(share.hypers)}
+            for share in found
+        ]

@@ -8,6 +8,7 @@ Rows are a value. A fork is an index on the row axis: `rows.take([0, 0, 1])`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import nan
 from numbers import Real
 from typing import Any
 
@@ -21,7 +22,7 @@ from tapered.rules.ranges import ranges_of
 from tapered.schedules import Controller, Schedule
 from tapered.training.extras import pack
 from tapered.training.precision import fresh
-from tapered.training.recipe import shares
+from tapered.training.shares import shares
 from tapered.training.workload import Workload
 
 LOSSES_KEPT = 128
@@ -46,6 +47,7 @@ class Rows:
             gradient is not updated, so its count may stay behind the row's steps.
         losses: For each row (step, training loss of that minibatch before the update): at most `LOSSES_KEPT` evenly
             spaced points.
+        latest: For each row the training loss of its last update; NaN where it was made elsewhere, or none was.
         diverged: For each row the step whose loss was not finite; None if there was none. A diverged row is a result
             and is trained no further; its tensors mean nothing.
         extra: For each row what its model keeps by `get_extra_state`, packed; empty where no module does.
@@ -60,6 +62,7 @@ class Rows:
     state: Mapping[str, State]
     counts: Tensors
     losses: tuple[Losses, ...]
+    latest: tuple[float, ...]
     diverged: tuple[int | None, ...]
     extra: tuple[bytes, ...]
     scaler: Tensors = field(default_factory=dict)
@@ -84,6 +87,7 @@ class Rows:
             seeds=tuple(self.seeds[i] for i in places),
             steps=tuple(self.steps[i] for i in places),
             losses=tuple(self.losses[i] for i in places),
+            latest=tuple(self.latest[i] for i in places),
             diverged=tuple(self.diverged[i] for i in places),
             extra=tuple(self.extra[i] for i in places),
             **mapped(self, pick),
@@ -114,6 +118,7 @@ class Rows:
             state={n: {k: cat([part.state[n][k] for part in parts]) for k in first.state[n]} for n in first.state},
             counts={n: cat([part.counts[n] for part in parts]) for n in first.counts},
             losses=sum((part.losses for part in parts), ()),
+            latest=sum((part.latest for part in parts), ()),
             diverged=sum((part.diverged for part in parts), ()),
             extra=sum((part.extra for part in parts), ()),
             scaler={n: cat([part.scaler[n] for part in parts]) for n in first.scaler},
@@ -168,6 +173,11 @@ class Path:
 def tabulate(rule: Rule, steps: int, **hypers: float | Schedule) -> Path:
     """The path of a rule over `steps` steps; each hyper a number or a schedule, defaults where left out.
 
+    Args:
+        rule: Whose hypers they are.
+        steps: How many updates the path covers.
+        hypers: `lr`, and others by name.
+
     Raises:
         ValueError: If `rule` has no such hyper, `lr` is missing, a value is out of its range at some step, or there are
             too many steps.
@@ -202,6 +212,11 @@ def _flat(value: float, steps: int) -> NDArray[np.float64]:
 
 def start(workload: Workload, rule: Rule, seeds: Sequence[int]) -> Rows:
     """The rows of these seeds before their first update.
+
+    Args:
+        workload: What is trained.
+        rule: What it is trained by.
+        seeds: One a row.
 
     >>> from tapered import rules
     >>> from tapered.training.workload import quadratic
@@ -238,6 +253,7 @@ def _start(workload: Workload, rule: Rule, seed: int) -> Rows:
         state={name: {key: s[None] for key, s in rule.init(p).items()} for name, p in params.items()},
         counts={name: torch.zeros(1, device=place) for name in params},
         losses=((),),
+        latest=(nan,),
         diverged=(None,),
         extra=(pack(model),),
         scaler=fresh(workload.recipe),

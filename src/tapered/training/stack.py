@@ -28,8 +28,8 @@ from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
 from tapered.training.precision import cast_rows
 from tapered.training.program import Step, Tensors
-from tapered.training.recipe import shares
 from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
+from tapered.training.shares import shares
 from tapered.training.sharing import Reading, shared
 from tapered.training.trees import Rebuild, taken_apart
 from tapered.training.workload import Workload
@@ -147,7 +147,8 @@ def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
     if len(set(steps)) > 1:  # a diverged row is carried along to the end of its chunk
         steps = tuple(first + made for _ in steps)
     counts = {name: count + made for name, count in part.counts.items()}
-    return replace(part, steps=steps, diverged=tuple(diverged), losses=tuple(kept), counts=counts)
+    latest = tuple(column[-1] for column in columns)
+    return replace(part, steps=steps, diverged=tuple(diverged), losses=tuple(kept), latest=latest, counts=counts)
 
 
 def _kept(losses: Losses, first: int, new: list[float]) -> Losses:

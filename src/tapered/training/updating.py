@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from tapered.rules import State
 from tapered.rules.following import apart
 from tapered.rules.kernels import prepare
-from tapered.training.recipe import Recipe, shares
+from tapered.training.recipe import Recipe
 from tapered.training.rows import Path
+from tapered.training.shares import shares
 
 
 class Update:

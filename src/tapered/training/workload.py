@@ -8,14 +8,13 @@ So a run carries no generator and no loader position: step k of seed s is the sa
 mask in every arm, however often the run was stopped on the way.
 """
 
-import dataclasses
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset, default_co
 
 from tapered.draws import Order, generator_seed, seeded
 from tapered.training import fingerprint, trees
+from tapered.training.fields import named
 from tapered.training.given import check_callables, check_numbers, check_split, check_splits, few, length
 from tapered.training.objective import Objective, trained
 from tapered.training.order import Sampler, batches, ordered
@@ -31,7 +31,6 @@ from tapered.training.reasons import refuse_model
 from tapered.training.recipe import Recipe
 from tapered.training.splits import SPLITS, Splits
 from tapered.training.stream import Streamed
-from tapered.words import suggest
 
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Tensor | float] | Any  # or an object with update and compute
@@ -39,6 +38,7 @@ MOST_AT_ONCE = 2048  # examples that are evaluated at once
 SMALL = 2**16  # bytes of examples so small that 4 minibatches of them are no measure of what memory holds
 
 
+@named
 @dataclass(frozen=True, eq=False)  # a workload equals itself only: functions and data have no equality
 class Workload(Splits):
     """A training problem that every arm of a study shares.
@@ -118,13 +118,6 @@ class Workload(Splits):
     recipe: Recipe = field(default_factory=Recipe)
     splits: Mapping[str, Dataset[Any]] = field(default_factory=dict)
     valid_size: int | None = None
-
-    def __new__(cls, *_: Any, **fields: Any) -> Self:
-        """Refuse fields that there are not, by name."""
-        known = [each.name for each in dataclasses.fields(cls)]
-        for name in fields.keys() - set(known):
-            raise TypeError(f"{name!r} is no field of a Workload; {suggest(name, known)}")
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Refuse what could not be trained, before anything is built."""

@@ -66,6 +66,14 @@ def fashion_mnist(*, examples: int = 10_000, batch_size: int = 128, folder: str 
         MissingDataError: If they are not there, with the line that installs them.
         ChangedDataError: If their content is another.
         ValueError: If ``examples`` is out of range.
+
+    Example:
+        >>> from tapered.workloads.data import MissingDataError
+        >>> try:
+        ...     problem = fashion_mnist(examples=1000, folder="nowhere")
+        ... except MissingDataError as error:
+        ...     print("apt-get install dataset-fashion-mnist" in str(error))
+        True
     """
     if not 1 <= examples <= 60_000 - VALID:
         raise ValueError(f"got examples={examples}; expected 1 to {60_000 - VALID}; try examples=10_000")

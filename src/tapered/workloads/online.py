@@ -93,6 +93,10 @@ def online(*, dimensions: int = 10, mean: float = 0.5) -> Workload:
     mean: the excess over the best fixed point. Metrics: "average regret", R(t) / t after t steps, against the best
     fixed point in hindsight; "distance" to that point. The starting point and the z follow from the seed.
 
+    Args:
+        dimensions: Coordinates of x.
+        mean: Twice what the z average to, from -1 to 1.
+
     Raises:
         ValueError: If ``dimensions`` is less than 1 or ``mean`` is not in [-1, 1].
 

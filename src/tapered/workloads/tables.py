@@ -63,6 +63,9 @@ class Affine(nn.Module):
 def digits(*, batch_size: int = 32) -> Workload:
     """W3: 1,797 handwritten digits of 8x8, split 1,197 / 300 / 300; a perceptron 64-64-10 with ReLU.
 
+    Args:
+        batch_size: Examples a step.
+
     Raises:
         MissingDataError: If scikit-learn is not installed.
 
@@ -86,6 +89,9 @@ def digits(*, batch_size: int = 32) -> Workload:
 
 def breast_cancer(*, batch_size: int = 32) -> Workload:
     """W3: 569 tumours of 30 measures, benign or not, split 369 / 100 / 100; a perceptron 30-32-2 with ReLU.
+
+    Args:
+        batch_size: Examples a step.
 
     Raises:
         MissingDataError: If scikit-learn is not installed.

@@ -7,59 +7,27 @@ lr = "hold({1-share}*steps).then(cooldown({share}*steps))"      each peak multip
 space = { share = { low = 0.1, high = 0.6 } }                   `tapered tune` fills in {share}
 """
 
-import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
-from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Self, cast, get_origin, get_type_hints
 
-import numpy as np
-from annotated_types import Ge, Le
 from pydantic import BeforeValidator, Field, model_validator
 
 from tapered import rules, schedules
 from tapered.rules import Rule
-from tapered.schedules import Schedule
-from tapered.study.file.fields import Finite, Name, Positive, Strict, Whole
+from tapered.schedules import Controller, Schedule
+from tapered.study.file.fields import Finite, Name, Strict
+from tapered.study.file.following import Following, Observed, Observes
+from tapered.study.file.peaks import Peaks
 from tapered.study.file.question import Against
+from tapered.study.file.rules import RULES, Own, check_option
 from tapered.study.file.script import Words
 from tapered.study.file.space import Range, ends, filled, names_in, number_of
+from tapered.study.file.texts import SHAPE, read_rate, read_schedule, shape_of
 from tapered.training.averages import Average
 from tapered.training.rows import Path as TablePath
 from tapered.training.rows import tabulate
 from tapered.words import suggest
-
-SHAPE = re.compile(r"\bshape\b(?!\s*=)")  # the word, not an argument's name
-RULES: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        rules.SGD,
-        rules.Adam,
-        rules.NAdam,
-        rules.RAdam,
-        rules.Adamax,
-        rules.RMSprop,
-        rules.Adagrad,
-        rules.Adadelta,
-        rules.Lion,
-        rules.ScheduleFreeAdamW,
-    )
-}
-
-
-@dataclass(frozen=True)
-class Own:
-    """In the place of a rule what makes the runs of an arm of a script others than those of another: its own words."""
-
-    args: tuple[str, ...] = ()
-
-    @property
-    def hypers(self) -> Mapping[str, float]:
-        """None that are known here."""
-        return {}
-
 
 # fields of an average that are numbers of updates, or a share of the run
 MOMENTS = ("start", "every", "latest")
@@ -68,40 +36,6 @@ MOMENTS = ("start", "every", "latest")
 def _average(value: Any) -> Any:
     """An average's fields as the average; as they are where some of its numbers are searched."""
     return value if value is None or (isinstance(value, dict) and names_in(value)) else Average.read(value)
-
-
-class Peaks(Strict):
-    """A logarithmic grid: ``count`` peaks from ``low`` to ``high``, and more in the same ratio beyond its edges.
-
-    >>> Peaks(low=0.01, high=1.0, count=3, above=1).values
-    (0.01, 0.1, 1.0, 10.0)
-    """
-
-    low: Positive
-    high: Positive
-    count: Annotated[Whole, Ge(1), Le(1000)]
-    below: Annotated[Whole, Ge(0), Le(1000)] = 0
-    above: Annotated[Whole, Ge(0), Le(1000)] = 0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high or (self.count > 1) != (self.low < self.high):
-            raise ValueError(f"low={self.low:g} and high={self.high:g} do not span {self.count} peaks; try low < high")
-        if self.count == 1 and (self.below or self.above):
-            raise ValueError("one peak has no ratio to go on by; try count = 2 or more")
-        return self
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """The peaks, lowest first, rounded to 6 digits so that they read as they are used."""
-        ratio = (self.high / self.low) ** (1 / max(1, self.count - 1))
-        below = [self.low * ratio**-i for i in range(self.below, 0, -1)]
-        above = [self.high * ratio**i for i in range(1, self.above + 1)]
-        return tuple(float(f"{v:.6g}") for v in (*below, *np.geomspace(self.low, self.high, self.count), *above))
-
-    def extended(self, below: int, above: int) -> Self:
-        """The grid with so many more peaks beyond its edges."""
-        return self.model_copy(update={"below": self.below + below, "above": self.above + above})
 
 
 class Arm(Strict):
@@ -115,6 +49,10 @@ class Arm(Strict):
     for its other hypers. In these the word ``shape`` stands for the arm's own rate over its highest, so that
     ``weight_decay = "0.1 * shape"`` is a decay that follows the rate (Defazio 2025, arXiv 2506.02285). ``peaks``
     replaces the study's grid, with as many peaks.
+
+    ``lr`` may also be a controller, which follows what the run tells, "plateau(patience=2)", alone or after a warmup.
+    ``observes`` says what: a number of each evaluation, "loss" unless said, or the training loss of every so-manyth
+    update, { metric = "train/loss", every = 50 }. `shape` is then the rate over the highest that it begins with.
 
     ``against`` names the arm or arms that it is compared with, in the place of the study's baseline; with ``[]`` it is
     compared with none, as others may be with it.
@@ -134,6 +72,7 @@ class Arm(Strict):
     name: Name
     rule: str = ""
     lr: str
+    observes: Observes | None = None
     args: Words = ()
     fixed: bool = False
     options: Annotated[dict[str, bool | Finite | str], Field(default_factory=dict)]
@@ -270,7 +209,7 @@ class Arm(Strict):
         for name, hint in hints.items():
             if get_origin(hint) is ClassVar:
                 continue
-            _check_option(name, getattr(rule, name), hint)
+            check_option(name, getattr(rule, name), hint)
         return rule
 
     def at(self, peak: float | None) -> Self:
@@ -293,18 +232,44 @@ class Arm(Strict):
             found["average"] = Average.read(texts)
         return self.model_copy(update={**found, "space": {}, "trials": (), "peaks": None})
 
+    def rate(self, steps: int, peak: float | None) -> Schedule | Controller:
+        """The rate as written times the peak: a schedule, or a controller, which follows what its run tells."""
+        field = f"arm {self.name!r}: lr"
+        found = read_rate(self.at(peak).lr, steps, field)
+        if isinstance(found, Controller):
+            if found != found.fresh:
+                raise ValueError(f"{field} has a state, {found.state}, and runs begin without one; leave .in_state out")
+            found.fits(1)
+        return found if peak is None else peak * found
+
     def schedule(self, steps: int, peak: float | None) -> Schedule:
-        """The rate as applied: its shape times the peak."""
-        shape = read_schedule(self.at(peak).lr, steps, f"arm {self.name!r}: lr")
-        return shape if peak is None else peak * shape
+        """The rate where all its values are known beforehand.
+
+        Raises:
+            ValueError: It follows what its run tells.
+        """
+        found = self.rate(steps, peak)
+        if isinstance(found, Controller):
+            raise ValueError(f"arm {self.name!r}: lr = {self.lr!r}: {found.why_no_table()}")  # noqa: TRY004  # a text
+        return found
+
+    def following(self, steps: int, peak: float | None) -> Following | None:
+        """What sets its rate as its run tells; None where that is known beforehand."""
+        found = self.rate(steps, peak)
+        return Following(found, self.observes or Observed(), steps) if isinstance(found, Controller) else None
 
     def path(self, steps: int, peak: float | None, *, lr: Schedule | None = None) -> TablePath:
-        """Every hyper at every step; with ``lr`` in the place of its own rate where that is given."""
+        """Every hyper at every step; with ``lr`` in the place of its own rate where that is given.
+
+        Raises:
+            ValueError: A hyper is out of its range, or the rate follows what its run tells and none is given.
+        """
         if self.space:
             return self.at(peak).path(steps, peak, lr=lr)
-        rule, rate = self._resetting(), lr or self.schedule(steps, peak)
+        rule, rate, follows = self._resetting(), lr or self.schedule(steps, peak), self.following(steps, peak)
+        own = rate if follows is None else follows.schedule()
         given: dict[str, Any] = {
-            name: self.hyper(name, value, steps, rate) if isinstance(value, str) else value
+            name: self.hyper(name, value, steps, rate, own) if isinstance(value, str) else value
             for name, value in self.hypers.items()
         }
         if self.resets:
@@ -317,49 +282,13 @@ class Arm(Strict):
             at_peak = "" if peak is None else f" at peak {peak:g}"
             raise ValueError(f"arm {self.name!r}{at_peak}: {error}") from error
 
-    def hyper(self, name: str, text: str, steps: int, rate: Schedule) -> Schedule:
-        """A hyper's schedule, in which `shape` may stand for the rate over its highest."""
+    def begun(self, steps: int, peak: float | None) -> TablePath:
+        """As `path`; of a rate that follows its run as long as nothing is told."""
+        follows = self.following(steps, peak)
+        return self.path(steps, peak, lr=None if follows is None else follows.schedule())
+
+    def hyper(self, name: str, text: str, steps: int, rate: Schedule, own: Schedule | None = None) -> Schedule:
+        """A hyper's schedule, in which `shape` may stand for the rate over the highest of itself, or of its ``own``."""
         field = f"arm {self.name!r}: hypers.{name}"
-        words = {"shape": _shape(rate, steps, field)} if SHAPE.search(text) else {}
+        words = {"shape": shape_of(rate, own or rate, steps, field)} if SHAPE.search(text) else {}
         return read_schedule(text, steps, field, words)
-
-
-def _shape(rate: Schedule, steps: int, field: str) -> Schedule:
-    highest = float(rate.table(steps).max(initial=0.0))
-    if not 0 < highest < math.inf:
-        raise ValueError(f"{field} has the word shape, and lr is nowhere above 0; write a schedule in its place")
-    return rate.times(1 / highest)
-
-
-def _check_option(name: str, value: Any, hint: Any) -> None:
-    """One of a rule's structural choices is of the kind that its annotation says."""
-    choices = get_args(hint)
-    if choices:
-        if value not in choices:
-            raise ValueError(f"options.{name}={value!r} is unknown; {suggest(str(value), choices)}")
-    elif hint is bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"options.{name}={value!r} is neither true nor false")
-    elif isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise ValueError(f"options.{name}={value!r} is no number of at least 0; try {name} = 0.1")
-
-
-def read_schedule(text: str, steps: int, field: str, words: Mapping[str, Schedule] = MappingProxyType({})) -> Schedule:
-    """The schedule that ``text`` writes, in which the word ``steps`` stands for a number that may be computed with.
-
-    Args:
-        text: The schedule.
-        steps: What the word stands for.
-        field: Where the text stands.
-        words: Other words, and the schedules that they stand for.
-
-    Raises:
-        ValueError: If it is no schedule; the message names the field.
-
-    >>> read_schedule("hold(1e-1*steps).then(cooldown(steps - 200, floor=1/steps))", 2000, "lr")
-    hold(200).then(cooldown(1800, floor=0.0005))
-    """
-    try:
-        return schedules.parse(text, {"steps": steps, **words})
-    except ValueError as error:
-        raise ValueError(f"{field} = {text!r}: {error}") from error

@@ -8,10 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tapered.study.file.arms import RULES, Arm, Peaks
+from tapered.study.file.arms import Arm
 from tapered.study.file.executor import Executor
+from tapered.study.file.following import Observed
 from tapered.study.file.ledger import FORM, Ledger
+from tapered.study.file.peaks import Peaks
 from tapered.study.file.recipe import Parameters, Steps
+from tapered.study.file.rules import RULES
 from tapered.study.file.script import Script
 from tapered.study.file.space import Range, names_in
 from tapered.study.file.study import Prune, Study, Tune
@@ -28,6 +31,7 @@ PARTS: Mapping[Any, type[Any]] = {
     "executor": Executor,
     "script": Script,
     "ledger": Ledger,
+    "observes": Observed,
 }
 HYPERS = sorted({name for rule in RULES.values() for name in rule().hypers})
 STOPS = {"stop", "early_stop", "early_stopping", "patience"}
@@ -60,6 +64,7 @@ EXAMPLES = {
     "compile": "true",
     "device": '"auto"',
     "workers": "2",
+    "every": "50",
     "average": '{ kind = "ema", decay = 0.999 }',
     "resets": "[0.5]",
     "space": "{ share = { low = 0.1, high = 0.6 } }",
@@ -74,6 +79,7 @@ EXAMPLES = {
     "criterion": '"cosine against constant helps on fresh seeds"',
     "known": '"nothing with seeds"',
     "lr": '"cosine_decay(decay_steps=steps)"',
+    "observes": '"loss", or { metric = "train/loss", every = 50 }',
     "steps": "2000",
     "epochs": "10",
     "seeds": "8",

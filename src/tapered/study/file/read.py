@@ -20,6 +20,7 @@ from tapered.rules import Rule
 from tapered.study.file.arms import Arm
 from tapered.study.file.explained import explained
 from tapered.study.file.ledger import KEPT, password_line
+from tapered.study.file.observing import check_controllers
 from tapered.study.file.question import TEXTS
 from tapered.study.file.recipe import Steps, group_of
 from tapered.study.file.script import Scripted
@@ -68,6 +69,12 @@ class Stated:
         code: Hashes of the other files of the workload's code.
         file: The file's text, its comments with it; empty for a study that was made in Python.
         origin: Where it was read; None for a study that was made in Python.
+
+    Example:
+        >>> from tapered.study import read
+        >>> stated = read("control-null", seeds=9)
+        >>> stated.study.seeds, stated.steps, stated.source
+        (9, 20, 'built in')
     """
 
     study: Study
@@ -251,6 +258,7 @@ def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str |
         raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
     steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
     _check_paths(cells, steps)
+    check_controllers(study, cells, steps, workload.names)
     return Stated(study, workload, steps, source, whole, code)
 
 
@@ -259,6 +267,7 @@ def _scripted(study: Study, subject: Scripted, named: str | None, *, whole: bool
     if named is not None:
         raise StudyFileError(f"got --workload {named}, and the study has a [script]; leave it out")
     steps = study.steps or 0
+    check_controllers(study, [(arm, study.peaks_of(arm)[0]) for arm in map(_cornered, study.arms)], steps)
     _check_paths([(arm, peak) for arm in map(_cornered, study.arms) for peak in study.peaks_of(arm)], steps)
     code = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:20] for name, path in subject.code.items()}
     return Stated(study, subject, steps, next(iter(code.values()), ""), whole, code)
@@ -268,7 +277,7 @@ def _check_paths(cells: Sequence[tuple[Arm, float | None]], steps: int) -> None:
     """Every arm's numbers at every step are such as they may be."""
     for arm, peak in cells:
         try:
-            arm.path(steps, peak)
+            arm.begun(steps, peak)
             if (average := arm.at(peak).averaged) is not None:
                 average.settled(steps)
         except ValueError as error:

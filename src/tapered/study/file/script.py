@@ -36,7 +36,7 @@ PLAIN = re.compile(r"[\w@%+=:,./{}-]+")
 ASKS = """import json, sys
 from importlib import metadata
 found = {"python": sys.version.split()[0]}
-known = metadata.packages_distributions()
+known = metadata.packages_distributions() if sys.argv[1:] else {}
 for name in sys.argv[1:]:
     for package in known.get(name, ())[:1]:
         found[package] = metadata.version(package)

@@ -20,10 +20,11 @@ from annotated_types import Ge, Le, Lt, MinLen
 from pydantic import Field, model_validator
 
 from tapered.stats import seeds_needed
-from tapered.study.file.arms import Arm, Peaks
+from tapered.study.file.arms import Arm
 from tapered.study.file.executor import Executor
 from tapered.study.file.fields import Name, Positive, Share, Strict, Whole
 from tapered.study.file.ledger import Ledger
+from tapered.study.file.peaks import Peaks
 from tapered.study.file.question import Question, check_against, pairs
 from tapered.study.file.recipe import Steps
 from tapered.study.file.script import Script
@@ -291,7 +292,7 @@ OF_WORKLOADS = {
     "epochs": "how many updates an epoch has is not known of a script; try steps",
     "mode": "a script trains one run at a time, its own way",
 }
-OF_RULES = ("rule", "options", "hypers", "resets", "average")
+OF_RULES = ("rule", "options", "hypers", "resets", "average", "observes")
 
 
 def refuse_what_a_script_has_not(study: Study) -> None:

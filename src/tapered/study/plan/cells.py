@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tapered.study.file.arms import Arm
-from tapered.study.plan.forest import Forest, Task
+from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
+from tapered.study.plan.tasks import Task
 from tapered.study.store.runs import Run, run_key
 
 Cell = tuple[Arm, float | None]
@@ -25,6 +26,12 @@ def forest_of(
         cells: Arms and peaks, in the place of all.
         seeds: Seeds, in the place of the file's.
         shared: False plans each run by itself.
+
+    Example:
+        >>> from tapered.study import plan_of, read
+        >>> plan = forest_of(plan_of(read("control-null"))).plan
+        >>> len(plan.paths), plan.asked  # two arms, five peaks and eight seeds, of 20 steps each
+        (80, 1600)
     """
     facts = {**planned.shared, "evaluations": list(planned.marks), "threads": planned.study.threads}
     seeds = planned.study.seed_values if seeds is None else seeds
@@ -37,9 +44,10 @@ def _tasks(
     facts: Mapping[str, object], planned: Planned, arm: Arm, peak: float | None, seeds: Iterable[int]
 ) -> Iterator[Task]:
     """The runs of an arm at a peak, which have one path."""
-    rule, path = arm.at(peak).build(), arm.path(planned.steps, peak)
-    fields = arm.at(peak).model_dump(mode="json", exclude={"peaks", "space", "trials", "against"}, exclude_none=True)
-    fields["lr"] = str(arm.schedule(planned.steps, peak))
+    mine, path = arm.at(peak), arm.begun(planned.steps, peak)
+    follows = mine.following(planned.steps, peak)
+    fields = mine.model_dump(mode="json", exclude={"peaks", "space", "trials", "against"}, exclude_none=True)
+    fields["lr"] = str(mine.rate(planned.steps, peak))
     for seed in seeds:
         key = run_key({**facts, "metric": planned.study.metric, "arm": fields, "peak": peak, "seed": seed})
-        yield Task(Run(key, arm.name, peak, seed, planned.steps), rule, path)
+        yield Task.of(Run(key, arm.name, peak, seed, planned.steps), mine, path, follows, planned.marks)

@@ -36,6 +36,8 @@ class Forecast:
         asked: How many may.
         alone: Seconds that one takes.
         groups: Which parameters are in which group; empty where there are none.
+        follow: The arms whose rate follows what runs tell, of which only training tells how long they share steps.
+        least: Updates to run where they always share; those of ``cost`` where they never do once they may decide.
     """
 
     runs: int
@@ -48,6 +50,8 @@ class Forecast:
     asked: int = 1
     alone: float = 0.0
     groups: tuple[Matched, ...] = ()
+    follow: tuple[str, ...] = ()
+    least: int = 0
 
 
 def forecast(planned: Planned, workers: int = 1) -> Forecast:
@@ -82,6 +86,8 @@ def forecast(planned: Planned, workers: int = 1) -> Forecast:
         asked=workers,
         alone=seconds,
         groups=matched(forest.workload),
+        follow=tuple(dict.fromkeys(task.run.arm for task in forest.tasks if task.follows is not None)),
+        least=forest.least,
     )
 
 

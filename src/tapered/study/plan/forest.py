@@ -7,7 +7,7 @@
 A bundle is a set of whole trees of one rule, whose rows advance together from event to event.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -17,20 +17,12 @@ from tapered.rules import Rule
 from tapered.study.file.read import workload_in
 from tapered.study.file.script import Scripted
 from tapered.study.plan.prefixes import Plan, share
+from tapered.study.plan.tasks import Task, tables
 from tapered.study.store.runs import Branch, Bundle, Run
 from tapered.training.rows import Path
 from tapered.training.workload import Workload
 
 Tree = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Task:
-    """A run to be made, with what its numbers come from."""
-
-    run: Run
-    rule: Rule
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,41 @@ class Forest:
     def plan(self) -> Plan:
         """Segments, whose runs are indices of ``tasks``."""
         groups = [(task.rule, task.run.seed, None if self.shared else task.run.key) for task in self.tasks]
-        return share([task.path.hypers for task in self.tasks], groups)
+        return share(tables(self.tasks), groups)
+
+    @cached_property
+    def least(self) -> int:
+        """Updates to run if no rate ever changes, which is as few as there can be; those of ``plan`` are the most."""
+        if not self.follows:
+            return self.plan.to_run
+        blind = (replace(task, known=task.path.steps, follows=None) for task in self.tasks)
+        return replace(self, tasks=tuple(blind)).plan.to_run
+
+    @cached_property
+    def follows(self) -> bool:
+        """Whether the rate of a run follows what it tells."""
+        return any(task.follows is not None for task in self.tasks)
+
+    def told(self, runs: Iterable[Run | Branch]) -> "Forest":
+        """The forest as these runs have come: those that follow what they told have the rates that they decided on.
+
+        Up to the next step at which one may decide, runs share what they share; from there on none with another.
+        """
+        if not self.follows:
+            return self
+        tasks = list(self.tasks)
+        for run in runs:
+            for key in run.keys:
+                place = self.place.get(key)
+                if place is not None and tasks[place].follows is not None:
+                    tasks[place] = tasks[place].after(run, self.marks)
+        return replace(self, tasks=tuple(tasks))
+
+    def listened(self, branch: Branch) -> bool:
+        """Whether a run of a branch is told the training loss of the update that was just made."""
+        following = [self.tasks[self.place[key]].follows for key in branch.keys]
+        every = {found.observed.every for found in following if found is not None}
+        return any(count is not None and branch.step % count == 0 for count in every)
 
     @cached_property
     def place(self) -> dict[str, int]:
@@ -117,13 +143,15 @@ class Forest:
 
     def within(self, bundle: Bundle) -> "Forest":
         """The forest of a bundle's runs."""
-        return replace(self, tasks=tuple(self.tasks[self.place[key]] for key in bundle.keys if key in self.place))
+        tasks = tuple(self.tasks[self.place[key]] for key in bundle.keys if key in self.place)
+        return replace(self, tasks=tasks).told(bundle.branches)
 
     def first_event(self, branches: Sequence[Branch]) -> int:
-        """The first step at which one of the branches is evaluated, forks or ends."""
+        """The first step at which one of the branches is evaluated, decides, forks or ends."""
         step = min(branch.step for branch in branches)
         mark = next((mark for mark in self.marks if mark > step), self.marks[-1])
-        return min(mark, *(self.stop(branch) for branch in branches))
+        known = [self.tasks[self.place[key]].known for branch in branches for key in branch.keys]
+        return min(mark, *known, *(self.stop(branch) for branch in branches))
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:

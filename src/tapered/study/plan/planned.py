@@ -28,6 +28,12 @@ class Planned:
     Args:
         stated: As its file states it.
         study: The file, its grids and trials as they are by now.
+
+    Example:
+        >>> from tapered.study import plan_of, read
+        >>> planned = plan_of(read("control-null", quick=True))
+        >>> planned.steps, planned.marks, planned.workload.name
+        (10, (0, 10), 'noisy_quadratic')
     """
 
     stated: Stated
@@ -87,11 +93,31 @@ class Planned:
 
 
 def plan_of(stated: Stated) -> Planned:
-    """A study as its file states it, planned; its rounds follow from what was found before."""
+    """A study as its file states it, planned; its rounds follow from what was found before.
+
+    Args:
+        stated: What `read` made of its file.
+
+    Example:
+        >>> from tapered.study import read
+        >>> plan_of(read("bmi")).study.baseline
+        'constant'
+    """
     return Planned(stated, stated.study)
 
 
 def default_folder(planned: Planned, root: Path = Path("studies")) -> Path:
-    """A folder for exactly this study: its name, and a hash of everything that its numbers depend on."""
+    """A folder for exactly this study: its name, and a hash of everything that its numbers depend on.
+
+    Args:
+        planned: The study.
+        root: The folder in which it lies.
+
+    Example:
+        >>> from tapered.study import plan_of, read
+        >>> folder = default_folder(plan_of(read("control-null")))
+        >>> folder.parent.name, folder.name.rpartition("-")[0]
+        ('studies', 'control-null')
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", planned.study.name.lower()).strip("-")[:40] or "study"
     return root / f"{slug}-{planned.identity}"

@@ -14,9 +14,10 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from tapered.study.plan.forest import Forest, Task
+from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import Round, best_of
+from tapered.study.plan.tasks import Task
 from tapered.study.result import Pruning
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Bundle, Run, run_key
@@ -119,7 +120,7 @@ def probes_of(planned: Planned, alive: Forest, rung: int) -> Forest:
             path = arms[task.run.arm].path(planned.steps, task.run.peak, lr=rate)
             paths[cell] = Path(path.rule, {name: values[:end] for name, values in path.hypers.items()})
         run = replace(task.run, key=probe_key(planned, task.run, rung), steps=end, probe=True)
-        tasks.append(Task(run, task.rule, paths[cell]))
+        tasks.append(Task(run, task.rule, paths[cell], end))
     return replace(alive, tasks=tuple(tasks), marks=(end,))
 
 

@@ -5,7 +5,7 @@ batch of trials ─► batch ─► ... ─► all trials ───────�
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tapered.study.file.arms import Arm
 from tapered.study.plan.cells import Cell, cells_of, forest_of
@@ -57,10 +57,21 @@ def rounds(planned: Planned, known: Known, *, shared: bool = True) -> Iterator[R
 
 
 def finished_rounds(planned: Planned, known: Mapping[str, Run]) -> tuple[list[Round], bool]:
-    """The rounds as far as they are planned, and whether all of their runs are finished."""
+    """The rounds as far as they are planned, with the rates that were decided, and whether all runs are finished.
+
+    Args:
+        planned: The study.
+        known: Its finished runs by key.
+
+    Example:
+        >>> from tapered.study import plan_of, read
+        >>> found, whole = finished_rounds(plan_of(read("control-null")), {})
+        >>> [round_.name for round_ in found], whole
+        (['the grid'], False)
+    """
     found: list[Round] = []
     for round_ in rounds(planned, lambda: known):
-        found.append(round_)
+        found.append(replace(round_, forest=round_.forest.told(known.values())))
         if len(round_.runs(known)) < len(round_.forest.tasks):
             return found, False
     return found, True

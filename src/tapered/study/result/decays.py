@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tapered.rules import decouples
+from tapered.study.file.arms import Arm
 from tapered.study.result.asked import Asked
 from tapered.study.result.values import ArmResult
 from tapered.theory import shares
+from tapered.training.rows import Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,18 @@ def _decaying(asked: Asked, result: ArmResult) -> _Decaying | None:
     arm = next(arm for arm in asked.study.arms if arm.name == result.name)
     if "weight_decay" not in arm.hypers or not decouples(arm.at(result.best.peak).build()):
         return None
-    hypers = arm.path(asked.steps, result.best.peak).hypers
-    if not hypers["weight_decay"].any():
+    paths = [path.hypers for path in _paths(asked, arm, result)]
+    decay = paths[0]["weight_decay"]
+    if not decay.any():
         return None
-    return _Decaying(arm.name, hypers["weight_decay"], shares(hypers["lr"], hypers["weight_decay"], asked.steps).start)
+    left = [shares(hypers["lr"], hypers["weight_decay"], asked.steps).start for hypers in paths]
+    return _Decaying(arm.name, decay, sum(left) / len(left))
+
+
+def _paths(asked: Asked, arm: Arm, result: ArmResult) -> list[Path]:
+    """Its hypers at every step, at its best peak; those of each run where its rate followed it."""
+    follows = arm.at(result.best.peak).following(asked.steps, result.best.peak)
+    if follows is None:
+        return [arm.path(asked.steps, result.best.peak)]
+    applied = [follows.schedule(follows.decisions(run)) for run in result.best.runs]
+    return [arm.path(asked.steps, result.best.peak, lr=rate) for rate in applied]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tapered.rules import Rule
-from tapered.study.file.arms import RULES, Arm
+from tapered.study.file.arms import Arm
+from tapered.study.file.rules import RULES
 
 
 def differs(ours: Arm, theirs: Arm, steps: int) -> tuple[str, ...]:
@@ -41,7 +42,7 @@ def _kind(one: Rule, two: Rule) -> Iterator[str]:
 
 def _hypers(ours: Arm, theirs: Arm, one: Rule, two: Rule, steps: int) -> Iterator[str]:
     """Those that both rules have, by their values at every step."""
-    here, there = (arm.path(steps, None).hypers for arm in (ours, theirs))
+    here, there = (arm.begun(steps, None).hypers for arm in (ours, theirs))
     for name in [name for name in one.hypers if name in two.hypers]:
         if not np.array_equal(here[name], there[name]):
             given = ours.hypers.get(name, one.hypers[name]), theirs.hypers.get(name, two.hypers[name])

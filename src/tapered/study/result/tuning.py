@@ -65,7 +65,7 @@ def arm_result(
     return ArmResult(
         name=arm.name,
         rule=arm.rule,
-        lr=str(arm.schedule(asked.steps, best.peak)),
+        lr=str(arm.rate(asked.steps, best.peak)),
         fixed=arm.fixed,
         peaks=peaks,
         best=best,

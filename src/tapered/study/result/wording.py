@@ -6,6 +6,7 @@ from math import isfinite, nan
 from tapered.study.result.asked import Asked
 from tapered.study.result.compared import Comparison
 from tapered.study.result.decays import weakened
+from tapered.study.result.followed import seen
 from tapered.study.result.values import ArmResult, is_diverged
 from tapered.study.store.runs import Run
 from tapered.words import counted
@@ -23,6 +24,7 @@ def caveats(
         *_budgets(tuned),
         *_seeds(asked, tuned, comparisons),
         *weakened(asked, arms),
+        *seen(asked, arms),
     )
 
 

@@ -14,8 +14,8 @@ from tapered.scripts.limits import Limits
 from tapered.scripts.slots import Start
 from tapered.study.file.arms import Arm
 from tapered.study.file.script import Scripted
-from tapered.study.plan.forest import Task
 from tapered.study.plan.planned import Planned
+from tapered.study.plan.tasks import Task
 from tapered.study.script.judge import Judge
 from tapered.study.store.folder import Store
 

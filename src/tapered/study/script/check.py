@@ -6,29 +6,26 @@ other  ────────────────────────�
 """
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from pathlib import Path
 
-from tapered.scripts.asked import Parent
-from tapered.scripts.checkpoints import found
 from tapered.scripts.notes import unseen
 from tapered.scripts.rates import applied
-from tapered.scripts.slots import Places
+from tapered.scripts.slots import Places, Start
 from tapered.study.file.arms import Arm
 from tapered.study.file.script import Scripted
 from tapered.study.plan.planned import Planned
 from tapered.study.script.checked import Checked, Finding
-from tapered.study.script.outcome import RECORD, said
-from tapered.study.script.sharing import Saved, hand_over, nearest
-from tapered.study.script.tries import StoppedError, Tries, numbered
+from tapered.study.script.forks import RESTORE, Forks
+from tapered.study.script.outcome import said
+from tapered.study.script.tries import StoppedError, Tries, Try, numbered
 from tapered.study.store.folder import Store
 from tapered.words import counted
 
 FOLDER = "check"
-RESTORE = "save and restore all generators, the order of data, and the optimizer"
 
 
 def check(
@@ -45,7 +42,7 @@ def check(
         planned: The study.
         subject: Its script.
         store: Its open store.
-        slots: What starts the script.
+        slots: What starts the script, as many at a time as the study has slots.
         say: Told what is done, a line each.
         stop: True ends what runs.
 
@@ -56,64 +53,76 @@ def check(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     tries = Tries(planned.having(numbered(planned.study)), subject, folder, slots, say, stop)
-    begun, looked = time.monotonic(), _Check(tries)
+    looked = _Check(tries)
     try:
         findings = tuple(looked.findings())
     except StoppedError:
         return None
-    shared = next((found for found in findings if found.name == "share"), None)
-    checked = Checked(
-        findings,
-        shared is not None and shared.good is True,
-        looked.noise,
-        time.monotonic() - begun,
-        tries.steps,
-        tries.starts,
-    )
+    every = looked.forks.every
+    checked = Checked(findings, every, looked.noise, tries.seconds, tries.steps, tries.starts)
     checked.write(store.folder, planned)
     return checked
 
 
-def apart_from_rounds(step: int) -> int:
-    """The last prime up to a step: runs part within an epoch, too, where fewer scripts go on exactly than at its end.
-
-    >>> apart_from_rounds(10), apart_from_rounds(8), apart_from_rounds(1)
-    (7, 7, 1)
-    """
-    return next((n for n in range(step, 1, -1) if all(n % d for d in range(2, n))), step)
-
-
 @dataclass
 class _Check:
-    """What is found of runs, one thing after another."""
+    """What is found of runs that are made side by side, said in the order of what rests on what."""
 
     tries: Tries
     noise: float | None = None
+    forks: Forks = field(init=False)
+
+    def __post_init__(self) -> None:
+        study = self.tries.planned.study
+        self.base = next(arm for arm in study.arms if arm.name == study.baseline)
+        self.seed = study.first_seed
+        self.arms = {f"arm {i}": arm for i, arm in enumerate(study.arms) if arm.name != self.base.name}
+        self.forks = Forks(self.tries, self.base, self.seed)
+
+    def _tries(self) -> Iterator[Try]:
+        """All that are to be made."""
+        start, updates = self.tries.start, counted(self.tries.steps, "update")
+        seeds = {"once": self.seed, "again": self.seed, "other": self.seed + 1}
+        for name, seed in seeds.items():
+            save_at = (self.forks.part,) if name == "once" else ()
+            make = partial(start, name, self.base, seed, save_at=save_at)
+            yield Try(name, f"{name}: {updates}, seed {seed}", make, needed=True)
+        for name, arm in self.arms.items():
+            yield Try(name, f"{name}: {updates}, seed {self.seed}", partial(start, name, arm, self.seed))
+        if self.tries.subject.script.goes_on:
+            yield Try("cut", "cut: stopped in mid-run", partial(self._part, None), stop=self._far)
+            yield Try("on", "on: cut is started again", partial(self._part, "stopped"), ("cut",))
+        yield from self.forks.tries()
+
+    def _part(self, after: str | None) -> Start | None:
+        """A run to be stopped, or the same one again, where it was."""
+        half = self.tries.steps // 2 if after is None else None
+        if after is not None and self.tries.ends["cut"].word != after:
+            return None
+        return self.tries.start("cut", self.base, self.seed, until=half)
+
+    def _far(self, folder: Path) -> bool:
+        return self.tries.judge(folder).furthest >= self.tries.steps // 2
 
     def findings(self) -> Iterator[Finding]:
         """All of it; nothing more behind what makes the rest meaningless."""
-        study = self.tries.planned.study
-        base = next(arm for arm in study.arms if arm.name == study.baseline)
-        first, other = study.first_seed, study.first_seed + 1
-        once = self.tries.run("once", base, first)
-        yield from self._ended_well("once", base)
-        if not once.result:
+        ends = self.tries.ends
+        self.tries.make(list(self._tries()))
+        yield from self._ended_well("once", self.base)
+        if not ends["once"].result:
             return
         yield self._told("once")
-        yield self._rate("once", base)
-        for name, seed, look in (("again", first, self._same), ("other", other, self._seed)):
-            if not self.tries.run(name, base, seed).result:
-                yield from self._ended_well(name, base)
+        yield self._rate("once", self.base)
+        for name, look in (("again", self._same), ("other", self._seed)):
+            if not ends[name].result:
+                yield from self._ended_well(name, self.base)
                 return
             yield look()
-        for place, arm in enumerate(study.arms):
-            if arm.name != base.name:
-                name = f"arm {place}"
-                self.tries.run(name, arm, first)
-                yield from self._ended_well(name, arm)
-                yield self._rate(name, arm)
-        shared = self._shared(base, first)
-        yield self._resumed(base, first, exact=shared.good is True)
+        for name, arm in self.arms.items():
+            yield from self._ended_well(name, arm)
+            yield self._rate(name, arm)
+        shared = self.forks.finding()
+        yield self._resumed(exact=shared.good is True)
         yield shared
 
     def _ended_well(self, name: str, arm: Arm) -> Iterator[Finding]:
@@ -198,28 +207,18 @@ class _Check:
             "draw initial weights and order from {seed}",
         )
 
-    def _resumed(self, arm: Arm, seed: int, *, exact: bool) -> Finding:
+    def _resumed(self, *, exact: bool) -> Finding:
         """Stopped in mid-run and started again."""
         if not self.tries.subject.script.goes_on:
             return Finding(
                 "resume", None, 'It does not go on from what it saved (resume = "none"): a killed run begins anew.',
                 'resume = "same-out", or words such as "--resume {checkpoint}"',
             )  # fmt: skip
-        self.tries.say("cut: stopped in mid-run, and started again")
-        half = self.tries.steps // 2
-        start = self.tries.start("cut", arm, seed, until=half)
-        reached: list[int] = []
-
-        def stop(folder: Path) -> bool:
-            reached.append(start.judge(folder).furthest)
-            return reached[-1] >= half
-
-        cut = self.tries.through("cut", start, stop)
-        if cut.word != "stopped":
+        on = self.tries.ends.get("on")
+        if on is None:
             seen = "; from a checkpoint it goes on exactly" if exact else ""
             fix = "" if exact else f"check = {4 * self.tries.steps} in [script] gives it longer"
             return Finding("resume", None, f"It came to its end before it could be stopped{seen}.", fix)
-        on = self.tries.through("cut", self.tries.start("cut", arm, seed))
         if not on.result:
             return Finding("resume", False, f"Started again it {on.word}: {on.why}.", "see how it finds its checkpoint")
         apart = self.tries.gap("cut")
@@ -227,51 +226,3 @@ class _Check:
             return Finding("resume", True, "Stopped and started again it gives the same numbers.")
         found = f"Stopped and started again its numbers differ by up to {apart:.3g}."
         return Finding("resume", apart <= (self.noise or 0.0), found, RESTORE)
-
-    def _shared(self, arm: Arm, seed: int) -> Finding:
-        """Gone on from a checkpoint of another run, as runs that share steps do."""
-        saved = self._saved(arm, seed)
-        if isinstance(saved, Finding):
-            return saved
-        (self.tries.place("forked") / "out").mkdir(parents=True)
-        hand_over(saved, self.tries.place("forked"))
-        on = self.tries.run("forked", arm, seed, Parent("once", saved.step))
-        at = f"the checkpoint of step {saved.step}"
-        if not on.result:
-            return _alone(f"from {at} it {on.word}: {on.why}", "see how it finds its checkpoint")
-        told = [step for points in self.tries.told("forked").points.values() for step in points]
-        if min(told, default=self.tries.steps) <= saved.step:
-            return _alone(
-                f"given {at} it began anew, and told of step {min(told)}",
-                "see how it finds its checkpoint, and resume in [script]",
-            )
-        apart = self.tries.gap("forked", after=saved.step)
-        if apart == 0:
-            return Finding("share", True, f"From {at} it gives the same numbers: steps are shared.")
-        return _alone(f"from {at} its numbers differ by up to {apart:.3g}", RESTORE)
-
-    def _saved(self, arm: Arm, seed: int) -> Saved | Finding:
-        """A checkpoint of a run that is whole; or why there is none."""
-        script, half = self.tries.subject.script, apart_from_rounds(self.tries.steps // 2)
-        pattern = script.checkpoints
-        if pattern is None:
-            return _alone("checkpoints is not stated", 'checkpoints = "{out}/checkpoint-{step}"', good=None)
-        longer = f"save more often, keep what is saved, or check = {4 * self.tries.steps} in [script]"
-        if script.named:
-            (self.tries.place("once") / RECORD).touch()
-            saved = nearest(pattern, self.tries.place("once"), self.tries.steps - 1)
-            return saved or _alone(f"no {pattern} was left of {counted(self.tries.steps, 'update')}", longer)
-        if not script.halts:
-            fix = "put {until} into the command, in the place of {steps}, where it says when to end"
-            return _alone("checkpoints has no {step}, and the command no {until}", fix, good=None)
-        self.tries.say(f"trunk: ends at {half} of {counted(self.tries.steps, 'update')}")
-        trunk = self.tries.through("trunk", self.tries.start("trunk", arm, seed, until=half))
-        if trunk.word != "stopped" or trunk.step != half:
-            return _alone(f"asked to end at step {half} it {trunk.word} {trunk.why}", "see what {until} does")
-        there = found(pattern, self.tries.place("trunk") / "out")
-        out = self.tries.place("trunk") / "out"
-        return Saved(half, there[-1].path, out) if there else _alone(f"no {pattern} was left at step {half}", longer)
-
-
-def _alone(why: str, fix: str, *, good: bool | None = False) -> Finding:
-    return Finding("share", good, f"No steps are shared: {why}.", fix)

@@ -1,6 +1,6 @@
 """What `--check` found of a script, kept in the study's folder: whether runs may share steps depends on it.
 
-Checked ─► check.json ─► exact(folder)
+Checked ─► check.json ─► spacing(folder)
 """
 
 from dataclasses import asdict, dataclass
@@ -38,19 +38,24 @@ class Checked:
 
     Args:
         findings: One after another.
-        exact: Whether it goes on exactly from its own checkpoint.
+        every: Updates between checkpoints from which it goes on exactly: 1 where any will do, 0 where none will.
         noise: The largest difference of two runs that were asked the same.
-        seconds: How long it took.
+        seconds: How long its runs took, one after another.
         steps: Updates of each run.
         starts: How often the script was started.
     """
 
     findings: tuple[Finding, ...]
-    exact: bool
+    every: int
     noise: float | None
     seconds: float
     steps: int
     starts: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether it goes on exactly from checkpoints."""
+        return self.every > 0
 
     @property
     def good(self) -> bool:
@@ -84,12 +89,6 @@ def _mark(planned: Planned) -> str:
     return run_key({"study": planned.identity, "script": how})
 
 
-def exact(folder: Path, planned: Planned) -> bool:
-    """Whether a check of this very study found that its script goes on exactly from a checkpoint."""
-    found = known(folder, planned)
-    return found is not None and found.get("exact") is True
-
-
 def known(folder: Path, planned: Planned) -> dict[str, Any] | None:
     """What a check of this very study found, as it was kept; None where there was none."""
     try:
@@ -99,9 +98,13 @@ def known(folder: Path, planned: Planned) -> dict[str, Any] | None:
     return found if found.get("study") == _mark(planned) else None
 
 
-def shares(planned: Planned, folder: Path) -> bool:
-    """Whether runs share steps: there are checkpoints to take over, and a check found that they are exact."""
+def spacing(planned: Planned, folder: Path) -> int:
+    """Updates between checkpoints that runs take over: 1 where any that is left will do, 0 where they share no steps.
+
+    Only what a check of this very study found to be exact is shared.
+    """
     script = planned.study.script
     if script is None or script.checkpoints is None or not (script.named or script.halts):
-        return False
-    return exact(folder, planned)
+        return 0
+    every = (known(folder, planned) or {}).get("every")
+    return every if isinstance(every, int) else 0

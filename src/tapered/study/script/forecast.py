@@ -14,9 +14,10 @@ from tapered.study.file.script import Scripted
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import rounds
 from tapered.study.script.asking import Asking
-from tapered.study.script.checked import known, shares
+from tapered.study.script.checked import known, spacing
 from tapered.study.script.outcome import Record
 from tapered.study.script.places import count_of
+from tapered.study.script.sharing import donors
 from tapered.study.script.telling import alone
 from tapered.words import lasting
 from tapered.workloads.own import StudyFileError
@@ -106,8 +107,8 @@ def script_forecast(planned: Planned, folder: Path) -> ScriptForecast:
     if not isinstance(planned.subject, Scripted):
         raise StudyFileError("this is a study of a workload")
     script = planned.subject.script
-    sharing = shares(planned, folder)
-    round_ = next(rounds(planned, dict, shared=sharing))
+    every = spacing(planned, folder)
+    round_ = next(rounds(planned, dict, shared=every > 0))
     forest, asking = round_.forest, Asking(round_.planned, planned.subject)
     task = forest.tasks[0]
     asking.check()
@@ -118,12 +119,14 @@ def script_forecast(planned: Planned, folder: Path) -> ScriptForecast:
     command = asking.command(asked, place, rates, str(asking.arm(run.arm).schedule(run.steps, run.peak)))
     check = known(folder, planned)
     pace = _pace(folder, check)
+    parted = [donor.step for donor in donors(forest).values() if donor.step < run.steps] if every else []
+    to_run = forest.plan.to_run + sum(step % every for step in parted)  # what lies behind the checkpoint before
     return ScriptForecast(
         runs=len(forest.tasks),
         asked=forest.plan.asked,
-        to_run=forest.plan.to_run,
-        shared="" if sharing else alone(planned, folder),
-        seconds=pace * forest.plan.to_run,
+        to_run=to_run,
+        shared="" if every else alone(planned, folder),
+        seconds=pace * to_run,
         workers=min(count_of(planned.study, script), len(forest.tasks)),
         words=tuple(command.words()),
         unseen=command.unseen() if script.rate != "off" else "",

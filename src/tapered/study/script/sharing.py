@@ -70,18 +70,29 @@ class Saved:
     out: Path
 
 
-def nearest(pattern: str, folder: Path, step: int) -> Saved | None:
-    """The last checkpoint of a run at or before a step that nobody has written to since it ended."""
+def usable(pattern: str, folder: Path) -> list[Saved]:
+    """The checkpoints of a run that nobody has written to since it ended, oldest first."""
     there = [Saved(one.step, one.path, folder / "out") for one in found(pattern, folder / "out") if one.step]
     for kept in (folder / KEPT).glob("*"):
         there += [Saved(int(kept.name), one.path, kept) for one in found(pattern, kept) if kept.name.isdigit()]
     try:
         ended = (folder / RECORD).stat().st_mtime_ns
     except OSError:
-        return None
-    usable = [one for one in there if one.step <= step]
-    whole = [one for one in usable if all(file.lstat().st_mtime_ns <= ended for file in _files(one.path))]
-    return max(whole, key=lambda one: one.step, default=None)
+        return []
+    whole = (one for one in there if all(file.lstat().st_mtime_ns <= ended for file in _files(one.path)))
+    return sorted(whole, key=lambda one: one.step)
+
+
+def nearest(pattern: str, folder: Path, step: int, every: int = 1) -> Saved | None:
+    """The last usable checkpoint of a run at or before a step.
+
+    Args:
+        pattern: Their path.
+        folder: The run's.
+        step: Where another run parts from it.
+        every: Updates between those from which its script goes on exactly.
+    """
+    return next((one for one in usable(pattern, folder)[::-1] if one.step <= step and one.step % every == 0), None)
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from tapered.study.plan.pruning import pruning_of
 from tapered.study.plan.rounds import Round
 from tapered.study.result.cost import Cost
 from tapered.study.result.witnessed import Witnessed, named
-from tapered.study.script.checked import shares
+from tapered.study.script.checked import spacing
 from tapered.study.script.outcome import Record, said
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Run
@@ -26,7 +26,7 @@ def cost_of_runs(planned: Planned, rounds: Sequence[Round], store: Store) -> Cos
     """What the runs took: updates asked, and those that were made, as their records say."""
     known = {run.key: run for run in store.runs()}
     asked = sum(run.steps for round_ in rounds for run in round_.runs(known))
-    first = replace(rounds[0], forest=replace(rounds[0].forest, shared=shares(planned, store.folder)))
+    first = replace(rounds[0], forest=replace(rounds[0].forest, shared=spacing(planned, store.folder) > 0))
     shared = sum(run.step for run in known.values()) - _made(store)
     why = None if shared else alone(planned, store.folder)
     return Cost(asked, asked - shared, why, (), pruning_of(first, known))
@@ -44,7 +44,7 @@ def alone(planned: Planned, folder: Path) -> str:
         return "the study does not say where the script's checkpoints are"
     if not (script.named or script.halts):
         return "its checkpoints have no {step} in their names, and its command no {until} to end it where runs part"
-    if not shares(planned, folder):
+    if not spacing(planned, folder):
         return "that it goes on exactly from a checkpoint is not known; try tapered study FILE --check"
     return "no two runs of a seed have a rate in common, or no checkpoint was left before they part"
 

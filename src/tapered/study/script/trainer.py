@@ -5,9 +5,10 @@ forest ─► those whose donors are done ─► Start ─► slots ─► Ended
 """
 
 import shutil
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -16,10 +17,11 @@ from tapered.scripts.asked import FACTS, Asked, Parent
 from tapered.scripts.ended import Ended
 from tapered.scripts.slots import Places, Result, Start
 from tapered.study.file.script import Scripted
-from tapered.study.plan.forest import Forest, Task
+from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
+from tapered.study.plan.tasks import Task
 from tapered.study.script.asking import Asking, folder_of
-from tapered.study.script.checked import shares
+from tapered.study.script.checked import spacing
 from tapered.study.script.errors import failed, ignored, refused
 from tapered.study.script.outcome import branch_of, record_of
 from tapered.study.script.places import slots_of
@@ -35,7 +37,7 @@ def scripts_of(
 ) -> "Scripts":
     """What trains a study of a script: as many at a time as it asks for, sharing what `--check` found exact."""
     slots = slots_of(planned.study, subject.script)
-    return Scripts(subject, store, slots, progress, stop, shares=shares(planned, store.folder))
+    return Scripts(subject, store, slots, progress, stop, every=spacing(planned, store.folder))
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Scripts:
         slots: So many at a time.
         progress: Called with the number of updates made since the last call.
         stop: True ends what runs, which goes on later.
-        shares: Whether a run may begin with another's checkpoint.
+        every: Updates between the checkpoints with which runs may begin; 0 where each begins with its first step.
     """
 
     subject: Scripted
@@ -56,8 +58,13 @@ class Scripts:
     slots: Places
     progress: Callable[[int], None]
     stop: Callable[[], bool]
-    shares: bool = False
+    every: int = 0
     _at: dict[Path, int] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> bool:
+        """Whether a run may begin with another's checkpoint."""
+        return self.every > 0
 
     def check(self, planned: Planned) -> None:
         """Refuse a command that cannot be started."""
@@ -155,7 +162,7 @@ class _Stage:
         kept = [int(path.name) for path in (folder / KEPT).glob("*") if path.name.isdigit()]
         until = self._leg(task, parting, max([step, *kept]))
         start = Asking(self.planned, self.scripts.subject).start(
-            task, folder, until, parent, parting, self._beside(task)
+            task, folder, until, parent, parting if self.scripts.every == 1 else (), self._beside(task)
         )
         self.tasks[folder] = task
         self.scripts.stands(folder, step)
@@ -185,7 +192,7 @@ class _Stage:
         if donor is None or pattern is None:
             return None
         theirs = folder.with_name(donor.key)
-        checkpoint = nearest(pattern, theirs, donor.step)
+        checkpoint = nearest(pattern, theirs, donor.step, self.scripts.every)
         if checkpoint is None:
             return None
         try:
@@ -210,11 +217,18 @@ class _Stage:
             diverged = ended.step if ended.word == "diverged" else None
             before = self._before(folder_asked(folder).parent)
             branch = branch_of(run, judge, folder, min(ended.step, run.steps), diverged, before, self.planned.marks)
+            branch = self._dated(branch, ended)
             try:
                 record_of(folder, ended, judge.told(folder)).write(folder)
             except OSError as error:
                 raise StoreError(f"{folder} could not take what was seen ({error.strerror}); make room") from error
             self._keep(branch)
+
+    def _dated(self, branch: Branch, ended: Ended) -> Branch:
+        """With when it was begun, as far as that is known, and when it was finished."""
+        before = self.known.get(branch.runs[0].key)
+        began = before.began if before else None
+        return replace(branch, began=time.time() - ended.seconds if began is None else began).dated()
 
     def _halted(self, task: Task, folder: Path, ended: Ended) -> None:
         """A run ended where others part from it: its checkpoint is kept for them, and it goes on."""
@@ -254,4 +268,5 @@ def _same(run: Run, other: Run) -> bool:
 def _as(run: Run, donor: Run, until: int) -> Branch:
     """A run that has not parted from its donor yet: it stands where that does."""
     step = until if donor.diverged is None else donor.step
-    return Branch((run,), step, tuple(p for p in donor.curve if p[0] <= until), donor.losses, donor.diverged)
+    curve = tuple(point for point in donor.curve if point[0] <= until)
+    return Branch((run,), step, curve, donor.losses, donor.diverged, began=donor.began).dated()

@@ -1,9 +1,9 @@
-"""Short runs of a script that a check makes, by name, each in a folder of its own.
+"""Short runs of a script that a check makes, by name, each in a folder of its own; side by side where there are slots.
 
-Planned ─► Tries ─► run("once", arm, seed) ─► Ended, what it told, how far that is from what "once" told
+Try, Try, ... ─► those whose predecessors have ended ─► slots ─► Ended, what each told, how far that is from the first's
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,16 +15,36 @@ from tapered.study.file.arms import Arm
 from tapered.study.file.script import Scripted
 from tapered.study.file.space import ends
 from tapered.study.file.study import Study
-from tapered.study.plan.forest import Task
 from tapered.study.plan.planned import Planned
+from tapered.study.plan.tasks import Task
 from tapered.study.script.asking import Asking
 from tapered.study.script.judge import Judge
 from tapered.study.store.runs import Run
-from tapered.words import counted
 
 
 class StoppedError(Exception):
     """Somebody asked to stop."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """A run that is to be made.
+
+    Args:
+        name: What it is called.
+        said: What is done, as a line.
+        start: How it is started, once its turn has come; None where there is nothing to start.
+        after: Those that must have ended before.
+        stop: Whether it is to be ended before its end.
+        needed: Whether nothing more is to be known where it does not come to its end.
+    """
+
+    name: str
+    said: str
+    start: Callable[[], Start | None]
+    after: tuple[str, ...] = ()
+    stop: Callable[[Path], bool] = lambda _: False
+    needed: bool = False
 
 
 @dataclass
@@ -40,6 +60,7 @@ class Tries:
         stop: True ends what runs.
         starts: How often it was started.
         ends: How each run ended, by its name.
+        failed: Whether one that is needed did not come to its end.
     """
 
     planned: Planned
@@ -50,6 +71,7 @@ class Tries:
     stop: Callable[[], bool]
     starts: int = 0
     ends: dict[str, Ended] = field(default_factory=dict)
+    failed: bool = False
 
     @property
     def steps(self) -> int:
@@ -57,48 +79,75 @@ class Tries:
         return min(self.subject.script.check, self.planned.steps)
 
     @property
+    def seconds(self) -> float:
+        """How long all runs took, one after another."""
+        return sum(ended.seconds for ended in self.ends.values())
+
+    @property
     def judge(self) -> Judge:
         """What runs are judged by."""
         return Asking(self.planned, self.subject).judge
 
-    def start(self, name: str, arm: Arm, seed: int, parent: Parent | None = None, until: int | None = None) -> Start:
+    def start(
+        self,
+        place: str,
+        arm: Arm,
+        seed: int,
+        parent: Parent | None = None,
+        until: int | None = None,
+        save_at: tuple[int, ...] = (),
+    ) -> Start:
         """A run at the middle one of its arm's peaks; what fails is said at once.
 
         Args:
-            name: What it is called.
+            place: What its folder is called.
             arm: Of which arm.
             seed: Of which seed.
             parent: Whose checkpoint it begins with.
             until: Where it may end for now, if not at its end.
+            save_at: Where a checkpoint is wanted.
         """
         peaks, steps = self.planned.study.peaks_of(arm), self.steps
         peak = peaks[len(peaks) // 2]
         path = arm.path(steps, peak)
-        task = Task(Run(name, arm.name, peak, seed, steps), path.rule, path)
-        self.place(name).mkdir(exist_ok=True)
-        half = () if until is not None else (steps // 2,)
-        start = Asking(self.planned, self.subject).start(task, self.place(name), until or steps, parent, half)
+        task = Task(Run(place, arm.name, peak, seed, steps), path.rule, path, steps)
+        folder = self.place(place)
+        folder.mkdir(exist_ok=True)
+        start = Asking(self.planned, self.subject).start(task, folder, until or steps, parent, save_at)
         return replace(start, limits=replace(start.limits, retries=0))
 
-    def run(self, name: str, arm: Arm, seed: int, parent: Parent | None = None) -> Ended:
-        """Make a run, to its end."""
-        self.say(f"{name}: {counted(self.steps, 'update')}, seed {seed}")
-        return self.through(name, self.start(name, arm, seed, parent))
-
-    def through(self, name: str, start: Start, stop: Callable[[Path], bool] = lambda _: False) -> Ended:
-        """Make a run until it ends.
+    def make(self, tries: Sequence[Try]) -> None:
+        """Make runs, each to its end, in their order; where one that is needed fails, no more are begun.
 
         Raises:
             StoppedError: Somebody asked to stop.
         """
-        for _, ended in self.slots.run([start], None, lambda folder: self.stop() or stop(folder)):
+        made: dict[Path, list[Try]] = {}
+        starts = self._starts(list(tries), made)
+        stopping = lambda folder: self.stop() or made[folder][-1].stop(folder)  # noqa: E731
+        for start, ended in self.slots.run(starts, None, stopping):
             if self.stop():
                 raise StoppedError
             if isinstance(ended, Exception):
                 raise ended
+            one = made[start.folder][-1]
             self.starts += ended.starts
-            self.ends[name] = ended
-        return self.ends[name]
+            self.ends[one.name] = ended
+            self.failed = self.failed or (one.needed and not ended.result)
+
+    def _starts(self, waiting: list[Try], made: dict[Path, list[Try]]) -> Iterator[Start | None]:
+        """The next one; None while all that wait do so for others."""
+        while waiting and not self.failed and not self.stop():
+            ready = next((one for one in waiting if self.ends.keys() >= {*one.after}), None)
+            if ready is None:
+                yield None
+                continue
+            waiting.remove(ready)
+            start = ready.start()
+            if start is not None:
+                self.say(ready.said)
+                made.setdefault(start.folder, []).append(ready)
+                yield start
 
     def place(self, name: str) -> Path:
         """A run's folder."""

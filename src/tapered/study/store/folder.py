@@ -14,7 +14,6 @@ A file is written under a temporary name, flushed to the disk and renamed; a bun
 them.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -27,22 +26,19 @@ from filelock import FileLock
 from tapered import kind
 from tapered.files import whole
 from tapered.files.errors import StoreError
-from tapered.files.sealed import sealed, unsealed
+from tapered.files.sealed import sealed
 from tapered.files.whole import plain
 from tapered.rules import Rule
 from tapered.study.store.claim import Kinds, UnwritableError, begun, check_kinds, claim, freeze
 from tapered.study.store.ledger import Space
 from tapered.study.store.ledger_file import FileLedger
 from tapered.study.store.ledger_queue import Queue
+from tapered.study.store.reading import LEFT, STATE, parsed, read_modes, wholes
 from tapered.study.store.runs import Bundle, Run
-from tapered.study.store.text import Kept, bundle_from_text, bundle_to_text, pack, unpack
+from tapered.study.store.text import Kept, bundle_to_text, pack, unpack
 from tapered.training.advance import Mode
 from tapered.training.rows import Rows
 from tapered.words import counted
-
-NAME = "[0-9a-f]{20}"  # as `run_key` makes it
-BUNDLE, STATE = re.compile(rf"{NAME}\.json"), re.compile(rf"{NAME}-[0-9a-f]{{12}}\.safetensors")
-LEFT = re.compile(rf"(?:{BUNDLE.pattern}|{STATE.pattern})\.tmp")
 
 
 class Store:
@@ -76,7 +72,7 @@ class Store:
                 freeze(folder, study_toml, frozen, kinds)
             self.begun = begun(folder)  # its words may have changed since; its numbers have not
             self._kept = self._read()
-            self.modes = _read_modes(folder / "modes.json")
+            self.modes = read_modes(folder / "modes.json")
             check_kinds(folder, self.kinds, kinds)
             self._ledger: FileLedger | Queue | None = None
             if self._unwritable is None:
@@ -118,6 +114,11 @@ class Store:
         """
         return None if self._ledger is None else self._ledger.settle(seconds)
 
+    @property
+    def writable(self) -> bool:
+        """Whether it can take results."""
+        return self._unwritable is None
+
     def check_writable(self) -> None:
         """Refuse to train where nothing could be kept.
 
@@ -132,17 +133,12 @@ class Store:
         runs = self.folder / "runs"
         listed = sorted(path for path in runs.iterdir() if plain(path))
         found = [self._parse(path) for path in listed if path.suffix == ".json"]
-        kept: dict[str, Kept] = {}
-        taken: set[str] = set()
-        for known in sorted(found, key=lambda known: -len(known.bundle.keys)):
-            bundle = known.bundle
-            if taken.isdisjoint(bundle.keys):
-                kept[bundle.name] = known
-                taken |= set(bundle.keys)
-            elif self._unwritable is None:
-                self._remove(known)
+        kept = {known.bundle.name: known for known in wholes(found)}
         if self._unwritable is not None:
             return kept
+        for known in found:
+            if known.bundle.name not in kept:
+                self._remove(known)
         states = {known.state for known in found}
         for path in listed:  # what has no name of ours is somebody else's, and stays
             if LEFT.fullmatch(path.name) or (STATE.fullmatch(path.name) and path.name not in states):
@@ -151,7 +147,7 @@ class Store:
 
     def _parse(self, path: Path) -> Kept:
         try:
-            return _own_state(path.stem, bundle_from_text(path.read_text(), path.stem))
+            return parsed(path)
         except (ValueError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}); delete it and its runs are trained again") from error
 
@@ -162,7 +158,7 @@ class Store:
 
     def bundles(self) -> list[Bundle]:
         """Every bundle that has been begun; no run is in two of them."""
-        return [known.bundle for known in self._kept.values()]
+        return [known.bundle for known in tuple(self._kept.values())]  # who watches a script asks from its thread
 
     def holds(self, bundle: Bundle) -> bool:
         """Whether exactly these runs were kept as a bundle."""
@@ -334,21 +330,3 @@ def _claimed(folder: Path) -> tuple[FileLock | None, UnwritableError | None]:
         if not ((folder / "frozen.json").is_file() and (folder / "runs").is_dir()):
             raise
         return None, error
-
-
-def _read_modes(path: Path) -> dict[str, Mode]:
-    try:
-        fields = unsealed(path.read_text()) if path.exists() else {}
-        return {rule: Mode(**mode) for rule, mode in fields.items()}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(
-            f"{path} is damaged ({error}); put it back, or delete it and {path.parent / 'runs'}, whose runs are then "
-            f"trained again"
-        ) from error
-
-
-def _own_state(name: str, found: Kept) -> Kept:
-    """A bundle whose file of rows is one of this folder's."""
-    if found.state is not None and not (STATE.fullmatch(found.state) and found.state.startswith(name)):
-        raise ValueError(f"state={found.state!r:.80} is no file of its rows")
-    return found

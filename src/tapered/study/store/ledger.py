@@ -1,26 +1,30 @@
-"""The ledger: an Optuna study, which `optuna-dashboard` shows, in a file beside the runs or in a database's server.
+"""The ledger: Optuna studies, which `optuna-dashboard` shows, in a file beside the runs or in a database's server.
 
-A finished run is a complete trial with parameters arm, peak and seed; its intermediate values are the validation
-curve. A diverged run is a failed trial, a pruned one a pruned trial; the user attribute "result" says where.
+A finished run is a complete trial with parameters arm, peak and seed, from when it began to when it ended; its
+intermediate values are the validation curve. A diverged run is a failed trial, a pruned one a pruned trial; the user
+attribute "result" says where. Runs with fresh seeds, which chose nothing, are trials of a study of their own, so that
+no lucky one of them is the other's best trial.
 
     finished runs ─► FileLedger ─► ledger.db      at once, in one transaction
                  ╰─► Queue ─► a thread ─► Server    when the server takes them
 """
 
 import json
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 from math import isfinite, isinf
-from typing import Any
+from typing import Any, Self
 
 from tapered.stats import Direction
 from tapered.study.store.runs import Run
 
 Values = list[dict[str, Any]]
+METRICS = "study:metric_names"  # where Optuna's `set_metric_names` writes; as of itself it warns that it is new
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Space:
         arms: Every arm's name.
         peaks: Every peak of every arm.
         seeds: Every seed.
+        fresh: Those of them that choose nothing.
     """
 
     name: str
@@ -42,22 +47,34 @@ class Space:
     arms: Sequence[str]
     peaks: Sequence[float]
     seeds: Sequence[int]
+    fresh: Sequence[int] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """What is shown as the name of a trial's value."""
+        return [f"validation {self.metric}"]
+
+    @property
+    def books(self) -> list[Self]:
+        """The studies that it is in the ledger: of the seeds that choose, and of fresh ones, where there are some."""
+        again = [replace(self, name=f"{self.name}, fresh seeds")] if self.fresh else []
+        return [self, *again]
 
 
 class Entries:
-    """The trials of an Optuna study, one a run.
+    """The trials of a study's books, one a run.
 
     Optuna's own ``add_trials`` reads before every value it writes: 60 ms a run of 21 evaluations, against 0.3 ms
     through its engine. What the tables are is asked of Optuna, or of the server that has them.
 
     Args:
         tables: Optuna's, by name.
-        study: The study's id in them.
+        studies: The ids of its books in them.
         space: What its trials range over.
     """
 
-    def __init__(self, tables: Mapping[str, Any], study: int, space: Space) -> None:
-        self._tables, self._study, self._space = tables, study, space
+    def __init__(self, tables: Mapping[str, Any], studies: Sequence[int], space: Space) -> None:
+        self._tables, self._studies, self._space = tables, studies, space
 
     def keys(self, connection: Any, among: Sequence[str] | None = None) -> set[str]:
         """The keys of the runs that are entered; of those among which they are looked for, if any are given."""
@@ -65,7 +82,7 @@ class Entries:
         asked = (
             attributes.select()
             .join(trials, trials.c.trial_id == attributes.c.trial_id)
-            .where(trials.c.study_id == self._study, attributes.c.key == "key")
+            .where(trials.c.study_id.in_(self._studies), attributes.c.key == "key")
         )
         if among is not None:
             asked = asked.where(attributes.c.value_json.in_([json.dumps(key) for key in among]))
@@ -78,29 +95,33 @@ class Entries:
             LookupError: The study is gone.
         """
         studies = self._tables["studies"]
-        mine = studies.select().where(studies.c.study_id == self._study).with_for_update()
-        if connection.execute(mine).first() is None:
+        mine = studies.select().where(studies.c.study_id.in_(self._studies)).order_by(studies.c.study_id)
+        if len(connection.execute(mine.with_for_update()).all()) < len(self._studies):
             raise LookupError("the study was deleted there")
 
     def enter(self, connection: Any, runs: Sequence[Run]) -> None:
         """Enter runs that are not in it yet; the database gives the trials' ids."""
-        if not runs:
-            return
-        ids = self._trials(connection, runs)
-        rows = self._rows(list(zip(ids, runs, strict=True)))
-        for name, values in rows.items():
-            if values:
-                connection.execute(self._tables[name].insert(), values)
+        fresh = [run for run in runs if run.seed in self._space.fresh]
+        choosing = [run for run in runs if run.seed not in self._space.fresh]
+        for study, mine in zip(self._studies, (choosing, fresh), strict=False):
+            if mine:
+                ids = self._trials(connection, study, mine)
+                rows = self._rows(list(zip(ids, mine, strict=True)))
+                for name, values in rows.items():
+                    if values:
+                        connection.execute(self._tables[name].insert(), values)
 
-    def _trials(self, connection: Any, runs: Sequence[Run]) -> list[int]:
+    def _trials(self, connection: Any, study: int, runs: Sequence[Run]) -> list[int]:
         """The ids of new trials, one a run, numbered after those that are there."""
         from sqlalchemy import func, select  # noqa: PLC0415 - optuna brings it
 
-        trials, now = self._tables["trials"], datetime.now(UTC).replace(tzinfo=None)
-        mine = trials.c.study_id == self._study
+        trials = self._tables["trials"]
+        mine = trials.c.study_id == study
         first = connection.execute(select(func.count()).select_from(trials).where(mine)).scalar_one()
-        all_have = {"datetime_start": now, "datetime_complete": now, "study_id": self._study}
-        made = [{**all_have, "number": number, "state": _state(run)} for number, run in enumerate(runs, first)]
+        made = [
+            {"study_id": study, "number": number, "state": _state(run), **_times(run)}
+            for number, run in enumerate(runs, first)
+        ]
         connection.execute(trials.insert(), made)
         ids = select(trials.c.trial_id).where(mine, trials.c.number >= first).order_by(trials.c.number)
         return list(connection.execute(ids).scalars())
@@ -117,7 +138,7 @@ class Entries:
             if _state(run) == "COMPLETE":
                 values.append({**trial, "objective": 0, **_number("value", run.value)})
             params += [{**trial, **param} for param in _params(run, distributions)]
-            said = {"key": run.key, "result": _result(run)}
+            said = {"key": run.key, "result": _result(run), "fresh": run.seed in self._space.fresh}
             attributes += [{**trial, "key": key, "value_json": json.dumps(value)} for key, value in said.items()]
             points += [{**trial, "step": step, **_number("intermediate_value", p[metric])} for step, p in run.curve]
         return {
@@ -145,7 +166,10 @@ def study_in(stored: Any, space: Space) -> int:
     import optuna  # noqa: PLC0415 - as above
 
     optuna.create_study(storage=stored, study_name=space.name, direction=space.direction, load_if_exists=True)
-    return int(stored.get_study_id_from_name(space.name))
+    found = int(stored.get_study_id_from_name(space.name))
+    if METRICS not in stored.get_study_system_attrs(found):
+        stored.set_study_system_attr(found, METRICS, space.names)
+    return found
 
 
 @cache
@@ -178,6 +202,17 @@ def _state(run: Run) -> str:
     if run.pruned is not None:
         return "PRUNED"
     return "FAIL" if run.diverged is not None or not isfinite(run.value) else "COMPLETE"
+
+
+def _times(run: Run) -> dict[str, datetime]:
+    """When a run began and ended, as Optuna's own trials have it: local, without a zone; now where it is not known."""
+    now = time.time()
+    ended = now if run.ended is None else min(run.ended, now)
+    began = ended if run.began is None else min(run.began, ended)
+    return {
+        name: datetime.fromtimestamp(max(0.0, seconds))  # noqa: DTZ006 - see above
+        for name, seconds in (("datetime_start", began), ("datetime_complete", ended))
+    }
 
 
 def _result(run: Run) -> str:

@@ -20,7 +20,7 @@ BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class FileLedger:
-    """The Optuna study at ``path``, created where there is none.
+    """The Optuna studies at ``path``, created where there is none.
 
     Raises:
         StoreError: If the file belongs to something else, or is locked. A broken one is set aside, with a warning.
@@ -35,7 +35,8 @@ class FileLedger:
         _check(path, tables)
         with quiet(), _told(path):
             self._storage = storage(_url(path), connect_args={"timeout": LOCK_SECONDS})
-            self._entries = Entries(tables, study_in(self._storage, space), space)
+            books = [study_in(self._storage, book) for book in space.books]
+            self._entries = Entries(tables, books, space)
             with self._storage.engine.connect() as connection:
                 self._known = self._entries.keys(connection)
 

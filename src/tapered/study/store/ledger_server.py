@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tapered.study.store.ledger import Entries, Space, storage, tables_made
+from tapered.study.store.ledger import METRICS, Entries, Space, storage, tables_made
 from tapered.study.store.runs import Run
 
 LOCK = 7_261_143_905  # the advisory lock under which tables and studies are made
@@ -59,7 +59,8 @@ class Server:
             storage(url, **options)
             tables = MetaData()
             tables.reflect(connection, only=list(tables_made()))
-            self._entries = Entries(tables.tables, _study(connection, tables.tables, space, identity), space)
+            books = [_study(connection, tables.tables, book, identity) for book in space.books]
+            self._entries = Entries(tables.tables, books, space)
             self.entered = self._entries.keys(connection)
 
     def enter(self, runs: Sequence[Run]) -> None:
@@ -125,16 +126,18 @@ def _study(connection: Any, tables: Mapping[str, Any], space: Space, identity: s
         asked = select(studies.c.study_id, marks.c.value_json).select_from(joined).where(studies.c.study_name == name)
         found = connection.execute(asked).first()
         if found is None:
-            return _made(connection, tables, name, space.direction, mark)
+            return _made(connection, tables, name, space, mark)
         if found.value_json == mark:
             return int(found.study_id)
     raise ValueError(f"it has studies {space.name!r} and {name!r} already, which others made; try another database")
 
 
-def _made(connection: Any, tables: Mapping[str, Any], name: str, direction: str, mark: str) -> int:
+def _made(connection: Any, tables: Mapping[str, Any], name: str, space: Space, mark: str) -> int:
     """Make a study with its mark in one transaction, so that no kill leaves one without."""
     made = connection.execute(tables["studies"].insert(), {"study_name": name}).inserted_primary_key[0]
-    towards = {"study_id": made, "objective": 0, "direction": direction.upper()}
+    towards = {"study_id": made, "objective": 0, "direction": space.direction.upper()}
     connection.execute(tables["study_directions"].insert(), towards)
     connection.execute(tables["study_user_attributes"].insert(), {"study_id": made, "key": MARK, "value_json": mark})
+    shown = {"study_id": made, "key": METRICS, "value_json": json.dumps(space.names)}
+    connection.execute(tables["study_system_attributes"].insert(), shown)
     return int(made)

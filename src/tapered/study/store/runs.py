@@ -5,11 +5,14 @@ Run: an arm, a peak, a seed     Branch: runs that are one row so far     Bundle:
 
 import hashlib
 import json
+import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 Curve = tuple[tuple[int, Mapping[str, float]], ...]
+Losses = tuple[tuple[int, float], ...]
+KNOWN = ("step", "curve", "losses", "told", "diverged", "pruned", "began", "ended")  # of a branch, and so of its runs
 
 
 def _evaluated(curve: Curve, step: int) -> bool:
@@ -33,6 +36,10 @@ class Run:
         value: The study's metric at the last evaluation; NaN where the run diverged, was pruned or is not finished.
         pruned: The step at which pruning stopped it, else None; its curve ends there, and its steps count.
         probe: Whether it only ranks its schedule at a rung, by a short cooldown from there.
+        told: (step, training loss of its last update), where its rate follows that.
+        began: When its first update was begun, in seconds since 1970; None where that is not known. No part of what it
+            is: two runs that differ in it alone are the same.
+        ended: When it was finished, likewise.
     """
 
     key: str
@@ -42,11 +49,19 @@ class Run:
     steps: int
     step: int = 0
     curve: Curve = ()
-    losses: tuple[tuple[int, float], ...] = ()
+    losses: Losses = ()
     diverged: int | None = None
     value: float = float("nan")
     pruned: int | None = None
     probe: bool = False
+    told: Losses = ()
+    began: float | None = field(default=None, compare=False, repr=False)
+    ended: float | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def keys(self) -> tuple[str]:
+        """Its key alone, as a branch has those of its runs."""
+        return (self.key,)
 
     @property
     def finished(self) -> bool:
@@ -65,14 +80,20 @@ class Branch:
         losses: (step, training loss), a bounded number of points.
         diverged: The step whose loss was not finite, else None.
         pruned: The step at which pruning stopped its runs, else None.
+        told: (step, training loss of its last update), where the rate of one of its runs follows that.
+        began: When its first update was begun, as of a run.
+        ended: When it was finished, as of a run.
     """
 
     runs: tuple[Run, ...]
     step: int = 0
     curve: Curve = ()
-    losses: tuple[tuple[int, float], ...] = ()
+    losses: Losses = ()
     diverged: int | None = None
     pruned: int | None = None
+    told: Losses = ()
+    began: float | None = field(default=None, compare=False, repr=False)
+    ended: float | None = field(default=None, compare=False, repr=False)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -89,10 +110,14 @@ class Branch:
         """Whether its runs are: rows that stand at their last step wait there, to be evaluated with the others."""
         return not self.has_row or _evaluated(self.curve, self.runs[0].steps)
 
+    def dated(self) -> Self:
+        """With the time at which it was finished: now, where it is and that was not known."""
+        return replace(self, ended=time.time()) if self.finished and self.ended is None else self
+
     def results(self, metric: str) -> list[Run]:
         """Each of its runs as it stands."""
         value = self.curve[-1][1][metric] if self.finished and self.has_row else float("nan")
-        known = {name: getattr(self, name) for name in ("step", "curve", "losses", "diverged", "pruned")}
+        known = {name: getattr(self, name) for name in KNOWN}
         return [replace(run, value=value, **known) for run in self.runs]
 
 
@@ -135,6 +160,10 @@ class Bundle:
         """Whether all its runs are finished, or have made so many updates."""
         return all(branch.finished or branch.step >= step for branch in self.branches)
 
+    def begun(self) -> Self:
+        """With the time at which its first update is begun: now."""
+        return replace(self, branches=tuple(replace(branch, began=time.time()) for branch in self.branches))
+
     def pruned(self, keys: Collection[str], step: int) -> tuple["Bundle", list[int]]:
         """The bundle without these runs' rows, they being pruned at ``step``, and the places of the rows that stay.
 
@@ -144,7 +173,7 @@ class Bundle:
         for place, branch in enumerate(self.live):
             out = tuple(run for run in branch.runs if run.key in keys)
             on = tuple(run for run in branch.runs if run.key not in keys)
-            lost += [replace(branch, runs=out, pruned=step)] if out else []
+            lost += [replace(branch, runs=out, pruned=step).dated()] if out else []
             live += [replace(branch, runs=on)] if on else []
             places += [place] if on else []
         return Bundle((*lost, *live)), places

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 import torch
@@ -67,8 +67,11 @@ def _branch_fields(branch: Branch) -> dict[str, Any]:
         "step": branch.step,
         "diverged": branch.diverged,
         "pruned": branch.pruned,
+        "began": branch.began,
+        "ended": branch.ended,
         "curve": [[step, {name: _number(value) for name, value in point.items()}] for step, point in branch.curve],
         "losses": branch.losses,
+        **({"told": branch.told} if branch.told else {}),
     }
 
 
@@ -102,7 +105,15 @@ def _branch(fields: Mapping[str, Any]) -> Branch:
         pruned=fields["pruned"],
         curve=tuple((step, {k: float(v) for k, v in point.items()}) for step, point in fields["curve"]),
         losses=tuple((step, loss) for step, loss in fields["losses"]),
+        told=tuple((step, loss) for step, loss in fields.get("told", ())),
+        began=_when(fields.get("began")),
+        ended=_when(fields.get("ended")),
     )
+
+
+def _when(seconds: Any) -> float | None:
+    """A time; earlier versions wrote none."""
+    return None if seconds is None else float(seconds)
 
 
 def rows_to_tensors(rows: Rows) -> dict[str, Tensor]:
@@ -141,6 +152,7 @@ def rows_from_tensors(tensors: Mapping[str, Tensor], branches: Sequence[Branch],
         steps=tuple(branch.step for branch in branches),
         state={name: state.get(name, {}) for name in parts["params"]},
         losses=tuple(branch.losses for branch in branches),
+        latest=(nan,) * len(branches),
         diverged=(None,) * len(branches),
         extra=tuple(extra),
         **parts,

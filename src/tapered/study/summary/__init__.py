@@ -13,11 +13,12 @@ from tapered.study.summary.answer import (
     pairs_line,
     verdict_rows,
 )
-from tapered.study.summary.fields import asked_fields, forecast_fields, rate_path, summary, verified_fields
+from tapered.study.summary.fields import asked_fields, forecast_fields, rate_paths, summary, verified_fields
 from tapered.study.summary.text import (
     between,
     cost_lines,
     finite,
+    follow_line,
     forecast_rows,
     gained,
     number,
@@ -36,6 +37,7 @@ __all__ = [
     "between",
     "cost_lines",
     "finite",
+    "follow_line",
     "forecast_fields",
     "forecast_rows",
     "gained",
@@ -44,7 +46,7 @@ __all__ = [
     "number",
     "outcome",
     "pairs_line",
-    "rate_path",
+    "rate_paths",
     "searched_lines",
     "summary",
     "verdict_rows",

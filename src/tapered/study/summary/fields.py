@@ -5,12 +5,19 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from tapered.schedules import Controller
 from tapered.schedules.picture import samples
 from tapered.stats import seeds_needed
+from tapered.study.file.arms import Arm
+from tapered.study.file.following import Following
 from tapered.study.file.question import TEXTS, Question
 from tapered.study.file.recipe import Steps
+from tapered.study.file.texts import SHAPE
 from tapered.study.plan.forecast import Forecast
 from tapered.study.result import ArmResult, Comparison, Cost, Evidence, PeakResult, StudyResult
+from tapered.study.result.asked import Asked
+from tapered.study.result.followed import followed
+from tapered.study.result.partial import SoFar
 from tapered.study.result.witnessed import Again
 from tapered.study.store.runs import Run
 from tapered.study.summary.answer import headline, in_order
@@ -29,9 +36,12 @@ def _pruning(cost: Cost) -> dict[str, Any] | None:
 def forecast_fields(found: Forecast) -> dict[str, Any]:
     """A forecast as JSON takes it."""
     named = {"runs": found.runs, "trees": found.trees, "bundles": found.bundles, "workers": found.workers}
-    steps = {"steps_asked": found.cost.asked, "steps_to_run": found.cost.to_run, "ratio": found.cost.ratio}
+    cost = found.cost
+    steps: dict[str, Any] = {"steps_asked": cost.asked, "steps_to_run": cost.to_run, "ratio": cost.ratio}
     why = {"not_shared": found.cost.reason, "modes": _modes(found.cost)}
     groups = {"groups": [asdict(group) for group in found.groups]}
+    if found.follow:
+        steps |= {"follow": list(found.follow), "steps_to_run_at_least": found.least}
     return {**named, **steps, "memory_bytes": found.memory, "seconds": finite(found.seconds), **why, **groups}
 
 
@@ -48,11 +58,20 @@ def verified_fields(found: Verified | Again) -> dict[str, Any]:
     }
 
 
-def rate_path(result: StudyResult, arm: ArmResult) -> list[tuple[int, float]]:
-    """The rate that an arm applied at its best peak: (step, rate) at about 400 steps and beside every boundary."""
-    stated = next(a for a in result.asked.study.arms if a.name == arm.name)
-    schedule = stated.schedule(result.asked.steps, arm.best.peak)
-    return [(step, schedule(step)) for step in samples(schedule, result.asked.steps)]
+def rate_paths(asked: Asked, arm: ArmResult | SoFar) -> list[tuple[list[Run], list[tuple[int, float]]]]:
+    """The rates that an arm applied at its best peak, each with the runs that had it, where not all had the same.
+
+    Each is (step, rate) at about 400 steps and beside every boundary.
+    """
+    for found in followed(asked, [arm]):
+        return found.paths
+    schedule = _stated(asked, arm).schedule(asked.steps, arm.best.peak if arm.best else None)
+    return [([], [(step, schedule(step)) for step in samples(schedule, asked.steps)])]
+
+
+def _stated(asked: Asked, arm: ArmResult | SoFar) -> Arm:
+    """An arm as the file has it."""
+    return next(stated for stated in asked.study.arms if stated.name == arm.name)
 
 
 def summary(result: StudyResult) -> dict[str, Any]:
@@ -117,22 +136,38 @@ def _arm(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
         "budget": asdict(arm.budget),
         "best_at": [asdict(found) for found in arm.trials],
         "default_rate": None if arm.default is None else _peak(arm.default),
-        "rate_path": rate_path(result, arm),
+        **_rates(result, arm),
         **_written(result, arm),
     }
 
 
+def _rates(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
+    """Its rate at every step; of one that followed its runs what that was, and the rate of each seed."""
+    paths = rate_paths(result.asked, arm)
+    for found in followed(result.asked, [arm]):
+        each = [{"seeds": [run.seed for run in runs], "rates": points} for runs, points in paths]
+        observed = found.following.observed
+        observes = {"metric": observed.metric, "every": observed.every, "text": str(observed)}
+        return {"observes": observes, "rate_path": None, "rate_paths": each}
+    return {"observes": None, "rate_path": paths[0][1]}
+
+
 def _written(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     """What makes the arm again at its best peak: its schedule as text, options and hypers of its rule."""
-    stated = next(a for a in result.asked.study.arms if a.name == arm.name).at(arm.best.peak)
-    schedule = stated.schedule(result.asked.steps, arm.best.peak)
+    stated = _stated(result.asked, arm).at(arm.best.peak)
+    steps, peak = result.asked.steps, arm.best.peak
+    rate, follows = stated.rate(steps, peak), stated.following(steps, peak)
+
+    def hyper(name: str, value: str) -> str:
+        if follows is None:
+            return str(stated.hyper(name, value, steps, stated.schedule(steps, peak)))
+        # what follows a rate that follows its runs stays as it was written
+        return value if SHAPE.search(value) else str(stated.hyper(name, value, steps, follows.schedule()))
+
     return {
-        "schedule": str(schedule) if schedule.serialisable else None,
+        "schedule": str(rate) if isinstance(rate, Controller) or rate.serialisable else None,
         "options": dict(stated.options),
-        "hypers": {
-            name: str(stated.hyper(name, value, result.asked.steps, schedule)) if isinstance(value, str) else value
-            for name, value in stated.hypers.items()
-        },
+        "hypers": {n: hyper(n, value) if isinstance(value, str) else value for n, value in stated.hypers.items()},
     }
 
 
@@ -172,7 +207,20 @@ def _best_so_far(result: StudyResult, run: Run) -> float | None:
     return pick((v for _, point in run.curve if isfinite(v := point[metric])), default=None)
 
 
+def _following(result: StudyResult, arm: ArmResult, peak: PeakResult) -> Following | None:
+    return _stated(result.asked, arm).at(peak.peak).following(result.asked.steps, peak.peak)
+
+
+def _decisions(follows: Following | None, run: Run) -> dict[str, Any]:
+    """What was decided in a run, where its rate followed it."""
+    if follows is None:
+        return {}
+    each = [asdict(decision) for decision in follows.decisions(run)]
+    return {"decisions": [{**decision, "value": finite(decision["value"])} for decision in each]}
+
+
 def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict[str, Any]]:
+    follows = {(arm.name, peak.peak): _following(result, arm, peak) for arm in result.arms for peak in arm.peaks}
     return [
         {
             "arm": run.arm,
@@ -183,6 +231,7 @@ def _runs(result: StudyResult, runs: Sequence[Run], *, fresh: bool) -> list[dict
             "value": finite(run.value),
             "best_so_far": _best_so_far(result, run),
             "curve": [(step, finite(point[result.asked.study.metric])) for step, point in run.curve],
+            **_decisions(follows[run.arm, run.peak], run),
             "outcome": outcome(run),
             "key": run.key,
         }

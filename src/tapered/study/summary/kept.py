@@ -11,6 +11,7 @@ from tapered.files import whole
 from tapered.files.errors import StoreError
 from tapered.files.sealed import sealed, unsealed
 from tapered.study.result import StudyResult
+from tapered.study.result.followed import followed
 from tapered.study.summary.answer import SENTENCES, arm_rows, arms_title, asked_lines, headline, verdict_rows
 from tapered.study.summary.fields import summary
 from tapered.study.summary.text import cost_lines, searched_lines
@@ -53,6 +54,7 @@ class Shown:
             arms=[list(row) for row in arm_rows(result)],
             notes=[
                 *searched_lines(result),
+                *(found.line for found in followed(result.asked, result.arms)),
                 *result.caveats,
                 *cost_lines(result.cost),
                 *(result.script.lines if result.script else ()),

@@ -88,8 +88,8 @@ def forecast_rows(found: Forecast) -> list[tuple[str, str]]:
     return [
         ("runs", f"{found.runs:,}"),
         ("steps asked", f"{cost.asked:,}"),
-        ("steps to run", f"{cost.to_run:,}"),
-        ("ratio", f"{cost.ratio:.2f}"),
+        ("steps to run", f"{'at most ' * bool(found.follow)}{cost.to_run:,}"),
+        ("ratio", f"{'at least ' * bool(found.follow)}{cost.ratio:.2f}"),
         ("trees", f"{found.trees:,}"),
         ("bundles", f"{found.bundles:,}"),
         ("memory", sized(found.memory)),
@@ -109,6 +109,17 @@ def workers_line(found: Forecast) -> str | None:
         return f"Workers: 1 of {found.asked}, as others take longer to begin than they would spare of {_alone(found)}."
     few = "" if found.workers == found.asked else ", a bundle each"
     return f"Workers: {found.workers} of {found.asked}{few}; one would take {_alone(found)}."
+
+
+def follow_line(found: Forecast) -> str | None:
+    """What the steps to run depend on, where rates follow what runs tell; None where none does."""
+    if not found.follow:
+        return None
+    least, most = found.least, found.cost.to_run
+    return (
+        f"{', '.join(found.follow)}: runs share steps until their rates part, which only training tells; "
+        f"{f'{least:,} to ' * (least < most)}{most:,} steps to run, and memory and time are of the most."
+    )
 
 
 def _alone(found: Forecast) -> str:

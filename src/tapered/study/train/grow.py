@@ -71,7 +71,8 @@ class Grower:
         Raises:
             RunError: If a model, loss or dataset raises.
         """
-        rows = self._rows(bundle)
+        bundle = bundle if self.store.holds(bundle) else bundle.begun()
+        rows, self.forest = self._rows(bundle), self.forest.told(bundle.branches)
         go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]] = self._at_event
         while rows is not None:
             found = self._attempt(go_on, bundle, rows)
@@ -122,15 +123,21 @@ class Grower:
             on_step=self._on_step,
             mode=self.mode,
         )
-        states = zip(live, rows.steps, rows.losses, rows.diverged, strict=True)
-        branches = tuple(
-            replace(branch, step=s if d is None else d, losses=ls, diverged=d) for branch, s, ls, d in states
-        )
+        branches = tuple(self._stepped(branch, rows, place) for place, branch in enumerate(live))
         whole = [i for i, diverged in enumerate(rows.diverged) if diverged is None]
         bundle = Bundle((*bundle.lost, *branches))
         if not whole:
             return bundle, None
         return self._at_event(bundle, rows if len(whole) == len(rows) else rows.take(whole))
+
+    def _stepped(self, branch: Branch, rows: Rows, place: int) -> Branch:
+        """A branch where its row stands, told the training loss where one of its runs is."""
+        before, diverged = branch.step, rows.diverged[place]
+        step = rows.steps[place] if diverged is None else diverged
+        branch = replace(branch, step=step, losses=rows.losses[place], diverged=diverged).dated()
+        if diverged is not None or step == before or not self.forest.listened(branch):
+            return branch
+        return replace(branch, told=(*branch.told, (step, rows.latest[place])))
 
     def _on_step(self, updates: int) -> bool:
         self.progress(updates)
@@ -141,6 +148,7 @@ class Grower:
         if len(set(rows.steps)) > 1:
             return bundle, rows
         branches = self._evaluated(bundle.live, rows)
+        self.forest = self.forest.told(branches)
         parts = [self.forest.forks(branch) for branch in branches]
         places = [i for i, children in enumerate(parts) for _ in children]
         bundle = Bundle((*bundle.lost, *(child for children in parts for child in children)))
@@ -151,7 +159,7 @@ class Grower:
         if step not in self.forest.marks or (curve and curve[-1][0] >= step):
             return branches
         points = evaluated(self.forest.workload, rows, mode=self.mode)
-        return tuple(replace(b, curve=(*b.curve, (step, p))) for b, p in zip(branches, points, strict=True))
+        return tuple(replace(b, curve=(*b.curve, (step, p))).dated() for b, p in zip(branches, points, strict=True))
 
     def _halves(self, bundle: Bundle, rows: Rows) -> list[Bundle]:
         """Train fewer rows at once: two bundles in the place of one, and a narrower program."""

@@ -21,9 +21,9 @@ from tapered.study.file.arms import Arm
 from tapered.study.file.read import Origin, read_again
 from tapered.study.plan.cells import forest_of
 from tapered.study.plan.forest import Forest
-from tapered.study.plan.forest import Task as Planted
 from tapered.study.plan.planned import Planned, plan_of
 from tapered.study.plan.pruning import probes_of
+from tapered.study.plan.tasks import Task as Planted
 from tapered.study.store.runs import Bundle, Run
 from tapered.study.store.text import Kept, bundle_from_text, bundle_to_text
 from tapered.training.advance import Mode

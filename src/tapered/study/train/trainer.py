@@ -34,16 +34,27 @@ from tapered.training.threads import threads
 def open_store(planned: Planned, folder: Path) -> Store:
     """The study's store, locked; close it by ``with``.
 
+    Args:
+        planned: The study.
+        folder: Where it is kept; made where it is not there.
+
     Raises:
         StoreError: If the folder belongs to another study, is in use or is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from tapered.study import plan_of, read
+        >>> with open_store(plan_of(read("control-null")), Path(tempfile.mkdtemp(), "mine")) as store:
+        ...     len(store.runs())
+        0
     """
     study = planned.study
     # Optuna wants to know beforehand what may come: extended grids and fresh seeds too
     widest = study.extended(study.most_added, study.most_added)
     peaks = [peak for arm in widest.arms for peak in widest.peaks_of(arm) if peak is not None]
     arms = [arm.name for arm in study.arms]
-    seeds = [*study.seed_values, *study.fresh_seeds]
-    space = Space(study.name, study.direction, study.metric, arms, peaks, seeds)
+    seeds, fresh = [*study.seed_values, *study.fresh_seeds], study.fresh_seeds
+    space = Space(study.name, study.direction, study.metric, arms, peaks, seeds, fresh)
     server = None if study.ledger is None else partial(server_ledger, study.ledger.url, space, planned.identity)
     return Store(folder, planned.stated.text, planned.facts, space, study.kinds, server)
 
@@ -77,6 +88,34 @@ def train_runs(
     Raises:
         RunError: If a model, loss or dataset raises. What was kept before stays.
         UnsteadyError: If the workload's numbers depend on more than seed and step.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tapered.study import open_store, plan_of, read, train_runs
+        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
+        >>> _ = file.write_text('''
+        ... name = "tiny"
+        ... workload = "quadratic"
+        ... steps = 4
+        ... seeds = 1
+        ... mode = "loop"
+        ... baseline = "constant"
+        ... peaks = { low = 0.1, high = 0.1, count = 1 }
+        ... [[arms]]
+        ... name = "constant"
+        ... rule = "SGD"
+        ... lr = "constant"
+        ... [[arms]]
+        ... name = "linear"
+        ... rule = "SGD"
+        ... lr = "linear"
+        ... ''')
+        >>> planned = plan_of(read(str(file)))
+        >>> with open_store(planned, file.parent / "tiny") as store:
+        ...     runs = train_runs(planned, store)
+        >>> [(run.arm, run.peak, run.seed, run.step) for run in runs]
+        [('constant', 0.1, 0, 4), ('linear', 0.1, 0, 4)]
     """
     done: list[Round] = []
     with _trained(planned, store, executor, Told(progress, stop, on_phase)) as trains:
@@ -196,5 +235,19 @@ class _Bundles:
 
 
 def updates_made(forest: Forest, store: Store) -> int:
-    """Updates of a forest's runs that were made and kept, each shared one once."""
-    return forest.updates({run.key: run.step for run in store.runs()})
+    """Updates of a forest's runs that were made and kept, each shared one once.
+
+    Args:
+        forest: The runs that are planned.
+        store: What is kept of them.
+
+    Example:
+        >>> import tempfile
+        >>> from tapered.study import forest_of, plan_of, read
+        >>> planned = plan_of(read("control-null"))
+        >>> with open_store(planned, Path(tempfile.mkdtemp(), "mine")) as store:
+        ...     updates_made(forest_of(planned), store)
+        0
+    """
+    runs = store.runs()
+    return forest.told(runs).updates({run.key: run.step for run in runs})

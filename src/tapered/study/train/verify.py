@@ -14,11 +14,12 @@ from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Forest
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import finished_rounds
+from tapered.study.plan.tasks import Task
 from tapered.study.result.witnessed import Again
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Run
 from tapered.study.store.text import rows_to_tensors
-from tapered.training.advance import LOOP, advance, evaluated
+from tapered.training.advance import LOOP, Mode, advance, evaluated
 from tapered.training.crew import crew
 from tapered.training.modes import TOLERANCE, off
 from tapered.training.precision import tolerance
@@ -41,6 +42,10 @@ class Verified:
         from_loop: The largest difference of a last evaluation from that of the same weights in an ordinary loop, as a
             share of it; rounding makes about 1e-6.
         tolerance: How large that may be.
+
+    Example:
+        >>> Verified(runs=8, of=280, difference=0.0).same, Verified(runs=8, of=280, difference=1e-7).same
+        (True, False)
     """
 
     runs: int
@@ -60,6 +65,40 @@ def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SA
     """Train an even sample of finished runs again, each from step 0 in a row of its own, and compare the ends.
 
     Of a script one run is started again, which takes as long as it did.
+
+    Args:
+        planned: The study.
+        store: Its open store.
+        runs: Its finished runs.
+        sample: How many of them are trained again, at most.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from tapered.study import open_store, plan_of, read, train_runs, verify
+        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
+        >>> _ = file.write_text('''
+        ... name = "tiny"
+        ... workload = "quadratic"
+        ... steps = 4
+        ... seeds = 1
+        ... mode = "loop"
+        ... baseline = "constant"
+        ... peaks = { low = 0.1, high = 0.1, count = 1 }
+        ... [[arms]]
+        ... name = "constant"
+        ... rule = "SGD"
+        ... lr = "constant"
+        ... [[arms]]
+        ... name = "linear"
+        ... rule = "SGD"
+        ... lr = "linear"
+        ... ''')
+        >>> planned = plan_of(read(str(file)))
+        >>> with open_store(planned, file.parent / "tiny") as store:
+        ...     found = verify(planned, store, train_runs(planned, store))
+        >>> found.runs, found.difference, found.same
+        (2, 0.0, True)
     """
     if isinstance(planned.subject, Scripted):
         from tapered.study.script.verify import again  # noqa: PLC0415 - Linux and macOS alone can start scripts
@@ -88,20 +127,15 @@ def ends(forest: Forest, store: Store, runs: Sequence[Run]) -> Iterator[tuple[li
 
 def _differences(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) -> tuple[float, float, float]:
     """Of states, of evaluations, of the last evaluation from the loop's."""
-    tasks = [forest.tasks[forest.place[run.key]] for run in runs]
-    mine = [(task, run) for task, run in zip(tasks, runs, strict=True) if task.rule == rule]
+    mine = [(task, run) for run in runs if (task := forest.tasks[forest.place[run.key]]).rule == rule]
     if not mine:
         return 0.0, 0.0, 0.0
     mode = store.modes[repr(rule)]
     if mode.kind == "rows":  # numbers do not depend on the width; a graph would be compiled anew
         mode = replace(mode, width=-(-len(mine) // 8) * 8)
     curves = [dict(run.curve) for _, run in mine]
-    rows, apart = start(forest.workload, rule, [run.seed for _, run in mine]), 0.0
-    for mark in forest.marks:
-        rows = advance(forest.workload, rows, [task.path for task, _ in mine], mark, mode=mode)
-        for i, point in enumerate(evaluated(forest.workload, rows, mode=mode)):
-            if rows.diverged[i] is None:
-                apart = max(apart, _gap(point, curves[i].get(mark, {})))
+    rows, again = _again(forest, rule, [task for task, _ in mine], mode)
+    apart = max(_told_apart(task, run, other) for (task, run), other in zip(mine, again, strict=True))
     if rows.diverged != tuple(run.diverged for _, run in mine):
         return float("inf"), apart, 0.0
     places = {run.key: i for i, (_, run) in enumerate(mine)}
@@ -116,6 +150,31 @@ def _differences(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) 
         default=0.0,
     )
     return states, apart, _from_loop(forest, rows, curves)
+
+
+def _again(forest: Forest, rule: Rule, tasks: Sequence[Task], mode: Mode) -> tuple[Rows, list[Run]]:
+    """Each of these from step 0 in a row of its own, and what it tells; its rate follows what is told this time."""
+    runs, rows = [task.run for task in tasks], start(forest.workload, rule, [task.run.seed for task in tasks])
+    heard = {step for task in tasks if task.follows for step in task.follows.hears(forest.marks)}
+    for step in sorted({*forest.marks, *heard}):
+        rows = advance(forest.workload, rows, [task.path for task in tasks], step, mode=mode)
+        points = evaluated(forest.workload, rows, mode=mode) if step in forest.marks else []
+        for i, run in enumerate(runs):
+            if rows.diverged[i] is None:
+                curve = (*run.curve, (step, points[i])) if points else run.curve
+                runs[i] = replace(run, curve=curve, told=(*run.told, (step, rows.latest[i])))
+        tasks = [task.after(run, forest.marks) for task, run in zip(tasks, runs, strict=True)]
+    return rows, runs
+
+
+def _told_apart(task: Task, run: Run, again: Run) -> float:
+    """How far apart what a run told is from what it told again: at evaluations, and what its rate follows."""
+    curve = dict(run.curve)
+    gaps = [_gap(point, curve.get(step, {})) for step, point in again.curve]
+    if task.follows is not None:
+        mine, theirs = ({str(step): value for step, value in task.follows.told(one)} for one in (run, again))
+        gaps.append(_gap(mine, theirs))
+    return max(gaps, default=0.0)
 
 
 def _from_loop(forest: Forest, rows: Rows, curves: Sequence[Mapping[int, Mapping[str, float]]]) -> float:
