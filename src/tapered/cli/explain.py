@@ -81,7 +81,7 @@ def explain(
 
 def _asked(workload: str, steps: int, given: dict[str, Any]) -> tuple[dict[str, Any], Any, Any, Any]:
     """What was asked for, the workload, the row and its path, of a run from the start."""
-    from tapered.study.file.read import arm_of  # noqa: PLC0415 - as above
+    from tapered.study.file.typed import arm_of  # noqa: PLC0415 - as above
     from tapered.training.rows import start  # noqa: PLC0415
     from tapered.workloads.find import workload_of  # noqa: PLC0415 - as above
 

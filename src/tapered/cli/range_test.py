@@ -64,7 +64,7 @@ def range_test(
     """
     from tapered import range_test as testing  # noqa: PLC0415 - torch takes a second that --help need not wait
     from tapered.pictures import destination  # noqa: PLC0415 - as above
-    from tapered.study.file.read import arm_of  # noqa: PLC0415
+    from tapered.study.file.typed import arm_of  # noqa: PLC0415
     from tapered.workloads.find import workload_of  # noqa: PLC0415
 
     if out is not None:

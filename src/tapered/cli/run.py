@@ -91,7 +91,7 @@ def run(
     """
     from tapered.run import setting as settings  # noqa: PLC0415 - torch takes a second that --help need not wait
     from tapered.run import single  # noqa: PLC0415 - as above
-    from tapered.study.file.read import steps_of  # noqa: PLC0415 - as above
+    from tapered.study.file.typed import steps_of  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
     with threads(1):
