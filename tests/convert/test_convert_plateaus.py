@@ -1,8 +1,10 @@
 """Rules that follow a loss, from other frameworks: what each becomes, live ones in their state, and what is refused."""
 
+import ast
 import contextlib
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tapered.attach import attach
 from tapered.cli.main import main
 from tapered.convert import from_keras, from_timm, from_torch, from_transformers, to_keras, to_lambda, to_optax
+from tapered.convert.code import code
+from tapered.convert.following_code import Told
 from tapered.schedules import plateau
 
 
@@ -128,3 +132,31 @@ def test_the_command_writes_the_rule() -> None:
     fields = json.loads(out.getvalue())
     assert fields["controllers"] == fields["converted"] == ["plateau(0.1, factor=0.5)"]
     assert fields["schedules"] == []
+
+
+@pytest.mark.parametrize("cooldown", [0, 3])
+def test_a_rule_goes_to_keras_and_comes_back_where_it_decides_alike(cooldown: int) -> None:
+    rule = plateau(0.1, factor=0.5, patience=2, threshold=0.01, threshold_mode="abs", cooldown=cooldown, eps=0.0)
+    lines = code("keras", "SGD", {}, {}, str(rule), Told("the validation accuracy", "accuracy"))
+    assert "optimizer = keras.optimizers.SGD(learning_rate=0.1)" in lines
+    (call,) = (line.removeprefix("callback = ") for line in lines if line.startswith("callback"))
+    config = {word.arg: ast.literal_eval(word.value) for word in ast.parse(call, mode="eval").body.keywords}
+    assert config.pop("monitor") == "val_accuracy"
+    back = from_keras({"class_name": "ReduceLROnPlateau", "config": {"monitor": "val_accuracy", **config}})
+    assert 0.1 * back.controller == rule
+
+
+@pytest.mark.parametrize(
+    ("to", "text", "said"),
+    [
+        ("keras", "plateau(0.1)", 'threshold_mode = "rel", eps = 1e-08; try --to tapered, or a study with'),
+        ("keras", "warmup(5).then(plateau(threshold_mode='abs', eps=0.0))", "a warmup before it; try"),
+        ("keras", "greedy(0.1)", "greedy, which it has not"),
+        ("optax", "plateau(0.1)", "optax has no rule that decides as plateau"),
+    ],
+)
+def test_what_decides_otherwise_elsewhere_is_refused(to: Any, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        code(to, "SGD", {}, {}, text)
+    with pytest.raises(ValueError, match="cannot be tabulated"):
+        code(to, None, {}, {}, text)

@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from tapered.cli.explain import choices
+from tapered.cli.progress import progress
 from tapered.cli.run import options_of
 from tapered.cli.terminal import (
     DONE,
@@ -17,7 +18,6 @@ from tapered.cli.terminal import (
     console,
     drawn_width,
     print_json,
-    progress,
     table,
     write,
 )

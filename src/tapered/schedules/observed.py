@@ -1,10 +1,11 @@
 """What a told value does: controllers decide, each once for all that follow it, and steer other paths from there on.
 
 {key: path}, a value, completed steps ─► observed ─► {key: path}
+a rule, all that it was told ─► decided ─► applied: the rate as it was, which is a schedule
 """
 
 # ruff: noqa: SLF001  # controllers are asked what they keep to themselves
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, TypeVar
@@ -77,33 +78,34 @@ class Decision:
     after: float
 
 
-def decisions(rule: Controller, told: Iterable[tuple[int, float]]) -> Iterator[Decision]:
-    """What a rule of one group decides by values told after so many steps, in order.
+def decided(rule: Controller, told: Iterable[tuple[int, float]]) -> tuple[Controller, tuple[Decision, ...]]:
+    """A rule of one group once it was told values after so many steps, in order, and what it decided.
 
     Example:
         >>> from tapered import plateau
-        >>> list(decisions(plateau(0.1, patience=0, factor=0.5), [(10, 1.0), (20, 2.0)]))
-        [Decision(step=20, value=2.0, before=0.1, after=0.05)]
+        >>> decided(plateau(0.1, patience=0, factor=0.5), [(10, 1.0), (20, 2.0)])[1]
+        (Decision(step=20, value=2.0, before=0.1, after=0.05),)
     """
-    path = rule.path(0)
+    path, found = rule.path(0), list[Decision]()
     for step, value in told:
         old, path = path.controller.rate, observed({0: path}, value, step)[0]
         if path.controller.rate != old:
-            yield Decision(step, value, old, path.controller.rate)
+            found.append(Decision(step, value, old, path.controller.rate))
+    return path.controller, tuple(found)
 
 
-def applied(rule: Controller, decided: Sequence[Decision]) -> Schedule:
+def applied(rule: Controller, decisions: Sequence[Decision]) -> Schedule:
     """The rate as a rule set it: its head, then what it decided. Of no decisions, how it begins.
 
     Example:
         >>> from tapered import plateau, warmup
         >>> applied(warmup(4).then(plateau()), [Decision(20, 2.0, 1.0, 0.5)])
-        warmup(4).then(piecewise_constant((16.0,), (1.0, 0.5), switch="at"))
+        warmup(4).then(piecewise_constant((16,), values=(1.0, 0.5), switch="at"))
     """
     held: Schedule = constant(rule.initial)
-    if decided:
-        rates = (rule.initial, *(decision.after for decision in decided))
-        held = piecewise_constant(tuple(decision.step - rule.start for decision in decided), rates, switch="at")
+    if decisions:
+        rates = (rule.initial, *(decision.after for decision in decisions))
+        held = piecewise_constant(tuple(decision.step - rule.start for decision in decisions), rates, switch="at")
     return held if rule.head is None else rule.head.then(held)
 
 

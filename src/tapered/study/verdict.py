@@ -56,7 +56,8 @@ def conclude(planned: Planned, store: Store, runs: Sequence[Run]) -> StudyResult
         >>> [(one.arm, one.baseline, one.chosen.verdict.word) for one in result.comparisons]
         [('linear', 'constant', 'not enough seeds')]
     """
-    rounds, _ = finished_rounds(planned, {run.key: run for run in runs})
+    found, _ = finished_rounds(planned, {run.key: run for run in runs})
+    rounds = [replace(round_, forest=round_.forest.told(runs)) for round_ in found]
     realised, fresh_seeds = rounds[-1].planned, planned.study.fresh_seeds
     fresh = [run for run in runs if run.seed in fresh_seeds]
     choosing = [run for run in runs if run.seed not in fresh_seeds]
@@ -69,11 +70,11 @@ def conclude(planned: Planned, store: Store, runs: Sequence[Run]) -> StudyResult
     else:
         test = {} if subject.test is None else _test(rounds, store, tested)
         cost, seen, said = _cost(rounds, store), None, tuple(told(subject))
-    found = analyse(
+    result = analyse(
         realised.asked, choosing, test, environment(planned.stated), cost, fresh, planned.stated.text, planned.facts
     )
     late = restated(store.begun, planned.study)
-    return replace(found, caveats=(*found.caveats, *late, *said, *_mixed(store.kinds)), script=seen)
+    return replace(result, caveats=(*result.caveats, *late, *said, *_mixed(store.kinds)), script=seen)
 
 
 def _mixed(kinds: Sequence[str]) -> list[str]:

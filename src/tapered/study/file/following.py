@@ -16,7 +16,7 @@ from annotated_types import Ge
 from pydantic import BeforeValidator, model_validator
 
 from tapered.schedules import Controller, Schedule
-from tapered.schedules.observed import Decision, applied, decisions
+from tapered.schedules.observed import Decision, applied, decided
 from tapered.study.file.fields import Name, Strict, Whole
 
 TRAINED = "train/loss"
@@ -104,11 +104,11 @@ class Following:
 
     def decisions(self, run: Recorded) -> tuple[Decision, ...]:
         """What it decided, as far as the run has come."""
-        return tuple(decisions(self.controller, self.told(run)))
+        return decided(self.controller, self.told(run))[1]
 
-    def schedule(self, decided: Sequence[Decision] = ()) -> Schedule:
+    def schedule(self, decisions: Sequence[Decision] = ()) -> Schedule:
         """The rate as it was applied."""
-        return applied(self.controller, decided)
+        return applied(self.controller, decisions)
 
     def hears(self, marks: Sequence[int]) -> Sequence[int]:
         """The steps at which it is told something that may change the rate, ascending.

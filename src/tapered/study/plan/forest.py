@@ -17,14 +17,16 @@ from tapered.rules import Rule
 from tapered.study.file.read import workload_in
 from tapered.study.file.script import Scripted
 from tapered.study.plan.prefixes import Plan, share
-from tapered.study.plan.tasks import Task, tables
+from tapered.study.plan.tasks import Task, parted, parting, tables
 from tapered.study.store.runs import Branch, Bundle, Run
 from tapered.training.rows import Path
 from tapered.training.workload import Workload
+from tapered.words import brief
 
 Tree = tuple[int, ...]
 
 
+@brief
 @dataclass(frozen=True)
 class Forest:
     """All runs of a study and the tree of segments that they share.
@@ -110,20 +112,25 @@ class Forest:
     def _segment(self, branch: Branch) -> tuple[int, ...]:
         """The runs of the segment a branch is in, which identify it."""
         runs = tuple(sorted(self.place.get(key, -1) for key in branch.keys))
-        if runs not in self._stops:
+        if runs[0] < 0 or not (self.follows or runs in self._stops):
             raise StoreError(f"run {branch.keys[0]} was kept beside others than this study's plan; try --store DIR")
         return runs
 
     def stop(self, branch: Branch) -> int:
-        """The step at which a branch forks or ends."""
-        return self._stops[self._segment(branch)]
+        """The step at which a branch forks, ends, or may fork as one of its runs may decide."""
+        runs = self._segment(branch)
+        return parting([self.tasks[i] for i in runs], branch.step) if self.follows else self._stops[runs]
 
     def forks(self, branch: Branch) -> list[Branch]:
         """The branches that a branch goes on as; itself where it is not at its segment's end."""
-        children = self._children[self._segment(branch)]
-        if branch.step < self.stop(branch) or not children:
+        runs, stop = self._segment(branch), self.stop(branch)
+        if branch.step < stop or stop == branch.runs[0].steps:
             return [branch]
-        return [replace(branch, runs=tuple(self.tasks[i].run for i in runs)) for runs in children]
+        if self.follows:
+            parts = parted([self.tasks[i] for i in runs], branch.step)
+        else:
+            parts = [[self.tasks[i] for i in child] for child in self._children[runs]]
+        return [replace(branch, runs=tuple(task.run for task in part)) for part in parts]
 
     def path(self, branch: Branch) -> Path:
         """The hypers of a branch, up to its segment's end at least."""
@@ -150,8 +157,7 @@ class Forest:
         """The first step at which one of the branches is evaluated, decides, forks or ends."""
         step = min(branch.step for branch in branches)
         mark = next((mark for mark in self.marks if mark > step), self.marks[-1])
-        known = [self.tasks[self.place[key]].known for branch in branches for key in branch.keys]
-        return min(mark, *known, *(self.stop(branch) for branch in branches))
+        return min(mark, *(self.stop(branch) for branch in branches))
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:

@@ -5,7 +5,7 @@ batch of trials ─► batch ─► ... ─► all trials ───────�
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tapered.study.file.arms import Arm
 from tapered.study.plan.cells import Cell, cells_of, forest_of
@@ -14,10 +14,12 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.trials import batches
 from tapered.study.result import PeakResult, best_peak, summarise
 from tapered.study.store.runs import Run
+from tapered.words import brief
 
 Known = Callable[[], Mapping[str, Run]]
 
 
+@brief
 @dataclass(frozen=True)
 class Round:
     """Runs that are planned together.
@@ -57,7 +59,7 @@ def rounds(planned: Planned, known: Known, *, shared: bool = True) -> Iterator[R
 
 
 def finished_rounds(planned: Planned, known: Mapping[str, Run]) -> tuple[list[Round], bool]:
-    """The rounds as far as they are planned, with the rates that were decided, and whether all runs are finished.
+    """The rounds as far as they are planned, and whether all of their runs are finished.
 
     Args:
         planned: The study.
@@ -71,7 +73,7 @@ def finished_rounds(planned: Planned, known: Mapping[str, Run]) -> tuple[list[Ro
     """
     found: list[Round] = []
     for round_ in rounds(planned, lambda: known):
-        found.append(replace(round_, forest=round_.forest.told(known.values())))
+        found.append(round_)
         if len(round_.runs(known)) < len(round_.forest.tasks):
             return found, False
     return found, True

@@ -61,7 +61,8 @@ class Grower:
         stop: Callable[[], bool],
         until: int | None = None,
     ) -> None:
-        self.forest, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
+        self.whole, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
+        self.forest = forest  # of the bundle at hand, as far as its rates are known
         self.until = forest.marks[-1] if until is None else until
         self.saved, self.live = time.monotonic(), 0  # when, and how many rows are trained now
 
@@ -72,7 +73,8 @@ class Grower:
             RunError: If a model, loss or dataset raises.
         """
         bundle = bundle if self.store.holds(bundle) else bundle.begun()
-        rows, self.forest = self._rows(bundle), self.forest.told(bundle.branches)
+        self.forest = self.whole.within(bundle) if self.whole.follows else self.whole
+        rows = self._rows(bundle)
         go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]] = self._at_event
         while rows is not None:
             found = self._attempt(go_on, bundle, rows)
