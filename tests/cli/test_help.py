@@ -72,7 +72,7 @@ def errors():
 # those that never end a command: they are caught on the way, or are for Python alone
 INNER = {
     "DrawError", "GradientError", "InUseError", "ItemError", "OtherError", "StoppedError", "UncompiledError",
-    "WorkerError", "_LeftError",
+    "UnknownError", "WorkerError", "_LeftError",
 }  # fmt: skip
 
 
