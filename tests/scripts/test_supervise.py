@@ -149,6 +149,26 @@ def test_startup_and_silence_are_two_times(at, startup, silence, slept, why, clo
     assert (found.seconds >= slept) == (not why)
 
 
+def test_a_first_report_that_comes_while_it_is_looked_at_is_a_sign_of_life(monkeypatch, tmp_path):
+    hung, looks, asleep = looking.Watching._hung, [], tmp_path / "asleep"
+
+    def judge(folder):
+        if looks and asleep.exists():
+            asleep.unlink()
+            until(lambda: STEPS in losses(tmp_path))
+        return judged(folder)
+
+    def looked(watching):
+        looks.append(watching)
+        found = hung(watching)
+        looks.clear()
+        return found
+
+    monkeypatch.setattr(looking.Watching, "_hung", looked)
+    given = limits(startup=900, silence=90, retries=0)
+    assert ended(tmp_path, fault="if step == 0: sleep()", limits=given, judge=judge).word == "finished"
+
+
 @pytest.mark.parametrize("sign", ["print(i)", "print(i, file=sys.stderr)", "(out / 'own').write_text('x' * i)"])
 def test_whatever_it_writes_is_a_sign_of_life(sign, clock, tmp_path):
     clock.wake_after(6)

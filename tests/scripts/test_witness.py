@@ -157,6 +157,7 @@ def train(rank, place):
         optimizer.step()
         run.log(step + 1, loss=float(rank))
     distributed.destroy_process_group()
+    os._exit(0)  # torch's own destructors hang now and then in processes that were forked
 
 if __name__ == "__main__":
     run = tapered.current_run()
