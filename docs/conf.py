@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent / "making"))
 
 project = "tapered"
 copyright = "the authors of tapered"  # noqa: A001 - Sphinx's own word
-extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "rooms", "gallery", "reachable"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "cyclopts.ext.sphinx", "docstrings", "rooms", "gallery", "reachable"]
 exclude_patterns = ["making"]
 
 myst_heading_anchors = 4  # what `page.md#heading` names, as GitHub does

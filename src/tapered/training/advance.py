@@ -111,7 +111,7 @@ def evaluate(workload: Workload, rows: Rows, split: str, *, mode: Mode = LOOP) -
         >>> from tapered.training.workload import quadratic
         >>> rows = start(quadratic(), rules.SGD(), seeds=[0, 1])
         >>> [sorted(found) for found in evaluate(quadratic(), rows, "valid")]
-        [['loss'], ['loss']]
+        [['distance', 'loss'], ['distance', 'loss']]
     """
     rows = placed(rows, workload.recipe.place)
     functions = {"loss": workload.objective or workload.loss, **workload.metrics}
