@@ -583,6 +583,7 @@ OPTIMIZER = torch.optim.SGD(build().parameters(), lr=0.1)
 def test_what_cannot_be_averaged_is_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+    assert not OPTIMIZER._optimizer_step_pre_hooks
 
 
 def test_detached_it_follows_no_more():

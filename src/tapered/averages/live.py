@@ -1,21 +1,18 @@
 """An average that follows an optimizer: it counts applied updates, takes weights after them, and lends the average."""
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tapered import rules
-from tapered.attach.layers import has, maker
-from tapered.attach.updates import moves, skipped
 from tapered.averages.counting import at_hand, looked_up
 from tapered.averages.lending import lent, recomputed
 from tapered.averages.saved import FORMAT, beside, read, stood_still, taken_after
 from tapered.averages.tensors import buffers, parameters, size
-from tapered.optim.parameters import only_initialises
+from tapered.averages.watching import Watching
 from tapered.rules import State
 from tapered.rules.following import moved
 from tapered.training.averages import Average
@@ -24,7 +21,7 @@ CHUNK = 1024  # of values that are made ahead
 WITHIN = "{} within average.readout(), where the weights are those of the average; leave the block before"
 
 
-class LiveAverage:
+class LiveAverage(Watching):
     """An average of weights that goes on by itself. Made by `tapered.average`.
 
     `updates` counts the applied updates since it was made; `taken` of how many of them the weights were taken.
@@ -53,27 +50,14 @@ class LiveAverage:
         *,
         averages_buffers: bool,
     ) -> None:
-        self.asked, self.optimizer, self.model = asked, optimizer, model
-        self.updates = 0
+        self.asked, self.model = asked, model
         self._rule = asked.wrapped(rules.SGD())  # whose own update nobody asks for
         self._buffers = averages_buffers
         self._size, self._params = size(optimizer), parameters(optimizer, model)
         self._kept: dict[str, State] = {}
         self._ahead: tuple[int, list[float]] = 0, []
-        self._at: int | None = None  # where the optimizer's own count stood after the latest update
-        self._loaded, self._refused = False, ""
-        self._applied = self._within = self._lent = self._made = False
-        self._handles = [] if optimizer is None else self._hooked(optimizer)
-
-    def _hooked(self, outer: torch.optim.Optimizer) -> list[Any]:
-        inner = maker(outer)
-        handles = [inner.register_step_pre_hook(self._before), inner.register_step_post_hook(self._after)]
-        if outer is not inner:  # which may move the weights once more after the inner one's step
-            handles += [outer.register_step_pre_hook(self._enter), outer.register_step_post_hook(self._leave)]
-        for each in {id(o): o for o in (outer, inner) if has(o, "state_dict_pre", "load_state_dict_pre")}.values():
-            handles += [each.register_state_dict_pre_hook(self._saving)]
-            handles += [each.register_load_state_dict_pre_hook(self._loading)]
-        return handles
+        self._refused, self._lent = "", False
+        super().__init__(optimizer)  # last, since it follows from then on
 
     @property
     def taken(self) -> int:
@@ -145,12 +129,6 @@ class LiveAverage:
         self._outside("restart")
         self.updates, self._kept, self._at = 0, {}, None
         self._loaded, self._refused = False, ""
-
-    def detach(self) -> None:
-        """Let the optimizer go; what was averaged stays."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
 
     def state_dict(self) -> dict[str, Any]:
         """What is averaged, the updates so far, and the average's tensors by name: tensors and plain values only.
@@ -256,65 +234,3 @@ class LiveAverage:
         if not first <= step < first + len(values):
             first, values = self._ahead = step, self.asked.between(step, step + CHUNK).tolist()
         return values[step - first]
-
-    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # torch.compile would trace into it
-    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        """Whether this is an update that counts; refused where it must not be made."""
-        self._outside("step")
-        self._applied = False
-        closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
-        if closure is None and (skipped(optimizer) or not moves(optimizer.param_groups)):
-            return None
-        if closure is None and not optimizer.state and only_initialises(optimizer):
-            return None
-        self._settle()
-        self._join()
-        self._value(self.updates)  # a ramp may have none
-        if self.optimizer is not None:
-            self._at = at_hand(self.optimizer)
-        if closure is None:
-            self._applied = True
-            return None
-        watched = self._watched(optimizer, closure)
-        return ((args[0], watched, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": watched})
-
-    def _watched(self, optimizer: torch.optim.Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """The closure; after it ran there are gradients, or there are none."""
-
-        @functools.wraps(closure)
-        def watched() -> Any:
-            loss = closure()
-            self._applied = moves(optimizer.param_groups)
-            return loss
-
-        return watched
-
-    @torch._dynamo.disable  # type: ignore[untyped-decorator]  # noqa: SLF001  # as above
-    def _after(self, *_: Any) -> None:
-        """Once, also where a class calls its parent's `step`."""
-        if not self._applied:
-            return
-        self._applied = False
-        self._at = None if self._at is None else self._at + 1
-        if self._within:
-            self._made = True
-        else:
-            self._take()
-
-    def _enter(self, *_: Any) -> None:
-        """An optimizer around the one that makes the updates moves the weights until it is left."""
-        self._within, self._made = True, False
-
-    def _leave(self, *_: Any) -> None:
-        made, self._within, self._made = self._made, False, False
-        if made:
-            self._take()
-
-    def _saving(self, *_: Any) -> None:
-        self._outside("the optimizer's state_dict")
-
-    def _loading(self, *_: Any) -> None:
-        """Before the optimizer loads a state: where it stood is where the average stands."""
-        self._outside("the optimizer's load_state_dict")
-        if not self._loaded and self.optimizer is not None:
-            self._at, self._loaded = looked_up(self.optimizer), True
