@@ -95,4 +95,4 @@ clients: .venv-clients/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-* build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent / "making"))
 
 project = "tapered"
 copyright = "the authors of tapered"  # noqa: A001 - Sphinx's own word
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "rooms", "gallery"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "rooms", "gallery", "reachable"]
 exclude_patterns = ["making"]
 
 myst_heading_anchors = 4  # what `page.md#heading` names, as GitHub does
@@ -24,6 +24,7 @@ python_maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "tapered"
 html_static_path = ["making/static"]
 html_css_files = ["site.css"]

@@ -51,23 +51,27 @@ def sections(lines: list[str]) -> Iterator[str]:
 
 
 def prepared(*event) -> None:
-    """Rewrites a docstring in place, before the sections are read."""
+    """Rewrites a docstring in place.
+
+    Its sections are read by napoleon, called as of a function: of a property it takes what stands before a colon for a
+    type.
+    """
+    from sphinx.ext.napoleon import Config, GoogleDocstring  # tests read docstrings without Sphinx
+
     lines: list[str] = event[-1]
-    lines[:] = sections(lines)
+    lines[:] = GoogleDocstring(list(sections(lines)), Config(), what="function").lines()
 
 
 def shown(annotation: object) -> str:
     """An annotation in few words."""
-    text = inspect.formatannotation(annotation)
+    text = "None" if annotation is type(None) else inspect.formatannotation(annotation)
     text = re.sub(r"<(?:class|factory|function) '?([\w.]+)[^>]*>", r"\1", text)
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z_])", "", text)
 
 
 def default(value: object) -> object:
-    """A default as it is written; nothing for what must be given."""
-    if value is inspect.Parameter.empty or repr(value) == "required":
-        return inspect.Parameter.empty
-    return Named(value) if callable(value) else value
+    """A default as it is written."""
+    return Named(value) if callable(value) and value is not inspect.Parameter.empty else value
 
 
 class Named:
@@ -120,7 +124,7 @@ def marks(kinds: list[object], texts: list[str]) -> Iterator[str]:
 
 
 def setup(app) -> dict[str, bool]:
-    """Before napoleon, which reads the sections."""
-    app.connect("autodoc-process-docstring", prepared, priority=100)
+    """Sphinx's door."""
+    app.connect("autodoc-process-docstring", prepared)
     app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True}

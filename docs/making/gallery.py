@@ -6,7 +6,6 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from tapered.schedules import names, parse
-from tapered.schedules.svg import picture
 
 
 class Gallery(SphinxDirective):
@@ -25,7 +24,7 @@ class Gallery(SphinxDirective):
     def card(self, expression: str, note: str) -> nodes.Node:
         """One schedule."""
         made = nodes.container(classes=["card"])
-        made += nodes.raw("", picture(parse(expression)), format="html")
+        made += nodes.raw("", parse(expression)._repr_html_(), format="html")
         made += nodes.literal_block(expression, expression, language="python")
         text, _ = self.parse_inline(note or equation(expression))
         made += nodes.paragraph("", "", *text, classes=["equation"])

@@ -7,25 +7,16 @@ from collections.abc import Iterator
 
 import tapered
 
-ROOMS = (
-    "schedules",
-    "optim",
-    "attach",
-    "checkpoint",
-    "guards",
-    "convert",
-    "explain",
-    "range_test",
-    "theory",
-    "tensorflow1",
-    "workloads",
-    "study",
-    "stats",
-    "rules",
-    "claims",
-)
+ROOMS = (*tapered.ROOMS, "optim", "workloads", "results", "stats", "rules", "claims")
 # what workloads are trained by in Python; `tapered.training` itself names nothing
 TRAINING = ("advance.start", "advance.advance", "advance.evaluate", "rows.tabulate", "averages.Average")
+
+# classes in several files, whose other methods are for one another
+CALLED = {
+    "tapered.attach.Clock": "replace, extend, observe, detach, state_dict, load_state_dict, schedules, rates, last_lr",
+    "tapered.optim.Optimizer": "step, minimize, readout, replace, extend, observe, state_dict, load_state_dict, "
+    "add_param_group, schedules, steps, last_lr, report, rule",
+}
 
 
 def documented(value: object) -> bool:

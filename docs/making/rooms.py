@@ -34,7 +34,7 @@ def entries(found: list[tuple[str, object]]) -> Iterator[str]:
     """Each name in full."""
     for full, value in found:
         if isinstance(value, type):
-            yield from (f".. autoclass:: {full}", "   :members:", "")
+            yield from (f".. autoclass:: {full}", f"   :members: {public.CALLED.get(full, '')}".rstrip(), "")
         elif public.documented(value):
             yield from (f".. autofunction:: {full}", "")
         else:

@@ -6,6 +6,7 @@ What is named here is imported when it is asked for, so that `tapered --help` do
 """
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tapered import convert as convert
     from tapered import explain as explain
     from tapered import guards as guards
+    from tapered import loggers as loggers
     from tapered import range_test as range_test
     from tapered import schedules as schedules
     from tapered import tensorflow1 as tensorflow1
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from tapered.optim import RAdam as RAdam
     from tapered.optim import RMSprop as RMSprop
     from tapered.optim import ScheduleFreeAdamW as ScheduleFreeAdamW
+    from tapered.results import Result as Result
+    from tapered.results import study as study
     from tapered.schedules import Schedule as Schedule
     from tapered.schedules import constant as constant
     from tapered.schedules import cooldown as cooldown
@@ -58,8 +62,10 @@ ROOMS = (
     "convert",
     "explain",
     "guards",
+    "loggers",
     "range_test",
     "schedules",
+    "study",
     "tensorflow1",
     "theory",
 )
@@ -70,6 +76,7 @@ HOLDERS = (
     "training.recipe",
     "training.workload",
     "averages",
+    "results",
 )  # of the others; light first
 
 __all__ = [
@@ -85,6 +92,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Recipe",
+    "Result",
     "Schedule",
     "ScheduleFreeAdamW",
     "Workload",
@@ -105,6 +113,21 @@ __all__ = [
     "tensorflow1",
     "warmup",
 ]
+
+
+class Asking(ModuleType):
+    """The room `tapered.study`, which is also the function `tapered.results.study`."""
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        return _study()(*given, **options)
+
+    @property
+    def __signature__(self) -> Any:  # which `help` and notebooks show
+        return importlib.import_module("inspect").signature(_study())
+
+
+def _study() -> Any:
+    return importlib.import_module("tapered.results").study
 
 
 def __getattr__(name: str) -> Any:

@@ -3,12 +3,16 @@
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from math import isfinite
-from typing import Any
+from reprlib import Repr
+from typing import Any, TypeVar
 
 LARGE = 1e9  # from here on with a power of ten
 MOST_DECIMALS = 8
+LETTERS = 480  # of a value that is printed
 LISTED = re.compile(r"\(([^(),]*,){11,}[^(),]*\)")  # brackets around twelve or more
+Kind = TypeVar("Kind", bound=type)
 
 
 def counted(n: int, noun: str) -> str:
@@ -125,3 +129,63 @@ def suggest(name: str, known: Iterable[Any]) -> str:
     names = [str(k) for k in known if not str(k).startswith("_")]
     near = difflib.get_close_matches(name[:80], names, 1, 0.6)
     return f'try "{near[0]}"' if near else "expected one of " + ", ".join(names)
+
+
+class _Short(Repr):
+    """What is long is told by its size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2
+        self.maxtuple = self.maxlist = self.maxdict = self.maxset = self.maxfrozenset = 3
+        self.maxstring, self.maxother = 80, 60
+
+    def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
+        """A named one is told by its name."""
+        return f"{type(x).__name__}(...)" if hasattr(x, "_fields") else self._few(super().repr_tuple(x, level), x)
+
+    def repr_list(self, x: list[Any], level: int) -> str:
+        """How many there are, where some are left out."""
+        return self._few(super().repr_list(x, level), x)
+
+    def _few(self, text: str, x: Any) -> str:
+        return f"<{len(x):,}: {text[1:-1]}>" if len(x) > self.maxtuple else text
+
+    def repr_mappingproxy(self, x: Any, level: int) -> str:
+        """As a dict."""
+        return self.repr_dict(dict(x), level)
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        """Another value by its name, an array by its shape."""
+        if is_dataclass(x) and hasattr(type(x).__repr__, "__wrapped__"):  # one that has no words of its own
+            return f"{type(x).__name__}(...)"
+        shape = getattr(x, "shape", None)
+        if isinstance(shape, tuple) and shape:
+            return f"<{' x '.join(map(str, shape))} numbers>"
+        return super().repr_instance(x, level)
+
+
+SHORT = _Short()
+
+
+def brief(cls: Kind) -> Kind:
+    """A dataclass that prints on one line of at most about 500 letters, however much it holds.
+
+    >>> from dataclasses import dataclass
+    >>> @brief
+    ... @dataclass
+    ... class Curve:
+    ...     name: str
+    ...     losses: tuple[float, ...]
+    >>> Curve("a", (3.0, 2.0, 1.5, 1.25))
+    Curve(name='a', losses=<4: 3.0, 2.0, 1.5, ...>)
+    """
+
+    def shown(self: Any) -> str:
+        parts = (f"{field.name}={SHORT.repr(getattr(self, field.name))}" for field in fields(self) if field.repr)
+        text = f"{type(self).__name__}({', '.join(parts)})"
+        return text if len(text) <= LETTERS else f"{text[: LETTERS - 4]}...)"
+
+    shown.__wrapped__ = cls.__repr__  # type: ignore[attr-defined]
+    cls.__repr__ = shown  # type: ignore[method-assign,assignment]
+    return cls

@@ -201,7 +201,7 @@ def test_interrupted_and_started_again_is_as_if_undisturbed(file, tmp_path, kind
     assert "Stopping after this step" in err
     assert "To go on: tapered study my.toml --store=s" in err
     before = {run.key: run.step for run in stored(folder).values()}
-    assert 0 < sum(before.values()) < 10 * UPDATES
+    assert sum(before.values()) < 10 * UPDATES
     assert main(["study", file, "--store", "s"]) == 0
     assert main(["study", file, "--store", "undisturbed"]) == 0
     assert stored(folder) == stored(tmp_path / "undisturbed")

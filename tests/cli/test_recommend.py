@@ -55,8 +55,20 @@ def test_a_file_is_written_once(capsys, tmp_path, monkeypatch):
     assert "try --write mine.toml" in capsys.readouterr().err
     assert main([*asked, "missing/mine.toml"]) != 0
     assert "missing/mine.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("purpose", table())
+def test_what_is_written_plans(purpose, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mine.toml"
+    asked = ["recommend", "--for", purpose, "--steps", "300", "--write", str(path), "--workload", "quadratic"]
+    assert main(asked) == 0
+    path.write_text(path.read_text().replace("\nseeds", '\nmode = "loop"  # so that nothing is compiled here\nseeds'))
+    capsys.readouterr()
     assert main(["study", "mine.toml", "--plan"]) == 0
-    assert capsys.readouterr().out.startswith("Question: Does it help AdamW here to go up over 5% of the steps")
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith(f"Question: Does it help {table()[purpose].rule} here to go up over ")
+    assert "constant, recommended, " in out
 
 
 @pytest.mark.parametrize(
@@ -65,6 +77,8 @@ def test_a_file_is_written_once(capsys, tmp_path, monkeypatch):
         (["--for", "fintune", "--steps", "500"], "got --for 'fintune'; expected one of finetune"),
         (["--for", "finetune"], "got --for finetune without the number of steps; try --for finetune --steps 10000"),
         (["--for", "finetune", "--steps", "50"], "got --steps=50; expected at least 100"),
+        (["--steps", "500"], "got no --for; expected one of finetune, pretrain"),
+        (["--for", "finetune", "--steps", "500", "--workload", "bmi"], "got --workload bmi without --write"),
         (["--for", "finetune", "--steps", "-1"], "got --steps=-1; expected at least 100"),
     ],
 )

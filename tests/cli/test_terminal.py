@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tapered.cli import doctor, terminal
+from tapered.cli import doctor, progress, terminal
 from tapered.cli.main import main
 
 WIDE = [("arm", "what it says"), ("a", "word " * 60)]
@@ -49,7 +49,7 @@ def test_without_a_terminal_a_line_says_now_and_then_that_it_goes_on(monkeypatch
     monkeypatch.delenv("COLUMNS", raising=False)
     stream = io.StringIO()
     monkeypatch.setattr(terminal.sys, "stderr", stream)
-    with terminal.Log(terminal.console(stderr=True), every=0.0) as log:
+    with progress.Log(terminal.console(stderr=True), every=0.0) as log:
         task = log.add_task("the grid", total=4000)
         for _ in range(2):
             time.sleep(0.01)
@@ -63,7 +63,7 @@ def test_without_a_terminal_a_line_says_now_and_then_that_it_goes_on(monkeypatch
 def test_a_short_job_without_a_terminal_says_nothing(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(terminal.sys, "stderr", stream)
-    with terminal.progress(terminal.console(stderr=True)) as log:
+    with progress.progress(terminal.console(stderr=True)) as log:
         log.advance(log.add_task("the grid", total=4000), 10)
     assert stream.getvalue() == ""
 

@@ -142,6 +142,17 @@ def test_a_required_number_has_no_default() -> None:
     assert str(inspect.signature(tapered.warmup)).startswith("(steps: int, start: float = 0.0, ramp: Literal[")
 
 
+def test_fields_of_problems_are_shown_and_others_are_refused_by_name() -> None:
+    for kind, fields_ in ((tapered.Workload, ("name", "model", "loss", "train")), (tapered.Recipe, ("clip_norm",))):
+        given = inspect.signature(kind).parameters
+        assert tuple(given)[: len(fields_)] == fields_
+        assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in given.values())
+    with pytest.raises(TypeError, match=r"'clipnorm' is no field of a Recipe; try \"clip_norm\""):
+        tapered.Recipe(clipnorm=1.0)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"'batchsize' is no field of a Workload; try \"batch_size\""):
+        tapered.Workload(batchsize=32)  # type: ignore[call-arg]
+
+
 def test_every_optimizer_takes_a_schedule_and_says_so() -> None:
     for name in ("Adam", "AdamW", "SGD", "Lion", "ScheduleFreeAdamW"):
         given = inspect.signature(getattr(tapered, name)).parameters

@@ -4,13 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import types
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from script_starts import PYTHON, QUICK, alive, judged, made, until
 
-from tapered import machines
+from tapered import kind, machines
 from tapered.scripts import slots as module
 from tapered.scripts.errors import ScriptError
+from tapered.scripts.gpus import visible
+from tapered.scripts.nodes import kinds_of
 from tapered.scripts.on_ray import RaySlots, _supervised
 from tapered.scripts.slots import Slots, Start
 
@@ -71,11 +76,74 @@ def test_without_gpus_what_is_seen_is_left_as_it_is(tmp_path, monkeypatch):
     assert printed(tmp_path)[0][2] == "5"
 
 
-@pytest.mark.parametrize(("seen", "there"), [("0,1,2", 3), ("", 0), ("-1", 0)])
+@pytest.mark.parametrize(("seen", "there"), [("0,1,2", 3), ("0,1,-1,2", 2), ("", 0), ("-1", 0)])
 def test_fewer_gpus_than_asked_are_said(seen, there, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
     with pytest.raises(ScriptError, match=f"2 scripts at a time with 2 GPUs each need 4, and {there} are seen"):
         Slots(2, gpus=2)
+
+
+# as nvidia-smi lists them: one of them is parted in two
+LISTS = """#!/bin/sh
+[ "$1" = -L ] || exit 2
+echo "GPU 0: NVIDIA A100 (UUID: GPU-aa)"
+echo "GPU 1: NVIDIA A100 (UUID: GPU-bb)"
+echo "  MIG 3g.20gb     Device  0: (UUID: MIG-b0)"
+echo "  MIG 3g.20gb     Device  1: (UUID: MIG-b1)"
+echo "GPU 2: NVIDIA A100 (UUID: GPU-cc)"
+"""
+DEVICES = ["GPU-aa", "MIG-b0", "MIG-b1", "GPU-cc"]
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """One with these GPUs."""
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(LISTS)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return program
+
+
+# when each start of it begins and ends; the first is killed, asked to end, or comes to its end
+HOLDS = """
+import os, pathlib, signal, sys, time
+run = pathlib.Path(os.environ["TAPERED_RUN"])
+spans, device, name = run.parent.parent / "spans", os.environ["CUDA_VISIBLE_DEVICES"], run.parent.name
+first = not (run / "2.err").exists()
+def note(what):
+    with spans.open("a") as file: file.write(f"{time.monotonic()} {what} {device} {name}" + chr(10))
+note("begins")
+time.sleep(0.02)
+if name == "s1" and first: note("ends"); os.kill(os.getpid(), signal.SIGKILL)
+if name == "s2": note("ends"); sys.exit(1)
+(run / "reports.jsonl").write_text('{"step": 6, "loss": 1}' + chr(10))
+note("ends")
+"""
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_gpu_is_never_two_scripts_and_is_free_after_a_kill(tmp_path):
+    assert visible() == DEVICES
+    wanted = [start(tmp_path / f"s{i}", HOLDS) for i in range(9)]
+    found = dict(Slots(4, gpus=1).run(wanted))
+    assert [found[one].word for one in wanted] == ["finished", "finished", "crashed", *["finished"] * 6]
+    assert [found[one].starts for one in wanted][:3] == [1, 2, 3]
+    lines = [line.split() for line in (tmp_path / "spans").read_text().splitlines()]
+    assert {device for _, _, device, _ in lines} == set(DEVICES)
+    for device in DEVICES:
+        own = sorted((float(at), what, name) for at, what, where, name in lines if where == device)
+        assert [what for _, what, _ in own] == ["begins", "ends"] * (len(own) // 2)
+        assert all(one[2] == other[2] for one, other in zip(own[::2], own[1::2], strict=True))
+    for name in ("s1", "s2"):  # started again it has the GPU that it had
+        assert len({device for *_, device, whose in lines if whose == name}) == 1
+
+
+def test_gpus_where_a_driver_says_nothing(machine):
+    machine.write_text("#!/bin/sh\nexit 9\n")
+    assert visible() == []
 
 
 def test_what_comes_next_may_wait_for_an_end(tmp_path):
@@ -164,6 +232,55 @@ def test_on_ray_scripts_end_with_their_driver_and_go_on_with_the_next(tmp_path):
 def test_a_node_without_the_folder_says_so(tmp_path):
     with pytest.raises(ScriptError, match="a folder that all nodes share"):
         _supervised(start(tmp_path), 1)
+
+
+class AsRay:
+    """Tasks of a cluster, each made at once, on a node of some kind."""
+
+    class RayTaskError(Exception):
+        """As Ray's."""
+
+    def __init__(self, node):
+        self.exceptions, self._node = self, node
+        self.cancel = self.shutdown = lambda *_, **__: None
+
+    def remote(self, task):
+        made = types.SimpleNamespace(remote=partial(self._task, task))
+        return types.SimpleNamespace(options=lambda **_: made)
+
+    def _task(self, task, *given):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kind, "here", lambda: self._node)
+            try:
+                return "done", task(*given)
+            except ScriptError as error:
+                return "failed", error
+
+    def wait(self, running, **_):
+        return running[:1], running[1:]
+
+    def get(self, reference):
+        how, found = reference
+        if how == "failed":
+            raise found
+        return found
+
+
+def test_the_kind_of_the_node_that_ran_a_script_is_noted_or_refused(tmp_path, monkeypatch):
+    node = {"vectors": "AVX512", "bits": "1"}
+    monkeypatch.setattr(machines, "join", lambda _: False)
+    monkeypatch.setattr(machines, "ray", lambda: AsRay(node))
+    starts = [start(tmp_path / name) for name in ("any", "same", "other")]
+    for one in starts:
+        (one.folder / "run.json").touch()
+    asked = (None, kind.text(node), "bits: 2; vectors: AVX2")
+    one, same, other = (replace(one, kind=text) for one, text in zip(starts, asked, strict=True))
+    found = dict(RaySlots("auto", 1).run([one, same, other]))
+    assert (found[one].word, found[same].word) == ("finished", "finished")
+    assert kinds_of(one.folder) == kinds_of(same.folder) == ["bits: 1; vectors: AVX512"]
+    assert "another kind of processor than the study's own: vectors AVX2 then, AVX512 now;" in str(found[other])
+    assert not (other.folder / "1.out").exists()
+    assert kinds_of(other.folder) == []
 
 
 def test_a_cluster_without_room_is_said(monkeypatch):

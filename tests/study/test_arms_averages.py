@@ -69,7 +69,9 @@ def test_a_study_of_averages_trains_and_verifies(tmp_path, mode: str) -> None:
         "none": "none", "swa": "swa (start=0.75)", "ema": "ema (decay=0.9, ramp=(1+t)/(10+t))",
         "lawa": "lawa (every=4, latest=3)",
     }  # fmt: skip
-    assert "evaluated at its average, swa (start=0.75)" in render(result, "tapered study my.toml")
+    page = render(result, "tapered study my.toml")
+    assert "evaluated at its average, swa (start=0.75)" in page
+    assert "average, none" not in page
 
 
 def test_arms_share_their_steps_until_a_mean_begins(tmp_path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from study_cases import finished, read
 from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, STEPS, TABLE, by_hand, planned, stated, trained
 
-from tapered import report
+from tapered import kind, report
 from tapered.files.errors import StoreError
 from tapered.scripts.asked import Asked
+from tapered.scripts.slots import Slots
 from tapered.study import conclude, open_store, train_runs, verify
 from tapered.study.plan import forest_of
 from tapered.study.script.asking import Asking
@@ -132,8 +133,8 @@ def test_a_script_that_goes_on_exactly_from_ends_of_epochs_alone_shares_there(tm
     report_ = checked(found, tmp_path / "s")
     assert (report_.every, report_.exact, report_.good) == (5, True, True)
     said = next(finding for finding in report_.findings if finding.name == "share").text
-    assert said.startswith("From the checkpoint of step 5, which it writes by itself, it gives the same numbers; from")
-    assert re.search(r"step 7 its numbers differ by up to \S+, where it was asked for one: .*, every 5 updates", said)
+    assert said.startswith("From the checkpoint of step 5, which it writes by itself, it gives the same numbers: steps")
+    assert re.search(r"alone, every 5 updates\. .*: from the checkpoint of step 7 its numbers differ by up to", said)
     planned_ = script_forecast(found, tmp_path / "s").to_run
     with open_store(found, tmp_path / "s") as store:
         runs = train_runs(found, store)
@@ -379,6 +380,27 @@ def test_what_a_kill_left_between_a_runs_end_and_the_studys_knowing_is_read(tmp_
     again, _ = finished(found, tmp_path / "s")
     assert again == runs
     assert not list((tmp_path / "s" / "runs").glob("*/2.out"))
+
+
+def test_the_kind_of_processor_that_is_kept_is_that_of_who_ran_the_script(tmp_path, monkeypatch):
+    there = kind.text({**kind.here(), "vectors": "of another"})
+
+    class Elsewhere(Slots):
+        def run(self, starts, *more):
+            for one, ended in super().run(starts, *more):
+                assert one.kind == kind.text(kind.here())
+                (one.folder / "kinds").write_text(f"{there}\n")
+                yield one, ended
+
+    monkeypatch.setattr("tapered.study.script.trainer.slots_of", lambda *_: Elsewhere(1))
+    twin = CONSTANT.replace('"constant"', '"twin"', 1)
+    found = planned(tmp_path, arms=CONSTANT + twin, **ONE)
+    with open_store(found, tmp_path / "s") as store:
+        train_runs(found, store)
+        assert store.kinds == [there]
+    with pytest.raises(StoreError, match="holds runs that another kind of processor trained: vectors of another then"):
+        finished(found, tmp_path / "s")
+    assert len(finished(planned(tmp_path, arms=CONSTANT + twin, **ONE, more='kinds = "any"'), tmp_path / "s")[0]) == 2
 
 
 def test_a_search_asks_for_trials_of_a_script_as_well(tmp_path):

@@ -12,6 +12,7 @@ from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, TABLE, planned, state
 
 import tapered
 from tapered.study.file.read import StudyFileError
+from tapered.study.script.places import slots_of
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,17 @@ def test_an_arms_words_stand_behind_the_command_and_make_it_another_run(tmp_path
     assert words[0][:2] == [sys.executable, "train.py"]
     keys = [task.run.key for task in forest_of(found).tasks]
     assert len(set(keys)) == len(keys)
+
+
+def test_as_many_at_a_time_as_there_are_gpus_each_with_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
+    for line, count, own in (("", 5, "0"), ("gpus = 1\n", 5, "0"), ("gpus = 2\n", 2, "0,1")):
+        study = planned(tmp_path, more='executor = { workers = "gpus" }', table=TABLE + line).study
+        slots = slots_of(study, study.script)
+        assert (slots.count, slots._settings[0]) == (count, {"CUDA_VISIBLE_DEVICES": own})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(StudyFileError, match=r"no GPU is seen here; try workers"):
+        slots_of(study, study.script)
 
 
 def test_studies_of_workloads_need_nothing_of_what_starts_scripts():

@@ -28,6 +28,21 @@ class LiveAverage:
     """An average of weights that goes on by itself. Made by `tapered.average`.
 
     `updates` counts the applied updates since it was made; `taken` of how many of them the weights were taken.
+
+    Example:
+        >>> import tapered
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> optimizer = torch.optim.SGD([weight], lr=1.0)
+        >>> average = tapered.average(optimizer, "swa", start=2)
+        >>> for _ in range(3):
+        ...     (-weight.sum()).backward()
+        ...     optimizer.step()
+        ...     optimizer.zero_grad()
+        >>> average.updates, average.taken, weight.item()
+        (3, 2, 3.0)
+        >>> with average.readout():
+        ...     weight.item()
+        2.5
     """
 
     def __init__(
@@ -107,7 +122,11 @@ class LiveAverage:
             return
         self._settle()
         tensors = self._tensors()
-        averages = {name: self._rule.readout(tensors[name].detach(), state) for name, state in self._kept.items()}
+        averages = {
+            name: self._rule.readout(tensors[name].detach(), state)
+            for name, state in self._kept.items()
+            if name in tensors  # a group may have been taken out
+        }
         with lent(tensors, averages, self._params), contextlib.ExitStack() as stack:
             try:
                 if batches is not None and self.model is not None and averages:

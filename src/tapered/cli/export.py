@@ -36,7 +36,7 @@ def export(
     from tapered.study.file.texts import SHAPE  # noqa: PLC0415 - as above
     from tapered.study.summary.kept import kept  # noqa: PLC0415 - as above
 
-    _, fields = kept(folder)
+    fields = kept(folder).summary
     chosen = arm_of(fields, arm)
     if chosen["schedule"] is None:
         raise ValueError(f"arm {chosen['name']!r} has a schedule that no text can carry")

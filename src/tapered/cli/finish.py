@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.text import Text
 
+from tapered.cli.progress import progress
 from tapered.cli.run import said
-from tapered.cli.terminal import Interrupt, console, progress
+from tapered.cli.terminal import Interrupt, console
 
 PAGE = "report.html"
 SHOWN = 0.1  # seconds between two movements of the bar
@@ -31,7 +32,7 @@ def finish(planned: Any, command: str, folder: Path, *, verify: bool = False) ->
         The result, what a verification found, and the page, None where the disk did not take it; None altogether where
         it was interrupted, and the folder has what was finished.
     """
-    from tapered import study as studies  # noqa: PLC0415 - torch takes a second that --help need not wait for
+    import tapered.study as studies  # noqa: PLC0415 - torch takes a second that --help need not wait for
 
     with opened(planned, folder) as store:
         runs = _train(planned, store, command)
@@ -72,11 +73,11 @@ def opened(planned: Any, folder: Path) -> Any:
 def _page(concluded: Any, page: Path, command: str) -> Path | None:
     """Write the page, and beside it what `show` and `export` read."""
     from tapered import report  # noqa: PLC0415 - as above
-    from tapered.study.summary.kept import keep  # noqa: PLC0415 - as above
+    from tapered.study.summary.kept import Kept, keep  # noqa: PLC0415 - as above
 
     try:
         report.write(concluded, page, command)
-        keep(concluded, page.parent)
+        keep(Kept.of(concluded, report.plot_data(concluded).fields), page.parent)
     except OSError as error:
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let it be written, or copy its folder"
         advice = f"{remedy}, and the same command writes it" if page.parent.is_dir() else "its folder is gone"
@@ -88,8 +89,8 @@ def _page(concluded: Any, page: Path, command: str) -> Path | None:
 
 def _train(planned: Any, store: Any, command: str) -> Any:
     """The finished runs, or None where they were interrupted, with what to type to go on."""
+    import tapered.study as studies  # noqa: PLC0415 - as above
     from tapered import report  # noqa: PLC0415 - as above
-    from tapered import study as studies  # noqa: PLC0415 - as above
 
     errors = console(stderr=True)
     with Interrupt(errors) as interrupt, progress(errors) as shown:
@@ -129,7 +130,7 @@ class _Telling:
 
     def begin(self, round_: Any) -> None:
         """A round begins."""
-        from tapered import study as studies  # noqa: PLC0415 - as above
+        import tapered.study as studies  # noqa: PLC0415 - as above
 
         done = studies.updates_made(round_.forest, self._store)
         self._shown.update(self._task, total=round_.forest.plan.to_run, completed=done)

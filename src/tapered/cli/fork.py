@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from tapered.cli.run import said, train
+from tapered.cli.run import LogTo, said, train
 from tapered.cli.terminal import Flag, Json, console, retype
 
 
@@ -18,6 +18,7 @@ def fork(
     reset_moments: Flag = False,
     save_every: int | None = None,
     workload: str | None = None,
+    log_to: LogTo = (),
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -32,14 +33,17 @@ def fork(
         reset_moments: Begin with fresh rule state; Adam's bias correction then starts again.
         save_every: Updates between two checkpoints; by default a tenth of the run.
         workload: FILE:NAME (or NAME) of the run's workload, where the folder's own word is not enough.
+        log_to: A logger, as tensorboard:FOLDER, wandb:PROJECT, mlflow:NAME or trackio:PROJECT; may be given again.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
-    from tapered.run import single  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered.loggers.kinds import check  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered.run import single  # noqa: PLC0415 - as above
 
     child = into or default_child(folder, lr)
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
+    check(log_to)
     with threads(1):
         errors = console(stderr=True)
         with said(errors):
@@ -55,7 +59,7 @@ def fork(
             )
         rate, moments = trained.setting.schedule(trained.step), "reset" if reset_moments else "kept"
         errors.print(f"Forked at step {trained.step} into {child}: rate {rate:.6g}, moments {moments}.", soft_wrap=True)
-        return train(trained, child, save_every, as_json=as_json)
+        return train(trained, child, save_every, log_to, as_json=as_json)
 
 
 def default_child(folder: Path, lr: str) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from tapered.cli.explain import Words, choices
+from tapered.cli.progress import progress
 from tapered.cli.run import options_of
 from tapered.cli.terminal import (
     DONE,
@@ -16,7 +17,6 @@ from tapered.cli.terminal import (
     Json,
     console,
     print_json,
-    progress,
     table,
     write,
 )

@@ -7,7 +7,6 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from tapered.cli.terminal import DONE, Flag, Json, console, print_json, table
-from tapered.words import counted
 
 
 def recommend(
@@ -35,11 +34,15 @@ def recommend(
     from tapered.claims.advice import table as known  # noqa: PLC0415 - as above
 
     if purpose is None:
+        if steps is not None or write is not None or workload is not None:
+            raise ValueError(f"got no --for; expected one of {', '.join(known())}; tapered recommend alone lists them")
         _listed(known(), as_json=as_json)
         return DONE
     given = advice(purpose)
     if steps is None:
         raise ValueError(f"got --for {purpose} without the number of steps; try --for {purpose} --steps 10000")
+    if workload is not None and write is None:
+        raise ValueError(f"got --workload {workload} without --write; it stands in the study; try --write mine.toml")
     found = _found(given, steps)
     if write is not None:
         _write(write, given.study(steps, workload))
@@ -101,7 +104,7 @@ def _shown(found: dict[str, Any], written: Path | None) -> None:
         ("horizon", found["horizon"]),
         ("worst case", f"{found['worst_case']:.3f} times the least of all schedules (tapered bound)"),
     ]
-    out.print(Text(f"For {found['title']}, over {counted(found['steps'], 'step')}:"))
+    out.print(Text(f"For {found['title']}, over {found['steps']:,} steps:"))
     out.print(table(rows, header=False, words=True))
     out.print(Text(found["code"]), soft_wrap=True)
     out.print()

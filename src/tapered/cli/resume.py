@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from tapered.cli.run import said, train
+from tapered.cli.run import LogTo, said, train
 from tapered.cli.terminal import Flag, Json, console, retype
 
 
@@ -17,6 +17,7 @@ def resume(
     kinds: Literal["same", "any"] = "same",
     device: str | None = None,
     workers: int | None = None,
+    log_to: LogTo = (),
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -30,12 +31,15 @@ def resume(
         kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
         device: cpu, cuda, cuda:1, mps, or auto; between two of them the last bits differ, which takes --kinds any.
         workers: Processes that fetch its items ahead.
+        log_to: A logger, as tensorboard:FOLDER, wandb:PROJECT, mlflow:NAME or trackio:PROJECT; may be given again.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
-    from tapered.run import single  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered.loggers.kinds import check  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered.run import single  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
+    check(log_to)
     with threads(1):
         errors = console(stderr=True)
         with said(errors):
@@ -50,4 +54,4 @@ def resume(
                 f"--lr ...",
                 soft_wrap=True,
             )
-        return train(trained, folder, save_every, as_json=as_json)
+        return train(trained, folder, save_every, log_to, as_json=as_json)

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, console, print_json, progress, retype, table
+from tapered.cli.progress import progress
+from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, console, print_json, retype, table
 
 EXAMPLES = {
     "option": "batch_size=64",
@@ -20,6 +21,7 @@ EXAMPLES = {
     "choice": "amsgrad=true",
     "average": "ema,decay=0.999",
 }
+LogTo = Annotated[tuple[str, ...], Parameter(negative="")]
 SAVES = 10  # a run, where --save-every is not given
 
 
@@ -46,6 +48,7 @@ def run(
     store: Path | None = None,
     save_every: int | None = None,
     kinds: Literal["same", "any"] = "same",
+    log_to: LogTo = (),
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -73,14 +76,17 @@ def run(
         store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
         save_every: Updates between two checkpoints; by default a tenth of the run.
         kinds: "any" goes on under another kind of processor or version of torch, where the last bits may differ.
+        log_to: A logger, as tensorboard:FOLDER, wandb:PROJECT, mlflow:NAME or trackio:PROJECT; may be given again.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
-    from tapered.run import setting as settings  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered.loggers.kinds import check  # noqa: PLC0415 - torch takes a second that --help need not wait
+    from tapered.run import setting as settings  # noqa: PLC0415 - as above
     from tapered.run import single  # noqa: PLC0415 - as above
     from tapered.study.file.read import steps_of  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
+    check(log_to)
     with threads(1):
         steps_as = steps_of(
             group, clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, layer_decay=layer_decay,
@@ -97,29 +103,35 @@ def run(
         else:
             trained = single.Single(setting, here=here)
             single.save(trained, folder)
-        return train(trained, folder, save_every, as_json=as_json)
+        return train(trained, folder, save_every, log_to, as_json=as_json)
 
 
-def train(trained: Any, folder: Path, save_every: int | None, *, as_json: bool) -> int:
+def train(trained: Any, folder: Path, save_every: int | None, log_to: tuple[str, ...], *, as_json: bool) -> int:
     """Train a run to its end with a bar; say where it stands, or how to go on."""
     from tapered.run import single  # noqa: PLC0415 - as above
+    from tapered.run.logged import logged  # noqa: PLC0415 - as above
 
     steps = trained.setting.steps
     every = max(1, steps // SAVES) if save_every is None else save_every
     if every < 1:
         raise ValueError(f"got save_every={every}; expected updates between two checkpoints, at least 1")
     errors = console(stderr=True)
-    with Interrupt(errors) as interrupt, progress(errors) as bar:
+
+    def lost(said: str) -> None:
+        errors.print(said, soft_wrap=True)
+
+    with logged(trained, log_to, lost) as told, Interrupt(errors) as interrupt, progress(errors) as bar:
         task = bar.add_task("training", total=steps, completed=trained.step)
 
         def on_step(updates: int) -> bool:
             bar.advance(task, updates)
             return interrupt.asked
 
-        found = single.train(trained, folder, every, on_step)
+        found = single.train(trained, folder, every, on_step, told)
     if trained.step < steps:
         errors.print(f"Stopped at step {trained.step} of {steps}, saved in {folder}.", soft_wrap=True)
-        errors.print(f"To go on: {retype('resume', str(folder), steps=steps)}", soft_wrap=True)
+        again = [f"--log-to={target}" for target in log_to]
+        errors.print(f"To go on: {retype('resume', str(folder), *again, steps=steps)}", soft_wrap=True)
         return INTERRUPTED
     show(trained, folder, found, as_json=as_json)
     return DONE
@@ -130,6 +142,7 @@ def said(errors: Console) -> Iterator[None]:
     """Warnings as sentences."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "IProgress not found")  # tqdm's, of a bar that nobody asked for
         yield
     for warning in caught:
         for line in str(warning.message).splitlines():

@@ -34,7 +34,7 @@ def show(
     page = folder / PAGE
     if not (folder / RESULT).exists() and (folder / STATED).exists():
         return _standing(unfinished(folder), page, as_json=as_json)
-    shown, fields = kept(folder)
+    shown, fields, _ = kept(folder)
     if as_json:
         print_json(fields | {"folder": str(folder), "page": str(page) if page.is_file() else None})
         return DONE

@@ -1,4 +1,4 @@
-"""What every command uses to talk: tables as wide as the terminal, progress, JSON, Ctrl-C, exit codes.
+"""What every command uses to talk: tables as wide as the terminal, JSON, Ctrl-C, exit codes.
 
 The one door to the terminal: names and messages may come from anybody's file, so control characters are shown and not
 acted on. Results alone go to stdout; what somebody's code prints on the way goes to stderr.
@@ -11,27 +11,16 @@ import re
 import shlex
 import signal
 import sys
-import time
+import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Annotated, Any, Self, TextIO, cast
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 TONES = {"better": "green", "worse": "red", "the same": "cyan"}  # of a verdict; what is not shown has none
@@ -39,7 +28,6 @@ DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 WIDTH = 80  # columns of a plot
 ENDLESS = 100_000  # columns where nobody counts them
 ENDS = re.compile(r"[ \t]+(?=\n|\Z)")
-TOLD = 30.0  # seconds between two lines of progress where there is no terminal
 Flag = Annotated[bool, Parameter(negative="")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
@@ -134,13 +122,14 @@ class Interrupt:
         self._signals = (signal.SIGINT, signal.SIGTERM)
 
     def __enter__(self) -> Self:
-        self._before = [signal.signal(kind, self._on) for kind in self._signals]
+        ours = threading.current_thread() is threading.main_thread()  # the only one that may
+        self._before = [signal.signal(kind, self._on) for kind in self._signals if ours]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for signal_kind, handler in zip(self._signals, self._before, strict=True):
+        for signal_kind, handler in zip(self._signals, self._before, strict=False):
             signal.signal(signal_kind, handler)
 
     def _on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal's own signature
@@ -187,70 +176,13 @@ class _Lines(io.TextIOBase):
 def console(*, stderr: bool) -> Console:
     """A console as wide as its terminal, or as COLUMNS says; elsewhere lines are as long as they are; no markup."""
     stream = sys.stderr if stderr else results()
-    shown = Screen(file=stream, highlight=False, markup=False)
+    shown = Screen(file=stream, highlight=False, markup=False, force_jupyter=False)
     if shown.is_terminal:
         return shown
-    found = Screen(file=cast("TextIO", _Lines(stream)), highlight=False, markup=False)
+    found = Screen(file=cast("TextIO", _Lines(stream)), highlight=False, markup=False, force_jupyter=False)
     if not os.environ.get("COLUMNS", "").isdecimal():
         found.width = ENDLESS
     return found
-
-
-class _Described(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(visible(task.description))
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
-
-
-class Log(Progress):
-    """Progress as a line now and then, where no terminal shows a bar: a long job's log says that it lives.
-
-    Args:
-        console: Where lines go.
-        every: Seconds between two of them.
-    """
-
-    def __init__(self, console: Console, every: float = TOLD) -> None:
-        super().__init__(console=Console(quiet=True), disable=True)
-        self._lines, self._every, self._told = console, every, time.monotonic()
-
-    def advance(self, task_id: TaskID, advance: float = 1) -> None:
-        """As rich's."""
-        super().advance(task_id, advance)
-        if time.monotonic() - self._told >= self._every:
-            self._told = time.monotonic()
-            self._lines.print(progress_line(self._tasks[task_id]), soft_wrap=True)
-
-
-def progress_line(task: Task) -> str:
-    """Where a task is, how fast, for how long, and for how long still."""
-    made, whole = f"{task.completed:,.0f}", "" if task.total is None else f" of {task.total:,.0f}"
-    left = "" if task.time_remaining is None else f", {_clock(task.time_remaining)} to go"
-    speed = f", {task.speed:,.0f}/s" if task.speed else ""
-    return f"{task.description}: {made}{whole} steps{speed}, {_clock(task.elapsed or 0)} so far{left}"
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
-
-
-def progress(console: Console) -> Progress:
-    """A bar over steps on a terminal; elsewhere a line now and then."""
-    if not console.is_terminal:
-        return Log(console)
-    columns = (
-        _Described(Column(no_wrap=True)),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, expand=True)
 
 
 def retype(*words: str, **options: Any) -> str:

@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tapered.explain.bounds import Bound
+from tapered.pictures.fragment import fragment
 from tapered.rules import Rule
 from tapered.theory import Shares
+from tapered.words import brief, counted, plain
 
 QUANTILES = (0.5, 0.9, 0.99)
 
@@ -44,6 +46,7 @@ class TermPoint:
     length: float
 
 
+@brief
 @dataclass(frozen=True)
 class Point:
     """One parameter group at one step; RMS is over all its entries, a complex entry counting as two.
@@ -175,6 +178,7 @@ def _usable(part: float) -> bool:
     return 0 < part < math.inf
 
 
+@brief
 @dataclass(frozen=True)
 class Series:
     """A parameter group over steps.
@@ -253,6 +257,22 @@ class Explanation:
     series: tuple[Series, ...]
     diverged: int | None = None
     shares: Shares | None = None
+
+    def __repr__(self) -> str:
+        steps = [point.step for part in self.series for point in part.points]
+        span = f", {counted(len(set(steps)), 'step')} from {min(steps):,} to {max(steps):,}" if steps else ""
+        lost = "" if self.diverged is None else f", diverged at step {self.diverged:,}"
+        return f"Explanation({counted(len(self.series), 'group')}{span}{lost})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (part.name, f"{point.step:,}", plain(point.lr), *map(plain, (point.gradient, point.update, point.relative)))
+            for part in self.series
+            for point in part.points[-1:]
+        ]
+        header = ("group", "step", "rate", "gradient", "update", "update / parameter")
+        caption = "The last step that was looked at; gradient and update as root mean squares:"
+        return fragment([str(self)[12:-1]], tables=[(caption, [header, *rows])])
 
 
 def fields(found: Explanation, since: int | None = None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One panel of a figure as SVG: it takes the page's ink, so that it stands on light, dark and paper."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 from math import inf
@@ -50,12 +50,12 @@ class Panel:
     x: Scale
     y: Scale
     size: Size
-    label: str
+    label: str = field(repr=False)
     title: str = ""
     names: tuple[str, str] = ("", "")
     rows: int = 0
-    below: Marks | None = None
-    beside: Marks | None = None
+    below: Marks | None = field(default=None, repr=False)
+    beside: Marks | None = field(default=None, repr=False)
 
     @property
     def box(self) -> tuple[float, float, float, float]:

@@ -15,6 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tapered.pictures.fragment import fragment
+from tapered.words import counted, plain
+
 FLAT = 0.01  # a fall of the loss below this share of its start says nothing about rates
 APART = 3.0  # suggestions that differ by more do not agree
 DIVERGED = 4.0  # times the lowest smoothed loss: where fastai stops
@@ -65,6 +68,20 @@ class Curve:
     smoothed: tuple[float, ...]
     start: float
     steps: int
+
+    def __repr__(self) -> str:
+        span = f"{len(self.rates)} rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
+        read = ", ".join(f"{found.name} {found.rate:.3g}" for found in self.suggestions if found.rate is not None)
+        return f"Curve({self.kind}: {span}, {counted(self.steps, 'step')} each; {read or 'nothing to suggest'})"
+
+    def _repr_html_(self) -> str:
+        from tapered.range_test import picture  # noqa: PLC0415  # draws curves, so it stands above them
+
+        read = [("rule", "rate", "source")]
+        read += [(one.name, "-" if one.rate is None else plain(one.rate), one.source) for one in self.suggestions]
+        return fragment(
+            [str(self)[6:-1]], picture=picture.svg(self), tables=[("Suggestions:", read)], notes=self.warnings
+        )
 
     @property
     def used(self) -> slice:

@@ -4,6 +4,7 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+from tapered.pictures import WHOLE, Panel, Scale, over
 from tapered.range_test.curve import Curve
 from tapered.schedules import plot
 
@@ -60,6 +61,18 @@ def save(curve: Curve, path: str | os.PathLike[str]) -> None:
         True
     """
     plot.write(_figure(curve), path)
+
+
+def svg(curve: Curve) -> str:
+    """An <svg> element for a notebook: the curve and its suggestions, crosses below where it diverged."""
+    _, _, (low, high) = _drawn(curve)
+    inside = [(rate, loss if loss < high else None) for rate, loss in zip(curve.rates, curve.smoothed, strict=True)]
+    below, beside, names = over(curve.rates, log=True), Scale("linear", low, high), ("rate", "loss")
+    panel = Panel(below, beside, WHOLE, str(curve), names=names, rows=1)
+    lost = [panel.cross(rate, "#0072B2") for rate, loss in inside if loss is None]
+    rates = [found.rate for found in curve.suggestions if found.rate is not None]
+    upright = [panel.line([(rate, low), (rate, high)], "#D55E00", "4 3", 1) for rate in rates]
+    return panel.svg([*upright, panel.line(inside, "#0072B2"), *lost], across=WHOLE.width)
 
 
 def _figure(curve: Curve) -> "Figure":

@@ -1,11 +1,13 @@
 """What a report draws, as plain tuples."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, isfinite
+from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from tapered.stats import seeds_needed
 from tapered.stats.intervals import t_interval
@@ -14,11 +16,12 @@ from tapered.study.result.asked import Asked
 from tapered.study.result.partial import Partial, SoFar
 from tapered.study.store.runs import Run
 from tapered.study.summary import finite, in_order, rate_paths
-from tapered.words import percent
+from tapered.words import brief, percent
 
 SEEDS = 6  # that are named
 
 
+@brief
 @dataclass(frozen=True)
 class Band:
     """A line with what is around it; None where no run has a finite value.
@@ -42,6 +45,7 @@ class Band:
     of: str = ""
 
 
+@brief
 @dataclass(frozen=True)
 class Bars:
     """Gain of an arm over what it is compared with, a bar a seed; None where one of the two runs diverged.
@@ -84,6 +88,7 @@ class Difference:
     said: str
 
 
+@brief
 @dataclass(frozen=True)
 class PlotData:
     """Everything that is drawn.
@@ -112,6 +117,21 @@ class PlotData:
     verdicts: tuple[Difference, ...]
     differences: tuple[Bars, ...]
     trials: tuple[Band, ...]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        found: dict[str, Any] = TypeAdapter(PlotData).dump_python(self, mode="json")
+        return found
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> "PlotData":
+        """The way back from `fields`, checked.
+
+        Raises:
+            ValueError: They are none of it.
+        """
+        return TypeAdapter(PlotData).validate_python(fields)
 
 
 def plot_data(result: StudyResult) -> PlotData:

@@ -5,10 +5,12 @@ from functools import cached_property
 from typing import Any
 
 from tapered.pictures import Panel, Scale
+from tapered.words import brief
 
 DIGITS = 6
 
 
+@brief
 @dataclass(frozen=True)
 class Series:
     """One line, or the bars or the row of one comparison; None where there is no value.
@@ -46,6 +48,7 @@ class Series:
         return {**ours, "x": [_whole(x) for x in self.x], "mean": _short(self.mean), **edges, **said}
 
 
+@brief
 @dataclass(frozen=True)
 class Figure:
     """A figure.

@@ -81,7 +81,7 @@ def arms(result: StudyResult) -> Table:
 
 def _arm(arm: ArmResult, *, fresh: bool) -> tuple[str, ...]:
     rule, args = f"{arm.rule}, " if arm.rule else "", f" with {arm.args}" if arm.args else ""
-    average = f", evaluated at its average, {arm.average}" if arm.average else ""
+    average = f", evaluated at its average, {arm.average}" if arm.average not in (None, "none") else ""
     found = f" (found: {arm.written})" if arm.searched else ""
     again = [number(arm.fresh.mean) if arm.fresh else "-"] if fresh else []
     tests = (number(mean(values)) for values in arm.test.values())

@@ -32,6 +32,8 @@ from tapered.workloads.find import coded, workload_of
 KEEP = 3
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 Kinds = Literal["same", "any"]
+OnStep = Callable[[int], bool | None]
+OnSave = Callable[["Single", Mapping[str, float]], object]
 
 
 class RunError(Exception):
@@ -77,7 +79,7 @@ class Single:
         """The step whose loss was not finite."""
         return self.rows.diverged[0]
 
-    def train(self, to_step: int, on_step: Callable[[int], bool | None] | None = None) -> None:
+    def train(self, to_step: int, on_step: OnStep | None = None) -> None:
         """Train until so many updates are made, or `on_step` asks to stop."""
         path = self.arm.path(to_step, None)
         self.rows = advance(self.workload, self.rows, [path], to_step, on_step=on_step)
@@ -146,31 +148,38 @@ def save(run: Single, folder: Path) -> dict[str, float]:
 
 
 def train(
-    run: Single, folder: Path, save_every: int, on_step: Callable[[int], bool | None] | None = None
+    run: Single, folder: Path, save_every: int, on_step: OnStep | None = None, on_save: OnSave | None = None
 ) -> dict[str, float]:
     """Train a run to its end, or until `on_step` asks to stop, and save it on the way and there.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        save_every: Updates between two saves.
+        on_step: Called with the updates made since its last call; True stops there.
+        on_save: Called with the run and its evaluation after every save; without one where it diverged.
 
     Raises:
         RunError: it diverged; its last checkpoint is kept.
     """
     with crew(run.workload):
-        found = _train(run, folder, save_every, on_step)
+        found = _train(run, folder, save_every, on_step, on_save or (lambda *_: None))
     return found or run.evaluate()
 
 
-def _train(
-    run: Single, folder: Path, save_every: int, on_step: Callable[[int], bool | None] | None
-) -> dict[str, float]:
+def _train(run: Single, folder: Path, save_every: int, on_step: OnStep | None, on_save: OnSave) -> dict[str, float]:
     found, at = {}, run.step - 1
     while at < run.step < run.setting.steps:
         at = run.step
         run.train(min(run.setting.steps, at - at % save_every + save_every), on_step)
         if run.diverged is not None:
+            on_save(run, {})
             raise RunError(
                 f"diverged: the loss at step {run.diverged} was not finite; {folder} holds what was saved before; "
                 f"a lower rate may hold: tapered fork {folder} --lr ..."
             )
         found = save(run, folder)
+        on_save(run, found)
         if run.step % save_every and run.step < run.setting.steps:
             break
     return found

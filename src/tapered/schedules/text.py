@@ -61,6 +61,10 @@ def parse(text: str, words: Mapping[str, int | Schedule] = MappingProxyType({}))
 def parse_rate(text: str, words: Mapping[str, int | Schedule] = MappingProxyType({})) -> Schedule | Controller:
     """What `lr` may be as an expression writes it: a schedule, or a rule that follows a loss.
 
+    Args:
+        text: the expression.
+        words: what stands for a number or a schedule in it, as of `parse`.
+
     Raises:
         ValueError: as `parse`.
 

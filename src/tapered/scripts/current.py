@@ -18,6 +18,7 @@ from tapered.scripts.ranks import rank, world
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Callable
 
     import torch
     from torch.optim.lr_scheduler import LRScheduler
@@ -51,6 +52,7 @@ class ScriptRun:
         self.told: int | None = None  # by `started`; the witness takes it
         self.likely: int | None = None  # by a callback, where nothing else counts
         self._reports = Lines(self.folder / REPORTS)
+        self._also: list[Callable[..., object]] = []
         self._last: int | None = None  # the step after which several processes stop
 
     @property
@@ -107,6 +109,12 @@ class ScriptRun:
         told = {"step": completed(step), **{name: number(name, value) for name, value in values.items()}}
         if rank() == 0:
             self._reports.add(json.dumps(told))
+            for log in self._also:
+                log(step, **values)
+
+    def also(self, log: "Callable[..., object]") -> None:
+        """From now on tell `log(step, **values)` what this run logs, as `tapered.loggers.log_to` returns one."""
+        self._also.append(log)
 
     def started(self, step: Any) -> None:
         """Say how many updates were completed before the next one.

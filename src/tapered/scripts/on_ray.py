@@ -18,6 +18,7 @@ from tapered.scripts.asked import FACTS
 from tapered.scripts.ended import Ended
 from tapered.scripts.errors import ScriptError
 from tapered.scripts.looking import STOP
+from tapered.scripts.nodes import enter
 from tapered.scripts.slots import Result, Start
 from tapered.scripts.supervise import supervise
 
@@ -113,4 +114,5 @@ def _supervised(start: Start, threads: int) -> Ended:
             f"{start.folder} is not there on a node of the cluster; scripts need a folder that all nodes share, as by "
             f"--store /shared/..."
         )
+    enter(start.folder, start.kind)
     return supervise(start.folder, start.command, start.limits, start.judge, threads=threads)

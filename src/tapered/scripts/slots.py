@@ -3,7 +3,6 @@
 Start, Start, ... ─► Slots.run ─► supervise, a thread each ─► (Start, Ended), as they end
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,22 +14,30 @@ from tapered.machines import cores
 from tapered.scripts.command import Command
 from tapered.scripts.ended import Ended
 from tapered.scripts.errors import ScriptError
+from tapered.scripts.gpus import VISIBLE, visible
 from tapered.scripts.judging import Judge
 from tapered.scripts.limits import Limits
 from tapered.scripts.supervise import supervise
 from tapered.words import counted
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A run that is to be supervised, as `supervise` takes it; each is itself alone."""
+    """A run that is to be supervised; each is itself alone.
+
+    Args:
+        folder: The run's.
+        command: How it is started.
+        limits: How long it may take.
+        judge: Reads what the folder says.
+        kind: Of processor, as text, where no other may run it.
+    """
 
     folder: Path
     command: Command
     limits: Limits
     judge: Judge
+    kind: str | None = None
 
 
 Result = tuple[Start, Ended | Exception]
@@ -137,13 +144,3 @@ class Slots:
             left.set()
             for thread in threads.values():
                 thread.join()
-
-
-def visible() -> list[str]:
-    """The GPUs that this process sees, as `CUDA_VISIBLE_DEVICES` names them."""
-    said = os.environ.get(VISIBLE)
-    if said is not None:
-        return [name.strip() for name in said.split(",") if name.strip() not in ("", "-1")]
-    import torch  # noqa: PLC0415 - seconds, which other scripts need not wait for
-
-    return [str(i) for i in range(torch.cuda.device_count())]

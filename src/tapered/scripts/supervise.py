@@ -102,16 +102,20 @@ class _Run:
                 why = f"{how}, at {seen.furthest} of {self._watcher.steps}"
                 return self._ended("hung" if how.hung else "crashed", why, seen)
             trained = seen.told > before.told or self._applied() > applied
-            if since and not (trained or aside or how.outside):
+            if since and not (trained or aside or how.outside or self._free() < EMPTY):
                 aside = self._set_aside()
             before, applied = seen, self._applied()
 
     def _ended(self, word: Word, why: str, seen: Seen) -> Ended:
-        if word in ("crashed", "hung") and (free := shutil.disk_usage(self._folder).free) < EMPTY:
+        if word in ("crashed", "hung") and (free := self._free()) < EMPTY:
             self._notes.append(f"its disk is full: {sized(free)} are free")
         lines = last_lines(self._files(), LINES)
         step = seen.diverged if word == "diverged" and seen.diverged is not None else seen.step or 0
         return Ended(word, step, self._starts, why, lines, tuple(self._notes), time.monotonic() - self._watcher.began)
+
+    def _free(self) -> int:
+        """Bytes that its disk takes, or that of what the script writes, which may be another."""
+        return min(shutil.disk_usage(place).free for place in (self._folder, self._folder / OUT))
 
     def _files(self) -> list[Path]:
         """Where the newest start's outputs go."""

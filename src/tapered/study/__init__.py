@@ -12,7 +12,13 @@ result    what runs say: best peaks, differences, verdict, cost, wording
 summary   the same as tables, sentences, JSON
 """
 
+import sys
+
+import tapered
 from tapered.study.file.read import Stated, read
+from tapered.study.file.study import Arm as Arm
+from tapered.study.file.study import Peaks as Peaks
+from tapered.study.file.study import Study as Study
 from tapered.study.plan import Planned, default_folder, finished_rounds, forest_of, plan_of
 from tapered.study.result import StudyResult
 from tapered.study.train import open_store, train_runs, updates_made
@@ -35,3 +41,5 @@ __all__ = [
     "updates_made",
     "verify",
 ]
+
+sys.modules[__name__].__class__ = tapered.Asking  # `tapered.study("mine.toml")` asks one

@@ -11,6 +11,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
+from tapered.pictures.fragment import line
 from tapered.theory import given
 from tapered.theory.given import Floats, Rates
 
@@ -31,6 +32,13 @@ class Shares:
 
     start: float
     updates: Floats
+
+    def __repr__(self) -> str:
+        return f"Shares({self.start:.3g} of the start, about {self.effective:.4g} of {len(self.updates):,} updates)"
+
+    def _repr_html_(self) -> str:
+        said = str(self)[7:-1]
+        return line(list(enumerate(self.updates.tolist())), said, ("update", "what is left of it"), log=False)
 
     @property
     def effective(self) -> float:

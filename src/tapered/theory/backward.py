@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from tapered.theory.given import Floats
+from tapered.words import brief
 
 Objective = Callable[[Floats, Floats], Floats]
 FINE = 2.0**-8  # of a block's sum beside those after it
@@ -27,6 +28,7 @@ NARROW = (1e-3, 1e-4)  # distances of the three points of a parabola through exa
 CHUNK = 2**10
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Backward:
     """Rates and squared norms of the steps whose rate is not 0; the others move nothing and add nothing.

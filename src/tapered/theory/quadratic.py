@@ -19,8 +19,10 @@ from typing import Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 
+from tapered.pictures.fragment import line
 from tapered.theory import given
 from tapered.theory.given import Floats, Rates
+from tapered.words import brief
 
 Start = Sequence[float] | Floats | None
 NODES = 8  # starting points above 0 that stand for a standard normal one
@@ -44,6 +46,7 @@ class Best(NamedTuple):
     loss: float
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Problem:
     """What is known of the noisy quadratic.
@@ -90,6 +93,17 @@ class Expected:
     _table: Floats = field(repr=False, compare=False)
     _problem: Problem = field(repr=False, compare=False)
     _adam: Adam | None = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Expected({self.rule}: {self.losses[0]:.4g} at the start, {self.final:.4g} after {self._steps} steps)"
+
+    def _repr_html_(self) -> str:
+        said = str(self)[9:-1]
+        return line(list(enumerate(self.losses.tolist())), said, ("step", "expected loss"), log=True)
+
+    @property
+    def _steps(self) -> str:
+        return f"{len(self.losses) - 1:,}"
 
     @property
     def final(self) -> float:

@@ -24,6 +24,7 @@ from tapered.training.extras import pack
 from tapered.training.precision import fresh
 from tapered.training.shares import shares
 from tapered.training.workload import Workload
+from tapered.words import brief
 
 LOSSES_KEPT = 128
 OnStep = Callable[[int], bool | None]
@@ -32,6 +33,7 @@ Tensors = Mapping[str, Tensor]
 MOST_STEPS = 2**27  # a gigabyte for each hyper
 
 
+@brief
 @dataclass(frozen=True)
 class Rows:
     """The states of R runs, their tensors stacked along a first axis.
@@ -136,6 +138,7 @@ def mapped(rows: Rows, function: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     }
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Path:
     """A rule and the value of each of its hypers at each step: name -> float64 array, index = step.

@@ -31,6 +31,7 @@ from tapered.training.reasons import refuse_model
 from tapered.training.recipe import Recipe
 from tapered.training.splits import SPLITS, Splits
 from tapered.training.stream import Streamed
+from tapered.words import brief
 
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], Tensor | float] | Any  # or an object with update and compute
@@ -38,6 +39,7 @@ MOST_AT_ONCE = 2048  # examples that are evaluated at once
 SMALL = 2**16  # bytes of examples so small that 4 minibatches of them are no measure of what memory holds
 
 
+@brief
 @named
 @dataclass(frozen=True, eq=False)  # a workload equals itself only: functions and data have no equality
 class Workload(Splits):

@@ -28,7 +28,7 @@ from tapered.study.file.space import ends
 from tapered.study.file.study import Study, to_toml
 from tapered.training.rows import start
 from tapered.training.workload import Workload
-from tapered.words import suggest
+from tapered.words import brief, suggest
 from tapered.workloads import WORKLOADS, own
 from tapered.workloads.find import Made, coded, workload_of
 from tapered.workloads.own import StudyFileError
@@ -56,6 +56,7 @@ class Origin:
     workload: str | None = None
 
 
+@brief
 @dataclass(frozen=True)
 class Stated:
     """A study that can run: its file, its workload, and where that came from.
@@ -114,7 +115,7 @@ def workload_in(subject: Workload | Scripted) -> Workload:
 
 
 def read(
-    path: str,
+    path: str | Study,
     *,
     seeds: int | None = None,
     steps: int | None = None,
@@ -125,10 +126,10 @@ def read(
     workload: str | None = None,
     ledger: str | None = None,
 ) -> Stated:
-    """Read a study file, or a built-in study by its name, and build its workload.
+    """Read a study file, a built-in study by its name, or one that was made in Python, and build its workload.
 
     Args:
-        path: A built-in study's name ("bmi", "bmi-full"), or a path that ends in .toml.
+        path: A built-in study's name ("bmi", "bmi-full"), a path that ends in .toml, or the study itself.
         seeds: Replaces the file's seeds.
         steps: Replaces the file's steps or epochs.
         tune: Fields of the file's `tune` to replace; those that are None stay.
@@ -144,7 +145,8 @@ def read(
     >>> read("bmi").workload.name
     'bmi'
     """
-    text, folder = _read(path)
+    text, folder = _read(path) if isinstance(path, str) else (to_toml(path), Path())
+    path = path if isinstance(path, str) else f"Study({path.name!r})"
     if line := password_line(text):
         raise StudyFileError(
             f"{path}: line {line} has a password, which the study's folder and page would show; {KEPT}"

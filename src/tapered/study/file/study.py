@@ -135,6 +135,12 @@ class Study(Question, Steps):
     peaks: Peaks
     arms: Annotated[tuple[Arm, ...], MinLen(1), Field(strict=False)]
 
+    def __repr__(self) -> str:
+        of = [counted(len(self.arms), "arm"), counted(self.peaks.count, "peak"), counted(self.seeds, "seed")]
+        return f"Study({self.name!r:.200}: {', '.join(of)}; to_toml writes all of it)"
+
+    __str__ = __repr__
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._check_subject()

@@ -21,10 +21,12 @@ from tapered.study.plan.tasks import Task, parted, parting, tables
 from tapered.study.store.runs import Branch, Bundle, Run
 from tapered.training.rows import Path
 from tapered.training.workload import Workload
+from tapered.words import brief
 
 Tree = tuple[int, ...]
 
 
+@brief
 @dataclass(frozen=True)
 class Forest:
     """All runs of a study and the tree of segments that they share.

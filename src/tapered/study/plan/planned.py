@@ -19,8 +19,10 @@ from tapered.study.plan.facts import frozen_facts, shared_facts
 from tapered.study.result.asked import Asked
 from tapered.study.store.runs import run_key
 from tapered.training.workload import Workload
+from tapered.words import brief
 
 
+@brief
 @dataclass(frozen=True)
 class Planned:
     """A study that can be trained.

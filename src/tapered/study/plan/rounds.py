@@ -14,10 +14,12 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.trials import batches
 from tapered.study.result import PeakResult, best_peak, summarise
 from tapered.study.store.runs import Run
+from tapered.words import brief
 
 Known = Callable[[], Mapping[str, Run]]
 
 
+@brief
 @dataclass(frozen=True)
 class Round:
     """Runs that are planned together.

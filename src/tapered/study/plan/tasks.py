@@ -20,10 +20,12 @@ from tapered.study.file.following import Following
 from tapered.study.plan.prefixes import Table
 from tapered.study.store.runs import Branch, Run
 from tapered.training.rows import Path
+from tapered.words import brief
 
 UNKNOWN = "what it will be told"
 
 
+@brief
 @dataclass(frozen=True)
 class Task:
     """A run to be made, with what its numbers come from.

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from tapered.study.file.study import Study
+from tapered.words import brief
 
 
+@brief
 @dataclass(frozen=True)
 class Asked:
     """A study as far as its result is read by it; nothing that trains.

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from math import isfinite
 
+from tapered.pictures.fragment import fragment
 from tapered.stats import Paired, Verdict, Word
+from tapered.words import brief, plain
 
 BADGES: dict[Word, str] = {
     "helps": "better",
@@ -14,6 +16,7 @@ BADGES: dict[Word, str] = {
 }
 
 
+@brief
 @dataclass(frozen=True)
 class Evidence:
     """Paired gains of an arm over what it is compared with, and what they say by themselves.
@@ -93,6 +96,17 @@ class Comparison:
     sentence: str
     test: Paired | None
     seeds_for_delta: int | None
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.badge}: {self.sentence:.400})"
+
+    def _repr_html_(self) -> str:
+        paired = self.paired
+        numbers = ["-" if x is None else plain(x) for x in (paired.mean, paired.low, paired.high, self.p)]
+        rows = [("verdict", "mean gain", "from", "to", "p", "better")]
+        rows += [(self.badge, *numbers, f"{paired.wins} of {paired.n}")]
+        caption = f"Gains of {self.arm} over {self.baseline}, seed by seed:"
+        return fragment([self.sentence], tables=[(caption, rows)])
 
     @property
     def badge(self) -> str:

@@ -11,10 +11,12 @@ from tapered.study.result.compared import Comparison
 from tapered.study.result.cost import Cost
 from tapered.study.result.witnessed import Witnessed
 from tapered.study.store.runs import Run
+from tapered.words import brief, counted
 
 BLOWN_UP = 10.0
 
 
+@brief
 @dataclass(frozen=True)
 class PeakResult:
     """An arm at one peak.
@@ -59,6 +61,7 @@ class Budget:
     probes: int = 0
 
 
+@brief
 @dataclass(frozen=True)
 class ArmResult:
     """An arm at all its peaks.
@@ -160,6 +163,10 @@ class StudyResult:
     fresh: tuple[Run, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     script: Witnessed | None = None
+
+    def __repr__(self) -> str:
+        of = f"{counted(len(self.arms), 'arm')}, {counted(len(self.runs) + len(self.fresh), 'run')}"
+        return f"StudyResult({self.asked.study.name!r}: {of}; {self.sentence.partition(chr(10))[0]:.300})"
 
     @property
     def sentence(self) -> str:

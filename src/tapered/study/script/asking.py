@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tapered import kind
 from tapered.files.errors import StoreError
 from tapered.scripts.asked import Asked, Parent
 from tapered.scripts.command import NEVER, SAME_OUT, Command, values
@@ -103,6 +104,7 @@ class Asking:
             self.command(asked, folder, rates.tolist(), schedule),
             self.limits,
             replace(self.judge, beside=beside),
+            None if self.planned.study.kinds == "any" else self.planned.facts.get(kind.TRAINED),
         )
 
     def command(self, asked: Asked, folder: Path, rates: Sequence[float], schedule: str) -> Command:

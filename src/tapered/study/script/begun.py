@@ -32,14 +32,17 @@ def begun(runs: Path, kept: Collection[str], metric: str, judge: Judge | None = 
             continue
         try:
             asked, _ = Asked.read_light(folder)
-            run = Run(folder.name, asked.arm, asked.peak, asked.seed, asked.steps, asked.start)
-            yield run if judge is None else _told(run, folder, metric, judge)
         except (ScriptError, OSError):
             continue
+        run = Run(folder.name, asked.arm, asked.peak, asked.seed, asked.steps, asked.start)
+        yield run if judge is None else _told(run, folder, metric, judge)
 
 
 def _told(run: Run, folder: Path, metric: str, judge: Judge) -> Run:
-    """A run with what its script has said so far."""
-    last = min(judge.told(folder).last or run.step, run.steps)
-    branch = branch_of(run, judge, folder, last, None, (), ())
-    return replace(branch.results(metric)[0], value=float("nan"))
+    """A run with what its script has said so far; without it where that cannot be read."""
+    try:
+        last = min(judge.told(folder).last or run.step, run.steps)
+        branch = branch_of(run, judge, folder, last, None, (), ())
+        return replace(branch.results(metric)[0], value=float("nan"))
+    except Exception:  # noqa: BLE001 - what stands there is somebody's, and being written
+        return run

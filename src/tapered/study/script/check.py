@@ -221,7 +221,7 @@ class _Check:
             return Finding("resume", None, f"It came to its end before it could be stopped{seen}.", fix)
         if not on.result:
             return Finding("resume", False, f"Started again it {on.word}: {on.why}.", "see how it finds its checkpoint")
-        apart = self.tries.gap("cut")
+        apart = self.tries.gap("cut", more=True)
         if apart == 0:
             return Finding("resume", True, "Stopped and started again it gives the same numbers.")
         found = f"Stopped and started again its numbers differ by up to {apart:.3g}."

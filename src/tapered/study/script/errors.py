@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tapered.files.errors import StoreError
 from tapered.scripts.ended import Ended
 from tapered.study.result.witnessed import named
 from tapered.study.store.runs import Run
@@ -17,6 +18,13 @@ class RefusedRunError(Exception):
 
 class FailedRunsError(Exception):
     """Runs that did not come to their end; the others are finished and kept."""
+
+
+def raised(folder: Path, error: Exception) -> Exception:
+    """What a start of a run was ended by, as a study says it: a full disk by what it did not take."""
+    if not isinstance(error, OSError):
+        return error
+    return StoreError(f"{folder} could not take what is written of its run ({error.strerror or error}); make room")
 
 
 def refused(run: Run, ended: Ended, rate: str, folder: str) -> RefusedRunError:
@@ -42,7 +50,8 @@ def failed(ends: Sequence[tuple[Run, Ended, str]], of: int) -> FailedRunsError:
     for run, ended, folder in ends[:SHOWN]:
         lines = "".join(f"\n    {line}" for line in ended.lines)
         starts = counted(ended.starts, "start")
-        parts.append(f"{named(run)} {ended.word} at step {ended.step} after {starts}: {ended.why} ({folder}){lines}")
+        why = "; ".join((ended.why, *ended.notes))
+        parts.append(f"{named(run)} {ended.word} at step {ended.step} after {starts}: {why} ({folder}){lines}")
     if len(ends) > SHOWN:
         parts.append(f"... and {len(ends) - SHOWN} more.")
     return FailedRunsError("\n".join(parts))

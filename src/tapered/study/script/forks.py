@@ -127,8 +127,9 @@ class Forks:
         return Finding(
             "share",
             True,
-            f"From the checkpoint of step {self.every}, which it writes by itself, it gives the same numbers; {wrong}, "
-            f"where it was asked for one: steps are shared from its own checkpoints alone, every {self.every} updates.",
+            f"From the checkpoint of step {self.every}, which it writes by itself, it gives the same numbers: steps "
+            f"are shared from its own checkpoints alone, every {self.every} updates. From one that it was asked for it "
+            f"does not go on exactly: {wrong}.",
         )
 
     def _none(self) -> Finding:

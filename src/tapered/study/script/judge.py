@@ -94,12 +94,19 @@ class Judge:
         )
         return min(lost, default=None)
 
-    def gap(self, one: Told, other: Told, after: int = 0) -> float:
-        """The largest difference of such numbers after a step; infinite where one told what the other did not."""
+    def gap(self, one: Told, other: Told, after: int = 0, *, more: bool = False) -> float:
+        """The largest difference of such numbers after a step; infinite where one told what the other did not.
+
+        Args:
+            one: What the first told.
+            other: What the other told.
+            after: The step.
+            more: Whether the other may have told more, as one that was stopped tells of its end.
+        """
         most = 0.0
         for name in filter(self.counts, {*one.points, *other.points}):
             ours, theirs = ({s: v for s, v in told.points.get(name, {}).items() if s > after} for told in (one, other))
-            if ours.keys() != theirs.keys():
+            if ours.keys() != theirs.keys() and not (more and ours.keys() <= theirs.keys()):
                 return inf
             for step, value in ours.items():
                 if value != theirs[step] and not (isnan(value) and isnan(theirs[step])):

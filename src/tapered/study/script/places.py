@@ -4,6 +4,7 @@ executor = { workers = 4 } ─► Slots        executor = { kind = "ray", addres
 """
 
 from tapered.machines import cores
+from tapered.scripts.gpus import visible
 from tapered.scripts.slots import Places, Slots
 from tapered.study.file.executor import Executor as Asked
 from tapered.study.file.script import Script
@@ -24,11 +25,17 @@ def slots_of(study: Study, script: Script) -> Places:
         return RaySlots(
             asked.address or "local",
             count_of(study, script) if asked.workers else None,
-            gpus=script.gpus,
+            gpus=gpus_of(study, script),
             cpus=study.threads * script.processes,
             threads=study.threads,
         )
-    return Slots(count_of(study, script), gpus=script.gpus, processes=script.processes, threads=study.threads)
+    gpus = gpus_of(study, script)
+    return Slots(count_of(study, script), gpus=gpus, processes=script.processes, threads=study.threads)
+
+
+def gpus_of(study: Study, script: Script) -> int:
+    """How many GPUs each script has; one where there are as many at a time as there are GPUs, and nothing is said."""
+    return script.gpus or int((study.executor or Asked()).workers == "gpus")
 
 
 def count_of(study: Study, script: Script) -> int:
@@ -39,9 +46,7 @@ def count_of(study: Study, script: Script) -> int:
     if said == "cores":
         return room
     if said == "gpus":
-        import torch  # noqa: PLC0415 - where nobody asks for GPUs, nobody waits for it
-
-        if not torch.cuda.is_available():
-            raise StudyFileError('workers="gpus", but torch sees no GPU here; try workers = "cores"')
-        return max(1, torch.cuda.device_count() // max(1, script.gpus))
+        if not (there := len(visible())):
+            raise StudyFileError('workers="gpus", but no GPU is seen here; try workers = "cores"')
+        return max(1, there // gpus_of(study, script))
     return said

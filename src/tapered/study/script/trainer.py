@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
+from tapered import kind
 from tapered.files.errors import StoreError
 from tapered.scripts.asked import FACTS, Asked, Parent
 from tapered.scripts.ended import Ended
+from tapered.scripts.nodes import kinds_of
 from tapered.scripts.slots import Places, Result, Start
 from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Forest
@@ -22,12 +24,13 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.tasks import Task
 from tapered.study.script.asking import Asking, folder_of
 from tapered.study.script.checked import spacing
-from tapered.study.script.errors import failed, ignored, refused
+from tapered.study.script.errors import failed, ignored, raised, refused
 from tapered.study.script.outcome import branch_of, record_of
 from tapered.study.script.places import slots_of
 from tapered.study.script.sharing import KEPT, Donor, donors, hand_over, keep, nearest, wanted
 from tapered.study.store.folder import Store
 from tapered.study.store.runs import Branch, Bundle, Curve, Run
+from tapered.study.store.text import pack
 
 REFUSED = ".refused"  # behind a run's key: its folder, set aside
 
@@ -130,7 +133,7 @@ class _Stage:
         with closing(cast("Generator[Result]", running)) as ends:  # so that what is refused ends the others at once
             for start, ended in ends:
                 if isinstance(ended, Exception):
-                    raise ended
+                    raise raised(start.folder, ended)
                 self._ended(self.tasks[start.folder], start.folder, ended)
 
     def _starts(self) -> Iterator[Start | None]:
@@ -153,7 +156,7 @@ class _Stage:
         if donor and theirs:
             end = self.until if theirs.diverged is None else theirs.step
             if min(donor.step, theirs.step) >= end:
-                self._keep(_as(task.run, theirs, self.until))
+                self._keep(_as(task.run, theirs, self.until), self.scripts.store.folder / "runs" / theirs.key)
                 return None
         folder = folder_of(self.scripts.store, key)
         parent = self._parent(folder, donor)
@@ -222,7 +225,7 @@ class _Stage:
                 record_of(folder, ended, judge.told(folder)).write(folder)
             except OSError as error:
                 raise StoreError(f"{folder} could not take what was seen ({error.strerror}); make room") from error
-            self._keep(branch)
+            self._keep(branch, folder)
 
     def _dated(self, branch: Branch, ended: Ended) -> Branch:
         """With when it was begun, as far as that is known, and when it was finished."""
@@ -245,12 +248,14 @@ class _Stage:
         donor = self.known.get(parent.key) if parent else None
         return tuple(point for point in donor.curve if point[0] <= parent.step) if parent and donor else ()
 
-    def _keep(self, branch: Branch) -> None:
+    def _keep(self, branch: Branch, folder: Path) -> None:
+        """Keep what a run says, and on which kind of processor its script ran: a folder's."""
         run = branch.results(self.planned.study.metric)[0]
         for other in self.known.values():
             if (other.arm, other.peak) == (run.arm, run.peak) and other.seed != run.seed and _same(run, other):
                 raise ignored(run, other, self.scripts.store.folder)
-        self.scripts.store.put(Bundle((branch,)), None)
+        kinds = kinds_of(folder) or [kind.text(kind.here())]
+        self.scripts.store.keep(*pack(Bundle((branch,)), None, kinds))
         self.known[run.key] = run
 
 

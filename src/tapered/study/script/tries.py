@@ -18,6 +18,7 @@ from tapered.study.file.study import Study
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.tasks import Task
 from tapered.study.script.asking import Asking
+from tapered.study.script.errors import raised
 from tapered.study.script.judge import Judge
 from tapered.study.store.runs import Run
 
@@ -129,7 +130,7 @@ class Tries:
             if self.stop():
                 raise StoppedError
             if isinstance(ended, Exception):
-                raise ended
+                raise raised(start.folder, ended)
             one = made[start.folder][-1]
             self.starts += ended.starts
             self.ends[one.name] = ended
@@ -157,9 +158,9 @@ class Tries:
         """What a run told."""
         return self.judge.told(self.place(name))
 
-    def gap(self, name: str, after: int = 0) -> float:
-        """How far what a run told after a step is from what the first told."""
-        return self.judge.gap(self.told("once"), self.told(name), after)
+    def gap(self, name: str, after: int = 0, *, more: bool = False) -> float:
+        """How far what a run told after a step is from what the first told; it may have told of more steps."""
+        return self.judge.gap(self.told("once"), self.told(name), after, more=more)
 
 
 def numbered(study: Study) -> Study:

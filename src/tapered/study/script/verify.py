@@ -11,7 +11,7 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import finished_rounds
 from tapered.study.result.witnessed import Again
 from tapered.study.script.asking import Asking
-from tapered.study.script.errors import failed, refused
+from tapered.study.script.errors import failed, raised, refused
 from tapered.study.script.outcome import branch_of
 from tapered.study.script.places import slots_of
 from tapered.study.script.telling import records
@@ -43,7 +43,7 @@ def again(planned: Planned, subject: Scripted, store: Store, runs: Sequence[Run]
     with closing(slots_of(planned.study, subject.script)) as slots:
         ended = next(iter(slots.run([start])))[1]
     if isinstance(ended, Exception):
-        raise ended
+        raise raised(folder, ended)
     if ended.word == "refused":
         raise refused(chosen, ended, subject.script.rate, str(folder))
     if not ended.result:

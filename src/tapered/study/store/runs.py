@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from tapered.words import brief
+
 Curve = tuple[tuple[int, Mapping[str, float]], ...]
 Losses = tuple[tuple[int, float], ...]
 KNOWN = ("step", "curve", "losses", "told", "diverged", "pruned", "began", "ended")  # of a branch, and so of its runs
@@ -19,6 +21,7 @@ def _evaluated(curve: Curve, step: int) -> bool:
     return bool(curve) and curve[-1][0] >= step
 
 
+@brief
 @dataclass(frozen=True)
 class Run:
     """One run: an arm at one peak and one seed.
@@ -69,6 +72,7 @@ class Run:
         return self.diverged is not None or self.pruned is not None or _evaluated(self.curve, self.steps)
 
 
+@brief
 @dataclass(frozen=True)
 class Branch:
     """What is known of the runs that are one row so far: they share every step they have made.
@@ -121,6 +125,7 @@ class Branch:
         return [replace(run, value=value, **known) for run in self.runs]
 
 
+@brief
 @dataclass(frozen=True)
 class Bundle:
     """Branches of one rule that are trained and kept together; the rows of those that go on or have ended are tensors.

@@ -1,11 +1,13 @@
 """A finished study's result as it is kept beside its page, for who looks at it later: `result.json`.
 
-StudyResult ─► shown: what a terminal prints    summary: what --json prints    ─► result.json ─► show, export
+StudyResult ─► shown: what a terminal prints    summary: what --json prints    drawn: what figures are of
+            ─► result.json ─► show, export, a notebook
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from tapered.files import whole
 from tapered.files.errors import StoreError
@@ -62,18 +64,37 @@ class Shown:
         )
 
 
-def keep(result: StudyResult, folder: Path) -> None:
+class Kept(NamedTuple):
+    """What is kept of a result.
+
+    Args:
+        shown: What a terminal shows.
+        summary: What --json prints.
+        drawn: What its figures are drawn of; empty where an earlier version kept it.
+    """
+
+    shown: Shown
+    summary: dict[str, Any]
+    drawn: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, result: StudyResult, drawn: Mapping[str, Any]) -> Self:
+        """That of a result."""
+        return cls(Shown.of(result), summary(result), drawn)
+
+
+def keep(result: Kept, folder: Path) -> None:
     """Keep a result as the folder's `result.json`, whole.
 
     Raises:
         OSError: The disk does not take it.
     """
-    fields = {"schema": SCHEMA, "shown": vars(Shown.of(result)), "summary": summary(result)}
+    fields = {"schema": SCHEMA, **result._asdict(), "shown": vars(result.shown)}
     whole.replace(folder / RESULT, sealed(fields).encode())
 
 
-def kept(folder: Path) -> tuple[Shown, dict[str, Any]]:
-    """What `keep` kept of a study: what a terminal shows, and what --json prints. Nothing of the study is run.
+def kept(folder: Path) -> Kept:
+    """What `keep` kept of a study. Nothing of the study is run.
 
     Raises:
         StoreError: There is none, as where the study is not finished, or it is not what was written.
@@ -85,9 +106,9 @@ def kept(folder: Path) -> tuple[Shown, dict[str, Any]]:
     try:
         own = whole.plain(path) and path.stat().st_size <= LIMIT
         fields = unsealed(path.read_text() if own else "")
-        shown, found = Shown(**fields["shown"]), dict(fields["summary"])
+        found = Kept(Shown(**fields["shown"]), dict(fields["summary"]), dict(fields.get("drawn", {})))
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(f"{path} was damaged ({error}); the study's own command writes it again") from None
     if fields.get("schema") != SCHEMA:
         raise StoreError(f"{path} is of another version of tapered; the study's own command writes it again")
-    return shown, found
+    return found

@@ -27,6 +27,7 @@ from tapered.study.plan.tasks import Task as Planted
 from tapered.study.store.runs import Bundle, Run
 from tapered.study.store.text import Kept, bundle_from_text, bundle_to_text
 from tapered.training.advance import Mode
+from tapered.words import brief
 from tapered.workloads.own import BUILT_IN
 
 MOST_CODE = 1 << 20  # bytes of a workload's own files that go with a job
@@ -174,6 +175,7 @@ def task_of(number: int, work: Work, kept: Kept, rows: bytes | None) -> Message:
     return Message("task", fields, () if rows is None else (rows,))
 
 
+@brief
 @dataclass(frozen=True)
 class Task:
     """What a worker is told to train, read.

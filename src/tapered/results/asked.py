@@ -1,0 +1,94 @@
+"""`tapered.study`: a study asked from Python, as the command line asks it."""
+
+import gc
+import os
+from pathlib import Path
+from typing import Literal
+
+from tapered.cli.finish import finish
+from tapered.cli.terminal import retype
+from tapered.report import plot_data
+from tapered.results.result import Result
+from tapered.study.file.read import read
+from tapered.study.file.study import Study
+from tapered.study.plan import default_folder, plan_of
+from tapered.study.summary.kept import Kept
+
+
+def study(
+    of: str | os.PathLike[str] | Study,
+    /,
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    quick: bool = False,
+    prune: bool = True,
+    workload: str | None = None,
+    workers: int | Literal["cores", "gpus"] | None = None,
+    ray: str | None = None,
+    ledger: str | None = None,
+) -> Result:
+    """Run a study, or go on with it, and return what it found: what `tapered study` does, in the same folder.
+
+    A study that is finished is not run again; one that was stopped or killed goes on where it was. Ctrl-C, or a
+    notebook's stop button, stops it after the step at hand, and what was trained is kept.
+
+    Args:
+        of: A built-in study's name ("bmi"), a TOML file, or a `tapered.study.Study`, whose workload stands in a file
+            as well.
+        seeds: Seeds of each arm and peak, instead of the file's.
+        steps: Steps of each run, instead of the file's.
+        store: Folder for the results; by default studies/NAME-HASH.
+        quick: Run the smaller study that the file's [quick] table states.
+        prune: False trains every run to its end, and says whether pruning would have chosen the same.
+        workload: FILE:NAME of the workload, where the file names one outside of its own folder.
+        workers: Processes that train at a time, at most: a number, "cores" or "gpus".
+        ray: Train on a Ray cluster: its address, "auto" for this machine's, "local" for one of its own.
+        ledger: URL of a database that shows the finished runs.
+
+    Raises:
+        StudyFileError: The file or its workload is not as it should be; nothing has been trained.
+        StoreError: The folder belongs to another study, is in use or damaged.
+        RunError: A model, loss or dataset raised; what was trained before is kept.
+        KeyboardInterrupt: It was stopped; the same call goes on.
+
+    Example:
+        >>> import tapered
+        >>> result = tapered.study("bmi", quick=True, store="studies/bmi")  # doctest: +SKIP
+        >>> result.arms["exponential decay"].peak  # doctest: +SKIP
+        0.3162
+    """
+    file = of if isinstance(of, Study) else os.fspath(of)
+    executor = {"workers": workers, "kind": ray and "ray", "address": ray}
+    stated = read(
+        file,
+        seeds=seeds,
+        steps=steps,
+        executor=executor,
+        whole=not prune,
+        quick=quick,
+        workload=workload,
+        ledger=ledger,
+    )
+    planned = plan_of(stated)
+    folder = default_folder(planned) if store is None else Path(store)
+    options = {"seeds": seeds, "steps": steps, "store": store, "ledger": ledger, "workload": workload}
+    options |= {"workers": workers, "ray": ray}
+    flags = [flag for flag, given in (("--no-prune", not prune), ("--quick", quick)) if given]
+    command = retype("study", file, *flags, **options) if isinstance(file, str) else _python(file, store)
+    try:
+        found = finish(planned, command, folder)
+    finally:
+        gc.unfreeze()  # what training set aside from the collector is this process's as before
+    if found is None:
+        raise KeyboardInterrupt(
+            f"the study was stopped; what was trained is kept in {folder}, and the same call goes on"
+        )
+    return Result(Kept.of(found[0], plot_data(found[0]).fields), folder)
+
+
+def _python(study: Study, store: str | os.PathLike[str] | None) -> str:
+    """What was written for a study that stands in no file; its fields are kept in the folder."""
+    where = "" if store is None else f", store={os.fspath(store)!r}"
+    return f"tapered.study(Study(name={study.name!r}, ...){where})  # in Python; study.toml has its fields"
