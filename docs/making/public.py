@@ -13,9 +13,10 @@ TRAINING = ("advance.start", "advance.advance", "advance.evaluate", "rows.tabula
 
 # classes in several files, whose other methods are for one another
 CALLED = {
-    "tapered.attach.Clock": "replace, extend, observe, detach, state_dict, load_state_dict, schedules, rates, last_lr",
-    "tapered.optim.Optimizer": "step, minimize, readout, replace, extend, observe, state_dict, load_state_dict, "
-    "add_param_group, schedules, steps, last_lr, report, rule",
+    "tapered.attach.Clock": "replace, extend, observe, freeze, unfreeze, frozen, detach, state_dict, load_state_dict, "
+    "schedules, rates, last_lr",
+    "tapered.optim.Optimizer": "step, minimize, readout, replace, extend, observe, freeze, unfreeze, frozen, "
+    "state_dict, load_state_dict, add_param_group, schedules, steps, last_lr, report, rule",
 }
 
 

@@ -18,10 +18,10 @@ Kind = TypeVar("Kind", bound=type)
 def counted(n: int, noun: str) -> str:
     """A number and its noun.
 
-    >>> counted(1, "seed"), counted(0, "seed")
-    ('1 seed', '0 seeds')
+    >>> counted(1, "seed"), counted(0, "seed"), counted(2400, "step")
+    ('1 seed', '0 seeds', '2,400 steps')
     """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def sized(size: float) -> str:

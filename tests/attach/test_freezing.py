@@ -100,12 +100,12 @@ def test_the_report_says_what_and_when(side):
     optimizer, freezing = made(side, model)
     freezing.freeze("*.weight")
     assert freezing.report == "step 0: froze 3 tensors (0.weight, 1.weight, 2.weight)"
-    freezing.unfreeze("*", at=2)
-    run(model, optimizer, 0, 2)
-    assert freezing.report == "step 2: unfroze 3 tensors (0.weight, 1.weight, 2.weight)"
+    freezing.unfreeze("*", at=1)
+    run(model, optimizer, 0, 1)
+    assert freezing.report == "step 1: unfroze 3 tensors (0.weight, 1.weight, 2.weight)"
     freezing.freeze("*")
     freezing.unfreeze("1.bias")
-    assert freezing.report == "step 2: unfroze 1 tensor (1.bias)"
+    assert freezing.report == "step 1: unfroze 1 tensor (1.bias)"
 
 
 @SIDES
@@ -329,6 +329,21 @@ def test_a_group_that_joins_is_frozen_by_its_name_and_made_again_on_resume(side)
     run(again, optimizer, 4, 7)
     assert same(again, model)
     assert freezing.frozen == ("0.weight",)
+
+
+@SIDES
+def test_a_group_that_joins_is_frozen_by_what_was_said_before(side):
+    model = build()
+    optimizer, freezing = made(
+        side, model, [*model[1].named_parameters(prefix="1"), *model[2].named_parameters(prefix="2")]
+    )
+    freezing.freeze("*.weight")
+    own = [p.detach().clone() for p in model.parameters()]
+    run(model, optimizer, 0, 2)
+    optimizer.add_param_group({"params": list(model[0].named_parameters(prefix="0"))})
+    run(model, optimizer, 2, 4)
+    assert [torch.equal(a, b) for a, b in zip(own, model.parameters(), strict=True)] == [True, False] * 3
+    assert not model[0].weight.requires_grad
 
 
 @SIDES

@@ -1,6 +1,7 @@
 """The table of advice: every schedule parses, every source is named, every figure is one that was measured."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tapered.study import plan_of, read
 from tapered.study.plan.cells import cells_of
 from tapered.theory import worst_case
 
+ROOT = Path(__file__).parents[2]
 PURPOSES = ["finetune", "pretrain", "vision", "small-data", "budget", "unknown-length"]
 every = pytest.mark.parametrize("purpose", PURPOSES)
 
@@ -105,6 +107,12 @@ def test_its_study_reads_and_plans(purpose, tmp_path):
     asked = stated.study.peaks
     assert asked.low < given.peaks[0] < given.peaks[1] < asked.high
     assert all(name in stated.study.known for name in (source.name for source in given.sources))
+
+
+def test_the_page_says_what_the_table_says():
+    page = runpy.run_path(str(ROOT / "benchmarks" / "evidence" / "advice_page.py"))
+    text = (ROOT / "docs" / "which-schedule.md").read_text()
+    assert page["text"]() in text, "the page is old; run: python benchmarks/evidence/advice_page.py"
 
 
 def test_its_study_takes_a_workload_of_ones_own(tmp_path, monkeypatch):

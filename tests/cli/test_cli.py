@@ -130,7 +130,7 @@ def test_an_error_nobody_foresaw_is_said_and_fails(capsys, monkeypatch):
 
     monkeypatch.setattr(cli, "app", broken)
     assert main(["study", "bmi"]) == 1
-    assert "(KeyError; --debug shows where)" in capsys.readouterr().err
+    assert "tapered: KeyError: 'x'; --debug shows where" in capsys.readouterr().err
 
 
 def test_another_study_in_the_folder_is_refused(file, capsys):

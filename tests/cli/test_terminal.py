@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from tapered.cli import doctor, progress, terminal
 from tapered.cli.main import main
@@ -124,3 +125,22 @@ def test_a_verdict_has_its_colour_on_a_terminal_that_wants_one(monkeypatch, colo
     _, good, bad, none = stream.getvalue().splitlines()
     assert ("\x1b[32mbetter" in good, "\x1b[31mworse" in bad) == (coloured, coloured)
     assert "\x1b[3" not in none
+
+
+@pytest.mark.parametrize("width", [16, 30, 60, 80, 140])
+def test_a_wide_table_is_parted_and_no_cell_is_broken(width):
+    rows = [
+        ("step", *(f"column {i}" for i in range(12))),
+        *((str(k), *(f"{k}.{i:04}" for i in range(12))) for k in range(3)),
+    ]
+    screen = Console(file=io.StringIO(), width=width)
+    parts = [*terminal.parted(rows, width)]
+    for part in parts:
+        screen.print(part)
+    lines = [line.rstrip() for line in screen.file.getvalue().splitlines()]
+    assert max(map(len, lines)) <= width
+    assert len(lines) == 4 * len(parts)
+    said = [re.split(r"  +", line.strip()) for line in lines]
+    assert [cell for line in said[::4] for cell in line[1:]] == [*rows[0][1:]]
+    assert [cell for line in said[2::4] for cell in line[1:]] == [*rows[2][1:]]
+    assert (len(parts) == 1) is (width == 140)

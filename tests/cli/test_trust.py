@@ -13,7 +13,7 @@ from saving import let_go
 from tapered import checkpoint
 from tapered.cli.main import main
 from tapered.cli.terminal import visible
-from tapered.study.file.read import arm_of
+from tapered.study.file.typed import arm_of
 from tapered.workloads import own
 from tapered.workloads.find import workload_of
 from tapered.workloads.own import StudyFileError

@@ -240,7 +240,8 @@ def test_other_ranks_tell_nothing(monkeypatch):
 def test_a_trainer_that_logs_tells_it_here():
     told = []
     with log_to(lambda *said: told.append(said)) as log:
-        heard = log.heard()
+        heard = log.heard("train_loss")
+        heard.log(1, train_loss=9.0)
         callback = Telling(heard)
         trainer = types.SimpleNamespace(
             global_step=0, log_every_n_steps=1, should_stop=False, optimizers=[1], sanity_checking=False,

@@ -15,9 +15,9 @@ from tapered.run import setting as settings
 from tapered.schedules import linear
 from tapered.study.file.arms import Arm
 from tapered.study.file.peaks import Peaks
-from tapered.study.file.read import arm_of
 from tapered.study.file.rules import RULES
 from tapered.study.file.study import Prune, Study, Tune
+from tapered.study.file.typed import arm_of
 from tapered.training.rows import Path, tabulate
 from tapered.workloads.own import StudyFileError
 

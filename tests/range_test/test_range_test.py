@@ -18,7 +18,7 @@ import tapered
 from tapered import rules, tensorflow1
 from tapered.attach import attach
 from tapered.cli.main import main
-from tapered.range_test import Curve, ramp, ramp_model, range_test, save, terminal, unchanged
+from tapered.range_test import Curve, ramp, ramp_model, range_test, save, svg, terminal, told, unchanged
 from tapered.range_test.curve import minimum, smooth, steep, valley
 from tapered.schedules import exponential_decay, linear
 from tapered.training.advance import Mode
@@ -119,7 +119,13 @@ def test_warnings_in_plain_words():
         "minimum": pytest.approx(good.rates[4] / 10),
     }
     assert good.disagreement == pytest.approx(good.rates[3] / good.rates[0])
-    assert "The rules disagree by a factor of 139: this curve does not settle the rate" in good.warnings[-1]
+    assert good.warnings[-1] == (
+        "The rules disagree by a factor of 139: this curve does not settle the rate. For a study: peaks = { "
+        "low = 1e-05, high = 0.19, count = 10 }, from the lowest of them to where the loss diverged."
+    )
+    assert good.span == (1e-5, 0.19)
+    assert curve_of([1.0, 0.99, 0.9, 0.7, 0.2]).span == (1e-5, 1.0)  # none diverged: the highest tried
+    assert flat.span is None
     # a loss that is negative, as of a density, is no divergence
     falling = curve_of([-1.0, -1.1, -2.0, -3.0, -2.5], start=-1.0)
     assert not falling.flat
@@ -356,23 +362,55 @@ def test_what_cannot_be_tested_is_refused():
             range_test(problem, rules.SGD(), **wrong)
 
 
+def texts(drawn):
+    return [text.text for text in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+
+
 def test_pictures(tmp_path):
     good = curve_of([1.0, 0.99, 0.9, 0.7, 0.2, 0.3, 9.0, math.inf], "ramp")
     others = [
         curve_of([1.0] * 4),
         curve_of([math.inf] * 4, start=3.0),
         curve_of([1.0, 0.9, 0.5, 0.7], low=0.2, high=0.9),
+        curve_of([math.inf, 1.0, 0.5, math.inf], start=math.nan),
+        curve_of([-1.0, -5.0, 3.0, math.inf], start=-0.5),
+        curve_of([math.inf], start=math.inf),
     ]
     for curve in (good, *others):
-        lines = terminal(curve).splitlines()
-        assert len(lines) == 15
-        assert max(map(len, lines)) <= 78
+        assert ET.fromstring(svg(curve)).tag.endswith("svg")
+        assert "nan" not in svg(curve)
+        assert "inf" not in svg(curve).replace("finite", "")
+        for width in (60, 78, 140):
+            lines = terminal(curve, width).splitlines()
+            assert len(lines) == 15
+            assert max(map(len, lines)) <= width
     for name in ("one.svg", "two.svg"):
-        save(good, tmp_path / name)
+        save(good, tmp_path / name, "mine, SGD()")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
-    assert ET.fromstring((tmp_path / "one.svg").read_text()).tag.endswith("svg")
-    save(others[1], tmp_path / "one.png")
-    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
+    found = texts((tmp_path / "one.svg").read_text())
+    assert found[0] == "mine, SGD()"
+    assert {"rate", "loss"} <= {*found}
+    assert texts(svg(others[1]))[0].startswith("Loss after")
+
+
+def test_what_diverged_is_marked_and_not_drawn():
+    """From the fifth rate on the loss is above half as much again as the start, 1.5."""
+    losses = [1.0, 0.6, 0.3, 0.2, 39.6, 1.6, 218.0, math.inf, 1.4]
+    curve = curve_of(losses)
+    assert curve.lost == tuple(rate for rate, loss in zip(curve.rates, losses, strict=True) if loss > 1.5)
+    lines = terminal(curve, 80).splitlines()
+    assert lines[-3].count("x") == 4
+    drawn = svg(curve)
+    assert drawn.count("l6,6m0,-6l-6,6") == 4
+    line = next(path for path in ET.fromstring(drawn).iter() if path.get("stroke") == "#0072B2").get("d")
+    assert line.count("M") == 2
+    assert told(curve) == [
+        "Loss after 20 steps at each rate, all from the same weights",
+        "x: diverged, a loss above 1.5 or not finite; the largest is 218",
+    ]
+    assert told(curve_of([1.0, 0.9, 0.5, 0.7]))[1:] == []
+    ended = curve_of([1.0, *[0.1] * 300, *[1.4] * 100], "ramp")
+    assert ended.lost == (ended.rates[-1],)
 
 
 MOMENTUM = ("--choice", "momentum=true", "--hyper", "momentum=0.5")
@@ -394,7 +432,7 @@ def test_the_command(capsys, monkeypatch, tmp_path):
         assert (facts["kind"], len(facts["rates"])) == (kind, points or len(facts["losses"]))
         assert [found["name"] for found in facts["suggestions"]] == ["steep", "valley", "minimum"]
     assert main([*asked, "--out", "a.pdf"]) == 2
-    assert "a picture is written as .svg or .png, got 'a.pdf'" in capsys.readouterr().err
+    assert "got 'a.pdf'; expected a path that ends in .svg; try a.svg" in capsys.readouterr().err
     assert main([*asked, "--hyper", "momentum=warmup(3)"]) == 2
     assert "expected a number for these few steps" in capsys.readouterr().err
     assert main([*asked, "--high", "1e-4"]) == 2

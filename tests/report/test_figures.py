@@ -159,6 +159,21 @@ def test_an_axis_holds_what_it_is_made_for(values, log):
         assert len(ticks) > 1 or not found
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (0.0, 7.3, ["0", "2", "4", "6"]),
+        (-0.013, 0.021, ["-0.01", "0", "0.01", "0.02"]),
+        (0.0, 2519.0, ["0", "1,000", "2,000"]),
+        (0.0, 3.1e-4, ["0", "0.0001", "0.0002", "0.0003"]),
+        (99.9, 100.1, ["99.9", "99.95", "100", "100.05", "100.1"]),
+        (-1.7e308, 1.7e308, ["-1e+308", "0", "1e+308"]),
+    ],
+)
+def test_marks_are_round_numbers(low, high, texts):
+    assert [text.replace("e308", "e+308") for _, text in Scale("linear", low, high).ticks(5)] == texts
+
+
 def test_an_axis_of_differences_shows_the_small_beside_the_huge():
     scale = signed([-0.01, 0.02, 0.01, -0.02, 746.0])
     assert scale.kind == "symlog"

@@ -178,6 +178,11 @@ def test_what_stops_training_leaves_the_page_of_what_there_is(written, runs, mon
     with pytest.raises(KeyboardInterrupt), page:
         raise KeyboardInterrupt
     assert not page.path.exists()  # nothing was begun
+    page.begin(page.planned)
+    assert "Not finished: " in page.path.read_text()  # at once, where nothing is known yet
+    page.path.unlink()
+    page.begin(page.planned)
+    assert not page.path.exists()  # now and then
     monkeypatch.setattr(page.store, "bundles", lambda: runs)
     with pytest.raises(KeyboardInterrupt), page:
         raise KeyboardInterrupt

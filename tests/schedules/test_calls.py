@@ -84,7 +84,7 @@ def test_every_kind_with_something_required_is_tried() -> None:
 
 PUBLIC = {
     name: value
-    for room in (tapered, schedules, tensorflow1)
+    for room in (schedules, tensorflow1)
     for name, value in vars(room).items()
     if callable(value) and not name.startswith("_") and getattr(value, "__module__", "").startswith("tapered")
 } | {name: getattr(tapered, name) for name in tapered.__all__ if callable(getattr(tapered, name))}

@@ -10,8 +10,8 @@ from tapered.cli.main import main
 from tapered.report import render
 from tapered.study import forest_of, open_store, verify
 from tapered.study.file.arms import Arm
-from tapered.study.file.read import arm_of
 from tapered.study.file.study import Study, to_toml
+from tapered.study.file.typed import arm_of
 from tapered.study.summary import summary
 from tapered.training.averages import Average
 from tapered.workloads.own import StudyFileError

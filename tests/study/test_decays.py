@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from study_cases import arm_text, finished, read
 
-from tapered.study.file.read import arm_of
+from tapered.study.file.typed import arm_of
 from tapered.training.averages import Average
 
 HEAD = """

@@ -13,9 +13,10 @@ from tapered.cli.main import main
 from tapered.run import setting as settings
 from tapered.run import single
 from tapered.study import open_store, train_runs
-from tapered.study.file.read import read, steps_of
+from tapered.study.file.read import read
 from tapered.study.file.recipe import group_of
 from tapered.study.file.study import Study, to_toml
+from tapered.study.file.typed import steps_of
 from tapered.training.matched import Matched
 from tapered.training.recipe import Group, Recipe
 from tapered.training.threads import threads

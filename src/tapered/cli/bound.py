@@ -5,6 +5,7 @@ from typing import Any
 from rich.text import Text
 
 from tapered.cli.terminal import DONE, Flag, Json, console, print_json, table
+from tapered.words import plain
 
 FACTOR = 10.0  # times the best peak
 MOST = 10_000  # steps of which the quadratic's expected losses are computed, within seconds
@@ -74,13 +75,13 @@ def _row(text: str, steps: int) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    losses = [f"{one['loss']:.3g}" for one in (row["quadratic"] or {}).values()]
-    peak = "-" if row["peak"] is None else f"{row['peak']:.3g}"
+    losses = [plain(one["loss"], 3) for one in (row["quadratic"] or {}).values()]
+    peak = "-" if row["peak"] is None else plain(row["peak"], 3)
     return (
         row["schedule"],
         f"{row['ratio']:.3f}",
         f"{row['average_ratio']:.3f}",
         peak,
-        f"{row['tolerance']:.3g}",
+        plain(row["tolerance"], 3),
         *losses,
     )

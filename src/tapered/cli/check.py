@@ -7,6 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from tapered.cli.terminal import DONE, REFUSED, Flag, Json, console, print_json, table
+from tapered.words import plain
 
 
 def check(
@@ -54,8 +55,8 @@ def _show(found: list[Any], shown: list[tuple[list[float], dict[str, str]]]) -> 
     rows = [("checkpoint", "step", "rate", "metric", "bytes", "state")]
     for one, (rates, _) in zip(found, shown, strict=True):
         state = state_of(one)
-        metric = "" if one.metric is None else f"{one.metric:.6g}"
-        rate = ", ".join(f"{value:.4g}" for value in dict.fromkeys(rates))
+        metric = "" if one.metric is None else plain(one.metric, 6)
+        rate = ", ".join(plain(value) for value in dict.fromkeys(rates))
         rows.append((one.name, f"{one.step:,}", rate, metric, f"{one.size:,}" if one.size else "", state))
     out.print(table(rows))
     for one in found:

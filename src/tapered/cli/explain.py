@@ -8,9 +8,9 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from tapered.cli.run import options_of
-from tapered.cli.terminal import DONE, Flag, Json, console, print_json, retype, table
+from tapered.cli.terminal import DONE, Flag, Json, Words, console, parted, print_json, retype, table
+from tapered.words import plain
 
-Words = Annotated[tuple[str, ...], Parameter(negative="")]
 LINES = 12  # of a table that a person reads; --json has every step
 
 
@@ -81,7 +81,7 @@ def explain(
 
 def _asked(workload: str, steps: int, given: dict[str, Any]) -> tuple[dict[str, Any], Any, Any, Any]:
     """What was asked for, the workload, the row and its path, of a run from the start."""
-    from tapered.study.file.read import arm_of  # noqa: PLC0415 - as above
+    from tapered.study.file.typed import arm_of  # noqa: PLC0415 - as above
     from tapered.training.rows import start  # noqa: PLC0415
     from tapered.workloads.find import workload_of  # noqa: PLC0415 - as above
 
@@ -117,13 +117,14 @@ def _show(out: Any, series: Any, since: int | None) -> None:
     head = ("step", "lr", "factor", "gradient", "root", "median", "largest", "bound", "upd/par", "eps")
     rows = [
         (
-            f"{p.step:,}", f"{p.lr:.3g}", f"{p.terms[0].factor:.3g}", f"{p.gradient:.2g}", _number(p.root),
-            f"{p.ratios[0]:.2g}", f"{p.largest:.3g}", _number(p.bound and p.bound.strict), f"{p.relative:.2g}",
+            f"{p.step:,}", plain(p.lr, 3), plain(p.terms[0].factor, 3), plain(p.gradient, 2), _number(p.root),
+            plain(p.ratios[0], 2), plain(p.largest, 3), _number(p.bound and p.bound.strict), plain(p.relative, 2),
             "" if p.eps_share is None else f"{p.eps_share:.1%}",
         )
         for p in points
     ]  # fmt: skip
-    out.print(table([head, *rows]))
+    for part in parted([head, *rows], out.width):
+        out.print(part)
     out.print(Text("median, largest: of abs(update) / lr; upd/par: RMS ratio; eps: share it rules."))
     out.print()
     for term in series.terms:
@@ -142,7 +143,7 @@ def _change(at: tuple[int, Any]) -> tuple[str, ...]:
     if change is None:
         return f"{step:,}", "", "", "", "not above 0"
     parts = (change.schedule, change.correction, change.direction, change.whole)
-    return f"{step:,}", *(f"x{math.exp(part):.4g}" for part in parts)
+    return f"{step:,}", *(f"x{plain(math.exp(part))}" for part in parts)
 
 
 def _chosen(count: int) -> list[int]:
@@ -151,7 +152,7 @@ def _chosen(count: int) -> list[int]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    return "" if value is None else plain(value, 3)
 
 
 def choices(given: tuple[str, ...]) -> dict[str, Any]:

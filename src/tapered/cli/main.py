@@ -1,19 +1,18 @@
 """The command line: lists the verbs, turns errors into sentences and exit codes.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 a run failed, 2 wrong usage, 3 refused to
-go on in a folder, 130 interrupted.
+Results go to stdout, progress and errors to stderr; ABOUT says which code means what.
 """
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 
 from cyclopts import App, CycloptsError
-from rich.console import Console
 
+from tapered.cli.help import Help
 from tapered.cli.streams import steady
-from tapered.cli.terminal import DONE, FAILED, INTERRUPTED, REFUSED, USAGE, complain, results, results_alone
+from tapered.cli.terminal import DONE, FAILED, INTERRUPTED, REFUSED, USAGE, complain, console, results_alone
 
 # each is a function in a file of its own, imported when it is asked for
 VERBS = {
@@ -36,16 +35,32 @@ VERBS = {
     "doctor": "Show what this machine has for training, what is missing, and how to get it.",
 }
 
+ABOUT = f"""Learning rates that decay dependably, and evidence on whether they should.
+
+Exit codes: {DONE} done, {FAILED} a run failed or a check found something, {USAGE} wrong usage, {REFUSED} refused to \
+go on in a folder, {INTERRUPTED} interrupted. Results go to stdout, progress and errors to stderr."""
+# by name, so that a wrong word on the command line does not wait for torch
+CODES = {
+    "StoreError": REFUSED,
+    "CheckpointError": REFUSED,
+    "RunError": FAILED,
+    "RefusedRunError": FAILED,
+    "FailedRunsError": FAILED,
+    "ValueError": USAGE,
+    "TypeError": USAGE,
+}
+
 app = App(
     name="tapered",
-    help="Learning rates that decay dependably, and evidence on whether they should.",
+    help=ABOUT,
     version=lambda: metadata.version("tapered"),
     help_format="plaintext",
+    help_formatter=Help(),
     suppress_keyboard_interrupt=False,  # main says what is kept
 )
-for verb, line in VERBS.items():
+for place, (verb, line) in enumerate(VERBS.items()):
     function = verb.replace("-", "_")
-    app.command(f"tapered.cli.{function}:{function}", name=verb, help=line)
+    app.command(f"tapered.cli.{function}:{function}", name=verb, help=line, sort_key=place)
 app.register_install_completion_command(help="Complete words in this shell from now on.")
 
 
@@ -59,9 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with results_alone():
-            code = app(given, console=Console(file=results()), exit_on_error=False, result_action="return_value")
-    except CycloptsError:
-        return USAGE  # printed already, with what was expected
+            shown = console(stderr=False)
+            code = app(given, console=shown, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        complain(f"tapered: {error} Try {' '.join(('tapered', *(error.command_chain or ())))} --help.")
+        return USAGE
     except KeyboardInterrupt:
         complain("Stopped at once; what was finished is kept.")
         return INTERRUPTED
@@ -76,23 +93,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _failed(error: Exception, *, debug: bool) -> int:
     if debug:
         complain("".join(traceback.format_exception(error)))
+    code = next((CODES[name] for name in _names(error) if name in CODES), None)
+    if code is None:
+        complain(f"tapered: {type(error).__name__}: {error}{'' if debug else '; --debug shows where'}")
+        return FAILED
     complain(f"tapered: {error}")
-    # by name, so that a wrong word on the command line does not wait for torch
-    match type(error).__name__:
-        case "StoreError" | "UnwritableError" | "CheckpointError":
-            return REFUSED
-        case "RunError" | "RefusedRunError" | "FailedRunsError":
-            return FAILED
-        case (
-            "StudyFileError"
-            | "ScriptError"
-            | "MachineError"
-            | "ModeError"
-            | "UnsteadyError"
-            | "ValueError"
-            | "TypeError"
-        ):
-            return USAGE
-    if not debug:
-        complain(f"({type(error).__name__}; --debug shows where)")
-    return FAILED
+    return code
+
+
+def _names(error: Exception) -> Iterator[str]:
+    """Of its class; and of those above it, where it is one of tapered's."""
+    for kind in type(error).__mro__:
+        if kind is type(error) or type(error).__module__.startswith("tapered."):
+            yield kind.__name__

@@ -5,23 +5,25 @@ from typing import Any
 
 from rich.text import Text
 
-from tapered.cli.explain import Words, choices
+from tapered.cli.explain import choices
 from tapered.cli.progress import progress
 from tapered.cli.run import options_of
 from tapered.cli.terminal import (
     DONE,
     INTERRUPTED,
-    WIDTH,
     Flag,
     Interrupt,
     Json,
+    Words,
     console,
+    drawn_width,
     print_json,
     table,
     write,
 )
+from tapered.words import plain
 
-LINES, POINTS, RAMP_POINTS = 12, 64, 128
+LINES, POINTS, RAMP_POINTS, HEIGHT = 12, 64, 128, 17
 
 
 def range_test(
@@ -56,16 +58,17 @@ def range_test(
         hyper: Another hyper, as momentum=0.9; a number; may be given again.
         choice: A choice of the rule, as momentum=true; may be given again.
         option: An argument of the workload, as name=value; may be given again.
-        out: Also draw it to this .svg or .png file.
+        out: Also draw it to this .svg file.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
     """
     from tapered import range_test as testing  # noqa: PLC0415 - torch takes a second that --help need not wait
-    from tapered.study.file.read import arm_of  # noqa: PLC0415
+    from tapered.pictures import destination  # noqa: PLC0415 - as above
+    from tapered.study.file.typed import arm_of  # noqa: PLC0415
     from tapered.workloads.find import workload_of  # noqa: PLC0415
 
-    if out is not None and out.suffix not in {".svg", ".png"}:
-        raise ValueError(f"a picture is written as .svg or .png, got {str(out)!r}; write for example range.svg")
+    if out is not None:
+        destination(out)
     hypers = options_of(hyper, "hyper")
     texts = [name for name, value in hypers.items() if isinstance(value, str)]
     if texts:
@@ -77,13 +80,14 @@ def range_test(
     curve, mode = _tested(made, built, count, None if ramp else steps, asked)
     if curve is None:
         return INTERRUPTED
+    title = ", ".join((workload, rule, *option, *choice, *hyper))
     if out is not None:
-        testing.save(curve, out)
+        testing.save(curve, out, title)
     if as_json:
         facts = {"workload": workload, "rule": str(built), "seed": seed, "mode": mode, "picture": out and str(out)}
         print_json({**facts, **testing.fields(curve)})
         return DONE
-    _show(curve, mode)
+    _show(curve, mode, title)
     if out is not None:
         console(stderr=False).print(Text(f"Drawn: {out}"), soft_wrap=True)
     return DONE
@@ -112,24 +116,27 @@ def _tested(workload: Any, rule: Any, points: int, steps: int | None, asked: dic
         return None if interrupt.asked else curve, mode
 
 
-def _show(curve: Any, mode: str) -> None:
+def _show(curve: Any, mode: str, title: str) -> None:
     """The curve, a table of some of its points, the suggestions and what to bear in mind."""
     from tapered import range_test as testing  # noqa: PLC0415 - as above
 
     out = console(stderr=False)
-    write(testing.terminal(curve, min(out.width, WIDTH), 15))
+    out.print(Text(title, style="bold"))
+    for line in testing.told(curve):
+        out.print(Text(line))
+    write(testing.terminal(curve, drawn_width(out), HEIGHT))
     places = sorted({round(i * (len(curve.rates) - 1) / (LINES - 1)) for i in range(LINES)})
-    rows = [(f"{curve.rates[i]:.3g}", f"{curve.losses[i]:.5g}", f"{curve.smoothed[i]:.5g}") for i in places]
+    rows = [(plain(curve.rates[i], 3), plain(curve.losses[i], 5), plain(curve.smoothed[i], 5)) for i in places]
     averaged = curve.kind == "ramp"
     out.print(table([row if averaged else row[:2] for row in [("rate", "loss", "average"), *rows]]))
-    begun = f"Loss before: {curve.start:.5g}. " + (
+    begun = f"Loss before: {plain(curve.start, 5)}. " + (
         "One step at each rate, in one run." if averaged else f"{curve.steps} steps at each rate ({mode})."
     )
     out.print(Text(begun))
     out.print()
-    found = [(one.name, "none" if one.rate is None else f"{one.rate:.3g}", one.source) for one in curve.suggestions]
+    found = [(one.name, "none" if one.rate is None else plain(one.rate, 3), one.source) for one in curve.suggestions]
     out.print(table([("suggestion", "rate", ""), *found]))
     if curve.disagreement is not None:
-        out.print(Text(f"Largest suggestion over smallest: {curve.disagreement:.3g}."))
+        out.print(Text(f"Largest suggestion over smallest: {plain(curve.disagreement, 3)}."))
     for warning in curve.warnings:
         out.print(Text(f"- {warning}"))

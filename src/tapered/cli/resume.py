@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from tapered.cli.run import LogTo, said, train
-from tapered.cli.terminal import Flag, Json, console, retype
+from tapered.cli.run import said, train
+from tapered.cli.terminal import Flag, Json, Words, console, retype
 
 
 def resume(
@@ -17,7 +17,7 @@ def resume(
     kinds: Literal["same", "any"] = "same",
     device: str | None = None,
     workers: int | None = None,
-    log_to: LogTo = (),
+    log_to: Words = (),
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:

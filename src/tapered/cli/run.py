@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tapered.cli.progress import progress
-from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, console, print_json, retype, table
+from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, Words, console, print_json, retype, table
+from tapered.words import plain
 
 EXAMPLES = {
     "option": "batch_size=64",
@@ -21,7 +22,6 @@ EXAMPLES = {
     "choice": "amsgrad=true",
     "average": "ema,decay=0.999",
 }
-LogTo = Annotated[tuple[str, ...], Parameter(negative="")]
 SAVES = 10  # a run, where --save-every is not given
 
 
@@ -34,11 +34,11 @@ def run(
     steps: int | None = None,
     seed: int = 0,
     average: str | None = None,
-    option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    option: Words = (),
     clip_norm: float | None = None,
     clip_value: float | None = None,
     accumulate: int | None = None,
-    group: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    group: Words = (),
     layer_decay: float | None = None,
     precision: Literal["float32", "bfloat16", "float16"] | None = None,
     params: Literal["bfloat16"] | None = None,
@@ -48,7 +48,7 @@ def run(
     store: Path | None = None,
     save_every: int | None = None,
     kinds: Literal["same", "any"] = "same",
-    log_to: LogTo = (),
+    log_to: Words = (),
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
 ) -> int:
@@ -83,7 +83,7 @@ def run(
     from tapered.loggers.kinds import check  # noqa: PLC0415 - torch takes a second that --help need not wait
     from tapered.run import setting as settings  # noqa: PLC0415 - as above
     from tapered.run import single  # noqa: PLC0415 - as above
-    from tapered.study.file.read import steps_of  # noqa: PLC0415 - as above
+    from tapered.study.file.typed import steps_of  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
     check(log_to)
@@ -164,9 +164,9 @@ def show(trained: Any, folder: Path, found: dict[str, float], *, as_json: bool) 
         print_json(fields | average | grouped | {"kinds": list(trained.kinds)})
         return
     out = console(stderr=False)
-    rows = [("step", f"{trained.step:,}"), ("rate", f"{rate:.6g}"), ("schedule", setting.lr)]
+    rows = [("step", f"{trained.step:,}"), ("rate", plain(rate, 6)), ("schedule", setting.lr)]
     rows += [("average", str(trained.arm.average))] if average else []
-    rows += [(f"valid {name}", f"{value:.6g}") for name, value in found.items()]
+    rows += [(f"valid {name}", plain(value, 6)) for name, value in found.items()]
     out.print(table(rows, header=False))
     for group in groups:
         out.print(Text(f"- {group}"))

@@ -5,10 +5,11 @@ from typing import Any
 
 from rich.text import Text
 
-from tapered.cli.terminal import DONE, WIDTH, Flag, Json, console, print_json, table, write
-from tapered.words import counted
+from tapered.cli.terminal import DONE, Flag, Json, console, drawn_width, print_json, table, write
+from tapered.words import counted, plain
 
 POINTS = 1000  # of a curve as JSON, at most
+HEIGHT = 17  # lines of the plot
 MOST = 1_000_000  # steps of which theory is asked, within about a second
 
 
@@ -27,24 +28,26 @@ def schedule(
         text: The schedule as Python writes it, for example "exponential_decay(0.15, 1, 0.9999)"; with --steps also a
             short name, as cosine, and the word steps for their number.
         steps: Steps to show; by default a little more than its horizon.
-        out: Also draw it to this .svg or .png file.
+        out: Also draw it to this .svg file.
         as_json: Print one JSON object: the schedule's text, values around boundaries, its worst case over the least of
             all schedules, and the curve at up to 1,000 steps.
         debug: Show a traceback when something fails.
     """
     from tapered import schedules  # noqa: PLC0415 - as above
-    from tapered.schedules import plot  # noqa: PLC0415 - as above
-    from tapered.schedules.svg import extent  # noqa: PLC0415 - as above
+    from tapered.pictures import destination  # noqa: PLC0415 - as above
+    from tapered.schedules import picture  # noqa: PLC0415 - as above
 
+    if out is not None:
+        destination(out)
     parsed = schedules.parse(text, {} if steps is None else {"steps": steps})
-    shown = extent(parsed) if steps is None else steps
+    shown = picture.extent(parsed) if steps is None else steps
     screen = console(stderr=False)
-    boundaries = plot.boundary_rows(parsed, shown)
+    boundaries = picture.boundary_rows(parsed, shown)
     asked = (parsed.horizon or shown) if steps is None else steps
     ratio = _ratio(parsed, asked)
     if as_json:
         if out is not None:
-            plot.save(parsed, shown, out)
+            picture.save(parsed, shown, out)
         every = -(-shown // POINTS)
         curve = {"steps": list(range(0, shown, every)), "values": parsed.table(shown)[::every].tolist()}
         around = [{"step": step, "value": value, "note": note} for step, value, note in boundaries]
@@ -53,14 +56,14 @@ def schedule(
         return DONE
     if str(parsed) != text.strip():
         screen.print(Text(f"{text.strip()} is {parsed}"), soft_wrap=True)
-    rows = [(f"{step:,}", f"{value:.6g}", note) for step, value, note in boundaries]
+    rows = [(f"{step:,}", plain(value, 6), note) for step, value, note in boundaries]
     screen.print(table([("step", "value", ""), *rows]))
-    write(plot.terminal(parsed, shown, min(screen.width, WIDTH), 16))
+    write(picture.terminal(parsed, shown, drawn_width(screen), HEIGHT))
     if ratio is not None:
         said = f"Worst case over {counted(asked, 'step')}: {ratio:.3f} times the least of all (see tapered bound)."
         screen.print(Text(said))
     if out is not None:
-        plot.save(parsed, shown, out)
+        picture.save(parsed, shown, out)
         screen.print(Text(f"Drawn: {out}"), soft_wrap=True)
     return DONE
 

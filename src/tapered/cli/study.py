@@ -6,27 +6,22 @@ from typing import Any
 from rich.text import Text
 
 from tapered.cli.finish import finish
+from tapered.cli.given import Given
 from tapered.cli.script import checked, first_file, script_plan
 from tapered.cli.show import paragraphs, tell
-from tapered.cli.terminal import DONE, FAILED, INTERRUPTED, Flag, Json, console, print_json, retype, table
+from tapered.cli.terminal import DONE, FAILED, INTERRUPTED, Flag, Json, console, print_json, table
+
+NOTHING = Given()
 
 
 def study(
     file: str | None = None,
     /,
     *,
-    seeds: int | None = None,
-    steps: int | None = None,
-    store: Path | None = None,
-    ledger: str | None = None,
-    plan: Flag = False,
+    given: Given = NOTHING,
     check: Flag = False,
-    verify: Flag = False,
     no_prune: Flag = False,
     quick: Flag = False,
-    workload: str | None = None,
-    workers: str | None = None,
-    ray: str | None = None,
     from_script: Path | None = None,
     as_json: Json = False,
     debug: Flag = False,  # noqa: ARG001 - read by main
@@ -35,19 +30,10 @@ def study(
 
     Args:
         file: A built-in study's name (bmi) or a TOML file.
-        seeds: Seeds of each arm and peak, instead of the file's.
-        steps: Steps of each run, instead of the file's.
-        store: Folder for the results; by default studies/NAME-HASH.
-        ledger: URL of a database that shows the finished runs, as postgresql+psycopg://USER@HOST/DATABASE; its password
-            in ~/.pgpass.
-        plan: Run nothing; print the steps asked and to run, memory, time, how rows are trained, and why.
+        given: Options that `tune` has too.
         check: Start the study's script a few times for a few updates, and say what may be claimed and shared.
-        verify: Also train a sample of the runs again from scratch; exit code 1 if a number differs.
         no_prune: Train every run to its end, and say whether pruning would have chosen the same.
         quick: Run the smaller study that the file's [quick] table states.
-        workload: FILE:NAME of the workload, where the file names one outside of its own folder.
-        workers: Processes that train at a time, at most: a number, "cores" or "gpus".
-        ray: Train on a Ray cluster: its address, "auto" for this machine's, "local" for one of its own.
         from_script: Write a first study of this script into FILE, by what its --help says, for you to correct.
         as_json: Print one JSON object.
         debug: Show a traceback when something fails.
@@ -56,57 +42,30 @@ def study(
         return first_file(from_script, file, as_json=as_json)
     if file is None:
         raise ValueError("FILE is missing: a built-in study's name, or a TOML file; try tapered study bmi")
-    from tapered.study import read  # noqa: PLC0415 - torch takes a second that --help need not wait
-
-    executor = executor_fields(workers, ray)
-    stated = read(
-        file, seeds=seeds, steps=steps, executor=executor, whole=no_prune, quick=quick, workload=workload, ledger=ledger
-    )
-    flags = [flag for flag, given in (("--no-prune", no_prune), ("--quick", quick)) if given]
-    options = {
-        "seeds": seeds,
-        "steps": steps,
-        "store": store,
-        "ledger": ledger,
-        "workload": workload,
-        "workers": workers,
-        "ray": ray,
-    }
-    command = retype("study", file, *flags, **options)
+    stated = given.read(file, whole=no_prune, quick=quick)
+    flags = [flag for flag, asked in (("--no-prune", no_prune), ("--quick", quick)) if asked]
+    command = given.command("study", file, *flags)
     if check:
-        return checked(stated, command, store, as_json=as_json)
-    return run(stated, command, store, forecast=plan, verify=verify, as_json=as_json)
+        return checked(stated, command, given.store, as_json=as_json)
+    return run(stated, command, given, as_json=as_json)
 
 
-def executor_fields(workers: str | None, ray: str | None) -> dict[str, Any]:
-    """What a command line says of where runs are trained, as a study file's `executor` does.
-
-    >>> executor_fields("4", None), executor_fields("cores", "local")
-    ({'workers': 4}, {'workers': 'cores', 'kind': 'ray', 'address': 'local'})
-    """
-    count = int(workers) if workers is not None and workers.isascii() and workers.isdecimal() else workers
-    said = {"workers": count, "kind": ray and "ray", "address": ray}
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def run(stated: Any, command: str, store: Path | None, *, forecast: bool, verify: bool, as_json: bool) -> int:
+def run(stated: Any, command: str, given: Given, *, as_json: bool) -> int:
     """Run a study that was read, and print its verdict; or its plan.
 
     Args:
         stated: The study.
         command: What to type for this.
-        store: Folder for the results; None for its own.
-        forecast: Print the plan instead.
-        verify: Also train a sample again from scratch.
+        given: Where its results are kept, whether it is planned alone, whether a sample is trained again.
         as_json: Print one JSON object.
     """
-    from tapered.study import default_folder, plan_of  # noqa: PLC0415 - as above
+    from tapered.study import default_folder, plan_of  # noqa: PLC0415 - torch takes a second
 
     planned = plan_of(stated)
-    if forecast:
-        return _forecast(planned, store or default_folder(planned), as_json=as_json)
-    folder = store or default_folder(planned)
-    found = finish(planned, command, folder, verify=verify)
+    folder = given.store or default_folder(planned)
+    if given.plan:
+        return _forecast(planned, folder, as_json=as_json)
+    found = finish(planned, command, folder, verify=given.verify)
     return INTERRUPTED if found is None else _tell(*found, folder, as_json=as_json)
 
 

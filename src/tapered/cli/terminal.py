@@ -15,6 +15,7 @@ import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from types import FrameType, TracebackType
 from typing import Annotated, Any, Self, TextIO, cast
 
@@ -25,11 +26,13 @@ from rich.text import Text
 
 TONES = {"better": "green", "worse": "red", "the same": "cyan"}  # of a verdict; what is not shown has none
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
-WIDTH = 80  # columns of a plot
+WIDTH = 80  # columns of a plot where nobody counts them
+GAP = 2  # columns between two of a table
 ENDLESS = 100_000  # columns where nobody counts them
 ENDS = re.compile(r"[ \t]+(?=\n|\Z)")
-Flag = Annotated[bool, Parameter(negative="")]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+Words = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]  # may be given again
 
 LONG = 8000  # letters of a message
 ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's classes of what a terminal does rather than shows
@@ -111,7 +114,12 @@ def write(text: str) -> None:
 def complain(text: str) -> None:
     """What went wrong, on stderr; the middle of a message that a file made endless is left out."""
     text = text if len(text) <= LONG else f"{text[: LONG // 2]} ... {text[-LONG // 4 :]}"
-    print(visible(text, lines=True), file=sys.stderr)
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        print(visible(text, lines=True), file=sys.stderr)
+        return
+    for line in visible(text, lines=True).splitlines():
+        screen.print(Text(line))
 
 
 class Interrupt:
@@ -159,6 +167,17 @@ def table(rows: Sequence[Sequence[str]], *, header: bool = True, words: bool = F
     return found
 
 
+def parted(rows: Sequence[Sequence[str]], width: int) -> Iterator[Table]:
+    """A table; where it is wider than that, several, each with the first column: none of their cells is broken."""
+    widths = [max(len(row[i]) for row in rows) + GAP for i in range(len(rows[0]))]
+    columns = list(range(1, len(widths)))
+    while columns:
+        whole = accumulate((widths[i] for i in columns), initial=widths[0])
+        fitting = max(1, sum(each - GAP <= width for each in whole) - 1)
+        yield table([[row[i] for i in (0, *columns[:fitting])] for row in rows])
+        columns = columns[fitting:]
+
+
 class _Lines(io.TextIOBase):
     """A stream that gets no spaces at the ends of lines, for what reads them: grep, a log, a file."""
 
@@ -183,6 +202,11 @@ def console(*, stderr: bool) -> Console:
     if not os.environ.get("COLUMNS", "").isdecimal():
         found.width = ENDLESS
     return found
+
+
+def drawn_width(shown: Console) -> int:
+    """Columns of a plot."""
+    return shown.width if shown.width < ENDLESS else WIDTH
 
 
 def retype(*words: str, **options: Any) -> str:

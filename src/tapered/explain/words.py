@@ -7,7 +7,7 @@ from tapered.explain.bounds import driven
 from tapered.explain.points import Explanation, Point, Series
 from tapered.rules import Rule
 from tapered.theory import Shares
-from tapered.words import counted
+from tapered.words import counted, plain
 
 FACTORS: dict[type, str] = {
     rules.Adam: "sqrt(1 - beta2^t) / (1 - beta1^t)",
@@ -44,7 +44,7 @@ def paragraph(found: Explanation) -> str:
 def _left(found: Shares) -> str:
     half = "" if found.half is None else f", half of them after step {found.half:,} of these"
     return (
-        f"After {counted(len(found.updates), 'step')} weight decay leaves {found.start:.3g} of the first weights, and "
+        f"After {counted(len(found.updates), 'step')} weight decay leaves {found.start:.3g} of the first weights, "
         f"of the updates as much as if {found.effective:,.0f} of them were averaged alike{half}. A rate that falls "
         f"weakens the decay with it: each step takes lr * weight_decay."
     )
@@ -60,7 +60,7 @@ def _group(series: Series) -> str:
         changes = [_length(series, name), _schedule(series), _correction(series, name), _gradients(series, name)]
         said = [*changes, *said, _verdict(series, name)]
     else:
-        said = [f"At step {first.step:,} the update's RMS is {last.update:.3g}", *said]
+        said = [f"At step {first.step:,} the update's RMS is {plain(last.update, 3)}", *said]
     return " ".join(f"{sentence}." for sentence in said if sentence)
 
 
@@ -70,7 +70,7 @@ def _length(series: Series, name: str) -> str:
         return "No step was ever longer than 0"
     change = changes[-1]
     ends = [point for point in series.points if point.step in (change.since, change.step)]
-    lengths = " to ".join(f"{point.term(name).length:.3g}" for point in (ends[0], ends[-1]))
+    lengths = " to ".join(plain(point.term(name).length, 3) for point in (ends[0], ends[-1]))
     made = [("schedule", change.schedule), ("correction", change.correction), ("direction", change.direction)]
     parts = ", ".join(f"{part} {times(log)}" for part, log in made)
     return (
@@ -85,7 +85,7 @@ def times(log: float) -> str:
     >>> times(0.0), times(math.log(0.0251))
     ('x1', 'x0.0251')
     """
-    return f"x{math.exp(log):.3g}"
+    return f"x{plain(math.exp(log), 3)}"
 
 
 def _called(name: str) -> str:
@@ -101,7 +101,7 @@ def _schedule(series: Series) -> str:
             f"The schedule falls from {peak.lr:.3g} at step {peak.step:,} to {last.lr:.3g} at step {last.step:,}, "
             "whatever the gradients are"
         )
-    return f"The schedule stands at {last.lr:.3g}, the highest it has been"
+    return f"The schedule stands at {plain(last.lr, 3)}, the highest it has been"
 
 
 def _highest(series: Series) -> Point:
@@ -115,10 +115,10 @@ def _falls(series: Series) -> bool:
 def _correction(series: Series, name: str) -> str:
     factors = [(point.step, point.term(name).factor) for point in series.points]
     (first, a), (last, z), (low, least) = factors[0], factors[-1], min(factors, key=lambda at: at[1])
-    seen = f"{a:.3g} at step {first:,}"
+    seen = f"{plain(a, 3)} at step {first:,}"
     if low not in (first, last):
-        seen += f", {least:.3g} at step {low:,}"
-    seen += f", {z:.3g} at step {last:,}"
+        seen += f", {plain(least, 3)} at step {low:,}"
+    seen += f", {plain(z, 3)} at step {last:,}"
     match series.rule:
         case rules.Adam() | rules.RAdam() | rules.Adamax():
             formula = FACTORS[type(series.rule)]
@@ -146,14 +146,14 @@ def _gradients(series: Series, name: str) -> str:
     first, last = ends[0], ends[-1]
     per_rate = _per_rate(last, name) / _per_rate(first, name)
     gradient = last.gradient / first.gradient
-    went = f"The gradient's RMS went x{gradient:.3g}, the {_called(name)} at a rate of 1 x{per_rate:.3g}"
+    went = f"The gradient's RMS went x{plain(gradient, 3)}, the {_called(name)} at a rate of 1 x{plain(per_rate, 3)}"
     if isinstance(series.rule, rules.Lion):
         return f"{went}: only signs count"
     if not first.root or not last.root:
         return f"{went}: nothing is divided by past gradients" if last.root is None else went
     went += (
-        f", and the root of past squares that divides it x{last.root / first.root:.3g}: damping by past gradients, "
-        "which follows the gradients and not the time"
+        f", and the root of past squares that divides it x{plain(last.root / first.root, 3)}: damping by past "
+        "gradients, which follows the gradients and not the time"
     )
     if isinstance(series.rule, rules.Adam | rules.NAdam | rules.RAdam | rules.Adamax) and per_rate < SHORTER:
         went += "; apart from the rate, steps are shorter because gradients cancel in their mean or have become smaller"
@@ -169,13 +169,15 @@ def _bounded(series: Series) -> str:
     if not finite:
         return ""
     top = max(finite, key=lambda point: point.largest)
-    typical = f"the median was {top.ratios[0]:.3g}"
-    said = f"The largest abs(update) / lr was {top.largest:.3g}, at step {top.step:,}, where {typical}"
+    typical = f"the median was {plain(top.ratios[0], 3)}"
+    said = f"The largest abs(update) / lr was {plain(top.largest, 3)}, at step {top.step:,}, where {typical}"
     if top.bound is None:
         return f"{said}; no bound is known for this rule and these hypers"
     if top.bound.paper is not None:
-        said += f"; the paper's bound is {top.bound.paper:.3g} ({top.bound.source})"
-    return f"{said}; no gradients could exceed {top.bound.strict:.3g} there, so a lower rate lowers the largest step"
+        said += f"; the paper's bound is {plain(top.bound.paper, 3)} ({top.bound.source})"
+    return (
+        f"{said}; no gradients could exceed {plain(top.bound.strict, 3)} there, so a lower rate lowers the largest step"
+    )
 
 
 def _eps(series: Series) -> str:
@@ -190,7 +192,8 @@ def _decayed(series: Series) -> str:
     found = [term for term in last.terms if term.name == "weight_decay" and term.length]
     if not found:
         return ""
-    return f"Weight decay is a term of its own, RMS {found[0].length:.3g} of {last.update:.3g} at step {last.step:,}"
+    length, whole = plain(found[0].length, 3), plain(last.update, 3)
+    return f"Weight decay is a term of its own, RMS {length} of {whole} at step {last.step:,}"
 
 
 def _verdict(series: Series, name: str) -> str:

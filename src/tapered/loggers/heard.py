@@ -11,8 +11,14 @@ class Heard:
     likely: int | None = None
     until = inf
 
-    def __init__(self, log: Callable[..., None]) -> None:
-        self.log = log
+    def __init__(self, log: Callable[..., None], but: str = "") -> None:
+        self._log, self._but = log, but
+
+    def log(self, step: Any, /, **values: Any) -> None:
+        """Tell all but one of these, which is told elsewhere or means another thing."""
+        told = {name: value for name, value in values.items() if name != self._but}
+        if told:
+            self._log(step, **told)
 
     def should_save(self, step: Any) -> bool:  # noqa: ARG002  # a run's
         """Never: nobody asked."""

@@ -66,7 +66,7 @@ class Log:
         """A `TrainerCallback` for transformers' Trainer: what it logs is told here, too."""
         from tapered.scripts.trainer import callback  # noqa: PLC0415  # heavy, and not everybody's
 
-        return callback(self.heard())
+        return callback(self.heard("train_loss"))  # a mean over the whole run, told once at its end
 
     def lightning_callback(self) -> Any:
         """A `Callback` for Lightning's Trainer: its losses and metrics are told here, too."""
@@ -74,9 +74,9 @@ class Log:
 
         return callback(self.heard())
 
-    def heard(self) -> Any:
-        """A run that asks nothing of its trainer, and tells what is logged here."""
-        return Heard(self)
+    def heard(self, but: str = "") -> Any:
+        """A run that asks nothing of its trainer, and tells what is logged here, but for one name."""
+        return Heard(self, but)
 
     def __enter__(self) -> Self:
         return self

@@ -6,14 +6,17 @@ from html import escape
 from itertools import pairwise
 from math import inf
 
-from tapered.pictures.scale import Scale
+from tapered.pictures.scale import Marks, Points, Scale, apart
 
 CROSS = 11.0  # height of a row of crosses
 TICK = 4.0
+EDGE = 24.0  # nearer to the right edge than this a text ends where its mark stands
+LINE = 14.0  # height of a line of the title
+LETTER = 0.6  # width of one, times the size of the font
+MARK = 92.0  # width of a picture for each of its marks
+PAPER = '<rect width="100%" height="100%" fill="#fff"/>'
 SMOOTH, FAR = 0.1, 20.0  # units: points nearer than this to the line without them are left out, over so far at most
 Point = tuple[float, float]
-Marks = Sequence[tuple[float, str]]
-Points = Sequence[tuple[float, float | None]]
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,11 @@ class Panel:
         y: The axis at the left.
         size: Of the whole.
         label: What the picture is, for those who do not see it.
-        title: Above it.
+        title: Above it, in as many lines as it has.
         names: Of the axis below and of that at the left.
         rows: How many rows of crosses stand below the plot.
-        below: The marks of the axis below, where they are not the scale's own.
+        below: The marks of the axis below, where they are not the scale's own; those that count most first, and which
+            have no room are left out.
         beside: Those of the axis at the left.
     """
 
@@ -60,7 +64,7 @@ class Panel:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, width and height of the plot in the picture."""
-        top = 22.0 if self.title else 8.0
+        top = 8.0 + LINE * len(self.title.splitlines())
         below = CROSS * self.rows + self.size.font + 9 + (self.size.font + 4 if self.names[0] else 0)
         return self.size.left, top, self.size.width - self.size.left - self.size.right, self.size.height - top - below
 
@@ -107,16 +111,26 @@ class Panel:
         sides = {"x": f"{left:.1f}", "y": f"{top:.1f}", "width": f"{right - left:.1f}", "height": f"{height:.1f}"}
         return _tag("rect", **sides, fill=colour, fill_opacity=opacity)
 
-    def svg(self, marks: Sequence[str], *, across: float | None = None) -> str:
-        """The picture: the axes, then these marks; as wide as there is room, or this many pixels at most."""
+    def svg(self, marks: Sequence[str], *, across: float | None = None, paper: bool = False) -> str:
+        """The picture: the axes, then these marks.
+
+        Args:
+            marks: What is drawn, in this order.
+            across: Its width in pixels; None for as wide as there is room.
+            paper: Dark on white whatever it stands on, as a file of its own, instead of in the ink around it.
+        """
         size = self.size
-        drawn = "".join((*self._axes(), *marks))
-        sized = "" if across is None else f'width="{across:g}" '
+        drawn = "".join((PAPER * paper, *self._axes(), *marks))
+        sized = ("" if across is None else f'width="{across:g}" ') + 'color="#1b1f24" ' * paper
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size.width:g} {size.height:g}" {sized}role="img" '
             f'aria-label="{escape(self.label)}" font-family="system-ui, sans-serif" font-size="{size.font:g}" '
             f'fill="currentColor">{drawn}</svg>'
         )
+
+    def _span(self, value: float, said: str) -> Point:
+        at, width = self.at(value, self.y.low)[0], LETTER * self.size.font * len(said)
+        return (at - width, at) if at > self.size.width - EDGE else (at - width / 2, at + width / 2)
 
     def _put(self, point: tuple[float, float | None]) -> Point | None:
         x, y = point
@@ -124,19 +138,20 @@ class Panel:
 
     def _axes(self) -> Iterator[str]:
         left, top, width, height = self.box
-        most, font = 4 if self.size.width < WHOLE.width else 5, self.size.font
+        most, font = max(4, int(self.size.width / MARK)), self.size.font
         bottom = top + height
-        if self.title:
-            yield text(2, 13, self.title, strong=True)
+        for i, said in enumerate(self.title.splitlines()):
+            yield text(2, 13 + LINE * i, said, strong=not i)
         rules: list[str] = []
         for value, said in self.y.ticks(most) if self.beside is None else self.beside:
             at = self.at(self.x.low, value)[1]
             rules.append(f"M{left:.1f},{at:.1f}h{width:.1f}")
             yield text(left - 6, at + font / 3, said, anchor="end")
         yield _tag("path", d="".join(rules), fill="none", stroke="currentColor", stroke_opacity=0.15)
-        for value, said in self.x.ticks(most) if self.below is None else self.below:
+        below = self.x.ticks(most) if self.below is None else apart(self.below, self._span, font)
+        for value, said in below:
             at = left + width * self.x.place(value)
-            anchor = "end" if at > self.size.width - 24 else "middle"
+            anchor = "end" if at > self.size.width - EDGE else "middle"
             yield text(at, bottom + CROSS * self.rows + TICK + font, said, anchor=anchor)
         yield _tag("path", d=f"M{left:.1f},{bottom:.1f}h{width:.1f}", stroke="currentColor", stroke_opacity=0.5)
         if self.names[0]:

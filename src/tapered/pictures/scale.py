@@ -1,13 +1,16 @@
 """Where a value stands on an axis, and which values are written beside it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import asinh, ceil, floor, inf, log10, sinh
 from typing import Literal
 
 Kind = Literal["linear", "log", "symlog"]
+Marks = Sequence[tuple[float, str]]
+Points = Sequence[tuple[float, float | None]]
+EVEN = (1.0, 2.0, 2.5, 5.0, 10.0)  # steps between marks, times a power of ten
 ROOM = 0.04  # of the axis, on both sides
 FEW = 2  # decades
 WIDE, WIDEST = 30.0, 1e12  # times the middle size: from the one on a linear axis would show the largest only
@@ -48,7 +51,7 @@ class Scale:
         return (self._on(value) / unit - low / unit) / (high / unit - low / unit)
 
     def ticks(self, most: int = 5) -> list[tuple[float, str]]:
-        """At most about so many values, with their text, as matplotlib places them.
+        """At most about so many values, with their text.
 
         >>> Scale("log", 0.005, 20.0).ticks()
         [(0.01, '0.01'), (0.1, '0.1'), (1.0, '1'), (10.0, '10')]
@@ -79,13 +82,34 @@ def _powers(low: float, high: float, most: int) -> list[float]:
 
 
 def _even(low: float, high: float, most: int) -> list[float]:
-    """Evenly spaced, as matplotlib places them; in units of the larger end, since it knows no such extremes."""
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - heavy, and only drawing needs it
+    """Multiples of a round step; in units of the larger end, since the ends may be any two floats."""
+    size = float(f"1e{max(floor(log10(max(abs(low), abs(high)))), -300)}")  # no smaller one has a reciprocal
+    low, high = low / size, high / size
+    least = (high - low) / most
+    power = 10.0 ** floor(log10(least))
+    step = next(k * power for k in EVEN if k * power >= least * (1 - 1e-9))
+    places = range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)
+    return [value for k in places if abs(value := k * step * size) < inf]
 
-    unit = max(abs(low), abs(high))
-    placed = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
-    size = float(f"1e{max(floor(log10(unit)), -300)}")  # no smaller one has a reciprocal
-    return [value for at in placed.tick_values(low / size, high / size) if abs(value := float(at) * size) < inf]
+
+def apart(marks: Marks, span: Callable[[float, str], tuple[float, float]], gap: float) -> Marks:
+    """The marks whose texts stand clear of those before them.
+
+    Args:
+        marks: Those that count most first.
+        span: From where to where a mark's text reaches.
+        gap: What is left free between two.
+
+    >>> apart([(0, "0"), (9, "nine"), (7, "7"), (4, "4")], lambda at, text: (at, at + len(text)), 2)
+    [(0, '0'), (9, 'nine'), (4, '4')]
+    """
+    kept: list[tuple[float, str]] = []
+    for value, said in marks:
+        start, end = span(value, said)
+        others = [span(*other) for other in kept]
+        if all(end + gap <= low or high + gap <= start for low, high in others):
+            kept.append((value, said))
+    return kept
 
 
 def written(value: float) -> str:

@@ -20,6 +20,8 @@ from tapered.words import counted, plain
 
 FLAT = 0.01  # a fall of the loss below this share of its start says nothing about rates
 APART = 3.0  # suggestions that differ by more do not agree
+HALF = 0.5
+SPLITS = {"train": "training", "valid": "validation"}
 DIVERGED = 4.0  # times the lowest smoothed loss: where fastai stops
 
 
@@ -54,6 +56,7 @@ class Curve:
         smoothed: What the rules read: for rows the losses, for a ramp their average.
         start: The loss before any update.
         steps: Updates that each rate was given.
+        split: Whose loss it is; of a ramp, whose losses are those of its minibatches, none.
 
     Example:
         >>> losses = (1.0, 0.9, 0.5, 0.1, 0.4, 9.0)
@@ -68,6 +71,28 @@ class Curve:
     smoothed: tuple[float, ...]
     start: float
     steps: int
+    split: str = ""
+
+    @property
+    def shows(self) -> str:
+        """Which loss it is, in words."""
+        if self.kind == "ramp":
+            return "loss of the minibatches of one run whose rate rises at each step, and its average"
+        of = SPLITS.get(self.split, self.split)
+        return f"{of} loss after {counted(self.steps, 'step')} at each rate, all from the same weights".strip()
+
+    @property
+    def highest(self) -> float:
+        """The highest loss that counts as no divergence: half as high again as the start, or as the lowest loss."""
+        base = max((value for value in (self.start, min(self.smoothed)) if math.isfinite(value)), default=1.0)
+        return base + HALF * abs(base)
+
+    @property
+    def lost(self) -> tuple[float, ...]:
+        """The rates at which the loss diverged: it is not finite, or above `highest`; or the rate that ended a ramp."""
+        ended = self.rates[-1:] if self.kind == "ramp" and stops(self.losses) else ()
+        above = (rate for rate, loss in zip(self.rates, self.smoothed, strict=True) if not loss <= self.highest)
+        return tuple(sorted({*above, *ended}))
 
     def __repr__(self) -> str:
         span = f"{len(self.rates)} rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
@@ -116,6 +141,19 @@ class Curve:
         return max(rates) / min(rates) if len(rates) > 1 else None
 
     @property
+    def span(self) -> tuple[float, float] | None:
+        """Peaks for a study: from the lowest suggestion to the first rate at which the loss diverged, or the highest.
+
+        No rule's rate, and no span of the three, holds the best peaks of longer runs: a rate that decays may begin far
+        above what a few steps at it bear out. On tapered's own problems this span did (docs/explain.md).
+        """
+        rates = [found.rate for found in self.suggestions if found.rate is not None]
+        if not rates:
+            return None
+        high = next((rate for rate in self.lost if rate > min(rates)), self.rates[-1])
+        return float(f"{min(rates):.2g}"), float(f"{high:.2g}")
+
+    @property
     def flat(self) -> bool:
         """Whether the loss never fell by a hundredth of its start."""
         return not self.fall >= FLAT * abs(self.start)
@@ -135,18 +173,21 @@ class Curve:
             return (f"The loss diverged at or near the lowest rate {self.rates[0]:.3g}: try a lower one.",)
         if self.flat:
             better = "more steps a rate" if self.kind == "rows" else "more points"
-            fallen = f"no rate lowered the loss by {FLAT:.0%} of {self.start:.4g}"
+            fallen = f"no rate lowered the loss by {FLAT:.0%} of {plain(self.start)}"
             return (f"The curve is flat: {fallen}, so there is nothing to read. Try higher rates, or {better}.",)
         said, place = [], int(np.argmin(losses))
         if place == 0 and self.kind == "rows":
             said.append(f"The lowest rate {rates[0]:.3g} has the lowest loss: the best may lie below, try lower ones.")
         if self.rates[self.used][place] == self.rates[-1]:
             said.append(f"The highest rate {rates[-1]:.3g} has the lowest loss: none was too high, try higher ones.")
-        if (self.disagreement or 1) > APART:
-            chosen = [found.rate for found in self.suggestions if found.rate is not None]
+        if self.span is not None and (self.disagreement or 1) > APART:
+            low, high = self.span
+            count = 1 + math.ceil(2 * math.log10(high / low))  # at most a factor of sqrt(10) apart
+            ends = "where the loss diverged" if self.lost else "the highest rate tried"
             said.append(
-                f"The rules disagree by a factor of {self.disagreement:.3g}: this curve does not settle the rate; "
-                f"a study over peaks from {min(chosen):.2g} to {max(chosen):.2g} would."
+                f"The rules disagree by a factor of {plain(self.disagreement or 1, 3)}: this curve does not settle the "
+                f"rate. For a study: peaks = {{ low = {low:g}, high = {high:g}, count = {count} }}, from the lowest of "
+                f"them to {ends}."
             )
         return tuple(said)
 
@@ -162,6 +203,17 @@ def smooth(losses: Sequence[float], beta: float = 0.98) -> tuple[float, ...]:
         total = beta * total + (1 - beta) * loss
         found.append(total / (1 - beta**n))
     return tuple(found)
+
+
+def stops(losses: Sequence[float]) -> bool:
+    """Whether a ramp has diverged: the average is above 4 times its lowest, or no number."""
+    average = smooth(losses)
+    if not all(math.isfinite(value) for value in average):
+        return True
+    low = min(average)
+    # a loss that can be negative has no fourfold
+    high = DIVERGED * low if low > 0 else low + (DIVERGED - 1) * max(abs(low), abs(average[0]))
+    return average[-1] > high
 
 
 def steep(rates: Sequence[float], losses: Sequence[float]) -> float | None:
@@ -217,10 +269,13 @@ def fields(curve: Curve) -> dict[str, Any]:
     return {
         "kind": curve.kind,
         "steps": curve.steps,
+        "split": curve.split,
         "start": curve.start if math.isfinite(curve.start) else None,
         "rates": list(curve.rates),
         **{name: [v if math.isfinite(v) else None for v in values] for name, values in lists.items()},
+        "diverged": list(curve.lost),
         "suggestions": [asdict(found) for found in curve.suggestions],
         "disagreement": curve.disagreement,
+        "span": curve.span,
         "warnings": list(curve.warnings),
     }

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tapered.range_test.curve import Curve
+from tapered.range_test.curve import Curve, stops
 from tapered.range_test.unchanged import unchanged
-from tapered.range_test.workload import grid, ramped, stops
+from tapered.range_test.workload import grid, ramped
 
 Loss = Callable[[nn.Module, Any], Tensor]
 

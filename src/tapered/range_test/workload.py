@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tapered.range_test.curve import DIVERGED, Curve, smooth
+from tapered.range_test.curve import Curve, smooth, stops
 from tapered.rules import Rule
 from tapered.schedules import Schedule
 from tapered.training.advance import LOOP, Mode, advance, evaluate
@@ -84,7 +84,7 @@ def range_test(
     begun = evaluate(workload, first, split)[0]["loss"]
     rows = advance(workload, first.take([0] * points), paths, steps, mode=mode, on_step=on_step)
     losses = tuple(_ends(workload, rows, split, mode))
-    return Curve("rows", rates, losses, losses, begun, steps)
+    return Curve("rows", rates, losses, losses, begun, steps, split)
 
 
 def _ends(workload: Workload, rows: Rows, split: str, mode: Mode) -> list[float]:
@@ -147,17 +147,6 @@ def ramp(
     if row.diverged[0] is not None:
         losses.append(math.inf)
     return ramped(rates, losses)
-
-
-def stops(losses: list[float]) -> bool:
-    """Whether a ramp has diverged: the average is above 4 times its lowest, or no number."""
-    average = smooth(losses)
-    if not all(math.isfinite(value) for value in average):
-        return True
-    low = min(average)
-    # a loss that can be negative has no fourfold
-    high = DIVERGED * low if low > 0 else low + (DIVERGED - 1) * max(abs(low), abs(average[0]))
-    return average[-1] > high
 
 
 def ramped(rates: tuple[float, ...], losses: list[float]) -> Curve:

@@ -25,7 +25,7 @@ from tapered.study.store.runs import Run
 
 EVERY = 5.0  # seconds between two pages, at least
 SHARE = 0.005  # of the time that has passed, which pages take at most
-FIRST, EACH = 0.1, 1e-3  # seconds that the first is taken to take, and more for each run of the study
+LEAST, EACH = 0.1, 1e-3  # seconds that a page is taken to take at least, and more for each run of the study
 
 
 class Live:
@@ -44,7 +44,8 @@ class Live:
         self._began = self._last = time.monotonic()
         study = planned.study
         runs = sum(len(study.peaks_of(arm)) for arm in study.arms) * study.seeds
-        self._spent, self._cost, self._warned = 0.0, FIRST + EACH * runs, False
+        self._spent, self._least, self._warned = 0.0, LEAST + EACH * runs, False
+        self._cost, self._known = self._least, False
         self._alone = threading.Lock()  # those who watch scripts call from threads of their own
 
     def __enter__(self) -> Self:
@@ -58,17 +59,20 @@ class Live:
             self.stop()
 
     def begin(self, planned: Planned) -> None:
-        """A round begins.
+        """A round begins; of a study of which nothing is known yet there is a page at once.
 
         Args:
             planned: The study, its grids or trials as they are by now.
         """
-        self.planned = planned
-        self()
+        new, self._known, self.planned = not self._known and not self.store.bundles(), True, planned
+        if new:
+            self.write()
+        else:
+            self()
 
     def stop(self) -> None:
         """Write the page of a study that nobody trains any more; none where nothing was begun."""
-        if self.store.bundles() or self._begun():
+        if self._known or self.store.bundles():
             self.write(stopped=True)
 
     def __call__(self) -> None:
@@ -90,15 +94,15 @@ class Live:
         """
         if not self.store.writable:
             return
-        ready()  # what the page at the end takes as well
+        ready(drawn=bool(self.store.bundles()))  # not counted: the page at the end waits for it as well
         began = time.monotonic()
         try:
             replace(self.path, self._page(stopped=stopped).encode())
         except Exception as error:  # noqa: BLE001 - a page is worth no run, whatever is wrong with it
             self._said(error)
         self._last = time.monotonic()
-        self._cost = self._last - began
-        self._spent += self._cost
+        self._spent += self._last - began
+        self._cost = max(self._last - began, self._least)
 
     def _page(self, *, stopped: bool) -> str:
         planned, stated = self.planned, self.planned.stated

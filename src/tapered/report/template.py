@@ -9,6 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from tapered.pictures import Scale
 from tapered.study.summary import cost_lines
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ def filled(name: str, /, **values: Any) -> str:
     return page.render(**values, script=part("page.js"), style=part("page.css"))
 
 
-def ready() -> None:
-    """Load what the first page waits for."""
+def ready(*, drawn: bool) -> None:
+    """Load what the first page waits for, once in a process; that is a second or two where something is drawn on it."""
+    if drawn:
+        Scale("linear", 0.0, 1.0).ticks()
     for name in ("parts.html.jinja", "page.html.jinja", "partial.html.jinja"):
         _environment().get_template(name)
 

@@ -9,8 +9,9 @@ from tapered import schedules
 from tapered.checkpoint import CheckpointError, Resumed, files
 from tapered.checkpoint.reading import find
 from tapered.schedules import Schedule
-from tapered.study.file.read import arm_of, trained_as
 from tapered.study.file.recipe import Steps
+from tapered.study.file.resolve import trained_as
+from tapered.study.file.typed import arm_of
 from tapered.training.workload import Workload
 from tapered.workloads import own
 from tapered.workloads.find import coded, workload_of

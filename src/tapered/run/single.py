@@ -20,8 +20,9 @@ from tapered.checkpoint.lock import claim
 from tapered.files.tree import leaves
 from tapered.rules import bare
 from tapered.run.setting import Setting, data_of, refuse, setting_in
-from tapered.study.file.read import arm_of, steps_of, trained_as
 from tapered.study.file.recipe import Steps
+from tapered.study.file.resolve import trained_as
+from tapered.study.file.typed import arm_of, steps_of
 from tapered.training.advance import advance, evaluated
 from tapered.training.crew import crew
 from tapered.training.rows import Rows, start

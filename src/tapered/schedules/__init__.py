@@ -5,7 +5,7 @@
 
 words, numbers, text ─► Schedule ─► schedule(step): a float        Schedule ─► table(stop): the same in float64
 plateau, greedy ─► Controller ─► path(group) ─► observed(paths, loss, step): what a group follows by its loss
-                           ╰─► str, to_dict ─► parse, from_dict ─► an equal one; svg, plot: its picture
+                           ╰─► str, to_dict ─► parse, from_dict ─► an equal one; picture: it drawn
 
 Kinds of schedules bear lower-case names, TensorFlow's where it has one, and print as they are called.
 """

@@ -191,9 +191,9 @@ class Schedule:
         return str(self)
 
     def _repr_html_(self) -> str:
-        from tapered.schedules import svg  # noqa: PLC0415  # draws schedules, so it stands above them
+        from tapered.schedules import picture  # noqa: PLC0415  # draws schedules, so it stands above them
 
-        return svg.picture(self)
+        return picture.svg(self)
 
     def __mul__(self, other: "Schedule | float") -> "Schedule":
         if isinstance(other, Schedule):

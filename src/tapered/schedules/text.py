@@ -11,7 +11,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from tapered.schedules import amounts, checks, operators
+from tapered.schedules import amounts, checks, elsewhere, operators
 from tapered.schedules.base import Schedule, as_schedule
 from tapered.schedules.controllers import Controller, steered
 from tapered.schedules.names import CONTROLLERS, FUNCTIONS, KINDS, METHODS, OPERATORS, RECIPES
@@ -117,7 +117,8 @@ class _Reader:
         return amounts.settled(self.read(node), count=False)
 
     def refusal(self, node: ast.AST, reason: str) -> ValueError:
-        return ValueError(f'cannot read "{self.piece(node)}": {reason}')
+        known = elsewhere.hint(node.id) if isinstance(node, ast.Name) else ""
+        return ValueError(f'cannot read "{self.piece(node)}": {reason}{known}')
 
     def piece(self, node: ast.AST) -> str:
         """The beginning of what a node was written as; ast's own way takes seconds for long lines."""
@@ -234,7 +235,8 @@ class _Reader:
             raise self.refusal(node, "it holds Python code, which no text can carry; make it in Python")
         known: dict[str, Callable[..., Schedule | Controller]] = {**KINDS, **RECIPES, **CONTROLLERS}
         if node.id not in known:
-            raise self.refusal(node, f"no schedule has this name{checks.suggestion(node.id, known)}")
+            near = "" if elsewhere.hint(node.id) else checks.suggestion(node.id, known)
+            raise self.refusal(node, f"no schedule has this name{near}")
         return known[node.id]
 
     def apply(self, node: ast.AST, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:

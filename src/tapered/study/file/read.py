@@ -1,11 +1,8 @@
 """A study file read, its workload built, everything checked before anything is trained."""
 
-import hashlib
-import re
-import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -16,24 +13,16 @@ from pydantic import ValidationError
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item
 
-from tapered.rules import Rule
-from tapered.study.file.arms import Arm
 from tapered.study.file.explained import explained
 from tapered.study.file.ledger import KEPT, password_line
-from tapered.study.file.observing import check_controllers
 from tapered.study.file.question import TEXTS
-from tapered.study.file.recipe import Steps, group_of
+from tapered.study.file.resolve import resolve
 from tapered.study.file.script import Scripted
-from tapered.study.file.space import ends
 from tapered.study.file.study import Study, to_toml
-from tapered.training.rows import start
 from tapered.training.workload import Workload
 from tapered.words import brief, suggest
-from tapered.workloads import WORKLOADS, own
-from tapered.workloads.find import Made, coded, workload_of
 from tapered.workloads.own import StudyFileError
 
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 # what a [quick] table may replace: all that is not the comparison itself
 COMPARISON = {"name", "workload", "script", "metric", "direction", "baseline", "arms", "alpha", *TEXTS}
 QUICK = sorted(set(Study.model_fields) - COMPARISON)
@@ -196,8 +185,8 @@ def _stated(fields: Mapping[str, Any], text: str, origin: Origin, *, whole: bool
         raise StudyFileError(f"{path}: " + "\n".join(explained(error))) from None
     if whole and study.prune is None:
         raise StudyFileError(f"{path} prunes nothing, so that there is nothing to compare; try without --no-prune")
-    found = _resolve(study, origin.folder, path, whole=whole, named=origin.workload)
-    return replace(found, file=text, origin=origin)
+    found = resolve(study, origin.folder, path, origin.workload)
+    return Stated(study, found.subject, found.steps, found.source, whole, found.code, text, origin)
 
 
 def _as_it_runs(text: str, given: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
@@ -243,97 +232,6 @@ def _quick(given: Mapping[str, Any], path: str, *, asked: bool) -> dict[str, Any
     return kept | small | {"name": f"{fields.get('name', '')} quick".strip()}
 
 
-def _resolve(study: Study, folder: Path, path: str, *, whole: bool, named: str | None) -> Stated:
-    if study.script is not None:
-        return _scripted(study, Scripted(study.script, folder, study.metric), named, whole=whole)
-    if ":" in study.workload and study.workload not in WORKLOADS:
-        _allow(own.find(study.workload, folder), folder, path, named)
-
-    def make() -> Made:
-        return workload_of(study.workload, study.workload_options, folder)
-
-    workload, source, code = coded(study.workload, make, folder)
-    cells = [(arm, peak) for arm in map(_cornered, study.arms) for peak in study.peaks_of(arm)]
-    workload = trained_as(workload, study, [arm.at(peak).build() for arm, peak in cells], path)
-    if study.metric not in workload.names:
-        hint = suggest(study.metric, workload.names)
-        raise StudyFileError(f"metric={study.metric!r} is unknown to workload {workload.name!r}; {hint}")
-    steps = study.steps or workload.epochs_to_steps(study.epochs or 0)
-    _check_paths(cells, steps)
-    check_controllers(study, cells, steps, workload.names)
-    return Stated(study, workload, steps, source, whole, code)
-
-
-def _scripted(study: Study, subject: Scripted, named: str | None, *, whole: bool) -> Stated:
-    """A study of a script, which is not started yet."""
-    if named is not None:
-        raise StudyFileError(f"got --workload {named}, and the study has a [script]; leave it out")
-    steps = study.steps or 0
-    check_controllers(study, [(arm, study.peaks_of(arm)[0]) for arm in map(_cornered, study.arms)], steps)
-    _check_paths([(arm, peak) for arm in map(_cornered, study.arms) for peak in study.peaks_of(arm)], steps)
-    code = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:20] for name, path in subject.code.items()}
-    return Stated(study, subject, steps, next(iter(code.values()), ""), whole, code)
-
-
-def _check_paths(cells: Sequence[tuple[Arm, float | None]], steps: int) -> None:
-    """Every arm's numbers at every step are such as they may be."""
-    for arm, peak in cells:
-        try:
-            arm.begun(steps, peak)
-            if (average := arm.at(peak).averaged) is not None:
-                average.settled(steps)
-        except ValueError as error:
-            named = f"arm {arm.name!r}"
-            raise StudyFileError(f"{'' if named in str(error) else named + ': '}{error}") from error
-
-
-def trained_as(workload: Workload, said: Steps, rules: Sequence[Rule], where: str) -> Workload:
-    """A workload with the steps that a file or a command says; its own, where that says nothing.
-
-    Raises:
-        StudyFileError: If they fit neither the workload nor a rule.
-    """
-    try:
-        recipe = said.recipe(workload.recipe)
-        if any(getattr(said, name) is not None for name in Steps.model_fields):
-            workload = replace(workload, recipe=recipe)
-        if recipe.groups or recipe.layer_decay:
-            for rule in dict.fromkeys(rules):
-                start(workload, rule, [0])
-    except ValueError as error:
-        raise StudyFileError(f"{where}: {error}") from error
-    return workload
-
-
-def steps_of(groups: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
-    """How a step is made as a command line says it, without what it leaves out; each group as a text.
-
-    Raises:
-        StudyFileError: If a field is none, naming it.
-
-    >>> steps_of(["*.bias: weight_decay=0"], clip_norm=1.0, accumulate=None)
-    {'clip_norm': 1.0, 'groups': [{'match': ['*.bias'], 'lr': 1.0, 'weight_decay': 0.0}]}
-    """
-    given = {name: value for name, value in fields.items() if value is not None}
-    try:
-        if groups:
-            given["groups"] = [group_of(text) for text in groups]
-        return Steps.model_validate(given).model_dump(mode="json", exclude_none=True)
-    except ValidationError as error:
-        raise StudyFileError("; ".join(explained(error))) from None
-    except ValueError as error:
-        raise StudyFileError(str(error)) from error
-
-
-def _cornered(arm: Arm) -> Arm:
-    """An arm that is searched at the ends of its space, so that a text that does not fit is found before."""
-    if not arm.space or arm.trials:
-        return arm
-    return arm.model_copy(
-        update={"trials": tuple({**end, "peak": peak} for end, peak in zip(ends(arm.space), (1, 2), strict=True))}
-    )
-
-
 def _read(path: str) -> tuple[str, Path]:
     if path in BUILT_IN:
         return (STUDIES / f"{path}.toml").read_text(), Path()
@@ -342,52 +240,5 @@ def _read(path: str) -> tuple[str, Path]:
     try:
         return Path(path).read_text(), Path(path).parent
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyFileError(f"{path} cannot be read: {error}") from error
-
-
-def _allow(source: own.Source, folder: Path, path: str, named: str | None) -> None:
-    """Let a study's code run where it lies beside the study file, or in a folder there, or was named by the user.
-
-    Raises:
-        StudyFileError: It lies elsewhere, or another was named.
-    """
-    if named is not None:
-        other = own.find(named)
-        if not other.path.samefile(source.path) or other.name != source.name:
-            raise StudyFileError(
-                f"got --workload {named}; {path} names {source.text!r}, which is {source.path.resolve()}:{source.name}"
-            )
-        return
-    file = source.text.rpartition(":")[0]
-    if Path(file).is_absolute() or not source.path.resolve().is_relative_to(folder.resolve()):
-        raise StudyFileError(
-            f"{path} names the workload {source.text!r}, code outside of the study's folder ({source.path.resolve()}); "
-            f"if you trust it, add --workload {shlex.quote(f'{source.path.resolve()}:{source.name}')}"
-        )
-
-
-def arm_of(
-    rule: str, lr: str, options: Mapping[str, Any], hypers: Mapping[str, Any], average: Mapping[str, Any] | None = None
-) -> Arm:
-    """A fixed arm as a command line gives it.
-
-    Args:
-        rule: A rule's name.
-        lr: A number, or a schedule's text, in which `steps` stands for the run's steps.
-        options: The rule's structural choices.
-        hypers: Its other hypers, numbers or schedule texts.
-        average: Fields of the average that is evaluated; none where there are none.
-
-    Raises:
-        StudyFileError: If it is no arm, naming the field.
-
-    >>> arm_of("Adam", "1e-3", {}, {}).path(10, None).hypers["lr"].tolist()[0]
-    0.001
-    """
-    rate = f"constant({lr})" if NUMBER.fullmatch(lr.strip()) else lr
-    fields = {"name": rule, "rule": rule, "lr": rate, "options": options, "hypers": hypers, "fixed": True}
-    fields |= {"average": average} if average else {}
-    try:
-        return Arm.model_validate(fields)
-    except ValidationError as error:
-        raise StudyFileError("; ".join(explained(error))) from None
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise StudyFileError(f"{path} cannot be read ({why}); give another path") from error

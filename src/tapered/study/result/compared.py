@@ -103,7 +103,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         paired = self.paired
         numbers = ["-" if x is None else plain(x) for x in (paired.mean, paired.low, paired.high, self.p)]
-        rows = [("verdict", "mean gain", "from", "to", "p", "better")]
+        rows: list[tuple[str, ...]] = [("verdict", "mean gain", "from", "to", "p", "better")]
         rows += [(self.badge, *numbers, f"{paired.wins} of {paired.n}")]
         caption = f"Gains of {self.arm} over {self.baseline}, seed by seed:"
         return fragment([self.sentence], tables=[(caption, rows)])

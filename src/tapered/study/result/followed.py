@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tapered.schedules.observed import Decision
-from tapered.schedules.svg import samples
+from tapered.schedules.picture import samples
 from tapered.study.file.following import Following
 from tapered.study.result.asked import Asked
 from tapered.study.result.partial import SoFar

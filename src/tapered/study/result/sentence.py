@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tapered.study.result.asked import Asked
 from tapered.study.result.compared import BADGES, Change, Evidence
 from tapered.study.result.values import ArmResult
-from tapered.words import counted, percent, place_of, placed
+from tapered.words import counted, percent, place_of, placed, plain
 
 
 def sentence(
@@ -101,7 +101,7 @@ def _doubt(arm: ArmResult, other: ArmResult, chosen: Evidence, fresh: Evidence |
         return "; not confirmed on fresh seeds" if tuned and chosen.verdict.says else ""
     if fresh.verdict.word == chosen.verdict.word:
         return ""
-    by = "" if chosen.paired.mean is None else f" (mean gain {chosen.paired.mean:.3g})"
+    by = "" if chosen.paired.mean is None else f" (mean gain {plain(chosen.paired.mean, 3)})"
     seeds = counted(chosen.paired.n, "seed")
     if chosen.verdict.word == "not enough seeds":
         return f"; the {seeds} that chose the peaks were too few to say{by}"

@@ -11,7 +11,7 @@ from tapered.study.result.compared import Comparison
 from tapered.study.result.cost import Cost
 from tapered.study.result.witnessed import Witnessed
 from tapered.study.store.runs import Run
-from tapered.words import brief, counted
+from tapered.words import brief, counted, plain
 
 BLOWN_UP = 10.0
 
@@ -195,7 +195,7 @@ def divergence(run: Run) -> str | None:
         return "diverged: its last evaluation is not finite"
     first, last = (run.curve[i][1].get("loss", 0.0) if run.curve else 0.0 for i in (0, -1))
     if 0 < BLOWN_UP * first < last:
-        return f"diverged: its loss rose from {first:.3g} to {last:.3g}"
+        return f"diverged: its loss rose from {plain(first, 3)} to {plain(last, 3)}"
     return None
 
 

@@ -67,7 +67,8 @@ def first_study(script: Path, file: Path) -> First:
     try:
         text = script.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyFileError(f"{script} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise StudyFileError(f"{script} cannot be read ({why}); give another path") from error
     options = _options(script, text)
     words, todo = ["{python}", relpath(script, file.parent)], list[str]()
     for asked, names in KNOWN_AS.items():

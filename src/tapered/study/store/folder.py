@@ -14,8 +14,7 @@ A file is written under a temporary name, flushed to the disk and renamed; a bun
 them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +29,7 @@ from tapered.files.sealed import sealed
 from tapered.files.whole import plain
 from tapered.rules import Rule
 from tapered.study.store.claim import Kinds, UnwritableError, begun, check_kinds, claim, freeze
+from tapered.study.store.disk import damaged, reading, taking
 from tapered.study.store.ledger import Space
 from tapered.study.store.ledger_file import FileLedger
 from tapered.study.store.ledger_queue import Queue
@@ -248,23 +248,13 @@ class Store:
         return self.folder / "runs" / f"{bundle.name}.json"
 
     def _now(self, bundle: Bundle) -> Kept:
-        with self._reading(bundle):
+        with reading(self.folder, self._path(bundle)):
             return self._parse(self._path(bundle))
 
     def _data(self, known: Kept) -> bytes:
         state = self.folder / "runs" / (known.state or "")
-        with self._reading(known.bundle):
+        with reading(self.folder, self._path(known.bundle)):
             return state.read_bytes() if known.state is not None and plain(state) else b""
-
-    @contextmanager
-    def _reading(self, bundle: Bundle) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            _check_there(self.folder, error)
-            raise StoreError(
-                f"{self._path(bundle)} cannot be read ({error.strerror}); the same command trains its runs again"
-            ) from error
 
     def check_modes(self) -> None:
         """Refuse to train where it is lost how that was done before.
@@ -286,40 +276,6 @@ class Store:
         fields = {name: asdict(mode) for name, mode in sorted(self.modes.items())}
         with taking(self.folder, "the mode of its rows"):
             whole.replace(self.folder / "modes.json", sealed(fields, indent=1).encode())
-
-
-def damaged(folder: Path, known: Kept) -> StoreError:
-    """That a bundle's rows are not those that were kept, and what to do."""
-    runs = folder / "runs"
-    return StoreError(
-        f"{runs / str(known.state)} is not the file that was written; delete {runs / f'{known.bundle.name}.json'} and "
-        f"its runs are trained again"
-    )
-
-
-@contextmanager
-def taking(folder: Path, what: str) -> Iterator[None]:
-    """Write to a study's folder, and say so where the disk does not take it.
-
-    Raises:
-        StoreError: If it does not.
-    """
-    try:
-        yield
-    except OSError as error:
-        _check_there(folder, error)
-        raise StoreError(
-            f"{folder} could not take {what} ({error.strerror}); what was kept before still stands; "
-            f"make room, and the same command goes on"
-        ) from error
-
-
-def _check_there(folder: Path, error: OSError) -> None:
-    """Say where what failed is not the disk's fault."""
-    if not (folder / "runs").is_dir():
-        raise StoreError(
-            f"{folder} is gone, deleted or moved while the study ran; put it back, or the same command trains it anew"
-        ) from error
 
 
 def _claimed(folder: Path) -> tuple[FileLock | None, UnwritableError | None]:

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from tapered.schedules import Controller
-from tapered.schedules.svg import samples
+from tapered.schedules.picture import samples
 from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm
 from tapered.study.file.following import Following

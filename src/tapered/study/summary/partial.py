@@ -25,10 +25,10 @@ def standing_lines(found: Partial) -> list[str]:
 
 def standing_line(found: Partial) -> str:
     """How far a study is."""
-    runs = counted(found.of, "run")
+    runs = f"{found.of:,} run{'s' * (found.of != 1)}"
     if found.stage is None:
         return f"Not concluded: all of {runs} are done, and their verdict is still to be written."
-    return f"Not finished: {found.done} of {runs} are done. {NO_VERDICT}"
+    return f"Not finished: {found.done:,} of {runs} are done. {NO_VERDICT}"
 
 
 def standing_notes(found: Partial) -> list[str]:
@@ -38,7 +38,7 @@ def standing_notes(found: Partial) -> list[str]:
 
 def _stages(found: Partial) -> Iterator[str]:
     if found.stage is not None:
-        each = "; ".join(f"{stage.name}, {stage.done} of {stage.of}" for stage in found.stages)
+        each = "; ".join(f"{stage.name}, {stage.done:,} of {stage.of:,}" for stage in found.stages)
         yield f"Now: {found.stage.name}. Done: {each}."
 
 

@@ -116,15 +116,11 @@ class Grower:
     def _next(self, bundle: Bundle, rows: Rows) -> tuple[Bundle, Rows | None]:
         """The bundle at its next event, or on the way there where it is to be kept or stopped."""
         live = bundle.live
-        self.live = len(live)
-        rows = advance(
-            self.forest.workload,
-            rows,
-            [self.forest.path(branch) for branch in live],
-            self.forest.first_event(live),
-            on_step=self._on_step,
-            mode=self.mode,
-        )
+        self.live, event = len(live), self.forest.first_event(live)
+        if event <= min(rows.steps):
+            raise RuntimeError(f"nothing comes after step {event} of what was kept; delete its file in runs/")
+        paths = [self.forest.path(branch) for branch in live]
+        rows = advance(self.forest.workload, rows, paths, event, on_step=self._on_step, mode=self.mode)
         branches = tuple(self._stepped(branch, rows, place) for place, branch in enumerate(live))
         whole = [i for i, diverged in enumerate(rows.diverged) if diverged is None]
         bundle = Bundle((*bundle.lost, *branches))

@@ -6,20 +6,17 @@ what it loses, an actor, a node or itself, is trained again from the study's las
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
 
 from tapered import machines
 from tapered.files.wire import Message
 from tapered.study.plan.planned import Planned
 from tapered.study.store.folder import Store
-from tapered.study.train.executor import Told
-from tapered.study.train.item import Item
-from tapered.study.train.pool import LEASE, Inbox, Pool
-from tapered.study.train.task import Work, job_of
+from tapered.study.train.pool import LEASE, Hire, Inbox
+from tapered.study.train.pooled import Pooled
 from tapered.study.train.worker import Worker
 from tapered.workloads.own import StudyFileError
 
@@ -27,7 +24,7 @@ ENDING = 10.0  # seconds until it is heard that an actor is gone, at most
 Frame = tuple[str, str, tuple[bytes, ...]]
 
 
-class OnRay:
+class OnRay(Pooled):
     """Trains in actors of a Ray cluster.
 
     Args:
@@ -38,20 +35,14 @@ class OnRay:
     """
 
     def __init__(self, address: str = "local", workers: int | None = None, *, lease: float = LEASE) -> None:
-        self._address, self._asked, self._lease = address, workers, lease
-        self.workers = workers or 1
-        self._pool: Pool | None = None
+        super().__init__(workers or 1, lease)
+        self._address, self._asked = address, workers
         self._begun = False
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        super().__exit__(kind, error, trace)
         if self._begun:
             machines.ray().shutdown()
             self._begun = False
@@ -60,23 +51,15 @@ class OnRay:
         """As `Executor.expect`: it is found how many workers there can be, and they begin."""
         self._opened(planned, store).begin(self.workers)
 
-    def train(self, works: Iterable[Work], store: Store, told: Told) -> None:
-        """As `Executor.train`."""
-        found = list(works)
-        if found:
-            items = [Item(work, bundle) for work in found for bundle in work.bundles]
-            self._opened(found[0].planned, store).train(items, store, told)
-
-    def _opened(self, planned: Planned, store: Store) -> Pool:
-        if self._pool is None:
-            gpus = int(planned.workload.recipe.place.type == "cuda")
-            needs = {"num_cpus": planned.study.threads, "num_gpus": gpus}
-            with _said():
-                self._begun = machines.join(self._address) or self._begun
-                self.workers = self._asked or machines.room(needs)
-            job = job_of(planned, store.folder)
-            self._pool = Pool(lambda slot, inbox: _Actor(slot, inbox, needs), self.workers, job, self._lease)
-        return self._pool
+    def _hire(self, planned: Planned) -> Hire:
+        needs = {
+            "num_cpus": planned.study.threads,
+            "num_gpus": int(planned.workload.recipe.place.type == "cuda"),
+        }
+        with _said():
+            self._begun = machines.join(self._address) or self._begun
+            self.workers = self._asked or machines.room(needs)
+        return lambda slot, inbox: _Actor(slot, inbox, needs)
 
 
 @contextmanager

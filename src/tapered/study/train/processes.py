@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
-from types import TracebackType
-from typing import Self
 
 import torch
 
@@ -19,9 +17,9 @@ from tapered.study.plan.planned import Planned
 from tapered.study.plan.workers import FASTEST, STARTING, worth
 from tapered.study.store.folder import Store
 from tapered.study.train.executor import Here, Told
-from tapered.study.train.item import Item
-from tapered.study.train.pool import LEASE, Inbox, Pool
-from tapered.study.train.task import Work, job_of
+from tapered.study.train.pool import LEASE, Hire, Inbox
+from tapered.study.train.pooled import Pooled
+from tapered.study.train.task import Work
 
 # what hears whether this process lives comes before what takes seconds to import
 MAIN = """
@@ -34,7 +32,7 @@ main(ear)
 """
 
 
-class Processes:
+class Processes(Pooled):
     """Trains in processes of this machine.
 
     Args:
@@ -44,18 +42,8 @@ class Processes:
     """
 
     def __init__(self, workers: int, *, always: bool = False, lease: float = LEASE) -> None:
-        self.workers, self._always, self._lease = workers, always, lease
-        self._pool: Pool | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        super().__init__(workers, lease)
+        self._always = always
 
     def expect(self, planned: Planned, store: Store, updates: int) -> None:
         """As `Executor.expect`: workers begin while it is found how rows are trained, where they are worth it."""
@@ -63,21 +51,16 @@ class Processes:
             self._opened(planned, store).begin(self.workers)
 
     def train(self, works: Iterable[Work], store: Store, told: Told) -> None:
-        """As `Executor.train`."""
+        """As `Executor.train`; in this process, where that takes less long."""
         found = list(works)
-        if not found:
-            return
         if self._pool is None and not worth([work.seconds for work in found], self.workers):
             Here().train(found, store, told)
-            return
-        items = [Item(work, bundle) for work in found for bundle in work.bundles]
-        self._opened(found[0].planned, store).train(items, store, told)
+        else:
+            super().train(found, store, told)
 
-    def _opened(self, planned: Planned, store: Store) -> Pool:
-        if self._pool is None:
-            job, settings = job_of(planned, store.folder), _settings(planned)
-            self._pool = Pool(lambda slot, inbox: _Process(slot, inbox, settings(slot)), self.workers, job, self._lease)
-        return self._pool
+    def _hire(self, planned: Planned) -> Hire:
+        settings = _settings(planned)
+        return lambda slot, inbox: _Process(slot, inbox, settings(slot))
 
 
 def _settings(planned: Planned) -> Callable[[int], Mapping[str, str]]:

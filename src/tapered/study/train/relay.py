@@ -13,7 +13,7 @@ from tapered.files.errors import StoreError
 from tapered.files.whole import plain
 from tapered.files.wire import Message
 from tapered.rules import Rule
-from tapered.study.store.folder import damaged, taking
+from tapered.study.store.disk import damaged, taking
 from tapered.study.store.runs import Bundle
 from tapered.study.store.text import Kept, bundle_to_text, pack, unpack
 from tapered.training.rows import Rows
