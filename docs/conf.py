@@ -21,6 +21,7 @@ highlight_language = "none"  # formulas are no code
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"

@@ -13,6 +13,7 @@ import public
 
 SPANS = re.compile(r"(``[^`]+``|`[^`]+`)")
 CODE, INDENT = re.compile(r"`+([^`]+)`+"), re.compile(r" *")
+DOTTED = re.compile(r"\b(?:[a-z_]\w*\.)+([A-Za-z_]\w*)")
 BULLET = re.compile(r" *(?:\* )?")
 ALONE = re.compile(r"([*|]|_(?=\W|$))")
 
@@ -63,10 +64,10 @@ def prepared(*event) -> None:
 
 
 def shown(annotation: object) -> str:
-    """An annotation in few words."""
+    """An annotation in few words: of what has an entry the full name, which Sphinx shows shortened, as a link."""
     text = "None" if annotation is type(None) else inspect.formatannotation(annotation)
     text = re.sub(r"<(?:class|factory|function) '?([\w.]+)[^>]*>", r"\1", text)
-    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z_])", "", text)
+    return DOTTED.sub(lambda found: found[0] if found[0] in public.places() else found[1], text)
 
 
 def default(value: object) -> object:

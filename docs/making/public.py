@@ -57,3 +57,9 @@ def of_training() -> Iterator[tuple[str, object]]:
 def every() -> dict[str, object]:
     """All public names."""
     return dict([pair for room in ROOMS for pair in of_room(room)] + list(of_training()))
+
+
+@functools.cache
+def places() -> set[str]:
+    """Where the public classes are made, by which annotations name them."""
+    return {f"{value.__module__}.{value.__qualname__}" for value in every().values() if inspect.isclass(value)}
