@@ -123,6 +123,7 @@ WRONG = [
     (2, "run nosuch --lr 1", "workload='nosuch' is unknown; expected one of bmi, "),
     (2, "run bmi --lr 1 --rule Adan", "rule='Adan' is unknown; try \"Adam\""),
     (2, "run bmi --lr 1 --device cudaa", "got device='cudaa'; expected .*; try device=\"auto\""),
+    (2, "run quadratic --lr 1 --save-every 0", "got --save-every=0; expected updates between two checkpoints"),
     (3, "resume nowhere", "nowhere is no folder; expected one that `tapered run` .* filled"),
     (3, "fork empty --lr 1", "empty holds no checkpoint; expected one that"),
     (3, "check nowhere", "nowhere is no folder"),
@@ -157,4 +158,5 @@ def test_what_is_wrong_is_said_at_every_width(said, here, code, words, text):
         assert max(map(len, [*out, *err])) <= (width or 10_000)
         assert out == []
         assert re.search(text, " ".join(" ".join(err).split()))
+        assert sorted(path.name for path in here.iterdir()) == ["binary.toml", "empty"]
         assert len(err) == 1 or width

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from tapered.cli.run import said, train
+from tapered.cli.run import check_saves, said, train
 from tapered.cli.terminal import Flag, Json, Words, console, retype
 
 
@@ -44,6 +44,7 @@ def fork(
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
     check(log_to)
+    check_saves(save_every)
     with threads(1):
         errors = console(stderr=True)
         with said(errors):

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
 from tapered.cli.progress import progress
+from tapered.cli.stepped import Stepped
 from tapered.cli.terminal import DONE, INTERRUPTED, Flag, Interrupt, Json, Words, console, print_json, retype, table
 from tapered.words import plain
 
@@ -22,6 +22,7 @@ EXAMPLES = {
     "choice": "amsgrad=true",
     "average": "ema,decay=0.999",
 }
+AS_IT_IS = Stepped()
 SAVES = 10  # a run, where --save-every is not given
 
 
@@ -35,14 +36,7 @@ def run(
     seed: int = 0,
     average: str | None = None,
     option: Words = (),
-    clip_norm: float | None = None,
-    clip_value: float | None = None,
-    accumulate: int | None = None,
-    group: Words = (),
-    layer_decay: float | None = None,
-    precision: Literal["float32", "bfloat16", "float16"] | None = None,
-    params: Literal["bfloat16"] | None = None,
-    compile: Annotated[bool | None, Parameter(negative="")] = None,  # noqa: A002 - torch's own word
+    stepped: Stepped = AS_IT_IS,
     device: str | None = None,
     workers: int | None = None,
     store: Path | None = None,
@@ -62,15 +56,7 @@ def run(
         seed: What weights, minibatches and dropout follow.
         average: The average of the weights that is evaluated: ema, swa or lawa, then its fields, as ema,decay=0.999.
         option: An argument of the workload, as name=value; may be given again.
-        clip_norm: The largest norm of the whole gradient.
-        clip_value: The largest size of an element of the gradient.
-        accumulate: Minibatches that make one step.
-        group: Parameters with hypers of their own, as '*.bias,*norm*: weight_decay=0' or 'encoder.*: lr=0.1', which
-            multiplies their rate; may be given again.
-        layer_decay: What the rate is multiplied by from layer to layer, from the head down.
-        precision: What forward and loss are computed in, by autocast.
-        params: bfloat16 for parameters of that type.
-        compile: Compile the model by torch.compile.
+        stepped: How a step is made.
         device: cpu, cuda, cuda:1, mps, or auto.
         workers: Processes that fetch its items ahead; the numbers do not depend on them.
         store: Folder for its checkpoints; by default runs/WORKLOAD-RULE-HASH.
@@ -83,17 +69,13 @@ def run(
     from tapered.loggers.kinds import check  # noqa: PLC0415 - torch takes a second that --help need not wait
     from tapered.run import setting as settings  # noqa: PLC0415 - as above
     from tapered.run import single  # noqa: PLC0415 - as above
-    from tapered.study.file.typed import steps_of  # noqa: PLC0415 - as above
     from tapered.training.threads import threads  # noqa: PLC0415 - as above
 
     check(log_to)
+    check_saves(save_every)
     with threads(1):
-        steps_as = steps_of(
-            group, clip_norm=clip_norm, clip_value=clip_value, accumulate=accumulate, layer_decay=layer_decay,
-            precision=precision, params=params, compile=compile,
-        )  # fmt: skip
         here = {"workers": workers, "device": device}
-        given = options_of(option), average_of(average), steps_as
+        given = options_of(option), average_of(average), stepped.fields
         setting = settings.setting_of(workload, rule, lr, steps, seed, *given)
         folder = store or default_folder(setting)
         if settings.begun(folder):
@@ -106,6 +88,12 @@ def run(
         return train(trained, folder, save_every, log_to, as_json=as_json)
 
 
+def check_saves(every: int | None) -> None:
+    """Refuse what is no number of updates between two checkpoints, before there is a folder."""
+    if every is not None and every < 1:
+        raise ValueError(f"got --save-every={every}; expected updates between two checkpoints, at least 1")
+
+
 def train(trained: Any, folder: Path, save_every: int | None, log_to: tuple[str, ...], *, as_json: bool) -> int:
     """Train a run to its end with a bar; say where it stands, or how to go on."""
     from tapered.run import single  # noqa: PLC0415 - as above
@@ -113,8 +101,6 @@ def train(trained: Any, folder: Path, save_every: int | None, log_to: tuple[str,
 
     steps = trained.setting.steps
     every = max(1, steps // SAVES) if save_every is None else save_every
-    if every < 1:
-        raise ValueError(f"got save_every={every}; expected updates between two checkpoints, at least 1")
     errors = console(stderr=True)
 
     def lost(said: str) -> None:
