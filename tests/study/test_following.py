@@ -13,6 +13,7 @@ from tapered.cli.main import main
 from tapered.study import open_store, verify
 from tapered.study.plan.forecast import forecast
 from tapered.study.plan.rounds import rounds
+from tapered.study.store.runs import Run
 from tapered.study.summary import follow_line, summary
 from tapered.study.summary.kept import Shown, keep
 from tapered.study.train import relay, task
@@ -361,3 +362,13 @@ def test_an_arm_is_exported_where_its_rule_decides_alike(done, to, arm, capsys):
     elif to == "transformers" and arm == "patient":
         assert known["rule"]["lr_scheduler_kwargs"] == {"factor": 0.5, "threshold": 0.05, "patience": 1}
         assert not known["rule"]["greater_is_better"]
+
+
+def test_of_what_a_shared_row_told_each_takes_its_own(tmp_path):
+    arm = arm_text("p", "warmup(6).then(plateau())", more=TRAINED)
+    follows = read(tmp_path, PLAIN + arm).study.arms[1].following(STEPS, 0.1)
+    told = tuple((step, float(step)) for step in (5, 7, 10, 14, 15, 20, 21, 56))
+    row = Run("key", "p", 0.1, 0, STEPS, told=told)
+    assert follows.told(row) == [(7, 7.0), (14, 14.0), (21, 21.0), (56, 56.0)]
+    assert list(follows.hears(range(0, 61, 5))) == [7, 14, 21, 28, 35, 42, 49, 56]
+    assert [follows.next(step, ()) for step in (0, 7, 13, 55, 56)] == [7, 14, 14, 56, STEPS]
