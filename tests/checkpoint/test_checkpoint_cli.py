@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -164,18 +165,19 @@ def test_a_changed_workload_is_refused(capsys) -> None:
 
 
 def test_ctrl_c_saves(tmp_path) -> None:
-    words = ["run", "bmi", "--lr", "1e-3", "--steps", "100000", "--save-every", "500", "--store", "long"]
+    words = ["run", "bmi", "--lr", "1e-3", "--steps", "100000", "--save-every", "50", "--store", "long"]
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, *words],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    while not list(tmp_path.glob("long/*-step500")):
+    while not list(tmp_path.glob("long/*-step50")):
         assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert "To go on: tapered resume long --steps=100000" in said
-    assert checkpoint.describe("long")[0].step % 500
+    assert checkpoint.describe("long")[0].step % 50
 
 
 MAIN = "import sys; from tapered.cli.main import main; sys.exit(main(sys.argv[1:]))"

@@ -190,5 +190,7 @@ def axe():
 def test_axe_finds_nothing(seen, pages, name, dark):
     seen.open(pages[name], dark=dark)
     seen.run(f"{axe()}; 0")
-    found = "axe.run().then(r => r.violations.map(v => `${v.id}: ${v.nodes.length} times, ${v.nodes[0].html}`))"
+    rows = "{exclude: ['tbody tr:nth-child(n+6)']}"  # the others of a table are alike, and there are a thousand
+    said = "v => `${v.id}: ${v.nodes.length} times, ${v.nodes[0].html}`"
+    found = f"axe.run({rows}).then(r => r.violations.map({said}))"
     assert seen.run(found) == []

@@ -15,7 +15,7 @@ from tapered.study.plan.forecast import forecast
 from tapered.study.plan.rounds import rounds
 from tapered.study.store.runs import Run
 from tapered.study.summary import follow_line, summary
-from tapered.study.summary.kept import Shown, keep
+from tapered.study.summary.kept import Kept, Shown, keep
 from tapered.study.train import relay, task
 from tapered.study.train.grow import Grower
 from tapered.study.train.task import Work
@@ -331,7 +331,7 @@ def test_a_hyper_follows_the_rate_that_a_rule_set(tmp_path):
 @pytest.mark.parametrize("arm", ["patient", "warmed", "trained"])
 def test_an_arm_is_exported_where_its_rule_decides_alike(done, to, arm, capsys):
     _, _, result, _, folder, _ = done
-    keep(result, folder)
+    keep(Kept.of(result, report.plot_data(result).fields), folder)
     code = main(["export", str(folder), "--to", to, "--arm", arm, "--json"])
     out, errors = capsys.readouterr()
     if arm == "trained" and to in ("transformers", "lightning"):

@@ -1,6 +1,5 @@
 """A ledger in a PostgreSQL server: the same to Optuna as a file's, whatever the server does, whoever writes beside."""
 
-import json
 import subprocess
 import sys
 import threading
@@ -64,12 +63,16 @@ def stored(url):
 
 
 def trials(url, name=SPACE.name):
-    """What Optuna reads, in the order of the keys, without ids and times."""
+    """What Optuna reads, in the order of the keys, without ids and times; a table's rows have no order."""
     study = optuna.load_study(study_name=name, storage=stored(url))
-    found = sorted(study.trials, key=lambda trial: json.dumps(trial.user_attrs))
+    found = sorted(study.trials, key=lambda trial: trial.user_attrs["key"])
     fields = ("state", "values", "params", "distributions", "user_attrs", "system_attrs", "intermediate_values")
     assert sorted(trial.number for trial in found) == list(range(len(found)))
-    return study.direction, [{name: repr(getattr(trial, name)) for name in fields} for trial in found]
+    return study.direction, [{name: ordered(getattr(trial, name)) for name in fields} for trial in found]
+
+
+def ordered(value):
+    return repr(sorted(value.items()) if isinstance(value, dict) else value)
 
 
 def keys(url, name=SPACE.name):
