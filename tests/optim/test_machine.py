@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from machine import Attached, Own
 
-FEW = settings(deadline=None, max_examples=200, stateful_step_count=25, suppress_health_check=list(HealthCheck))
+FEW = settings(deadline=None, max_examples=120, stateful_step_count=25, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("machine", [Own, Attached])
