@@ -5,7 +5,16 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from tapered.pictures import Letters, Scale
-from tapered.schedules import constant, cooldown, cosine_decay_restarts, exponential_decay, hold, picture, warmup
+from tapered.schedules import (
+    constant,
+    cooldown,
+    cosine_decay_restarts,
+    exponential_decay,
+    exponential_warmup,
+    hold,
+    picture,
+    warmup,
+)
 
 PATH = 3e-4 * warmup(200).then(hold(1600)).then(cooldown(400, shape="1-sqrt"))
 
@@ -117,3 +126,16 @@ def test_rows_stand_around_boundaries():
     }
     assert picture.boundary_rows(PATH, 201)[-1] == (200, PATH(200), "last step, warmup ends, hold begins")
     assert len(picture.boundary_rows(cosine_decay_restarts(0.1, 1, t_mul=1.0), 10**6)) < 100
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shown"),
+    [
+        (exponential_warmup(200.0), 1000),  # within 1% of its end
+        (exponential_warmup(2000.0), 8000),
+        (exponential_decay(0.15, 1, 0.9999), 32_000),
+        (constant(0.1), 1000),
+    ],
+)
+def test_a_picture_ends_where_little_more_happens(schedule, shown):
+    assert picture.extent(schedule) == shown

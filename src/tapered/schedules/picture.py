@@ -12,18 +12,24 @@ from tapered.schedules import Schedule, checks
 SMALL, LARGE = Size(440, 190, 62, 11), Size(720, 360, 74, 13)  # in a notebook, in a file
 LONGEST, LINE, COLOUR = 56, 84, "#0072B2"
 POINTS = 400
+SETTLED = 0.05  # of what a schedule has changed by: it hardly moves any more
 NAMES = ("step", "value")
 
 
 def extent(schedule: Schedule) -> int:
-    """A number of steps worth showing: a little past the horizon, or until a tenth of the first value."""
+    """A number of steps worth showing: a little past the horizon, or until as many again change little more."""
     if schedule.horizon is not None:
         return min(schedule.horizon + max(schedule.horizon // 20, 1), checks.LARGEST_STEP)
     marks = schedule.marks(limit=4)
     stop = max([1000, *(at + at // 20 for at, _ in marks)])
-    while not marks and stop < 2**20 and abs(schedule(stop)) > 0.1 * abs(schedule(0)) and schedule(stop) != schedule(0):
+    while not marks and stop < 2**20 and _moves(schedule, stop):
         stop *= 2
     return stop
+
+
+def _moves(schedule: Schedule, stop: int) -> bool:
+    first, there, beyond = (schedule(step) for step in (0, stop, 2 * stop))
+    return abs(beyond - there) > SETTLED * abs(there - first)
 
 
 def samples(schedule: Schedule, stop: int, points: int = POINTS) -> list[int]:
