@@ -4,12 +4,16 @@ BIN := .venv/bin
 PYTEST := -m pytest --numprocesses 2 --dist loadfile
 JAX_PYTHON ?= $(BIN)/python
 
-.PHONY: study test coverage lint docs floor newest dist bench device nightly claims clients clean
+.PHONY: study test suite coverage lint docs floor newest dist bench device nightly claims clients clean
 
 study: .venv/installed
 	$(BIN)/tapered study bmi
 
-test: lint
+# types are checked while the suite begins: it waits for others now and then
+test: .venv/developed
+	@$(MAKE) --no-print-directory --jobs=2 lint suite
+
+suite: .venv/developed
 	$(BIN)/python $(PYTEST)
 
 # the same suite, and which lines and branches of src/ it misses: half as long again on Python 3.11
