@@ -122,7 +122,8 @@ def trials(url, name):
     stored = optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool})
     found = collections.defaultdict(list)
     for trial in optuna.load_study(study_name=name, storage=stored).trials:
-        fields = (trial.state, trial.values, trial.params, trial.user_attrs, trial.intermediate_values)
+        by_name = (trial.params, trial.user_attrs, trial.intermediate_values)  # a table's rows have no order
+        fields = (trial.state, trial.values, *(sorted(each.items()) for each in by_name))
         found[trial.user_attrs.get("key")].append(repr(fields))
     return dict(found)
 
