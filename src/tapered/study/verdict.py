@@ -32,29 +32,11 @@ def conclude(planned: Planned, store: Store, runs: Sequence[Run]) -> StudyResult
         >>> import tempfile
         >>> from pathlib import Path
         >>> from tapered.study import conclude, open_store, plan_of, read, train_runs
-        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
-        >>> _ = file.write_text('''
-        ... name = "tiny"
-        ... workload = "quadratic"
-        ... steps = 4
-        ... seeds = 1
-        ... mode = "loop"
-        ... baseline = "constant"
-        ... peaks = { low = 0.1, high = 0.1, count = 1 }
-        ... [[arms]]
-        ... name = "constant"
-        ... rule = "SGD"
-        ... lr = "constant"
-        ... [[arms]]
-        ... name = "linear"
-        ... rule = "SGD"
-        ... lr = "linear"
-        ... ''')
-        >>> planned = plan_of(read(str(file)))
-        >>> with open_store(planned, file.parent / "tiny") as store:
+        >>> planned = plan_of(read("control-null", seeds=1, steps=4))
+        >>> with open_store(planned, Path(tempfile.mkdtemp(), "mine")) as store:
         ...     result = conclude(planned, store, train_runs(planned, store))
         >>> [(one.arm, one.baseline, one.chosen.verdict.word) for one in result.comparisons]
-        [('linear', 'constant', 'not enough seeds')]
+        [('linear to zero', 'constant', 'not enough seeds')]
     """
     found, _ = finished_rounds(planned, {run.key: run for run in runs})
     rounds = [replace(round_, forest=round_.forest.told(runs)) for round_ in found]

@@ -127,29 +127,11 @@ class StudyResult:
         >>> import tempfile
         >>> from pathlib import Path
         >>> from tapered.study import conclude, open_store, plan_of, read, train_runs
-        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
-        >>> _ = file.write_text('''
-        ... name = "tiny"
-        ... workload = "quadratic"
-        ... steps = 4
-        ... seeds = 1
-        ... mode = "loop"
-        ... baseline = "constant"
-        ... peaks = { low = 0.1, high = 0.1, count = 1 }
-        ... [[arms]]
-        ... name = "constant"
-        ... rule = "SGD"
-        ... lr = "constant"
-        ... [[arms]]
-        ... name = "linear"
-        ... rule = "SGD"
-        ... lr = "linear"
-        ... ''')
-        >>> planned = plan_of(read(str(file)))
-        >>> with open_store(planned, file.parent / "tiny") as store:
+        >>> planned = plan_of(read("control-null", seeds=1, steps=4))
+        >>> with open_store(planned, Path(tempfile.mkdtemp(), "mine")) as store:
         ...     result = conclude(planned, store, train_runs(planned, store))
         >>> [(arm.name, arm.best.peak, arm.budget.made) for arm in result.arms]
-        [('constant', 0.1, 4), ('linear', 0.1, 4)]
+        [('constant', 0.1, 20), ('linear to zero', 0.1, 20)]
     """
 
     asked: Asked

@@ -93,29 +93,11 @@ def train_runs(
         >>> import tempfile
         >>> from pathlib import Path
         >>> from tapered.study import open_store, plan_of, read, train_runs
-        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
-        >>> _ = file.write_text('''
-        ... name = "tiny"
-        ... workload = "quadratic"
-        ... steps = 4
-        ... seeds = 1
-        ... mode = "loop"
-        ... baseline = "constant"
-        ... peaks = { low = 0.1, high = 0.1, count = 1 }
-        ... [[arms]]
-        ... name = "constant"
-        ... rule = "SGD"
-        ... lr = "constant"
-        ... [[arms]]
-        ... name = "linear"
-        ... rule = "SGD"
-        ... lr = "linear"
-        ... ''')
-        >>> planned = plan_of(read(str(file)))
-        >>> with open_store(planned, file.parent / "tiny") as store:
+        >>> planned = plan_of(read("control-null", seeds=1, steps=4))
+        >>> with open_store(planned, Path(tempfile.mkdtemp(), "mine")) as store:
         ...     runs = train_runs(planned, store)
-        >>> [(run.arm, run.peak, run.seed, run.step) for run in runs]
-        [('constant', 0.1, 0, 4), ('linear', 0.1, 0, 4)]
+        >>> len(runs), {run.step for run in runs}  # ten that choose peaks, and sixteen with fresh seeds
+        (26, {4})
     """
     done: list[Round] = []
     with _trained(planned, store, executor, Told(progress, stop, on_phase)) as trains:

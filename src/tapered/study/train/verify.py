@@ -76,29 +76,11 @@ def verify(planned: Planned, store: Store, runs: Sequence[Run], sample: int = SA
         >>> import tempfile
         >>> from pathlib import Path
         >>> from tapered.study import open_store, plan_of, read, train_runs, verify
-        >>> file = Path(tempfile.mkdtemp(), "tiny.toml")
-        >>> _ = file.write_text('''
-        ... name = "tiny"
-        ... workload = "quadratic"
-        ... steps = 4
-        ... seeds = 1
-        ... mode = "loop"
-        ... baseline = "constant"
-        ... peaks = { low = 0.1, high = 0.1, count = 1 }
-        ... [[arms]]
-        ... name = "constant"
-        ... rule = "SGD"
-        ... lr = "constant"
-        ... [[arms]]
-        ... name = "linear"
-        ... rule = "SGD"
-        ... lr = "linear"
-        ... ''')
-        >>> planned = plan_of(read(str(file)))
-        >>> with open_store(planned, file.parent / "tiny") as store:
+        >>> planned = plan_of(read("control-null", seeds=1, steps=4))
+        >>> with open_store(planned, Path(tempfile.mkdtemp(), "mine")) as store:
         ...     found = verify(planned, store, train_runs(planned, store))
         >>> found.runs, found.difference, found.same
-        (2, 0.0, True)
+        (8, 0.0, True)
     """
     if isinstance(planned.subject, Scripted):
         from tapered.study.script.verify import again  # noqa: PLC0415 - Linux and macOS alone can start scripts
