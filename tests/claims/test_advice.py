@@ -21,7 +21,7 @@ every = pytest.mark.parametrize("purpose", PURPOSES)
 
 def test_there_is_one_for_each_purpose():
     assert list(table()) == PURPOSES
-    with pytest.raises(ValueError, match=r"got --for 'fintune'; expected one of finetune, .*; try \"finetune\""):
+    with pytest.raises(ValueError, match=r"got --for 'fintune'; try \"finetune\""):
         advice.advice("fintune")
 
 

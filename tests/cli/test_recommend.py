@@ -74,7 +74,7 @@ def test_what_is_written_plans(purpose, capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--for", "fintune", "--steps", "500"], "got --for 'fintune'; expected one of finetune"),
+        (["--for", "fintune", "--steps", "500"], "got --for 'fintune'; try \"finetune\""),
         (["--for", "finetune"], "got --for finetune without the number of steps; try --for finetune --steps 10000"),
         (["--for", "finetune", "--steps", "50"], "got --steps=50; expected at least 100"),
         (["--steps", "500"], "got no --for; expected one of finetune, pretrain"),

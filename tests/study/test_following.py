@@ -11,8 +11,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tapered import report
 from tapered.cli.main import main
 from tapered.study import open_store, verify
+from tapered.study.file.following import Observed
 from tapered.study.plan.forecast import forecast
 from tapered.study.plan.rounds import rounds
+from tapered.study.result import followed
 from tapered.study.store.runs import Run
 from tapered.study.summary import follow_line, summary
 from tapered.study.summary.kept import Kept, Shown, keep
@@ -226,6 +228,8 @@ RULE = arm_text("p", "plateau(patience=1)")
         (PLAIN + arm_text("p", "plateau()", more='observes = "train/loss"'), '{ metric = "train/loss", every = 50 }'),
         (PLAIN + arm_text("p", "plateau()", more='observes = { metric = "loss", every = 5 }'), 'observes = "loss"'),
         (PLAIN + arm_text("p", "plateau()", more='observes = { metric = "train/loss", every = 60 }'), "told nothing"),
+        (PLAIN + arm_text("p", "plateau(mode='max')"), "the loss, of which lower is better here, by plateau("),
+        (PLAIN + arm_text("p", "greedy(mode='max')"), 'try greedy(..., mode="min")'),
         (PLAIN + arm_text("p", "warmup(60).then(plateau())"), "told nothing within its 60 steps"),
         (PLAIN + arm_text("p", "plateau().in_state(bad=1)"), "has a state, bad=1, and runs begin without"),
         (PLAIN + arm_text("p", "plateau(min_lr=[0.1, 0.2])"), "one number, or one for each of 1 groups"),
@@ -239,6 +243,31 @@ def test_what_cannot_follow_is_refused_before_anything_is_trained(tmp_path, text
     with pytest.raises(StudyFileError) as error:
         read(tmp_path, text)
     assert said in str(error.value)
+
+
+def test_a_rule_takes_for_better_what_the_study_does(tmp_path):
+    text = PLAIN.replace('workload = "quadratic"', 'workload = "bmi"\nmetric = "accuracy"\ndirection = "maximize"')
+    more = 'observes = "accuracy"'
+    with pytest.raises(
+        StudyFileError, match=r"the accuracy, of which higher is better here.*try plateau\(..., mode=\"max"
+    ):
+        read(tmp_path, text + arm_text("p", "plateau()", more=more))
+    read(tmp_path, text + arm_text("p", "plateau(mode='max')", more=more))
+    read(tmp_path, text + arm_text("p", "plateau()", more='observes = "loss"'))
+    with pytest.raises(StudyFileError, match="the loss, of which lower is better here"):
+        read(tmp_path, text + arm_text("p", "plateau(mode='max')", more='observes = "loss"'))
+
+
+def test_what_each_rule_saw_is_said_of_it_alone(done, monkeypatch):
+    _, _, result, _, _, _ = done
+    first, second = followed.followed(result.asked, result.arms)[:2]
+    other = replace(second.following, observed=Observed(metric="accuracy"))
+    monkeypatch.setattr(followed, "followed", lambda *_: [first, replace(second, runs=(), following=other)])
+    notes = [note for note in followed.seen(result.asked, result.arms) if "judged on the same" in note]
+    assert [note.partition(", and")[0] for note in notes] == [
+        f"{first.name} follows the validation loss at each evaluation",
+        f"{second.name} follows the validation accuracy at each evaluation",
+    ]
 
 
 def test_a_script_is_told_its_rates_beforehand_so_that_a_rule_is_refused(tmp_path):

@@ -48,11 +48,12 @@ def average(
         of: any `torch.optim.Optimizer`, attached, guarded or neither; of several optimizers give each an average. Or a
             model, whose `update()` is then to be called after each update.
         kind: "ema", "swa" or "lawa".
-        decay: Of "ema", in [0, 1).
+        decay: Of "ema", which needs it, in [0, 1).
         ramp: Of "ema", a formula of t = n, such as "(1+t)/(10+t)"; the decay is at most its value.
-        start: The update whose weights are the first; or, where `steps` are given, a share of them below 1.
-        every: Updates from one to the next, or such a share; by default 1.
-        latest: Of "lawa", how many; each takes as much memory as the weights.
+        start: The update whose weights are the first; or, where `steps` are given, a share of them below 1. "swa" needs
+            it.
+        every: Updates from one to the next, or such a share; "lawa" needs it, for the others it is 1 where not said.
+        latest: Of "lawa", which needs it, how many; each takes as much memory as the weights.
         batch_norm: BatchNorm's statistics where the average is read out: "trained", those of the model, or
             "recomputed", from the minibatches that `readout(batches)` is given.
         buffers: "averaged" averages the model's buffers of real numbers as its weights; integers stay the model's.

@@ -162,5 +162,5 @@ def advice(purpose: str) -> Advice:
     """
     known = table()
     if purpose not in known:
-        raise ValueError(f"got --for {purpose!r:.80}; expected one of {', '.join(known)}; {suggest(purpose, known)}")
+        raise ValueError(f"got --for {purpose!r:.80}; {suggest(purpose, known)}")
     return known[purpose]

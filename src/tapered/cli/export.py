@@ -31,13 +31,32 @@ def export(
         as_json: Print one JSON object: the arm, its schedule, its hypers, the code.
         debug: Show a traceback when something fails.
     """
-    from tapered.convert.code import code  # noqa: PLC0415 - seconds, which --help need not wait for
-    from tapered.convert.following_code import Told  # noqa: PLC0415 - as above
-    from tapered.study.file.texts import SHAPE  # noqa: PLC0415 - as above
-    from tapered.study.summary.kept import kept  # noqa: PLC0415 - as above
+    from tapered.study.summary.kept import kept  # noqa: PLC0415 - seconds, which --help need not wait for
 
     fields = kept(folder).summary
     chosen = arm_of(fields, arm)
+    lines = _code(chosen, to)
+    notes = [*fields["recipe"], *([f"evaluated at an average: {chosen['average']}"] if chosen["average"] else [])]
+    if as_json:
+        named = {name: chosen[name] for name in ("name", "rule", "options", "hypers", "schedule", "best_peak")}
+        print_json({**named, "to": to, "code": lines, "notes": notes})
+        return DONE
+    best = "the best that beats another" if fields["winner"] != fields["baseline"] else "the baseline"
+    screen = console(stderr=True)
+    screen.print(Text(f"{chosen['name']} ({'as asked' if arm else best}): {chosen['schedule']}"), soft_wrap=True)
+    for line in lines:
+        write(line)
+    for note in notes:
+        screen.print(Text(f"note: the study's runs had {note}, which the code leaves to you"), soft_wrap=True)
+    return DONE
+
+
+def _code(chosen: dict[str, Any], to: To) -> list[str]:
+    """An arm as lines of code; refused where no code, or none of this framework's, trains as its runs did."""
+    from tapered.convert.code import code  # noqa: PLC0415 - as above
+    from tapered.convert.following_code import Told  # noqa: PLC0415 - as above
+    from tapered.study.file.texts import SHAPE  # noqa: PLC0415 - as above
+
     if chosen["schedule"] is None:
         raise ValueError(f"arm {chosen['name']!r} has a schedule that no text can carry")
     observes = chosen.get("observes") or {}
@@ -52,26 +71,7 @@ def export(
                 f"in studies alone; no code says that"
             )
     told = [Told(observes["text"], observes["metric"].rpartition("/")[2])] if observes else []
-    lines = code(to, chosen["rule"] or None, chosen["options"], chosen["hypers"], chosen["schedule"], *told)
-    notes = [*fields["recipe"], *([f"evaluated at an average: {chosen['average']}"] if chosen["average"] else [])]
-    if as_json:
-        named = {name: chosen[name] for name in ("name", "rule", "options", "hypers", "schedule", "best_peak")}
-        print_json({**named, "to": to, "code": lines, "notes": notes})
-        return DONE
-    why = (
-        "as asked"
-        if arm
-        else "the best that beats another"
-        if fields["winner"] != fields["baseline"]
-        else "the baseline"
-    )
-    screen = console(stderr=True)
-    screen.print(Text(f"{chosen['name']} ({why}): {chosen['schedule']}"), soft_wrap=True)
-    for line in lines:
-        write(line)
-    for note in notes:
-        screen.print(Text(f"note: the study's runs had {note}, which the code leaves to you"), soft_wrap=True)
-    return DONE
+    return code(to, chosen["rule"] or None, chosen["options"], chosen["hypers"], chosen["schedule"], *told)
 
 
 def arm_of(fields: dict[str, Any], name: str | None) -> dict[str, Any]:

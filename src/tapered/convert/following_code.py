@@ -38,7 +38,12 @@ def following(to: str, rule: Controller, optimizer: str, head: Sequence[str], to
     lines = [*dict.fromkeys(["import torch", *head]), ""]
     if to == "torch":
         made_by = optimizer.format("model", scheduler)
-        return [*lines, f"optimizer = {made_by}", f"scheduler = {made}", f"# tell it {told}: scheduler.step(loss)"]
+        return [
+            *lines,
+            f"optimizer = {made_by}",
+            f"scheduler = {made}",
+            f"# tell it {told}: scheduler.step({told.name})",
+        ]
     if to == "transformers":
         given = {of.name: getattr(rule, of.name) for of in _said(rule)}
         asked = {
@@ -90,13 +95,13 @@ def _ours(to: str, rule: Controller, optimizer: str, head: Sequence[str], told: 
     if to == "torch":
         lines.insert(len(lines) - 1, "from tapered.attach import attach")
         made = [f"optimizer = {optimizer.format('model', '0.0')}", f"clock = attach(optimizer, lr={rule})"]
-        return [*lines, "", *made, f"# tell it {told}: clock.observe(loss)"]
+        return [*lines, "", *made, f"# tell it {told}: clock.observe({told.name})"]
     if to == "tapered":
         return [
             *lines,
             "",
             f"optimizer = {optimizer.format('model', rule)}",
-            f"# tell it {told}: optimizer.observe(loss)",
+            f"# tell it {told}: optimizer.observe({told.name})",
         ]
     if to == "transformers":
         lines.insert(len(lines) - 1, "from tapered.attach import as_lr_scheduler")

@@ -49,6 +49,7 @@ def _check(study: Study, arm: Arm, follows: Following | None, field: str, names:
             f"whose rates nobody knows beforehand; leave probe out, and peaks are pruned"
         )
     _check_observed(arm.observes, names, field)
+    _check_direction(study, arm, follows)
     every, start = follows.observed.every or 1, by.start
     if max(every, start + 1) >= follows.steps:
         raise ValueError(
@@ -68,3 +69,16 @@ def _check_observed(observed: Observed | None, names: Collection[str], field: st
     found = observed or Observed()
     if found.every is None and found.metric not in names:
         raise ValueError(f"{field} = {found.metric!r} is no number of an evaluation; {suggest(found.metric, names)}")
+
+
+def _check_direction(study: Study, arm: Arm, follows: Following) -> None:
+    """A rule takes for better what the study does: less of a loss, and of its metric what it asks for."""
+    name, by = follows.observed.metric.rpartition("/")[2], follows.controller
+    asked = {"loss": "min", study.metric.rpartition("/")[2]: study.direction[:3]}.get(name)
+    mode = getattr(by, "mode", asked)  # a rule of one's own may have none
+    if asked is not None and mode != asked:
+        better = "higher" if asked == "max" else "lower"
+        raise ValueError(
+            f"arm {arm.name!r} follows the {name}, of which {better} is better here, by {by} with mode = {mode!r}; "
+            f'try {type(by).__name__}(..., mode="{asked}")'
+        )

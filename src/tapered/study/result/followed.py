@@ -78,11 +78,14 @@ def followed(asked: Asked, arms: Iterable[ArmResult | SoFar]) -> list[Followed]:
 def seen(asked: Asked, arms: Sequence[ArmResult]) -> Iterator[str]:
     """What a verdict must say of them: that they saw what they are judged on, and that one decided nothing."""
     each, split = followed(asked, arms), asked.study.metric.rpartition("/")[0] or "valid"
-    saw = [found for found in each if found.following.observed.split == split and not found.fixed]
-    if saw:
-        names, (follow, are) = ", ".join(found.name for found in saw), VERBS[len(saw) > 1]
+    saw: dict[str, list[str]] = {}
+    for found in each:
+        if found.following.observed.split == split and not found.fixed:
+            saw.setdefault(str(found.following.observed), []).append(found.name)
+    for observed, names in saw.items():
+        follow, are = VERBS[len(names) > 1]
         yield (
-            f"{names} {follow} {saw[0].following.observed}, and {are} judged on the same examples: what others are "
+            f"{', '.join(names)} {follow} {observed}, and {are} judged on the same examples: what others are "
             f"only measured by was seen in training, which may flatter the difference. Observe another split of the "
             f'workload\'s, observes = "NAME/loss", or the training loss.'
         )
