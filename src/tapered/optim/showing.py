@@ -19,7 +19,7 @@ from tapered.schedules import Schedule, picture
 from tapered.schedules.controllers import steered
 from tapered.words import LETTERS, counted, plain, shortened
 
-GROUPS, TEXT, PICTURES = 8, 160, 2  # that are shown at most: groups, letters of a cell, paths
+GROUPS, NAME, TEXT, PICTURES = 8, 40, 160, 2  # shown at most: groups, letters of a name and of a cell, paths
 MOST = 20_000  # bytes in a notebook
 KNOWN = {"params", "param_names", "name", "lr", "initial_lr", "schedules", "step", "multiplier", "joined"}
 KNOWN |= {"decoupled_weight_decay"}  # the class says it
@@ -79,7 +79,7 @@ class Shows(Freezes):
             schedule = str(rate) if isinstance(rate, Schedule) else "a number"
             count = sum(p.numel() for p in params if not isinstance(p, UninitializedParameter))
             beside = shorter("; ".join(_beside(group, follows)), TEXT)
-            name = shorter(str(group.get("name", i)), TEXT) + frozen
+            name = shorter(str(group.get("name", i)), NAME) + frozen
             yield Shown(name, f"{count:,}", _value(group["lr"]), shorter(shortened(schedule), TEXT), beside)
 
     def _paths(self) -> list[Schedule]:
