@@ -219,7 +219,7 @@ def test_names_are_apart_and_lead_out_of_no_folder():
     assert [name for name in found.values() if Path("in", name).parent != Path("in") or name in (".", "..")] == []
 
 
-def test_a_scripts_numbers_stand_where_it_said_and_a_search_names_each_trial(tmp_path):
+def test_a_scripts_numbers_stand_where_it_said(tmp_path):
     (tmp_path / "mine.toml").write_text(TEXT)
     planned = plan_of(read(str(tmp_path / "mine.toml")))
     run = SimpleNamespace(
