@@ -158,12 +158,13 @@ class Double:
         assert (on_step, on_epoch) == (True, False)
         self.logged.append((self.global_step - 1, values))
 
-    def fit(self, callback):
+    def fit(self, callback, skipped=()):
         callback.on_train_start(self, self.module)
-        for _ in range(STEPS):
+        for k in range(STEPS):
             loss = self.used.loss()
             loss.backward()
-            self.optimizers[0].step()
+            if k not in skipped:
+                self.optimizers[0].step()
             self.optimizers[0].zero_grad()
             self.global_step += 1
             if self.scheduler is not None:
@@ -190,6 +191,14 @@ def test_a_trainer_with_lightnings_order_of_calls(kind):
     assert [values["lr/0"] for _, values in trainer.logged] == pytest.approx([rate(k) for k in range(STEPS)])
     [optimizer] = trainer.optimizers
     assert not optimizer._optimizer_step_post_hooks  # it is let go
+
+
+def test_a_step_that_a_scaler_skips_has_no_rate():
+    told = []
+    with log_to(lambda *said: told.append(said)) as log:
+        Double(Used(), "tapered").fit(Telling(log.heard(), own=False), skipped={3})
+    rates = [(step, values["lr/0"]) for step, values in told if "lr/0" in values]
+    assert rates == [(2, rate(1)), (6, rate(4))]  # the sixth batch makes the fifth update
 
 
 def test_rates_that_the_log_follows_itself_are_not_told_twice():

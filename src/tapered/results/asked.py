@@ -14,6 +14,7 @@ from tapered.study.file.read import read
 from tapered.study.file.study import Study
 from tapered.study.plan import default_folder, plan_of
 from tapered.study.summary.kept import Kept
+from tapered.training.workload import Workload
 
 
 def study(
@@ -38,7 +39,7 @@ def study(
 
     Args:
         of: A built-in study's name ("bmi"), a TOML file, or a `tapered.study.Study`, whose workload stands in a file
-            as well.
+            as well, or is a function of a notebook's cells.
         seeds: Seeds of each arm and peak, instead of the file's.
         steps: Steps of each run, instead of the file's.
         store: Folder for the results; by default studies/NAME-HASH.
@@ -63,7 +64,15 @@ def study(
         >>> result.arms["exponential decay"].peak  # doctest: +SKIP
         0.3162
     """
+    if isinstance(of, Workload) or not isinstance(workload, (str, type(None))):
+        raise TypeError(
+            "a study of a workload says what is compared; try Study(workload=problem, ...), of its function"
+        )
     file = of if isinstance(of, Study) else os.fspath(of)
+    if isinstance(of, Workload) or not isinstance(workload, (str, type(None))):
+        raise TypeError(
+            "a study of a workload says what is compared; try Study(workload=problem, ...), of its function"
+        )
     targets = [one for one in (log_to if isinstance(log_to, (list, tuple)) else [log_to]) if one is not None]
     check(targets, many=True)
     executor = {"workers": workers, "kind": ray and "ray", "address": ray}
