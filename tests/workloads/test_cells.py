@@ -75,7 +75,7 @@ class Net(Base):
     """
 def data(n):
     unused = 3  # a name of its own, whatever the notebook has under it
-    x = scaled(torch.arange(2.0 * n).reshape(n, 2))
+    x = scaled(torch.arange(2.0 * n).reshape(n, 2)) + unused
     return torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True))
 
 make = Net
@@ -108,6 +108,7 @@ def test_what_is_written_is_all_that_runs_and_makes_the_same_workload(kernel):
     assert name == "problem"
     assert Path(path).parent == Path("studies/cells")
     assert "unused = torch.ones" not in Path(path).read_text()
+    assert "\nimport torch.utils.data\n" in Path(path).read_text()  # what is reached through torch
     assert "import math" not in Path(path).read_text()  # which nothing uses
     workload, _ = workload_of(text, {"n": 6})
     assert workload.fingerprint() == found(n=6).fingerprint()
