@@ -55,5 +55,5 @@ class Batches:
 def _laid_out(indices: Tensor, place: Tensor) -> Iterator[Tensor]:
     """Of (steps, seeds, examples) each row's for one step after another."""
     steps = max(1, AT_ONCE // max(1, len(place) * indices.shape[2]))
-    for part in indices.split(steps):
+    for part in torch.split(indices, steps):
         yield from part.index_select(1, place).unbind()

@@ -54,7 +54,7 @@ def read_schedule(text: str, steps: int, field: str, words: Mapping[str, Schedul
 
 def _read(reads: Callable[..., Read], text: str, field: str, words: Mapping[str, int | Schedule]) -> Read:
     try:
-        return _known(reads, text, tuple(words.items()))
+        return _known(reads, text, tuple(words.items()))  # type: ignore[no-any-return]  # a cache has no types
     except ValueError as error:
         raise ValueError(f"{field} = {text!r}: {error}") from error
 
