@@ -1,15 +1,17 @@
 """Every built-in study by every executor, in every mode that takes it: are runs and end states those of one process?
 
-    python benchmarks/faults/executors.py [--json] [--only NAME ...] [--turns 0 1 2 3] [--resumed 20]
+    python benchmarks/faults/executors.py [--json] [--only NAME ...] [--turns 0 1 2 3] [--width 8] [--resumed 20]
 
 Each study is trained as its file states it, shortened, in each mode: by this process, by processes of 1, 2 and 3
 workers, by Ray with 2. All come once by another executor in each mode before any comes by a second: these are turns, so
 that what ends early has tried all studies. Then some are stopped at a random step, and gone on with by another
-executor, again and again. Printed: {"studies", "identical", "resumed", "resumed_identical"}.
+executor, again and again. With --width nothing is timed, and graphs of that width are compiled
+once for all. Printed: {"studies", "identical", "resumed", "resumed_identical"}.
 """
 
 import argparse
 import json
+import math
 import random
 import sys
 import tempfile
@@ -27,7 +29,8 @@ from tapered.study.file.read import BUILT_IN, STUDIES
 from tapered.study.train.executor import Here
 from tapered.study.train.on_ray import OnRay
 from tapered.study.train.processes import Processes
-from tapered.training.modes import ModeError
+from tapered.training import modes
+from tapered.training.advance import Mode
 
 EXECUTORS = {
     "here": Here,
@@ -50,6 +53,17 @@ def shortened(name: str, mode: str, steps: int, seeds: int, folder: Path) -> Pat
     path = folder / f"{name} {mode}.toml"
     path.write_text(tomlkit.dumps(first))
     return path
+
+
+def given(width: int):
+    """What finds how rows are trained, where their width is given: whether they can be, and no times."""
+
+    def fixed(workload, rule, kind, _rows, steps, *_):
+        if kind != "loop" and (fault := modes._Probe(workload, rule, steps, modes.unheard).fault()):
+            raise modes.ModeError(fault)
+        return modes.Timed(Mode(kind, 1 if kind == "loop" else width, "the benchmark says so"), math.nan)
+
+    return fixed
 
 
 def ended(path: Path, folder: Path, executor, stop_after: float | None = None):
@@ -89,11 +103,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--turns", type=int, nargs="*", default=range(4))
+    parser.add_argument("--width", type=int, help="of stacked rows; without it as it is found best")
     parser.add_argument("--resumed", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     draw, told = random.Random(options.seed), {"studies": 0, "identical": 0, "resumed": 0, "resumed_identical": 0}
     expected: dict[Path, dict | None] = {}
+    if options.width:
+        modes.fixed = given(options.width)
     if find_spec("ray"):
         machines.join("local")  # one for all, which is left at the end
     else:
@@ -108,7 +125,7 @@ def main() -> None:
             try:
                 expected[path] = ended(path, root / f"{path.stem} here", Here())
                 say(f"{name}, {mode}, here: {len(expected[path])} runs", began)
-            except ModeError as error:
+            except modes.ModeError as error:
                 expected[path] = None
                 say(f"{name}, {mode}: {error}", began)
         return path
