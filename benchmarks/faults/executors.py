@@ -1,12 +1,13 @@
 """Every built-in study by every executor, in every mode that takes it: are runs and end states those of one process?
 
-    python benchmarks/faults/executors.py [--json] [--only NAME ...] [--turns 0 1 2 3] [--width 8] [--resumed 20]
+    python benchmarks/faults/executors.py [--json] [--only NAME ...] [--modes loop rows] [--turns 0 1 2 3] [--width 8]
+        [--resumed 20]
 
 Each study is trained as its file states it, shortened, in each mode: by this process, by processes of 1, 2 and 3
 workers, by Ray with 2. All come once by another executor in each mode before any comes by a second: these are turns, so
 that what ends early has tried all studies. Then some are stopped at a random step, and gone on with by another
-executor, again and again. With --width nothing is timed, and graphs of that width are compiled
-once for all. Printed: {"studies", "identical", "resumed", "resumed_identical"}.
+executor, again and again. With --width nothing is timed, and graphs of that width are compiled once for all. Printed:
+{"studies", "identical", "resumed", "resumed_identical"}.
 """
 
 import argparse
@@ -38,6 +39,7 @@ EXECUTORS = {
     "ray 2": lambda: OnRay("local", 2),
 }
 MODES = ("loop", "rows", "rows compiled")
+MOST = 1500  # updates before a stop, about half of what a study takes
 
 
 def shortened(name: str, mode: str, steps: int, seeds: int, folder: Path) -> Path:
@@ -66,12 +68,12 @@ def given(width: int):
     return fixed
 
 
-def ended(path: Path, folder: Path, executor, stop_after: float | None = None):
-    """A study's runs with the bits of their rows, in few letters each; None where it was stopped before its end."""
-    planned, end = plan_of(read(str(path))), time.monotonic() + (stop_after or 1e9)
+def ended(path: Path, folder: Path, executor, updates: float = math.inf):
+    """A study's runs with the bits of their rows, in few letters each; None where so many updates have stopped it."""
+    planned, made = plan_of(read(str(path))), []
     with open_store(planned, folder) as store:
-        train_runs(planned, store, executor=executor, stop=lambda: time.monotonic() > end)
-        if time.monotonic() > end:
+        train_runs(planned, store, executor=executor, progress=made.append, stop=lambda: sum(made) >= updates)
+        if sum(made) >= updates:
             return None
     return {key: sha256(repr(found).encode()).hexdigest() for key, found in ends(folder).items()}
 
@@ -81,17 +83,17 @@ def resumed(path: Path, folder: Path, draw: random.Random):
     had = []
     while True:
         had.append(draw.choice(list(EXECUTORS)))
-        found = ended(path, folder, EXECUTORS[had[-1]](), draw.uniform(0.3, 6))
+        found = ended(path, folder, EXECUTORS[had[-1]](), draw.randrange(1, MOST))
         if found is not None:
             return found, had
 
 
-def combinations(names, turns):
+def combinations(names, modes, turns):
     """Study, mode and executor: all studies in all modes by one executor each, then by the next."""
     others = list(EXECUTORS)[1:]
     for turn in turns:
         for i, name in enumerate(names):
-            for j, mode in enumerate(MODES):
+            for j, mode in enumerate(modes):
                 yield name, mode, others[(turn + i + j) % len(others)]
 
 
@@ -102,6 +104,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=BUILT_IN)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--modes", nargs="*", choices=MODES, default=MODES)
     parser.add_argument("--turns", type=int, nargs="*", default=range(4))
     parser.add_argument("--width", type=int, help="of stacked rows; without it as it is found best")
     parser.add_argument("--resumed", type=int, default=20)
@@ -132,7 +135,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name, mode, executor in combinations(options.only, options.turns):
+        for name, mode, executor in combinations(options.only, options.modes, options.turns):
             path = undisturbed(name, mode, root)
             if (runs := expected[path]) is None:
                 continue

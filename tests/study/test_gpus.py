@@ -128,8 +128,8 @@ def test_a_cluster_gives_as_many_as_it_has_whatever_its_driver_sees(tmp_path, mo
 @pytest.mark.parametrize(
     ("word", "place", "said", "error"),
     [
-        ("auto", "cpu", {"workers": "gpus"}, 'device = "auto", which is cpu here; try device = "cuda"'),
-        ("cpu", "cpu", {"kind": "ray", "workers": "gpus"}, 'device = "cpu", which is cpu here'),
+        ("auto", "cpu", {"workers": "gpus"}, 'device = "auto" is no GPU here; try device = "cuda"'),
+        ("cpu", "cpu", {"kind": "ray", "workers": "gpus"}, 'device = "cpu" is no GPU here'),
         ("cuda:1", "cuda:1", {"workers": "gpus"}, 'device = "cuda:1" where each worker has a GPU of its own'),
         ("cuda:1", "cuda:1", {"kind": "ray"}, 'try device = "cuda", the first that it sees'),
     ],

@@ -47,8 +47,7 @@ def _check_gpus(planned: Planned, asked: Asked) -> None:
     device, place = recipe.device, recipe.place
     if asked.workers == "gpus" and place.type != "cuda":
         raise StudyFileError(
-            f'got workers = "gpus" for a study on device = "{device}", which is {place} here; try device = "cuda", or '
-            f'workers = "cores"'
+            f'got workers = "gpus", and device = "{device}" is no GPU here; try device = "cuda", or workers = "cores"'
         )
     if place.type == "cuda" and not is_any_gpu(place) and (asked.workers == "gpus" or asked.kind == "ray"):
         raise StudyFileError(
