@@ -114,17 +114,27 @@ def done(process, folder):
 
 
 def workers(tally, wanted, marked="study.train.worker", executor=TWO):
+    """A bundle that is lost three times without a save ends the study, rightly; so saves are waited for."""
     while tally.found["trials"] < wanted:
-        folder = f"{tally.found['studies']}-workers"
+        folder, kills = f"{tally.found['studies']}-workers", []
         process = begin(folder, executor)
         moment = time.monotonic() + random.uniform(0, 6)
         while not done(process, folder):
             time.sleep(0.01)
-            if time.monotonic() >= moment and (found := children(process.pid, marked)):
+            if time.monotonic() < moment or kills[-2:] == [stood := saved(folder)] * 2:
+                continue
+            if found := children(process.pid, marked):
                 killed(random.choice(found))
+                kills.append(stood)
                 tally.found["trials"] += 1
                 moment = time.monotonic() + random.uniform(1, 20)
         tally.judge(folder)
+
+
+def saved(folder):
+    """What tells one save of a study from the next."""
+    with contextlib.suppress(FileNotFoundError):  # it is being replaced
+        return sorted((path.name, path.stat().st_mtime_ns) for path in Path(folder, "runs").glob("*.json"))
 
 
 def drivers(tally, wanted, *, both=False):
