@@ -233,9 +233,19 @@ def test_another_study_is_refused_with_what_differs(folder):
     with pytest.raises(StoreError, match=r"study\.steps: 50 there, 60 now\n  study\.x: nothing there, 1 now\nRes") as e:
         opened(folder, {**FACTS, "study.steps": "60", "study.x": "1"})
     assert "versions" not in str(e.value)
+    many = {f"study.x{i:02}": "1" for i in range(40)}
+    with pytest.raises(StoreError, match=r"x11: nothing there, 1 now\n  and 28 more\nResults"):
+        opened(folder, {**FACTS, **many})
     assert "--store" in str(e.value)
     with opened(folder):  # a refusal leaves no lock behind
         pass
+
+
+def test_a_study_of_another_name_is_refused_by_its_name(folder):
+    with opened(folder, {**FACTS, "study.name": "q"}) as store:
+        store.put(*trained())
+    with pytest.raises(StoreError, match=r"holds another study, q; this one is r\.\nResults of the two must not mix"):
+        opened(folder, {**FACTS, "study.name": "r", "study.steps": "60"})
 
 
 @pytest.mark.parametrize("left", [None, "{", b"\xff"], ids=["another's", "damaged", "no text"])
