@@ -77,7 +77,7 @@ def _forecast(planned: Any, folder: Path, *, as_json: bool) -> int:
     study = planned.study
     if study.script is not None:
         return script_plan(planned, folder, as_json=as_json)
-    found = forecast(planned, workers_of(study))
+    found = forecast(planned, workers_of(planned))
     later = may_add(study)
     if as_json:
         seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tapered import draws, kind
+from tapered import draws, gpus, kind
 from tapered.training import trees
 
 WORD = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
@@ -111,6 +111,18 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+
+
+def is_any_gpu(device: torch.device) -> bool:
+    """Whether a device is a GPU, and no certain one: each of several processes may have its own."""
+    return device.type == "cuda" and not device.index
+
+
+def sharing(device: torch.device, workers: int) -> int:
+    """How many of so many processes share a device's memory, as each takes a GPU in turn."""
+    if workers == 1 or not is_any_gpu(device):
+        return workers
+    return -(-workers // max(1, len(gpus.visible())))
 
 
 def ahead(device: torch.device) -> int:

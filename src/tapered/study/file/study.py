@@ -217,18 +217,18 @@ class Study(Question, Steps):
 
     @property
     def needed(self) -> int:
-        """Seeds below which no verdict can be "helps" or "hurts", at its alpha and for its comparisons."""
+        """Seeds below which no verdict can be "better" or "worse", at its alpha and for its comparisons."""
         return seeds_needed(self.alpha, max(1, self.comparisons))
 
     @property
     def lacks(self) -> str | None:
-        """Why no verdict can be "helps" or "hurts", and what to write; None where one can."""
+        """Why no verdict can be "better" or "worse", and what to write; None where one can."""
         field, have = ("fresh", len(self.fresh_seeds)) if self.fresh_seeds else ("seeds", self.seeds)
         if have >= self.needed or not self.comparisons:
             return None
         many, fewer = counted(self.comparisons, "comparison"), bool(self.prune and self.prune.probe)
         return (
-            f'With {field} = {have} no verdict can be "helps" or "hurts": {many} at alpha = {self.alpha:g} '
+            f'With {field} = {have} no verdict can be "better" or "worse": {many} at alpha = {self.alpha:g} '
             f"{'take' if self.comparisons > 1 else 'takes'} {self.needed} seeds; try {field} = {self.needed}"
             f"{', unless pruning is to leave fewer arms' if fewer else ''}."
         )
