@@ -143,13 +143,15 @@ class _Book:
         self.name, self._open = opener(target, About())
         self._target, self._keep = target, keep
         self._known, self._pages, self._done = set(told), list[Page](), 0
+        self._alone = threading.Lock()
         self._guarded = Guarded(self.name, self._opens, lost)
 
     def add(self, page: Page) -> None:
-        if page.key not in self._known:
-            self._known.add(page.key)
-            self._pages.append(page)
-            self._guarded.tell(len(self._pages) - 1, {})
+        with self._alone:  # runs of a script end in threads of their own
+            if page.key not in self._known:
+                self._known.add(page.key)
+                self._pages.append(page)
+                self._guarded.tell(len(self._pages) - 1, {})
 
     def settle(self, seconds: float) -> int:
         """How many it has not been told after so much time; none of one that was dropped, which was said."""
