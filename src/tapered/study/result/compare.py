@@ -66,8 +66,10 @@ def _evidence(asked: Asked, found: Sequence[Seeds]) -> list[Evidence]:
         verdict(result, alpha=study.alpha, delta=study.delta, p=p, comparisons=several)
         for result, p in zip(results, p_values, strict=True)
     ]
-    each_found = zip(found, every, results, p_values, said, strict=True)
-    return [_lost(Evidence(at.seeds, at.ours, at.theirs, *rest, several)) for at, *rest in each_found]
+    return [
+        _lost(Evidence(at.seeds, at.ours, at.theirs, gain, result, p, word, several))
+        for at, gain, result, p, word in zip(found, every, results, p_values, said, strict=True)
+    ]
 
 
 def _lost(found: Evidence) -> Evidence:
