@@ -243,6 +243,9 @@ def test_models_that_differ(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=shown):
             resume(tmp_path, partial=True, model=model)
         assert all(map(torch.equal, before, model.parameters()))
+    other = nn.Sequential(nn.Conv1d(1, 3, 3), nn.Linear(3, 1))  # its attributes differ as well, which says less
+    with pytest.raises(CheckpointError, match=r"`model.0.weight` was saved as .* build the same model"):
+        resume(tmp_path, model=other, optimizer=tapered.Adam(other.parameters()))
 
 
 def test_parts_that_differ(tmp_path: Path) -> None:

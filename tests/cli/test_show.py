@@ -71,7 +71,7 @@ def test_what_was_changed_or_is_none_is_refused(folder, tmp_path, capsys):
     other = tmp_path / "s"
     (other / "runs").mkdir(parents=True)
     assert main(["show", str(tmp_path)]) == 3
-    assert "is no study's folder" in capsys.readouterr().err
+    assert "is no study's folder; expected one as studies/NAME-HASH" in capsys.readouterr().err
     assert main(["show", str(other)]) == 3
     assert "has no result yet" in capsys.readouterr().err
     (other / "result.json").write_text((folder / "result.json").read_text().replace("cosine", "Cosine"))

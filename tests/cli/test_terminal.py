@@ -144,3 +144,11 @@ def test_a_wide_table_is_parted_and_no_cell_is_broken(width):
     assert [cell for line in said[::4] for cell in line[1:]] == [*rows[0][1:]]
     assert [cell for line in said[2::4] for cell in line[1:]] == [*rows[2][1:]]
     assert (len(parts) == 1) is (width == 140)
+
+
+def test_a_stream_in_between_ends_after_the_one_behind_it():
+    """Python closes it as it goes, and from 3.13 on writes to stderr what that raises."""
+    behind = io.StringIO()
+    between = terminal._Lines(behind)
+    behind.close()
+    between.close()

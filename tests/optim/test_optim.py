@@ -294,6 +294,16 @@ def test_a_late_group_reads_the_same_counter() -> None:
     assert [group["step"] for group in optimizer.param_groups] == [6, 6]
 
 
+@pytest.mark.parametrize("loss", [0.5, None, torch.ones(2, 3), torch.ones(0)], ids=str)
+def test_minimize_takes_one_number_and_says_so_before_anything_changes(loss) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    optimizer = tapered.Adam([weight], lr=RATE)
+    with pytest.raises(TypeError, match=r"expected a tensor with one element, before \.item\(\), or a function"):
+        optimizer.minimize(loss)
+    assert (optimizer.steps, weight.grad.tolist()) == (0, [1.0, 1.0])
+
+
 def test_minimize_is_zero_grad_backward_step() -> None:
     nets = model(), model()
     optimizer = tapered.Adam(nets[0].parameters(), lr=RATE)

@@ -36,6 +36,8 @@ def params() -> list[nn.Parameter]:
         (float("1e400"), ValueError, "got inf for `lr` in group 0"),
         (10**400, ValueError, "00000 for `lr` in group 0; expected a finite number in [0, inf)"),
         ("0.1", TypeError, "got '0.1' (str) for `lr` in group 0"),
+        ("cosine", TypeError, "try lr=1e-3, or parse('cosine', {'steps': 2000})"),
+        (float, TypeError, "try lr=1e-3, or from_function(...)"),
         (None, TypeError, "got None (NoneType) for `lr` in group 0"),
         (1j, TypeError, "got 1j (complex) for `lr` in group 0"),
         (True, TypeError, "got True (bool) for `lr` in group 0"),

@@ -339,7 +339,9 @@ def test_every_line_to_paste_can_be_pasted():
 TEXTS = {
     "": "invalid syntax|empty",
     "warmup(": "never closed at character",
-    "warmup": 'cannot read "warmup": a schedule is written with names, numbers, \\*, \\+ and methods only',
+    "warmup": 'cannot read "warmup": a schedule is written with names, numbers, .* only; write warmup\\(\\.\\.\\.\\)',
+    "wramup": "methods only; did you mean warmup\\?$",
+    "from_function": "methods only$",
     "wramup(3)": 'cannot read "wramup": no schedule has this name; did you mean warmup\\?',
     "zzz(3)": 'cannot read "zzz": no schedule has this name$',
     "warmup(3).than(hold(3))": "a schedule has no method than; did you mean then\\?",

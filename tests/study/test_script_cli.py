@@ -175,6 +175,7 @@ def test_options_are_found_by_the_names_that_scripts_have_for_them(tmp_path, tex
     (tmp_path / "t.py").write_text(text)
     found = first_study(tmp_path / "t.py", tmp_path / "t.toml")
     fields = tomllib.loads(found.text)
+    assert fields["question"] == "Does a decaying rate beat a constant one in t.py?"
     assert fields["script"]["command"] == command
     if "Trainer" in text:
         assert fields["script"]["metrics"] == "trainer_state"

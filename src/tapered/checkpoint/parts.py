@@ -104,8 +104,8 @@ def prepare(name: str, part: Any, saved: Tree, parts: Mapping[str, Any], change:
     if kind == "tensor":
         return _prepare_tensors(name, {"": part}, {"": state})
     if kind == "module":
+        load = _prepare_module(name, part, state)  # another model has other attributes too: its tensors say more
         attributes.prepare(name, part, saved.get("numbers", attributes.numbers_of(part)), change.attributes)
-        load = _prepare_module(name, part, state)
         return both(load, attributes.setting(part, saved.get("numbers", {}))) if change.attributes == "saved" else load
     if kind == "optimizer":
         return optimizers.prepare(name, part, state, names_of(parts), parts.values(), change)

@@ -191,6 +191,9 @@ class _Lines(io.TextIOBase):
     def flush(self) -> None:
         self._stream.flush()
 
+    def close(self) -> None:
+        """Nothing: the stream is another's, and may have been closed; Python asks for it at this one's end."""
+
 
 def console(*, stderr: bool) -> Console:
     """A console as wide as its terminal, or as COLUMNS says; elsewhere lines are as long as they are; no markup."""

@@ -22,12 +22,12 @@ def watch(
     """
     from tapered.files.errors import StoreError  # noqa: PLC0415 - seconds, which --help need not wait for
     from tapered.report.serve import PAGE, Watched  # noqa: PLC0415 - as above
-    from tapered.study.store.look import STATED  # noqa: PLC0415 - as above
+    from tapered.study.store.look import NO_STUDY, STATED  # noqa: PLC0415 - as above
 
     if not 0 <= port <= 65_535:
         raise ValueError(f"got --port {port}; expected 1 to 65535, or none for one that is free")
     if not any((folder / name).is_file() for name in (STATED, PAGE)):
-        raise StoreError(f"{folder} is no study's folder; expected one as studies/NAME-HASH, where a study runs or ran")
+        raise StoreError(f"{folder} {NO_STUDY}")
     try:
         server = Watched(folder, port)
     except OSError as error:

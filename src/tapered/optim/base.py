@@ -147,6 +147,9 @@ class Optimizer(Grouped):
         Returns:
             The loss before the update, detached.
 
+        Raises:
+            TypeError: it is neither, or has several elements; no gradient was zeroed.
+
         Example:
             >>> from tapered import Adam, exponential_decay
             >>> weight = torch.nn.Parameter(torch.ones(2))
@@ -157,6 +160,12 @@ class Optimizer(Grouped):
             (Parameter containing:
             tensor([0.8500, 0.8500], requires_grad=True), 1)
         """
+        if not (callable(loss) or isinstance(loss, Tensor)) or (isinstance(loss, Tensor) and loss.numel() != 1):
+            got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{loss!r:.80}"
+            raise TypeError(
+                f"got {got} for `loss`; expected a tensor with one element, before .item(), or a function that "
+                f"computes it; try minimize(loss.mean())"
+            )
         self.zero_grad()
         value = loss if isinstance(loss, Tensor) else loss()
         value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

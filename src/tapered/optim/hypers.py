@@ -77,7 +77,7 @@ def number(name: str, value: Any, group: int, bounds: Range) -> float:
             raise ValueError(f"got a {value.dtype} tensor of shape {tuple(value.shape)} for {said}")
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"got {value!r} ({type(value).__name__}) for {said}")
+        raise TypeError(f"got {value!r} ({type(value).__name__}) for {said}{_instead(value)}")
     try:
         found = float(value)
     except OverflowError:  # an int beyond float64
@@ -85,6 +85,13 @@ def number(name: str, value: Any, group: int, bounds: Range) -> float:
     if found not in bounds:
         raise ValueError(f"got {value!r:.80} for {said}")
     return found
+
+
+def _instead(value: Any) -> str:
+    """What makes a schedule of a text or a function."""
+    if isinstance(value, str):
+        return f", or parse({value!r:.80}, {{'steps': 2000}})"
+    return ", or from_function(...)" if callable(value) else ""
 
 
 class Live:

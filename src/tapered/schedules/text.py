@@ -15,8 +15,9 @@ from tapered.schedules import amounts, checks, elsewhere, operators
 from tapered.schedules.base import Schedule, as_schedule
 from tapered.schedules.controllers import Controller, steered
 from tapered.schedules.names import CONTROLLERS, FUNCTIONS, KINDS, METHODS, OPERATORS, RECIPES
-from tapered.schedules.short import spelled
+from tapered.schedules.short import SHORT, spelled
 
+SCHEDULES: dict[str, Callable[..., Schedule | Controller]] = {**KINDS, **RECIPES, **CONTROLLERS}
 DEEPEST = 250  # of pieces within pieces: their values are found by as many calls within calls
 _DICT = 'write for example {"name": "warmup", "steps": 200}'
 
@@ -117,8 +118,15 @@ class _Reader:
         return amounts.settled(self.read(node), count=False)
 
     def refusal(self, node: ast.AST, reason: str) -> ValueError:
-        known = elsewhere.hint(node.id) if isinstance(node, ast.Name) else ""
+        known = self.near(node.id) if isinstance(node, ast.Name) else ""
         return ValueError(f'cannot read "{self.piece(node)}": {reason}{known}')
+
+    def near(self, name: str) -> str:
+        """What to write instead of a name that stands for nothing here."""
+        if name in SCHEDULES:
+            return f"; write {name}(...)"
+        known = (*SCHEDULES, *SHORT, *self.words) if self.words else SCHEDULES
+        return elsewhere.hint(name) or checks.suggestion(name, known)
 
     def piece(self, node: ast.AST) -> str:
         """The beginning of what a node was written as; ast's own way takes seconds for long lines."""
@@ -233,11 +241,9 @@ class _Reader:
     def named(self, node: ast.Name) -> Callable[..., Schedule | Controller]:
         if node.id in FUNCTIONS:
             raise self.refusal(node, "it holds Python code, which no text can carry; make it in Python")
-        known: dict[str, Callable[..., Schedule | Controller]] = {**KINDS, **RECIPES, **CONTROLLERS}
-        if node.id not in known:
-            near = "" if elsewhere.hint(node.id) else checks.suggestion(node.id, known)
-            raise self.refusal(node, f"no schedule has this name{near}")
-        return known[node.id]
+        if node.id not in SCHEDULES:
+            raise self.refusal(node, "no schedule has this name")
+        return SCHEDULES[node.id]
 
     def apply(self, node: ast.AST, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Calls what the whitelist holds; what it refuses is refused with the piece of text."""

@@ -202,6 +202,7 @@ def _text(
         HEAD.format(script=script.name, file=file.name)
         + f"""
 name = {_quoted(script.stem)}
+question = {_quoted(f"Does a decaying rate beat a constant one in {script.name}?")}
 steps = 1000                     # updates of each run
 seeds = 8
 metric = "{metric}"

@@ -19,6 +19,7 @@ from tapered.study.store.reading import BUNDLE, parsed, wholes
 from tapered.study.store.runs import Run
 from tapered.study.store.text import Kept
 
+NO_STUDY = "is no study's folder; expected one as studies/NAME-HASH, where a study runs or ran"
 STATED = "study.toml"
 LIMIT = 1 << 24  # bytes of a study's file, which is text that a person wrote
 

@@ -14,6 +14,7 @@ from tapered.files.errors import StoreError
 from tapered.files.sealed import sealed, unsealed
 from tapered.study.result import StudyResult
 from tapered.study.result.followed import followed
+from tapered.study.store.look import NO_STUDY
 from tapered.study.summary.answer import SENTENCES, arm_rows, arms_title, asked_lines, headline, verdict_rows
 from tapered.study.summary.fields import summary
 from tapered.study.summary.text import cost_lines, searched_lines
@@ -101,8 +102,11 @@ def kept(folder: Path) -> Kept:
     """
     path = folder / RESULT
     if not path.exists():
-        what = "is no study's folder" if not (folder / "runs").is_dir() else "has no result yet: its study goes on"
-        raise StoreError(f"{folder} {what}; tapered study FILE --store={folder} finishes it")
+        if not (folder / "runs").is_dir():
+            raise StoreError(f"{folder} {NO_STUDY}")
+        raise StoreError(
+            f"{folder} has no result yet: its study goes on; tapered study FILE --store={folder} finishes it"
+        )
     try:
         own = whole.plain(path) and path.stat().st_size <= LIMIT
         fields = unsealed(path.read_text() if own else "")
