@@ -81,7 +81,7 @@ class Bench:
         return folder, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def finish(self, process):
-        out, err = process.communicate(timeout=400)
+        out, err = process.communicate(timeout=1500)
         if process.returncode or err:
             sys.exit(f"a driver ended with {process.returncode}: {err[-2000:]}")
         return json.loads(out)

@@ -1,5 +1,7 @@
 """The executor that a study asks for."""
 
+from typing import Literal
+
 from tapered import gpus
 from tapered.machines import cores
 from tapered.study.file.executor import Executor as Asked
@@ -32,7 +34,7 @@ def workers_of(planned: Planned) -> int:
     """How many workers a study asks for, at most; where it does not insist on processes, no more than it has cores."""
     asked = planned.study.executor or Asked()
     _check_gpus(planned, asked)
-    many = "gpus" if is_any_gpu(planned.workload.recipe.place) else "cores"
+    many: Literal["gpus", "cores"] = "gpus" if is_any_gpu(planned.workload.recipe.place) else "cores"
     said = asked.workers or (many if asked.kind == "processes" else 1)
     room = max(1, cores() // planned.study.threads)
     if said == "gpus":
