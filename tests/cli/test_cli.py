@@ -285,7 +285,7 @@ def test_a_plan_says_how_many_seeds_its_comparisons_take(file, tmp_path, capsys,
     assert kind
     more = "".join(f'[[arms]]\nname = "{i}"\nrule = "SGD"\nlr = "cosine_decay(decay_steps=steps)"\n' for i in range(6))
     why = "7 comparisons at alpha = 0.05 take 9 seeds; try fresh = 9."
-    note = f'With fresh = 8 no verdict can be "helps" or "hurts": {why}'
+    note = f'With fresh = 8 no verdict can be "better" or "worse": {why}'
     for fresh, said in ((8, True), (9, False)):
         (tmp_path / file).write_text(TOML.replace("seeds = 4", f"seeds = 8\nfresh = {fresh}") + more)
         assert main(["study", file, "--plan"]) == 0

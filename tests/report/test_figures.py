@@ -182,6 +182,17 @@ def test_an_axis_of_differences_shows_the_small_beside_the_huge():
     assert signed([-0.01, 0.02, 0.1]).kind == "linear"
 
 
+def test_rates_that_reach_0_share_an_axis_with_far_higher_ones(result):
+    """A linear axis would show the highest arm alone, a logarithmic one has no 0."""
+    steps = (0, 50, 100)
+    low, high = (report.Band(name, steps, rates, rates, rates) for name, rates in (
+        ("constant", (0.03, 0.03, 0.0)), ("as written", (1.0, 0.1, 0.01))))  # fmt: skip
+    axis = named(replace(plot_data(result), schedules=(low, high)))["schedules"].panels[0][0].y
+    assert axis.kind == "symlog"
+    assert axis.place(0.03) - axis.place(0.0) > 0.15
+    assert named(replace(plot_data(result), schedules=(low,)))["schedules"].panels[0][0].y.kind == "linear"
+
+
 def test_the_points_left_out_lie_on_what_is_drawn():
     points = [(x / 4, 100 / (1 + x / 40)) for x in range(1600)]
     kept = smooth(points)

@@ -72,7 +72,8 @@ def test_an_infinite_gain_is_no_bar(result):
 def test_the_page_begins_with_the_verdict(outline, result):
     body = [text for text in outline.text if text]
     assert body[0] == f"{NASTY} - tapered"
-    assert body[1:4] == [NASTY, "21 runs · 202 updates · 3 seeds", result.sentence]
+    assert body[1:3] == [NASTY, "21 runs · 202 updates · 3 seeds"]
+    assert " ".join(body[3:6]) == result.sentence  # its arrow stands in an element of its own
     assert outline.tags.index("p") < outline.tags.index("figure") < outline.tags.index("table")
 
 
@@ -192,7 +193,7 @@ def test_the_page_says_how_many_seeds_an_interval_takes(result, confirmed):
     assert "<td>needs 6 seeds</td>" in few
     assert "needs 6 seeds" not in enough
     assert "<td>0.5 to 0.5</td><td>0.5 to 0.5</td><td>0.5 to 0.5</td>" in enough
-    assert "not enough seeds (8 for 1 comparison)" in few
+    assert "too few seeds (8 for 1 comparison)" in few
 
 
 def test_the_summary_holds_what_repeats_the_study(confirmed, tmp_path):
@@ -314,7 +315,36 @@ def test_two_arms_that_diverged_have_no_interval(result):
     lost = [replace(run, curve=(), value=nan, diverged=0, step=0) for run in result.runs]
     again = analyse(result.asked, lost, {}, {}, result.cost)
     assert verdict_rows(again)[1] == ("no verdict", NASTY, "-", "-", "0 of 3")
-    assert 'class="text badge no-verdict"' in render(again, "x")
+    page = render(again, "x")
+    assert 'class="text badge no-verdict"' in page
+    assert f"{NASTY} against" in html.unescape(page)
+    assert "are equal" not in page
+    assert [row[3:] for row in tables.differences(again).rows] == [("no verdict", "3", *["-"] * 7)]
+    assert {row[3] for row in tables.gains(again).rows} == {", ".join(f"seed {k}: both diverged" for k in range(3))}
+
+
+def test_figures_without_a_value_have_no_made_up_marks(result):
+    lost = [replace(run, curve=(), value=nan, diverged=0, step=0) for run in result.runs]
+    drawn = {figure.name: figure for figure in figures(plot_data(analyse(result.asked, lost, {}, {}, result.cost)))}
+    assert "trials" not in drawn
+    assert ">0.5<" not in "".join(drawn[name].panels[0][1] for name in ("verdicts", "differences", "sensitivity"))
+
+
+def test_one_page_has_one_set_of_words(result):
+    """The table of verdicts and that of all that was computed say the same of a comparison."""
+    first, full = tables.verdicts(result), tables.differences(result)
+    assert {row[0] for row in first.rows} == {full.rows[i][3].partition(" (")[0] for i in full.strong}
+    page = render(result, "x")
+    assert not [word for word in (">helps<", ">hurts<", ">no evidence<", ": helps;") if word in page]
+
+
+def test_an_arrow_is_not_broken_and_counts_have_commas(result):
+    runs = [replace(result.runs[0], seed=seed) for seed in range(1234)]
+    page = render(replace(result, runs=tuple(runs)), "x")
+    verdicts = re.findall(r'<p class="verdict">(.*?)</p>', page, re.DOTALL)
+    assert "1,234 runs" in page
+    assert verdicts[0].count('<span class="whole">-&gt;</span>') == 1
+    assert [html.unescape(re.sub("<[^>]+>", "", text)) for text in verdicts] == headline(result)
 
 
 def test_steps_are_written_in_full(result):

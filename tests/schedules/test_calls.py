@@ -128,10 +128,10 @@ def test_what_type_checkers_read_is_what_is_called(kind: type[Schedule]) -> None
 
 def test_help_is_readable() -> None:
     said = pydoc.plain(pydoc.render_doc(tapered.cosine_decay))
-    assert (
-        "cosine_decay(initial: float = 1.0, *, decay_steps: float, alpha: float = 0.0, end: float | None = None" in said
-    )
-    assert "__init__(self, initial: float = 1.0, *, decay_steps: float, alpha: float = 0.0" in said
+    call = "initial: float = 1.0, *, decay_steps: float, alpha: float = 0.0, end: float | None = None".replace(" ", "")
+    flat = "".join(said.split())  # from Python 3.13 on a line an argument
+    assert f"cosine_decay({call}" in flat
+    assert f"__init__(self,{call}" in flat
     assert "Annotated" not in said
 
 

@@ -10,6 +10,7 @@ from math import inf, nan
 
 import optuna
 import pytest
+from ledgers import kept, stored
 from postgres import Proxy
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
@@ -57,14 +58,9 @@ STRANGE = [
 ]
 
 
-def stored(url):
-    """Optuna's own storage there, which keeps no connection open."""
-    return optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool})
-
-
 def trials(url, name=SPACE.name):
     """What Optuna reads, in the order of the keys, without ids and times; a table's rows have no order."""
-    study = optuna.load_study(study_name=name, storage=stored(url))
+    study = kept(url, name)
     found = sorted(study.trials, key=lambda trial: trial.user_attrs["key"])
     fields = ("state", "values", "params", "distributions", "user_attrs", "system_attrs", "intermediate_values")
     assert sorted(trial.number for trial in found) == list(range(len(found)))
@@ -76,7 +72,7 @@ def ordered(value):
 
 
 def keys(url, name=SPACE.name):
-    return sorted(trial.user_attrs["key"] for trial in optuna.load_study(study_name=name, storage=stored(url)).trials)
+    return sorted(trial.user_attrs["key"] for trial in kept(url, name).trials)
 
 
 def entered(queue, given, seconds=30):
@@ -102,7 +98,7 @@ def test_optuna_reads_what_it_reads_of_a_file(url, ledger, tmp_path):
     file = FileLedger(tmp_path / "ledger.db", SPACE)
     file.add(STRANGE)
     file.close(tell=True)
-    ours, files = trials(url), trials(f"sqlite:///{tmp_path}/ledger.db")
+    ours, files = trials(url), trials(tmp_path)
     assert len(ours[1]) == len(STRANGE)
     assert ours == files
 
@@ -114,7 +110,7 @@ def test_optuna_goes_on_beside_it_in_the_same_study(url, ledger):
     stop = threading.Event()
 
     def others():
-        study = optuna.load_study(study_name=SPACE.name, storage=stored(url))
+        study = kept(url, SPACE.name)
         while not stop.is_set():
             study.tell(study.ask(), 1.0)
 
@@ -127,7 +123,7 @@ def test_optuna_goes_on_beside_it_in_the_same_study(url, ledger):
         stop.set()
         thread.join()
     optuna.create_study(storage=stored(url), study_name="another").add_trial(optuna.trial.create_trial(value=1.0))
-    found = optuna.load_study(study_name=SPACE.name, storage=stored(url)).trials
+    found = kept(url, SPACE.name).trials
     assert sorted(trial.number for trial in found) == list(range(len(found)))
     assert len({trial.user_attrs["key"] for trial in found if trial.user_attrs}) == 25
     assert len(found) > 25
@@ -191,7 +187,7 @@ def test_two_studies_of_one_name_are_two(url, ledger):
     entered(ledger(space=theirs), runs(1))
     assert len(keys(url)) == 4
     assert len(keys(url, f"{SPACE.name} (ffffffff)")) == 2
-    assert optuna.load_study(study_name="theirs", storage=stored(url)).trials == []
+    assert kept(url, "theirs").trials == []
     assert len(keys(url, "theirs (0a1b2c3d)")) == 1
 
 
@@ -290,7 +286,7 @@ def test_a_study_at_the_terminal(postgres, url, tmp_path, capfd, monkeypatch):
     assert err == ""
     (tmp_path / "my.toml").write_text(TINY)
     assert finish(tmp_path) == 0
-    file = trials(f"sqlite:///{tmp_path}/s/ledger.db", "tiny")
+    file = trials(tmp_path / "s", "tiny")
     assert trials(url, "tiny") == file
     assert len(file[1]) == 4
 

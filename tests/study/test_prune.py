@@ -6,6 +6,7 @@ from math import inf
 import numpy as np
 import optuna
 import pytest
+from ledgers import kept
 from study_cases import LOOP, arm_text, finished, planned, read, stopped_again_and_again, trained_as
 
 from tapered.cli.main import main
@@ -262,7 +263,7 @@ def test_a_metric_that_is_to_rise():
 def test_pruned_runs_are_pruned_trials_and_probes_none(undisturbed):
     left = undisturbed(TOML, WIDE)
     runs = left.runs
-    study = optuna.load_study(study_name="pruned", storage=f"sqlite:///{left.folder}/ledger.db")
+    study = kept(left.folder, "pruned")
     assert len(study.trials) == len(runs)
     states = [trial.state for trial in study.trials]
     assert states.count(optuna.trial.TrialState.PRUNED) == sum(run.pruned is not None for run in runs)

@@ -112,11 +112,28 @@ def test_peaks_beyond_the_file_are_ordinary():
     result = fake({"constant": BASE | {2.7: [9.0] * 8}, "cosine": wider}, grid=[0.1, 0.3, 0.9])
     assert [p.peak for p in result.arms[1].peaks] == [0.1, 0.3, 0.9, 2.7]
     assert (result.arms[1].best.peak, result.arms[1].edge) == (0.9, None)
-    assert result.caveats[0] == "Grids were extended by up to 1 peak to have the best inside."
+    assert result.caveats[0] == "Grids were extended by up to 1 peak in search of the best."
     only_one = fake({"constant": BASE, "cosine": wider}, grid=[0.1, 0.3, 0.9])
     assert (
         "Tuning budgets differ, from 24 runs, 240 steps asked (constant) to 32 runs, 320 steps asked (cosine)."
     ) in only_one.caveats
+
+
+def test_a_step_more_or_less_of_a_run_that_diverged_is_no_other_budget():
+    values = {0.1: EIGHT, 0.3: [nan] * 8}
+    result = fake({"constant": values, "cosine": values})
+    *others, last = result.runs
+    said = analyse(result.asked, [*others, replace(last, step=9, diverged=9)], {}, {}, COST)
+    assert [arm.budget.made for arm in said.arms] == [160, 159]
+    assert not any("budgets differ" in caveat for caveat in said.caveats)
+
+
+def test_large_peaks_are_written_as_in_tables():
+    lost = {1e5: [nan] * 8, 1e6: [nan] * 8}
+    caveats = fake({"constant": lost, "cosine": lost}).caveats
+    assert any(caveat.startswith("No run ended, at the lowest peak of 100,000 either;") for caveat in caveats)
+    best = fake({"constant": {1e5: EIGHT, 1e6: less(-1.0)}, "cosine": {1e5: less(-1.0), 1e6: EIGHT}}).caveats
+    assert any("constant (100,000, the lowest), cosine (1,000,000, the highest)" in caveat for caveat in best)
 
 
 def test_no_evidence_and_equivalence():
@@ -164,7 +181,7 @@ def test_where_evidence_is_impossible_there_are_not_enough_seeds(count, seeds, t
     assert {c.verdict.text for c in result.comparisons} == {word}
     assert {c.p for c in result.comparisons} == {count / 2 ** (seeds - 1)}
     note = (
-        f'With seeds = {seeds} no verdict can be "helps" or "hurts": {count} comparisons at alpha = 0.05 take {takes} '
+        f'With seeds = {seeds} no verdict can be "better" or "worse": {count} comparisons at alpha = 0.05 take {takes} '
         f"seeds; try seeds = {takes}."
     )
     assert (note in result.caveats) == bool(takes)
@@ -281,7 +298,9 @@ def test_when_everything_diverged_nothing_is_claimed():
     assert (
         "No run ended, at the lowest peak of 0.1 either; try peaks below it, and a few steps first." in result.caveats
     )
-    assert result.comparisons[0].badge == "no verdict"
+    [said] = result.comparisons
+    assert (said.badge, said.chosen.text, said.verdict.reason) == ("no verdict",) * 2 + ("every run of both diverged",)
+    assert (said.change.low, said.change.high, said.chosen.lost) == (None, None, (True,) * 8)
     assert not any("edge" in caveat or "grid" in caveat for caveat in result.caveats)
     assert [(b.k, b.expected, b.median, b.lost) for b in result.arms[0].trials] == [
         (1, None, None, 1.0),

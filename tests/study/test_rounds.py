@@ -5,8 +5,8 @@ import tomllib
 from dataclasses import replace
 from datetime import datetime
 
-import optuna
 import pytest
+from ledgers import kept
 from pydantic import ValidationError
 from study_cases import ROWS, arm_text, finished, read, stopped_again_and_again, trained_as
 
@@ -207,8 +207,7 @@ def test_verification_covers_every_round(tmp_path):
 def test_the_ledger_has_every_round(tmp_path):
     before = time.time()
     runs, _ = finished(loaded(tmp_path), tmp_path / "s")
-    url = f"sqlite:///{tmp_path}/s/ledger.db"
-    study, again = (optuna.load_study(study_name=name, storage=url) for name in ("rounds", "rounds, fresh seeds"))
+    study, again = (kept(tmp_path / "s", name) for name in ("rounds", "rounds, fresh seeds"))
     for trials, fresh in ((study.trials, False), (again.trials, True)):
         entered = [(t.params["arm"], t.params.get("peak"), t.params["seed"], t.value) for t in trials]
         mine = [(r.arm, r.peak, r.seed, r.value) for r in runs if (r.seed in (3, 4)) is fresh]

@@ -12,6 +12,7 @@ from math import nan
 import optuna
 import pytest
 import torch
+from ledgers import kept
 
 from tapered import rules
 from tapered.files import whole
@@ -173,7 +174,7 @@ def test_optuna_reads_the_ledger(folder, capfd):
         store.put(*trained((1,), step=20))
         store.put(*trained((0, 2), diverged={2: 20}))
     assert capfd.readouterr() == ("", "")
-    [first, second] = optuna.load_study(study_name="q <script>", storage=f"sqlite:///{folder}/ledger.db").trials
+    [first, second] = kept(folder, "q <script>").trials
     assert (first.params, first.value) == ({"arm": "a", "peak": 0.1, "seed": 0}, 0.1 + 0.2)
     assert first.intermediate_values == {0: 3.5, 50: 0.1 + 0.2}
     assert first.state == optuna.trial.TrialState.COMPLETE
@@ -188,7 +189,7 @@ def test_a_ledger_that_lags_behind_is_filled_up(folder):
     (folder / "ledger.db").unlink()
     with opened(folder):
         pass
-    study = optuna.load_study(study_name="q <script>", storage=f"sqlite:///{folder}/ledger.db")
+    study = kept(folder, "q <script>")
     assert [trial.params["seed"] for trial in study.trials] == [0]
 
 
@@ -205,11 +206,11 @@ def test_the_ledger_has_the_times_of_runs_names_its_values_and_keeps_fresh_seeds
     with Store(folder, 'name = "q"\n', FACTS, space) as store:
         store.put(replace(bundle, branches=tuple(dated)), rows)
     for _ in range(2):
-        url = f"sqlite:///{folder}/ledger.db"
-        chose, again = (optuna.load_study(study_name=name, storage=url) for name in (SPACE.name, SPACE.name + FRESH))
+        chose, again = (kept(folder, name) for name in (SPACE.name, SPACE.name + FRESH))
         first, second = sorted(chose.trials, key=lambda trial: trial.params["seed"])
         [third] = again.trials
-        assert chose.metric_names == again.metric_names == ["validation loss"]
+        assert chose.metric_names == again.metric_names == ["validation loss of one seed"]
+        assert "the luckiest seed's: no finding" in chose.user_attrs["best trial"]
         assert (first.datetime_start, first.datetime_complete) == tuple(map(datetime.fromtimestamp, times[0]))
         assert second.duration.total_seconds() == 30
         assert third.datetime_start == third.datetime_complete >= before  # not known: when it was entered
@@ -223,7 +224,7 @@ def test_a_run_without_peak_has_none_in_the_ledger(folder):
     with opened(folder) as store:
         store.put(*trained(peak=None))
         assert store.runs()[0].peak is None
-    study = optuna.load_study(study_name="q <script>", storage=f"sqlite:///{folder}/ledger.db")
+    study = kept(folder, "q <script>")
     assert study.trials[0].params == {"arm": "a", "seed": 0}
 
 
@@ -233,9 +234,19 @@ def test_another_study_is_refused_with_what_differs(folder):
     with pytest.raises(StoreError, match=r"study\.steps: 50 there, 60 now\n  study\.x: nothing there, 1 now\nRes") as e:
         opened(folder, {**FACTS, "study.steps": "60", "study.x": "1"})
     assert "versions" not in str(e.value)
+    many = {f"study.x{i:02}": "1" for i in range(40)}
+    with pytest.raises(StoreError, match=r"x11: nothing there, 1 now\n  and 28 more\nResults"):
+        opened(folder, {**FACTS, **many})
     assert "--store" in str(e.value)
     with opened(folder):  # a refusal leaves no lock behind
         pass
+
+
+def test_a_study_of_another_name_is_refused_by_its_name(folder):
+    with opened(folder, {**FACTS, "study.name": "q"}) as store:
+        store.put(*trained())
+    with pytest.raises(StoreError, match=r"holds another study, q; this one is r\.\nResults of the two must not mix"):
+        opened(folder, {**FACTS, "study.name": "r", "study.steps": "60"})
 
 
 @pytest.mark.parametrize("left", [None, "{", b"\xff"], ids=["another's", "damaged", "no text"])
@@ -326,10 +337,8 @@ def test_a_broken_ledger_is_set_aside_and_made_anew(folder, damage, why):
         with pytest.warns(UserWarning, match=rf"ledger\.db is broken \(.*{why}\); it is .*{aside} now"), opened(folder):
             pass
         assert (folder / aside).read_bytes() == before
-        study = optuna.load_study(study_name="q <script>", storage=f"sqlite:///{folder}/ledger.db")
+        study = kept(folder, "q <script>")
         assert [trial.params["seed"] for trial in study.trials] == [0]
-        study._storage.remove_session()
-        study._storage._backend.engine.dispose()
 
 
 @pytest.mark.parametrize("when", ["opened", "used"])

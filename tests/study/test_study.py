@@ -3,9 +3,9 @@ import sys
 import tomllib
 from dataclasses import replace
 
-import optuna
 import pytest
 import torch
+from ledgers import kept
 from study_cases import LOOP, MODES, ROWS, arm_text, finished, planned, read, trained_as
 from tomlkit.exceptions import TOMLKitError
 
@@ -420,7 +420,7 @@ def test_rows_that_wait_for_others_are_not_finished(tmp_path, monkeypatch, kind,
         monkeypatch.setattr(grow, "SAVE_SECONDS", seconds)
         with open_store(loaded(tmp_path, text), tmp_path / f"{seconds:g}") as store:
             runs = train_runs(loaded(tmp_path, text), store)
-        trials = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/{seconds:g}/ledger.db").trials
+        trials = kept(tmp_path / f"{seconds:g}").trials
         values.append({trial.user_attrs["key"]: trial.value for trial in trials})
         assert {run.key: run.value for run in runs} == values[-1]
     assert values[0] == values[1]

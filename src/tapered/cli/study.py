@@ -65,7 +65,7 @@ def run(stated: Any, command: str, given: Given, *, as_json: bool) -> int:
     folder = given.store or default_folder(planned)
     if given.plan:
         return _forecast(planned, folder, as_json=as_json)
-    found = finish(planned, command, folder, verify=given.verify)
+    found = finish(planned, command, folder, verify=given.verify, log_to=given.log_to)
     return INTERRUPTED if found is None else _tell(*found, folder, as_json=as_json)
 
 

@@ -7,7 +7,7 @@ values ─► Scale: where each stands, what is written beside it ─► Panel: 
 from tapered.pictures.files import destination
 from tapered.pictures.letters import Letters
 from tapered.pictures.panel import SMALL, WHOLE, Panel, Size, cross, shorter, smooth, text
-from tapered.pictures.scale import Marks, Points, Scale, over, signed
+from tapered.pictures.scale import Marks, Points, Scale, over, signed, spread
 
 __all__ = [
     "SMALL",
@@ -24,5 +24,6 @@ __all__ = [
     "shorter",
     "signed",
     "smooth",
+    "spread",
     "text",
 ]

@@ -147,7 +147,11 @@ def signed(values: Iterable[float | None]) -> Scale:
     sizes = sorted(abs(value) for value in found if value)
     if not sizes or sizes[-1] / WIDE <= sizes[len(sizes) // 2]:
         return over(found, log=False)
-    size = max(sizes[len(sizes) // 2], sizes[-1] / WIDEST)
-    low, high = (asinh(end / size) for end in (min(found), max(found)))
+    return spread(found, max(sizes[len(sizes) // 2], sizes[-1] / WIDEST))
+
+
+def spread(values: Sequence[float], size: float) -> Scale:
+    """A symlog axis that holds all values; it turns at ``size``."""
+    low, high = (asinh(end / size) for end in (min(values), max(values)))
     room = ROOM * (high - low)
     return Scale("symlog", max(size * sinh(low - room), -LARGEST), min(size * sinh(high + room), LARGEST), size)

@@ -215,10 +215,10 @@ def _difference(found: Comparison) -> Difference:
 
 
 def _bars(found: Comparison) -> Bars:
-    seeds, gains, fresh = found.chosen.seeds, found.chosen.gains, 0
-    if found.fresh is not None:
-        seeds, gains, fresh = seeds + found.fresh.seeds, gains + found.fresh.gains, len(found.fresh.seeds)
-    return Bars(found.arm, found.baseline, seeds, tuple(finite(gain) for gain in gains), fresh)
+    each = [found.chosen] if found.fresh is None else [found.chosen, found.fresh]
+    seeds = tuple(seed for said in each for seed in said.seeds)
+    gains = (None if lost else finite(gain) for said in each for gain, lost in zip(said.gains, said.lost, strict=True))
+    return Bars(found.arm, found.baseline, seeds, tuple(gains), len(found.fresh.seeds) if found.fresh else 0)
 
 
 def _band(

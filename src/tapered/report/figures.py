@@ -34,12 +34,13 @@ def figures(data: PlotData) -> list[Figure]:
         "The best of k peaks: the median over all ways of choosing k of those that were tried.",
     )  # fmt: skip
     log = not data.higher
+    scored = [band for band in data.trials if any(value is not None for value in band.mean)]
     found = [
         verdicts_figure(data),
         lines_figure(data, data.curves, curves, log=log),
         lines_figure(data, data.sensitivity, peaks, log=log, powers=True),
         seeds_figure(data),
         lines_figure(data, data.schedules, rates, log=True),
-        lines_figure(data, data.trials, trials, log=log, powers=True),
+        lines_figure(data, scored, trials, log=log, powers=True),
     ]
     return [figure for figure in found if figure is not None]

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tapered.pictures import SMALL, WHOLE, Marks, Panel, Scale, over, shorter
+from tapered.pictures import SMALL, WHOLE, Marks, Panel, Scale, over, shorter, spread
 from tapered.report.data import Band, PlotData
 from tapered.report.figure import Figure, Series
 from tapered.report.look import UNSURE, look
 
 MANY = 6  # arms: of more, each has a panel of its own
+APART = 4  # times the lowest line's top: lines further apart share no linear axis
 DOTTED = 12  # points: a line of so few has a dot at each
 TITLE = 30  # characters
 
@@ -26,11 +27,12 @@ class Said:
 
 @dataclass(frozen=True)
 class Axes:
-    """What all panels of a figure share."""
+    """What all panels of a figure share; the marks are the scales' own where they are None."""
 
     x: Scale
     y: Scale
     marks: Marks | None
+    beside: Marks | None
 
 
 def lines_figure(
@@ -58,9 +60,9 @@ def lines_figure(
         )
         for band in placed
     )  # fmt: skip
-    values = (value for band in bands for side in (band.mean, band.low, band.high) for value in side)
+    values = [v for band in bands for side in (band.mean, band.low, band.high) for v in side if v is not None]
     marks = [(k, f"{k:g}") for k in sorted({k for band in bands for k in band.x})] if said.name == "trials" else None
-    axes = Axes(_below(bands, powers=powers), over(values, log=log), marks)
+    axes = Axes(_below(bands, powers=powers), _beside(values, bands, log=log), marks, None if values else ())
     return (_apart if many else _together)(data, said, axes, series)
 
 
@@ -76,10 +78,18 @@ def _below(bands: Sequence[Band], *, powers: bool) -> Scale:
     return Scale("linear", min(found), max(found))
 
 
+def _beside(values: Sequence[float], bands: Sequence[Band], *, log: bool) -> Scale:
+    """Where some values are 0 and some lines a multiple of others, linear up to the lowest line's top, then not."""
+    tops = [top for band in bands if (top := max((v for v in band.mean if v is not None), default=0.0)) > 0]
+    if log and tops and min(values) == 0 and max(tops) > APART * min(tops):
+        return spread(values, min(tops))
+    return over(values, log=log)
+
+
 def _together(_: PlotData, said: Said, axes: Axes, series: tuple[Series, ...]) -> Figure:
     rows = sum(bool(one.said) for one in series)
     label = f"{said.title}: {said.y} over {said.x} of {', '.join(dict.fromkeys(one.arm for one in series))}"
-    panel = Panel(axes.x, axes.y, WHOLE, label, names=(said.x, said.y), rows=rows, below=axes.marks)
+    panel = Panel(axes.x, axes.y, WHOLE, label, names=(said.x, said.y), rows=rows, below=axes.marks, beside=axes.beside)
     pictures = ((panel, panel.svg(_drawn(panel, series))),)
     key = tuple(dict.fromkeys((one.arm, one.colour, one.dash) for one in series))
     return Figure(said.name, said.title, said.caption, said.x, said.y, pictures, series, key=key)
@@ -94,7 +104,7 @@ def _apart(data: PlotData, said: Said, axes: Axes, series: tuple[Series, ...]) -
     pictures = []
     for name, own in by_arm.items():
         label, title = f"{said.title}: {name}", shorter(name, TITLE)
-        panel = Panel(axes.x, axes.y, SMALL, label, title, rows=rows, below=axes.marks)
+        panel = Panel(axes.x, axes.y, SMALL, label, title, rows=rows, below=axes.marks, beside=axes.beside)
         behind = [panel.line(_points(other), UNSURE, "4 3", 1.4) for other in against.get(name, [])]
         pictures.append((panel, panel.svg([*behind, *_drawn(panel, own)])))
     where = f" Below: {said.x}; at the left: {said.y}; the same axes everywhere. Grey: what the arm is compared with."

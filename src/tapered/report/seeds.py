@@ -28,7 +28,7 @@ def seeds_figure(data: PlotData) -> Figure | None:
         gone = tuple((float(k), "a run diverged") for k, gain in enumerate(bars.gains) if gain is None)
         series.append(Series(name, colour, "", i, places, bars.gains, bars.gains, bars.gains, gone))
     labels = _seeds(max(found, key=lambda bars: len(bars.seeds)))
-    caption = _caption(found, lost=lost)
+    caption = _caption(found, y, lost=lost)
     return Figure("differences", "Seed by seed", caption, "seed", y, tuple(pictures), tuple(series), labels)
 
 
@@ -39,7 +39,8 @@ def _panel(bars: Bars, beside: Scale, title: str, y: str, *, lost: bool) -> Pane
     marks = [(float(k), str(seed)) for k, seed in enumerate(bars.seeds) if k % every == 0]
     size, names = (SMALL, ("", "")) if title else (WHOLE, ("seed", y))
     label = f"Gain of each seed, {bars.name} over {bars.over}"
-    return Panel(below, beside, size, label, shorter(title, TITLE), names, int(lost), marks)
+    no_gain = () if all(gain is None for gain in bars.gains) else None
+    return Panel(below, beside, size, label, shorter(title, TITLE), names, int(lost), marks, no_gain)
 
 
 def _bars(panel: Panel, bars: Bars, colour: str) -> list[str]:
@@ -51,12 +52,13 @@ def _bars(panel: Panel, bars: Bars, colour: str) -> list[str]:
     return [*drawn, panel.line([(panel.x.low, 0.0), (panel.x.high, 0.0)], "currentColor", width=1)]
 
 
-def _caption(found: tuple[Bars, ...], *, lost: bool) -> str:
+def _caption(found: tuple[Bars, ...], y: str, *, lost: bool) -> str:
     others = {bars.over for bars in found}
     what = min(others) if len(others) == 1 else "what it is compared with"
     fresh = " Full: fresh seeds, which chose nothing; pale: those that chose the peaks."
-    cross = " A cross below: one of the two runs diverged."
-    told = fresh * any(bars.fresh for bars in found) + cross * lost
+    cross = " A cross below: a run of the two diverged."
+    axes = f" Below: seed; at the left: {y}; the same axis everywhere."
+    told = fresh * any(bars.fresh for bars in found) + cross * lost + axes * (len(found) > 1)
     return f"Above 0: better than {what} at that seed, both at their best peaks.{told}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tapered.report.figure import Figure, Series
 from tapered.report.table import Kind, Table, numbers, table
-from tapered.stats import BestAt, Paired, Verdict
+from tapered.stats import BestAt, Paired
 from tapered.stats.seeds import seeds_that_reach
 from tapered.study.result import ArmResult, Comparison, Evidence, StudyResult, mean
 from tapered.study.result.followed import followed
@@ -31,10 +31,10 @@ def differences(result: StudyResult) -> Table:
     rows: list[tuple[str, ...]] = []
     strong: list[int] = []
     for found in result.comparisons:
-        for kind, paired, p, verdict in _evidence(found):
-            strong += [len(rows)] if verdict is found.verdict else []
-            said = verdict.text if verdict else "-"
-            rows.append((found.arm, found.baseline, kind, said, *_paired(paired, p, takes)))
+        for kind, paired, p, said in _evidence(found):
+            strong += [len(rows)] if said is found.evidence else []
+            numbers_of = _paired(paired, p, takes) if said is None or said.ended else (str(paired.n), *["-"] * 7)
+            rows.append((found.arm, found.baseline, kind, said.text if said else "-", *numbers_of))
     columns: list[tuple[str, Kind]] = [("arm", "wrap"), ("against", "wrap"), ("seeds", "wrap"), ("verdict", "wrap")]
     level = f"{100 * (1 - alpha):g}%"
     columns += numbers("n", "mean gain", f"{level} interval, t", "bootstrap", "sign-flip", "p")
@@ -42,9 +42,9 @@ def differences(result: StudyResult) -> Table:
     return table("Paired gains, positive where better", columns, rows, strong)
 
 
-def _evidence(found: Comparison) -> list[tuple[str, Paired, float | None, Verdict | None]]:
+def _evidence(found: Comparison) -> list[tuple[str, Paired, float | None, Evidence | None]]:
     seeds: list[tuple[str, Evidence | None]] = [("that chose peaks", found.chosen), ("fresh", found.fresh)]
-    said = [(kind, each.paired, each.p, each.verdict) for kind, each in seeds if each is not None]
+    said = [(kind, each.paired, each.p, each) for kind, each in seeds if each is not None]
     test = [("test split", found.test, found.test.p, None)] if found.test else []
     return [*said, *test]
 
@@ -63,8 +63,10 @@ def gains(result: StudyResult) -> Table:
     for found in result.comparisons:
         for kind, said in (("that chose peaks", found.chosen), ("fresh", found.fresh)):
             if said is not None:
-                each = zip(said.seeds, said.gains, strict=True)
-                listed = ", ".join(f"seed {seed}: {gained(gain)}" for seed, gain in each)
+                each = zip(said.seeds, said.gains, said.lost, strict=True)
+                listed = ", ".join(
+                    f"seed {seed}: {'both diverged' if lost else gained(gain)}" for seed, gain, lost in each
+                )
                 rows.append((found.arm, found.baseline, kind, listed))
     return table("Gains seed by seed", [(name, "wrap") for name in ("arm", "against", "seeds", "gains")], rows)
 
@@ -145,7 +147,7 @@ def trials(result: StudyResult) -> Table:
             rows.append((arm.name, said, default, *(_best(at.get(k), name) for k in ks)))
     named: list[tuple[str, Kind]] = [("arm", "wrap"), ("over the choices", "text")]
     columns = [*named, *numbers("by default", *(f"k = {k}" for k in ks))]
-    return table("The best of k peaks", columns, rows)
+    return table(f"Validation {result.asked.study.metric}, by how many peaks are tried", columns, rows)
 
 
 def _best(found: BestAt | None, name: str) -> str:
@@ -164,7 +166,7 @@ def peaks(result: StudyResult) -> Table:
     ]  # fmt: skip
     strong = [i for i, (arm, p) in enumerate(each) if p is arm.best and not arm.fixed]
     names = numbers("peak", "runs", "diverged", "pruned", f"mean {result.asked.study.metric}", "lowest", "highest")
-    return table("Every peak", [("arm", "wrap"), *names], rows, strong)
+    return table(f"Validation {result.asked.study.metric} at the last step", [("arm", "wrap"), *names], rows, strong)
 
 
 def _peak(peak: float | None) -> str:

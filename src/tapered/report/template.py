@@ -47,10 +47,18 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"cost_lines": cost_lines}
+    made.filters |= {"cost_lines": cost_lines, "kept": _kept}
     made.globals["policy"] = policy
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return made
+
+
+def _kept(text: str) -> str:
+    """A sentence, escaped, whose arrows are not broken at the end of a line."""
+    from markupsafe import Markup  # noqa: PLC0415 - jinja2 brings it
+
+    whole = Markup('<span class="whole">{}</span>').format("->")
+    return Markup(" {} ").format(whole).join(text.split(" -> "))
 
 
 @cache

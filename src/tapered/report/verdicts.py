@@ -21,9 +21,10 @@ def verdicts_figure(data: PlotData) -> Figure | None:
     widest = max(min(len(name), LONGEST) for name in [*(one.name for one in found), *under])
     size = Size(460, (ROW + AGAINST * several) * n + BELOW, 14 + LETTER * widest, 12, right=64)
     y = f"difference in validation {data.metric}"
-    below = signed(value for one in found for value in (one.middle, one.low, one.high))
+    values = [value for one in found for value in (one.middle, one.low, one.high) if value is not None]
+    below, marks = signed(values), None if values else ()
     rows = Scale("linear", 0.5 - n, 0.5)
-    panel = Panel(below, rows, size, f"Verdicts: {y}", names=(y, ""), beside=())
+    panel = Panel(below, rows, size, f"Verdicts: {y}", names=(y, ""), below=marks, beside=())
     zero = panel.line([(0.0, rows.low), (0.0, rows.high)], "currentColor", "3 3", 1)
     picture = panel.svg([zero, *(mark for i, one in enumerate(found) for mark in _row(panel, i, one, several=several))])
     side = "right" if data.higher else "left"

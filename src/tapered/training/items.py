@@ -203,7 +203,6 @@ def _pieces(workload: Workload, split: str, indices: Tensor, run: Run | None) ->
     return [item for items, _ in found for item in items], any(drawn for _, drawn in found)
 
 
-def purpose(whose: str, indices: Tensor) -> str:
-    """What a metric by its name, or the model under no name, draws for over a chunk of a split."""
-    first = int(indices[0])
+def purpose(whose: str, first: int) -> str:
+    """What a metric by its name, or the model under no name, draws for over the chunk of a split that begins here."""
     return " ".join(["evaluate", *([whose] if whose else []), *([str(first)] if first else [])])

@@ -230,7 +230,7 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
     through = called(workload, model)
 
     def outputs(inputs: Any, indices: Tensor, _: object) -> list[Any]:
-        reseed(seed, purpose("", indices), step)
+        reseed(seed, purpose("", int(indices[0])), step)
         with torch.set_grad_enabled(workload.derivatives), cast(workload.recipe):
             found = forward(workload, through, inputs, evaluating=True)
         return [trees.detached(found) if workload.derivatives else found]

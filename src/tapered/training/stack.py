@@ -97,7 +97,7 @@ def _advance(
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
             k = len(losses)
-            inputs, targets, indices = batches(k)
+            inputs, targets, indices = batches()
             with undrawn() if how == "plain" else nullcontext():  # of a graph no code of the model's is left
                 losses.append(update(inputs, targets, indices, at[k]))
             if not memory.called:
@@ -115,11 +115,14 @@ def _over(update: Step, part: Rows) -> Callable[..., Tensor]:
 
 
 def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
-    """How many operations the graph of one update has, traced as for compiling; the rows are left as they are."""
+    """How many operations the graph of one update has, as it is traced; the rows are left as they are."""
+    known = make(workload, rows.rule, len(rows), "traced")
+    if isinstance(known, program.Replayed) and (graph := known.traced_already()):
+        return len(graph.graph.nodes)
     step = rows.steps[0]
     tables = _scalars(workload, rows.rule, paths, step, step + 1, rows.params)
     scalars = {name: values[0] for name, values in tables.items()}
-    inputs, targets, indices = Batches(workload, rows.seeds, step, step + 1)(0)
+    inputs, targets, indices = Batches(workload, rows.seeds, step, step + 1)()
     update = make(workload, rows.rule, 0, "plain")
     graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars))
     return len(graph.graph.nodes)

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 
 import tomlkit
 from annotated_types import Ge, Le, MinLen
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm
@@ -30,6 +30,7 @@ from tapered.study.file.script import Script
 from tapered.study.file.search import Prune, Tune
 from tapered.study.file.space import Range
 from tapered.words import counted, suggest
+from tapered.workloads.cells import written
 
 __all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
 EXTEND = 4
@@ -66,7 +67,7 @@ class Study(Question, Steps):
     model_config = Ledger.model_config
 
     name: Name
-    workload: str = ""
+    workload: Annotated[str, BeforeValidator(written)] = ""
     script: Script | None = None
     workload_options: Annotated[dict[str, bool | int | float | str], Field(default_factory=dict)]
     steps: Annotated[Whole, Ge(1)] | None = None
@@ -216,18 +217,18 @@ class Study(Question, Steps):
 
     @property
     def needed(self) -> int:
-        """Seeds below which no verdict can be "helps" or "hurts", at its alpha and for its comparisons."""
+        """Seeds below which no verdict can be "better" or "worse", at its alpha and for its comparisons."""
         return seeds_needed(self.alpha, max(1, self.comparisons))
 
     @property
     def lacks(self) -> str | None:
-        """Why no verdict can be "helps" or "hurts", and what to write; None where one can."""
+        """Why no verdict can be "better" or "worse", and what to write; None where one can."""
         field, have = ("fresh", len(self.fresh_seeds)) if self.fresh_seeds else ("seeds", self.seeds)
         if have >= self.needed or not self.comparisons:
             return None
         many, fewer = counted(self.comparisons, "comparison"), bool(self.prune and self.prune.probe)
         return (
-            f'With {field} = {have} no verdict can be "helps" or "hurts": {many} at alpha = {self.alpha:g} '
+            f'With {field} = {have} no verdict can be "better" or "worse": {many} at alpha = {self.alpha:g} '
             f"{'take' if self.comparisons > 1 else 'takes'} {self.needed} seeds; try {field} = {self.needed}"
             f"{', unless pruning is to leave fewer arms' if fewer else ''}."
         )

@@ -12,7 +12,8 @@ def change_of(said: Evidence, direction: Direction) -> Change:
     lost = tuple(sum(not isfinite(value) for value in side) for side in (said.theirs, said.ours))
     whole = sum(lost) == 0
     before, after = (mean(side) if whole else None for side in (said.theirs, said.ours))
-    ends = [end if end is not None and isfinite(end) else None for end in (said.paired.low, said.paired.high)]
+    sides = (said.paired.low, said.paired.high)
+    ends = [end if said.ended and end is not None and isfinite(end) else None for end in sides]
     low, high = ends if direction == "maximize" else [None if end is None else -end for end in reversed(ends)]
     return Change(before, after, _share(said, before, after), low, high, (lost[0], lost[1]))
 

@@ -1,7 +1,7 @@
 """Tuned arms against those that they are compared with, seed by seed, at their best peaks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tapered.stats import Paired, gains, holm, paired, seeds_for, verdict
 from tapered.study.result.asked import Asked
@@ -67,9 +67,16 @@ def _evidence(asked: Asked, found: Sequence[Seeds]) -> list[Evidence]:
         for result, p in zip(results, p_values, strict=True)
     ]
     return [
-        Evidence(at.seeds, at.ours, at.theirs, gain, result, p, word, several)
+        _lost(Evidence(at.seeds, at.ours, at.theirs, gain, result, p, word, several))
         for at, gain, result, p, word in zip(found, every, results, p_values, said, strict=True)
     ]
+
+
+def _lost(found: Evidence) -> Evidence:
+    """Runs that all diverged are equal in their ranks, and so in the test; they are not the same."""
+    if found.ended or not found.seeds:
+        return found
+    return replace(found, verdict=replace(found.verdict, reason="every run of both diverged"))
 
 
 def _comparison(asked: Asked, pair: Pair, chosen: Evidence, fresh: Evidence | None) -> Comparison:

@@ -41,6 +41,26 @@ class Evidence:
     verdict: Verdict
     comparisons: int
 
+    @property
+    def ended(self) -> bool:
+        """Whether any run of either ended."""
+        return any(isfinite(value) for value in (*self.ours, *self.theirs))
+
+    @property
+    def lost(self) -> tuple[bool, ...]:
+        """Of each seed whether the runs of both diverged: their gain is 0 in the test, and no number."""
+        return tuple(not isfinite(a) and not isfinite(b) for a, b in zip(self.ours, self.theirs, strict=True))
+
+    @property
+    def badge(self) -> str:
+        """The verdict in a word or two, for tables: "better", "not shown"; "no verdict" where no run says anything."""
+        return BADGES[self.verdict.word] if self.ended else "no verdict"
+
+    @property
+    def text(self) -> str:
+        """The same, with what it takes where seeds are lacking: "too few seeds (9 for 7 comparisons)"."""
+        return f"{self.badge} ({self.verdict.takes})" if self.verdict.takes and self.ended else self.badge
+
 
 @dataclass(frozen=True)
 class Change:
@@ -110,9 +130,8 @@ class Comparison:
 
     @property
     def badge(self) -> str:
-        """The verdict in a word or two, for tables: "better", "not shown"; "no verdict" where no run says anything."""
-        n = self.paired.n
-        return "no verdict" if self.change.lost == (n, n) else BADGES[self.verdict.word]
+        """The verdict in a word or two, for tables."""
+        return self.evidence.badge
 
     @property
     def evidence(self) -> Evidence:

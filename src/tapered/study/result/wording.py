@@ -9,7 +9,9 @@ from tapered.study.result.decays import weakened
 from tapered.study.result.followed import seen
 from tapered.study.result.values import ArmResult, is_diverged
 from tapered.study.store.runs import Run
-from tapered.words import counted
+from tapered.words import counted, plain
+
+SLIGHT = 0.01  # of the steps made: runs that diverge end where they end
 
 
 def caveats(
@@ -36,15 +38,19 @@ def _peaks(asked: Asked, tuned: Sequence[ArmResult]) -> Iterator[str]:
     advice = "; extend peaks in the study file."
     if len(at) == 1:
         yield (
-            f"The best peak of {at[0].name}, {at[0].best.peak:.3g}, is the {at[0].edge} {grid}: a better one may lie "
+            f"The best peak of {at[0].name}, {_peak(at[0])}, is the {at[0].edge} {grid}: a better one may lie "
             f"beyond{advice}"
         )
     elif at:
-        each = ", ".join(f"{arm.name} ({arm.best.peak:.3g}, the {arm.edge})" for arm in at)
+        each = ", ".join(f"{arm.name} ({_peak(arm)}, the {arm.edge})" for arm in at)
         yield f"Best peaks at an edge of what was tried, beyond which better ones may lie: {each}{advice}"
     added = {len(arm.peaks) - asked.study.peaks.count for arm in tuned}
     if added != {0} and not asked.study.tune:
-        yield f"Grids were extended by up to {counted(max(added), 'peak')} to have the best inside."
+        yield f"Grids were extended by up to {counted(max(added), 'peak')} in search of the best."
+
+
+def _peak(arm: ArmResult) -> str:
+    return plain(arm.best.peak or 0.0, 3)
 
 
 def _lost(arms: Sequence[ArmResult], fresh: Sequence[Run]) -> Iterator[str]:
@@ -53,7 +59,7 @@ def _lost(arms: Sequence[ArmResult], fresh: Sequence[Run]) -> Iterator[str]:
         yield f"{counted(diverged, 'run')} diverged, ranked last and counted."
     if diverged == sum(arm.budget.runs for arm in arms):
         lowest = min((peak.peak for arm in arms for peak in arm.peaks if peak.peak is not None), default=0.0)
-        yield f"No run ended, at the lowest peak of {lowest:g} either; try peaks below it, and a few steps first."
+        yield f"No run ended, at the lowest peak of {plain(lowest)} either; try peaks below it, and a few steps first."
     if any(arm.best.diverged for arm in arms if not arm.fixed):
         yield "An arm's best peak contains diverged runs."
     again = sum(is_diverged(run) for run in fresh)
@@ -76,12 +82,12 @@ def _undefined(asked: Asked, arms: Sequence[ArmResult], fresh: Sequence[Run]) ->
 
 
 def _budgets(tuned: Sequence[ArmResult]) -> Iterator[str]:
-    """Where budgets differ, the smallest and the largest: in what runs were to make, else in what they made."""
+    """Where budgets differ, the smallest and the largest: in what runs were to make, else well in what they made."""
     for what in ("asked", "made"):
         steps = {arm.name: int(getattr(arm.budget, what)) for arm in tuned}
         in_order = sorted(tuned, key=lambda arm: steps[arm.name])
         small, large = in_order[0], in_order[-1]
-        if steps[small.name] != steps[large.name]:
+        if steps[large.name] - steps[small.name] > (SLIGHT * steps[large.name] if what == "made" else 0):
             each = [
                 f"{counted(a.budget.runs, 'run')}, {steps[a.name]:,} steps {what} ({a.name})" for a in (small, large)
             ]

@@ -13,6 +13,7 @@ from tapered.files.lock import InUseError, hold
 from tapered.files.sealed import sealed, unsealed
 from tapered.files.whole import plain, replace
 
+NAME, SHOWN = "study.name", 12  # differences that are shown
 OURS = (
     "study.toml", "frozen.json", "modes.json", "check.json", "lock", "owner", "ledger.db", "ledger.db-journal",
     "ledger.db-wal",
@@ -97,11 +98,19 @@ def freeze(folder: Path, study_toml: str, frozen: Mapping[str, str], kinds: Kind
         said = "; ".join(kind.differing(kind.read(known.get(kind.TRAINED, "")), kind.read(frozen[kind.TRAINED])))
         raise StoreError(f"{folder} was begun on another kind of processor: {said}; {ANY}")
     if differing:
-        lines = [f"  {k}: {known.get(k, 'nothing')} there, {frozen.get(k, 'nothing')} now" for k in differing]
         raise StoreError(
-            f"{folder} holds a study that differs from this one:\n" + "\n".join(lines) + "\n"
+            f"{folder} holds {_other(known, frozen, differing)}\n"
             "Results of the two must not mix; try another --store DIR, or delete the folder"
         )
+
+
+def _other(known: Mapping[str, str], frozen: Mapping[str, str], differing: Sequence[str]) -> str:
+    """What lies there instead: by its name where that is another, else what differs, the first few in full."""
+    if NAME in differing:
+        return f"another study, {known.get(NAME, 'without a name')}; this one is {frozen.get(NAME, 'without a name')}."
+    lines = [f"\n  {k}: {known.get(k, 'nothing')} there, {frozen.get(k, 'nothing')} now" for k in differing[:SHOWN]]
+    more = f"\n  and {len(differing) - SHOWN} more" * (len(differing) > SHOWN)
+    return f"a study that differs from this one:{''.join(lines)}{more}"
 
 
 def _begin(folder: Path, study_toml: str, frozen: Mapping[str, str]) -> None:

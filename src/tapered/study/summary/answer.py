@@ -74,8 +74,7 @@ def _verdict_row(comparison: Comparison, *, several: bool) -> tuple[str, ...]:
     by = f" ({percent(change.share)})" if change.share else ""
     difference = "-" if change.difference is None else placed(change.difference, place)
     ends = (change.low, change.high)
-    unsaid = None in ends or comparison.badge == "no verdict"
-    interval = "-" if unsaid else " to ".join(placed(end, place) for end in ends if end is not None)
+    interval = "-" if None in ends else " to ".join(placed(end, place) for end in ends if end is not None)
     names = (comparison.arm, comparison.baseline) if several else (comparison.arm,)
     better = f"{comparison.paired.wins} of {comparison.paired.n}"
     return (comparison.badge, *names, f"{difference}{by}", interval, better)
