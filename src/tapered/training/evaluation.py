@@ -91,7 +91,7 @@ class Tally:
         for name in self.found.each:
             self._reseed(name, indices)
             values = numbers(self.functions[name](outputs, targets))
-            self.sums[name].append(values.double().sum().item())
+            self.sums[name].append(values.cpu().double().sum().item())
         for name, metric in self.objects.items():
             self._reseed(name, indices)
             metric.update(*shown(outputs, targets))

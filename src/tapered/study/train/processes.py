@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 
-import torch
-
 from tapered.files import wire
 from tapered.files.wire import Message
+from tapered.scripts.gpus import VISIBLE, visible
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.workers import FASTEST, STARTING, worth
 from tapered.study.store.folder import Store
@@ -69,11 +68,11 @@ def _settings(planned: Planned) -> Callable[[int], Mapping[str, str]]:
         "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
         "OMP_NUM_THREADS": str(planned.study.threads),
     }
-    if planned.workload.recipe.place.type != "cuda":
+    place = planned.workload.recipe.place
+    if place.type != "cuda" or place.index:  # a second GPU that is asked for is one for all
         return lambda _: common
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-    gpus = seen.split(",")
-    return lambda slot: common | {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]}
+    gpus = visible()
+    return lambda slot: common | {VISIBLE: gpus[slot % len(gpus)]}
 
 
 class _Process:
