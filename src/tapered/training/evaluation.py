@@ -91,7 +91,7 @@ class Tally:
         for name in self.found.each:
             self._reseed(name, first)
             values = numbers(self.functions[name](outputs, targets))
-            self.sums[name].append(values.double().sum().item())
+            self.sums[name].append(values.cpu().double().sum().item())
         for name, metric in self.objects.items():
             self._reseed(name, first)
             metric.update(*shown(outputs, targets))

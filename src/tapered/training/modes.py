@@ -15,6 +15,7 @@ import torch
 from tapered.rules import SGD, Rule, recomputed
 from tapered.training import loop, measures, stack
 from tapered.training.advance import LOOP, Kind, Mode, advance, deterministic
+from tapered.training.devices import CPU
 from tapered.training.precision import tolerance
 from tapered.training.reasons import uncompiled, unstackable
 from tapered.training.rehearsal import rehearsed
@@ -259,7 +260,8 @@ class _Probe:
         seeds = list(range(8))
         # so short a run is not traced, which takes longer than these few steps and has the same bits
         short, plain = (_Probe(self.workload, rule, PROBED) for rule in (self.rule, SGD()))
-        stacked = self.rows(seeds, PROBE, Mode("rows", 8, ""))
+        width = 8 if self.workload.recipe.place == CPU else 16  # at one width there, see `stack`
+        stacked = self.rows(seeds, PROBE, Mode("rows", width, ""))
         moved = short.rows([5, 2, *range(20, 30)], PROBE, Mode("rows", 16, ""))
         for here, there in ((5, 0), (2, 1)):
             if _difference(stacked.take([here]), moved.take([there])) != 0:
@@ -297,7 +299,7 @@ def off(a: float, b: float) -> float:
 def _difference(a: Rows, b: Rows) -> float:
     """The largest difference of any parameter, buffer or state."""
     pairs = zip(_tensors(a), _tensors(b), strict=True)
-    return max(float((mine.double() - theirs.double()).abs().max()) for mine, theirs in pairs)
+    return max(float((mine.cpu().double() - theirs.cpu().double()).abs().max()) for mine, theirs in pairs)
 
 
 def _apart(a: Rows, b: Rows) -> float:
