@@ -63,8 +63,8 @@ def begin(device: torch.device) -> None:
         os.environ[WORKSPACE] = FIXED
         if late:
             warnings.warn(
-                f"{WORKSPACE} was not set before CUDA began in this process, so that products may differ in their last "
-                f"bits from run to run; set {WORKSPACE}={FIXED} before Python starts",
+                f"{WORKSPACE} was not set before CUDA began in this process; if a product was made there already, "
+                f"torch refuses the next one; then set {WORKSPACE}={FIXED} before Python starts",
                 stacklevel=2,
             )
     draws.follow(generator_of(device))
@@ -94,9 +94,10 @@ def moved(device: torch.device, batch: Any) -> Any:
 def _copied(tensor: Tensor, device: torch.device) -> Tensor:
     if tensor.device == device:
         return tensor
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory(device)
-    return tensor.to(device, non_blocking=True)
+    # what somebody else has pinned may be written again while it is on its way
+    if device.type != "cuda" or tensor.device.type != "cpu" or tensor.is_pinned():
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def lying(device: torch.device, tensors: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
