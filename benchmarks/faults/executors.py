@@ -32,6 +32,7 @@ from tapered.study.train.on_ray import OnRay
 from tapered.study.train.processes import Processes
 from tapered.training import modes
 from tapered.training.advance import Mode
+from tapered.training.probe import Probe, unheard
 
 EXECUTORS = {
     "here": Here,
@@ -61,7 +62,7 @@ def given(width: int):
     """What finds how rows are trained, where their width is given: whether they can be, and no times."""
 
     def fixed(workload, rule, kind, _rows, steps, *_):
-        if kind != "loop" and (fault := modes._Probe(workload, rule, steps, modes.unheard).fault()):
+        if kind != "loop" and (fault := Probe(workload, rule, steps, unheard).fault()):
             raise modes.ModeError(fault)
         return modes.Timed(Mode(kind, 1 if kind == "loop" else width, "the benchmark says so"), math.nan)
 

@@ -14,7 +14,7 @@ from common import options, show
 
 from tapered import Workload, rules
 from tapered.training.advance import LOOP, Mode
-from tapered.training.modes import _Probe
+from tapered.training.probe import Probe
 from tapered.workloads import WORKLOADS
 from tapered.workloads.data import MissingDataError
 
@@ -39,7 +39,7 @@ def measured(make: Callable[[], Workload], rows: int) -> dict[str, Any]:
     workload = make()
     found: dict[str, Any] = {"loads in": time.perf_counter() - begin}
     sizes = [len(split) for split in (workload.train, workload.valid, workload.test) if split is not None]
-    probe = _Probe(workload, rules.Adam())
+    probe = Probe(workload, rules.Adam())
     fault = probe.fault()
     alone = probe.seconds(LOOP, 1)
     stacked = None if fault else probe.seconds(Mode("rows", rows, ""), rows)

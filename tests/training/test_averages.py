@@ -16,7 +16,7 @@ from tapered import Workload, rules
 from tapered.training.advance import LOOP, Mode, advance, evaluate
 from tapered.training.averages import Average
 from tapered.training.formulas import values_of
-from tapered.training.modes import _Probe
+from tapered.training.probe import Probe
 from tapered.training.rows import Path, Rows, start, tabulate
 
 STEPS = 24
@@ -226,7 +226,7 @@ def test_batchnorms_statistics_are_recomputed_as_update_bn_does(mode: Mode) -> N
 
 def test_rows_that_recompute_statistics_are_no_reason_for_the_loop() -> None:
     workload = replace(perceptron(), model=normed)
-    assert _Probe(workload, rules.Averaged(rules.Adam(), "recomputed")).fault() is None
+    assert Probe(workload, rules.Averaged(rules.Adam(), "recomputed")).fault() is None
 
 
 @pytest.mark.parametrize("mode", [LOOP, ROWS], ids=["loop", "rows"])

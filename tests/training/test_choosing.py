@@ -7,6 +7,7 @@ from torch._inductor import config, cpu_vec_isa
 from tapered import rules
 from tapered.training import modes, vectors
 from tapered.training.modes import choose, least_padded
+from tapered.training.probe import Probe
 
 RULE = rules.Adam()
 
@@ -20,13 +21,13 @@ def tried(monkeypatch):
         found.append((mode.kind, rows))
         return 3e-4 if mode.kind == "loop" else 75e-6 if rows == 256 else 1e-4
 
-    monkeypatch.setattr(modes._Probe, "seconds", seconds)
-    monkeypatch.setattr(modes._Probe, "fault", lambda _: None)
+    monkeypatch.setattr(Probe, "seconds", seconds)
+    monkeypatch.setattr(Probe, "fault", lambda _: None)
     return found
 
 
 def compiling(monkeypatch, tried, takes):
-    monkeypatch.setattr(modes._Probe, "compiled", lambda _, width: tried.append(("rows compiled", width)) or takes)
+    monkeypatch.setattr(Probe, "compiled", lambda _, width: tried.append(("rows compiled", width)) or takes)
 
 
 def test_where_compiling_pays_for_certain_one_width_is_timed(monkeypatch, tried) -> None:

@@ -15,7 +15,7 @@ from tapered.draws import DrawError, Standing, generator_seed, seeded
 from tapered.study import open_store, verify
 from tapered.training import fingerprint, sharing, stack
 from tapered.training.advance import LOOP, Mode, advance, evaluate
-from tapered.training.modes import _Probe
+from tapered.training.probe import Probe
 from tapered.training.rows import start, tabulate
 from tapered.workloads.find import workload_of
 
@@ -226,7 +226,7 @@ def test_a_graph_is_not_traced_of_a_model_that_draws(draw):
     problem = workload(lambda: Rarely(draw, 0))
     with pytest.raises(DrawError, match="each is to follow its own seed and step"):
         trained(problem, COMPILED, steps=2)
-    assert _Probe(problem, RULE).fault().startswith("the model draws random numbers, as dropout does")
+    assert Probe(problem, RULE).fault().startswith("the model draws random numbers, as dropout does")
 
 
 STUDY = (
@@ -267,10 +267,10 @@ problem = Workload("drawn", model, nn.functional.mse_loss, Noisy(), Noisy(), bat
 def test_two_arms_of_one_schedule_are_equal_seed_by_seed_and_train_again_to_the_same_bits(tmp_path, kind, monkeypatch):
     (tmp_path / "drawn.py").write_text(FILE)
     monkeypatch.setattr(
-        "tapered.training.modes._Probe.fault",
+        "tapered.training.probe.Probe.fault",
         lambda self: None if kind == "rows" else "asked for by the test",  # noqa: ARG005
     )
-    monkeypatch.setattr("tapered.training.modes._Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
+    monkeypatch.setattr("tapered.training.probe.Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
     runs, _ = finished(read(tmp_path, STUDY), tmp_path / "s", shared=False)
     ends = {(run.arm, run.peak, run.seed): run.curve for run in runs}
     assert len(ends) == 32

@@ -37,7 +37,7 @@ class Example:
         self.paths = [arm.path(self.steps, 1e-2) for arm in loaded.study.arms for _ in range(3)]
         with pytest.MonkeyPatch.context() as patch:
             # whether stacking is right is what is tested here, not how busy this machine is
-            patch.setattr("tapered.training.modes._Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
+            patch.setattr("tapered.training.probe.Probe.seconds", lambda self, mode, rows: 1e-3 / mode.width)  # noqa: ARG005
             chosen = choose(self.workload, self.rule, len(SEEDS), self.steps)
         self.mode = Mode("rows compiled", 8, "asked for by the test") if compiled else chosen
         self.rows = self.advance(start(self.workload, self.rule, SEEDS), self.paths)

@@ -15,6 +15,7 @@ from tapered.study import open_store, train_runs, verify
 from tapered.study.train.grow import RunError
 from tapered.training import modes
 from tapered.training.advance import Mode, evaluated
+from tapered.training.probe import Probe
 from tapered.workloads.own import StudyFileError
 
 FILE = """name = "mine"
@@ -212,7 +213,7 @@ def test_the_probe_times_what_the_run_does(monkeypatch, steps, traced) -> None:
     monkeypatch.setattr(
         stack, "make", lambda workload, rule, width, how: seen.append(how) or make(workload, rule, width, how)
     )
-    modes._Probe(perceptron(), rules.SGD(), steps).seconds(Mode("rows", 8, ""), 8)
+    Probe(perceptron(), rules.SGD(), steps).seconds(Mode("rows", 8, ""), 8)
     probed = set(seen)
     seen.clear()
     rows, path = start(perceptron(), rules.SGD(), range(8)), tabulate(rules.SGD(), steps, lr=0.1)

@@ -218,13 +218,13 @@ def test_a_bias_before_batchnorm_is_no_reason_for_the_loop() -> None:
 
     from torch import nn
 
-    from tapered.training.modes import _Probe
+    from tapered.training.probe import Probe
 
     def model() -> nn.Module:
         return nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
 
     workload = replace(perceptron(), model=model)
-    assert _Probe(workload, RULE).fault() is None
+    assert Probe(workload, RULE).fault() is None
 
 
 def test_without_a_compiler_rows_run_uncompiled_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:

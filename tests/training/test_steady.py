@@ -19,7 +19,7 @@ from tapered.study import open_store, train_runs, verify
 from tapered.training import steady
 from tapered.training.advance import LOOP, Mode, advance, evaluate
 from tapered.training.living import UnsteadyError, differing, marks
-from tapered.training.modes import _Probe
+from tapered.training.probe import Probe
 from tapered.training.rows import start, tabulate
 
 X = torch.randn(48, 2, generator=torch.Generator().manual_seed(0))
@@ -183,7 +183,7 @@ def test_rows_refuse_what_a_model_remembers(model):
     paths = [tabulate(RULE, 4, lr=0.1)] * 8
     with pytest.raises(UnsteadyError, match=r'the model remembers .* mode = "loop"'):
         advance(problem, start(problem, RULE, range(8)), paths, 4, mode=ROWS)
-    assert _Probe(problem, RULE).fault().startswith("the model remembers '")
+    assert Probe(problem, RULE).fault().startswith("the model remembers '")
 
 
 class Annealed(Net):
@@ -298,9 +298,7 @@ def test_buffers_follow_in_rows_too(model):
 
 
 def test_an_extra_state_is_the_loops_and_holds_plain_values_only():
-    assert (
-        _Probe(workload(Extra), RULE).fault().startswith("the model keeps a state of its own (Extra.get_extra_state)")
-    )
+    assert Probe(workload(Extra), RULE).fault().startswith("the model keeps a state of its own (Extra.get_extra_state)")
 
     class Odd(Extra):
         def get_extra_state(self):

@@ -8,7 +8,7 @@ from torch import nn
 
 from tapered import inverse_sqrt, rules
 from tapered.training.advance import LOOP, Mode, advance, evaluate
-from tapered.training.modes import _Probe
+from tapered.training.probe import Probe
 from tapered.training.rows import start, tabulate
 from tapered.training.workload import Workload
 from tapered.workloads import WORKLOADS, counterexample, noisy_quadratic, online, separable, surface
@@ -47,7 +47,7 @@ def test_every_workload_is_fixed_and_stacks(name):
     assert problem.name in (name, "rosenbrock")
     assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in problem.train.tensors)
     assert all(p.dtype == torch.float32 for p in problem.build(0).parameters())
-    assert _Probe(problem, rules.Adam()).fault() is None
+    assert Probe(problem, rules.Adam()).fault() is None
 
 
 def test_a_study_names_a_workload_and_its_options(tmp_path):

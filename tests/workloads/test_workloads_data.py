@@ -14,7 +14,7 @@ from torch import nn
 
 from tapered import rules
 from tapered.training.advance import LOOP, Mode, advance, evaluate
-from tapered.training.modes import _Probe
+from tapered.training.probe import Probe
 from tapered.training.rows import start, tabulate
 from tapered.workloads import breast_cancer, characters, diabetes, digits, fashion_mnist, logistic, mnist1d, photo
 from tapered.workloads.data import ChangedDataError, MissingDataError, file, parts, standardised
@@ -339,7 +339,7 @@ SMALL = {
 
 @pytest.mark.parametrize("name", [pytest.param("fashion", marks=fashion), "diabetes", "recurrent", "perceptron"])
 def test_other_models_stack(name):
-    assert _Probe(SMALL[name](), rules.Adam()).fault() is None
+    assert Probe(SMALL[name](), rules.Adam()).fault() is None
 
 
 def test_psnr_is_the_same_stacked():

@@ -7,10 +7,11 @@ from tapered.training.advance import LOOP, Mode, advance, evaluated
 from tapered.training.capacity import most_rows
 from tapered.training.crew import crew
 from tapered.training.memory import is_out_of_memory
+from tapered.training.probe import RATE, Phase, unheard
 from tapered.training.rows import start, tabulate
 
 
-def timed_mode(forest: Forest, rule: Rule, workers: int = 1, phase: modes.Phase = modes.unheard) -> modes.Timed:
+def timed_mode(forest: Forest, rule: Rule, workers: int = 1, phase: Phase = unheard) -> modes.Timed:
     """How the rows of a rule are trained, and the seconds of a step of a row.
 
     A model that raises in an ordinary loop too is left to the loop, which raises again and names the run.
@@ -52,7 +53,7 @@ def _raises_alone(forest: Forest, rule: Rule) -> bool:
     """Whether a few steps of a row as ordinary PyTorch raise, or its evaluation."""
     try:
         begun = start(forest.workload, rule, [0])
-        advance(forest.workload, begun, [tabulate(rule, 64, lr=modes.RATE)], 64, mode=LOOP)
+        advance(forest.workload, begun, [tabulate(rule, 64, lr=RATE)], 64, mode=LOOP)
         evaluated(forest.workload, begun)
     except Exception:  # noqa: BLE001 - the model's own
         return True

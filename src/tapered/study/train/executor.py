@@ -12,7 +12,7 @@ from tapered.study.plan.planned import Planned
 from tapered.study.store.folder import Store
 from tapered.study.train.grow import Grower
 from tapered.study.train.task import Work
-from tapered.training.modes import Phase, unheard
+from tapered.training.probe import Phase, unheard
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from tapered.study.store.text import rows_to_tensors
 from tapered.training.advance import LOOP, Mode, advance, evaluated
 from tapered.training.crew import crew
 from tapered.training.devices import CPU
-from tapered.training.modes import TOLERANCE, off
 from tapered.training.precision import tolerance
+from tapered.training.probe import TOLERANCE, off
 from tapered.training.rows import Rows, start
 from tapered.training.threads import threads
 
