@@ -81,7 +81,7 @@ class Bench:
         return folder, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def finish(self, process):
-        out, err = process.communicate(timeout=400)
+        out, err = process.communicate(timeout=1500)
         if process.returncode or err:
             sys.exit(f"a driver ended with {process.returncode}: {err[-2000:]}")
         return json.loads(out)
@@ -118,10 +118,11 @@ class Bench:
 
 
 def trials(url, name):
-    """Run's key -> its trials as Optuna reads them; None -> those of others."""
+    """Run's key -> its trials as Optuna reads them; None -> those of others; nothing where no study was entered."""
     stored = optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool})
     found = collections.defaultdict(list)
-    for trial in optuna.load_study(study_name=name, storage=stored).trials:
+    known = name in optuna.get_all_study_names(stored)
+    for trial in optuna.load_study(study_name=name, storage=stored).trials if known else ():
         by_name = (trial.params, trial.user_attrs, trial.intermediate_values)  # a table's rows have no order
         fields = (trial.state, trial.values, *(sorted(each.items()) for each in by_name))
         found[trial.user_attrs.get("key")].append(repr(fields))

@@ -18,14 +18,15 @@ import contextlib
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from clusters import Cluster
 from kills import results
+from trees import children, killed, left
 
 STUDY = """
 name = "scale"
@@ -87,37 +88,6 @@ def begin(folder, executor, **settings):
     return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **settings})
 
 
-def children(pid, marked="study.train.worker"):
-    """The processes below one whose command says so."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,stat=,args="], check=True, capture_output=True, text=True).stdout
-    rows = [line.split(None, 3) for line in listed.splitlines()]
-    below, found = {str(pid)}, []
-    for _ in range(6):
-        below |= {row[0] for row in rows if row[1] in below}
-    found = [int(row[0]) for row in rows if row[0] in below and marked in row[-1] and not row[2].startswith("Z")]
-    return [pid_ for pid_ in found if pid_ != pid]
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
-
-
-def killed(pid):
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def left(pids):
-    """How many live 5 s later."""
-    deadline = time.monotonic() + 5
-    while any(map(alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return sum(map(alive, pids))
-
-
 class Tally:
     def __init__(self, expected):
         self.expected = expected
@@ -144,17 +114,27 @@ def done(process, folder):
 
 
 def workers(tally, wanted, marked="study.train.worker", executor=TWO):
+    """A bundle that is lost three times without a save ends the study, rightly; so saves are waited for."""
     while tally.found["trials"] < wanted:
-        folder = f"{tally.found['studies']}-workers"
+        folder, kills = f"{tally.found['studies']}-workers", []
         process = begin(folder, executor)
         moment = time.monotonic() + random.uniform(0, 6)
         while not done(process, folder):
             time.sleep(0.01)
-            if time.monotonic() >= moment and (found := children(process.pid, marked)):
+            if time.monotonic() < moment or kills[-2:] == [stood := saved(folder)] * 2:
+                continue
+            if found := children(process.pid, marked):
                 killed(random.choice(found))
+                kills.append(stood)
                 tally.found["trials"] += 1
                 moment = time.monotonic() + random.uniform(1, 20)
         tally.judge(folder)
+
+
+def saved(folder):
+    """What tells one save of a study from the next."""
+    with contextlib.suppress(FileNotFoundError):  # it is being replaced
+        return sorted((path.name, path.stat().st_mtime_ns) for path in Path(folder, "runs").glob("*.json"))
 
 
 def drivers(tally, wanted, *, both=False):
@@ -218,50 +198,25 @@ def kinds(tally, wanted):
         tally.judge(folder)
 
 
-def ray(*words):
-    settings = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
-    command = [str(Path(sys.executable).parent / "ray"), *words]
-    return subprocess.run(command, check=False, env=settings, capture_output=True, text=True)
-
-
-def started(port):
-    ray("stop", "--force")
-    ray("get-auth-token", "--generate")
-    head = ray("start", "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false")
-    node = ray("start", f"--address=127.0.0.1:{port}", "--num-cpus=1")
-    if head.returncode or node.returncode:
-        raise SystemExit(head.stdout + head.stderr + node.stdout + node.stderr)
-
-
-def named(text):
-    listed = subprocess.run(["ps", "-eo", "pid=,args="], check=True, capture_output=True, text=True).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if text in line and "ps -eo" not in line]
-
-
 def clusters(tally, wanted, victim):
-    os.environ["RAY_AUTH_MODE"] = "token"
+    """A node, or the head with its own, is killed with all it has once actors train."""
     while tally.found["trials"] < wanted:
-        folder, hit = f"{tally.found['studies']}-{victim}", False
-        started(6399)
-        process = begin(folder, RAY.format("127.0.0.1:6399"))
-        moment = None
-        while process.poll() is None:
-            time.sleep(0.05)
-            if moment is None and named("ray::Remote"):
-                moment = time.monotonic() + random.uniform(0, 2.5)
-            if not hit and moment is not None and time.monotonic() > moment and named("ray::Remote"):
-                hit = True
-                tally.found["trials"] += 1
-                heads = [pid for pid in named("/raylet/raylet") if "--head" in Path(f"/proc/{pid}/cmdline").read_text()]
-                nodes = [pid for pid in named("/raylet/raylet") if pid not in heads]
-                for pid in nodes if victim == "nodes" else [*heads, *nodes, *named("gcs_server")]:
-                    killed(pid)
+        folder, moment, hit = f"{tally.found['studies']}-{victim}", None, False
+        with Cluster(6399) as cluster:
+            process = begin(folder, RAY.format(cluster.address))
+            while process.poll() is None:
+                time.sleep(0.05)
+                if moment is None and cluster.actors():
+                    moment = time.monotonic() + random.uniform(0, 6)
+                if not hit and moment is not None and time.monotonic() > moment and cluster.actors():
+                    hit = True
+                    tally.found["trials"] += 1
+                    cluster.kill(cluster.node if victim == "nodes" else cluster.head)
         if process.returncode and victim == "heads":  # all is gone: the same command, here
             process = begin(folder, "")
             process.wait()
         done(process, folder)
         tally.judge(folder)
-    ray("stop", "--force")
 
 
 TRIES = {

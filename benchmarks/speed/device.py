@@ -5,7 +5,8 @@
 device_exact.py's checks; each fused kernel against the rule (`tapered.rules.fused.right`); some runs of every template
 of torch_suite.py against torch's optimizers; a step with its schedule against torch's fused Adam with ExponentialLR,
 and rows against a torch loop, in turn, in one process, with the device waited for. It ends with 1 where a check fails.
-The figures are kept in measured-device.json, unless a `--share` of rows and steps is asked for, as its test does.
+Each is told as soon as it is known, and what is known is kept in measured-device.json, so that a machine that is taken
+away leaves what it has found; nothing is kept of a `--share` of rows and steps, which its test asks for.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -50,6 +53,7 @@ CASES: dict[str, tuple[Callable[[], Workload], int, int]] = {  # workload, rows,
 }
 LONG = 100_000  # the steps that the mode is chosen for
 ROUNDS = 5
+SUITE = 180.0  # seconds
 
 
 def wait(place: torch.device) -> None:
@@ -106,26 +110,62 @@ def rows_ratio(device: str, make: Callable[[], Workload], rows: int, steps: int,
 
 
 def suite(device: str, sample: int) -> tuple[bool, str]:
-    """Whether torch's optimizer suite agrees, and what it prints."""
+    """Whether torch's optimizer suite agrees, and what it prints; nobody knows after SUITE seconds."""
     script = Path(__file__).parents[1] / "clients" / "torch_suite.py"
     command = [sys.executable, str(script), "--device", device, "--sample", str(sample)]
-    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    try:
+        found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SUITE)
+    except subprocess.TimeoutExpired:
+        return False, f"torch's suite took longer than {SUITE:.0f} s; try a lower --sample"
     return found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
 
 
-def measured(device: str, share: float) -> tuple[dict[str, object], list[str]]:
-    """The figures, and how rows were trained."""
-    place, lines = device_of(device), []
-    figures: dict[str, object] = {"device": f"{name_of(place)}, torch {torch.__version__}"}
+def measured(device: str, share: float, tell: Callable[[str], None]) -> Iterator[tuple[str, object]]:
+    """The figures by name, one after another; how rows were trained is told."""
+    place = device_of(device)
+    yield "device", f"{name_of(place)}, torch {torch.__version__}"
     for case, (make, most, long) in CASES.items():
         rows, steps = max(8, int(share * most)), max(2, int(share * long))
         ratio, how = rows_ratio(device, make, rows, steps, int(share * LONG))
-        figures[case] = float(f"{ratio:.4g}")
-        lines.append(f"{case}: {rows} rows, {ratio:.3g} times faster; {how}")
+        tell(f"{case}: {rows} rows, {ratio:.3g} times faster; {how}")
+        yield case, float(f"{ratio:.4g}")
     sizes, _, times = STEPS["step_50m"]
-    figures["step_vs_torch_fused"] = round(step_ratio(place, [int(share * size) for size in sizes], 10 * times), 4)
-    figures["rows_per_gb"] = 2**30 // row_bytes(replace(letters(), recipe=Recipe(device=device)), rules.Adam())
-    return figures, lines
+    yield "step_vs_torch_fused", round(step_ratio(place, [int(share * size) for size in sizes], 10 * times), 4)
+    yield "rows_per_gb", 2**30 // row_bytes(replace(letters(), recipe=Recipe(device=device)), rules.Adam())
+
+
+@dataclass
+class Found:
+    """What is known so far, told and kept as it comes."""
+
+    kept: bool
+    json: bool
+    figures: dict[str, object] = field(default_factory=dict)
+    checks: dict[str, bool] = field(default_factory=dict)
+
+    def tell(self, line: str) -> None:
+        print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
+
+    def check(self, name: str, holds: Callable[[], bool]) -> None:
+        """Whether something holds; one that raises does not, and the others are still looked at."""
+        try:
+            self.checks[name] = holds()
+        except Exception:  # noqa: BLE001 - of whatever a device does
+            self.checks[name] = False
+            self.tell(traceback.format_exc())
+        self.tell(f"{name:32} {'right' if self.checks[name] else 'WRONG'}")
+        self._keep()
+
+    def figure(self, name: str, value: object) -> None:
+        self.figures[name] = value
+        self.tell(f"{name} {value}")
+        self._keep()
+
+    def _keep(self) -> None:
+        if self.kept:
+            day = str(dt.datetime.now(tz=dt.UTC).date())
+            found = {"date": day, "figures": self.figures, "checks": self.checks}
+            KEPT.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def main() -> None:
@@ -139,21 +179,21 @@ def main() -> None:
         place = device_of(chosen.device)
     except ValueError as error:
         sys.exit(str(error))
-    exact = checks(chosen.device)
-    right = {f"kernel {name}, {str(dtype)[6:]}": fused.right(rule, dtype, place.type)
-             for name, rule in RULES.items() for dtype in fused.DTYPES}  # fmt: skip
-    agrees, told = suite(place.type, chosen.sample) if chosen.sample else (True, "")
-    figures, lines = measured(chosen.device, chosen.share)
-    shown = [f"{name:32} {'right' if ok else 'WRONG'}" for name, ok in {**exact, **right}.items()]
-    lines = [str(figures["device"]), *shown, told, *lines, *(f"{name} {value}" for name, value in figures.items())]
-    print("\n".join(lines), file=sys.stderr if chosen.json else sys.stdout)
+    found = Found(kept=chosen.share == 1 and place != CPU, json=chosen.json)
+    for name, check in checks(chosen.device).items():
+        found.check(name, check)
+    exact = all(found.checks.values())
+    for name, rule in RULES.items():
+        for dtype in fused.DTYPES:
+            found.check(f"kernel {name}, {str(dtype)[6:]}", partial(fused.right, rule, dtype, place.type))
+    for name, figure in measured(chosen.device, chosen.share, found.tell):
+        found.figure(name, figure)
     if chosen.json:
-        print(json.dumps(figures))
-    if chosen.share == 1 and place != CPU:
-        found = {"date": str(dt.datetime.now(tz=dt.UTC).date()), "figures": figures, "checks": {**exact, **right}}
-        KEPT.write_text(json.dumps(found, indent=1) + "\n")
+        print(json.dumps(found.figures))
+    agrees, told = suite(place.type, chosen.sample) if chosen.sample else (True, "")
+    found.tell(told)
     # a kernel that is wrong is not taken; it is no fault of ours
-    sys.exit(0 if agrees and all(exact.values()) else 1)
+    sys.exit(0 if agrees and exact else 1)
 
 
 if __name__ == "__main__":

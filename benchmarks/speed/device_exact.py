@@ -58,13 +58,14 @@ def forks(device: str, mode: Mode) -> bool:
 
 
 def widths(device: str) -> bool:
-    """A row has the same bits among 8, 16 and 64, whatever its place."""
-    of, alone = problem(device), None
-    for width in (8, 16, 64):
-        rows = trained(of, list(range(width)), mode=replace(ROWS, width=width)).take([width // 2 - 1, 0])
-        mine = trained(of, [width // 2 - 1, 0], mode=ROWS)
-        alone = same(rows, mine) and alone is not False
-    return bool(alone)
+    """At each width a row has the same bits whatever its place and neighbours: among all, and with one beside it."""
+    of = problem(device)
+
+    def alike(mode: Mode) -> bool:
+        rows = trained(of, list(range(mode.width)), mode=mode).take([mode.width // 2 - 1, 0])
+        return same(rows, trained(of, [mode.width // 2 - 1, 0], mode=mode))
+
+    return all(alike(replace(ROWS, width=width)) for width in (8, 16, 64))
 
 
 def resumed(device: str, **options: object) -> bool:
@@ -81,9 +82,9 @@ def skips(device: str) -> bool:
     return skipped > 0 and {int(count) for count in rows.counts.values()} == {STEPS - skipped}
 
 
-def checks(device: str) -> dict[str, bool]:
+def checks(device: str) -> dict[str, Callable[[], bool]]:
     """Every check by name."""
-    found: dict[str, Callable[[], bool]] = {
+    return {
         "fork = scratch, loop": lambda: forks(device, LOOP),
         "fork = scratch, rows": lambda: forks(device, ROWS),
         "rows of any width": lambda: widths(device),
@@ -93,4 +94,3 @@ def checks(device: str) -> dict[str, bool]:
         "resume, float16 with skips": lambda: resumed(device, size=300.0, precision="float16"),
         "skipped steps do not count": lambda: skips(device),
     }
-    return {name: check() for name, check in found.items()}

@@ -1,13 +1,15 @@
 """Two workers against one process, and what a bundle takes more in a worker than here.
 
-    python benchmarks/speed/scale_workers.py [--rounds 3] [--rows 2048] [--json]
+    python benchmarks/speed/scale_workers.py [--rounds 3] [--rows 2048] [--most 8] [--json]
 
 Printed: {"two_vs_one_rows", "two_vs_one_loop", "overhead_ms_process", "overhead_ms_ray"}: the times are in turn, of
 whole trainings, workers begun from nothing; the overheads are of bundles that take next to nothing, by one worker that
-is up. Without Ray its figure is null.
+is up. Without Ray its figure is null. With --most the curve of 1, 2, 4, ... workers in their place: "overhead_ms_N" of
+a bundle, and "processors_N", how many times the processors' time of one process a whole training takes by N.
 """
 
 import math
+import resource
 import tempfile
 import time
 from importlib.util import find_spec
@@ -53,7 +55,7 @@ def study(folder, workload, steps, seeds, mode):
 def trained(planned, executor, width):
     """Seconds of a whole training; how rows are trained is given, so that none is timed."""
 
-    def given(forest, _rule, _workers=1):
+    def given(forest, *_):
         return Timed(Mode(forest.mode, width, "the benchmark says so"), math.nan)
 
     trainer.timed_mode = given
@@ -79,7 +81,7 @@ def two_vs_one(rounds, mode, rows, steps, width):
 
 
 def overhead(executor, rounds, bundles=200):
-    """Milliseconds of a bundle in a worker beyond those here."""
+    """Milliseconds of a bundle in workers beyond those here."""
     with tempfile.TemporaryDirectory() as folder:
         planned = study(folder, "quadratic", 4, bundles // 2, "loop")
         times = common.in_turn(
@@ -97,19 +99,48 @@ def small(planned, executor):
         executor.expect(planned, store, 10**9)
         if not isinstance(executor, Here):
             pool = executor._opened(planned, store)
-            while not pool._idle:
+            pool.begin(executor.workers)
+            while len(pool._idle) < executor.workers:
                 pool._hear(store, told)
         return common.seconds(lambda: executor.train([work], store, told))
 
 
-def main():
-    given = common.options(__doc__, threads=1, rounds=3, rows=2048)
-    found = {
-        "two_vs_one_rows": two_vs_one(given.rounds, "rows compiled", given.rows, 5000, 64),
-        "two_vs_one_loop": two_vs_one(given.rounds, "loop", 16, 30_000, 1),
-        "overhead_ms_process": overhead(Processes(1, always=True), given.rounds),
-        "overhead_ms_ray": overhead(OnRay("local", 1), given.rounds) if find_spec("ray") else None,
+def processors(executor, planned):
+    """Seconds of the processors, in this process and in workers, of a whole training."""
+    before = used()
+    trained(planned, executor, 1)
+    return used() - before
+
+
+def used():
+    times = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(time.ru_utime + time.ru_stime for time in times)
+
+
+def curve(rounds, most):
+    counts, found = [2**i for i in range(most.bit_length())], {}
+    for count in counts:
+        found[f"overhead_ms_{count}"] = overhead(Processes(count, always=True), rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        planned = study(folder, "bmi", 2500, 8, "loop")
+        sides = {"here": lambda: processors(Here(), planned)}
+        sides |= {str(n): lambda n=n: processors(Processes(n, always=True), planned) for n in counts}
+        times = common.in_turn(sides, rounds)
+    return found | {f"processors_{n}": common.times_faster(times, "here", str(n)).middle for n in counts}
+
+
+def against_one(rounds, rows):
+    return {
+        "two_vs_one_rows": two_vs_one(rounds, "rows compiled", rows, 5000, 64),
+        "two_vs_one_loop": two_vs_one(rounds, "loop", 16, 30_000, 1),
+        "overhead_ms_process": overhead(Processes(1, always=True), rounds),
+        "overhead_ms_ray": overhead(OnRay("local", 1), rounds) if find_spec("ray") else None,
     }
+
+
+def main():
+    given = common.options(__doc__, threads=1, rounds=3, rows=2048, most=0)
+    found = curve(given.rounds, given.most) if given.most else against_one(given.rounds, given.rows)
     common.show(found, as_json=given.json, table="\n".join(f"{name}: {value}" for name, value in found.items()))
 
 

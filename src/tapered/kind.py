@@ -72,13 +72,18 @@ def _used() -> dict[str, str]:
     return {"device": " and ".join(USED)} if USED else {}
 
 
+def _used_gpus() -> set[str]:
+    return {name for device, _, name in (said.partition(", ") for said in USED) if device.startswith("cuda")}
+
+
 def _cuda() -> dict[str, str]:
     """Of GPUs, where this process uses any."""
     if not (torch.cuda.is_available() and torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]  # torch's
         return {}
     cudnn = torch.backends.cudnn
+    names = _used_gpus() or {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     return {
-        "GPU": ", ".join(sorted({torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())})),
+        "GPU": ", ".join(sorted(names)),
         "CUDA": f"{torch.version.cuda}, cuDNN {cudnn.version()}",  # type: ignore[no-untyped-call]  # torch's
         "cuDNN": f"benchmark {cudnn.benchmark}, deterministic {cudnn.deterministic}, TF32 {cudnn.allow_tf32}",
         "workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG", "cuBLAS's own"),

@@ -258,7 +258,7 @@ def test_a_plan_is_printed_and_nothing_is_run(file, tmp_path, capsys, kind):
     found = {name.strip(): value.strip() for name, value in rows.items()}
     # each of 8 pairs shares 21 updates: a cooldown begins at the rate that it comes from
     assert (found["runs"], found["steps asked"], found["steps to run"], found["ratio"]) == ("16", "640", "472", "1.36")
-    assert found["time"] == "about 1 s"
+    assert re.fullmatch(r"about \d+ s", found["time"])
     assert f"trained as {kind}" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     assert not (tmp_path / "studies").exists()
@@ -266,7 +266,7 @@ def test_a_plan_is_printed_and_nothing_is_run(file, tmp_path, capsys, kind):
 
 @pytest.mark.parametrize(
     ("starting", "said", "used"),
-    [(0.0, "Workers: 2 of 2; one would take about 1 s.", 2), (99.0, "Workers: 1 of 2, as", 1)],
+    [(0.0, "Workers: 2 of 2; one would take about ", 2), (99.0, "Workers: 1 of 2, as", 1)],
 )
 def test_a_plan_says_how_many_workers_train_and_why(file, capsys, monkeypatch, kind, starting, said, used):
     assert kind

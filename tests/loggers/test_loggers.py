@@ -240,7 +240,7 @@ def test_other_ranks_tell_nothing(monkeypatch):
 def test_a_trainer_that_logs_tells_it_here():
     told = []
     with log_to(lambda *said: told.append(said)) as log:
-        heard = log.heard("train_loss")
+        heard = log.heard()
         heard.log(1, train_loss=9.0)
         callback = Telling(heard)
         trainer = types.SimpleNamespace(

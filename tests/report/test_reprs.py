@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
 import pytest
+import torch
 from report_cases import Outline
 from study_cases import planned
 
 import tapered
 from tapered import rules, theory
+from tapered.convert import from_torch
 from tapered.explain import explain_run
 from tapered.range_test import ramp, range_test
 from tapered.report import figures, plot_data
@@ -57,6 +59,9 @@ def of_one_run():
     yield explain_run(problem, tabulate(rules.Adam(), 60, lr=0.01), by_parameter=True)
     yield [start(problem, rules.Adam(), [0, 1]), tabulate(rules.Adam(), 900, lr=0.01)]
     yield [WORKLOADS["bmi"](), problem]
+    yield tapered.Recipe(groups=[tapered.Group(f"*.{i}.bias", lr=0.1) for i in range(40)])
+    parts = [{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(40)]
+    yield from_torch(torch.optim.lr_scheduler.CosineAnnealingLR(torch.optim.SGD(parts, lr=0.1), 100))
 
 
 def of_theory():

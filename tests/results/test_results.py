@@ -195,7 +195,7 @@ def test_it_is_asked_beside_the_main_thread_as_well(result, asked):
 
 
 def test_a_study_that_is_stopped_says_how_to_go_on(asked, tmp_path, monkeypatch):
-    monkeypatch.setattr(asking, "finish", lambda *_: None)
+    monkeypatch.setattr(asking, "finish", lambda *_, **__: None)
     with pytest.raises(KeyboardInterrupt, match="and the same call goes on"):
         tapered.study(asked, store=tmp_path / "s")
 

@@ -12,9 +12,9 @@ import pytest
 from script_starts import PYTHON, QUICK, alive, judged, made, until
 
 from tapered import kind, machines
+from tapered.gpus import visible
 from tapered.scripts import slots as module
 from tapered.scripts.errors import ScriptError
-from tapered.scripts.gpus import visible
 from tapered.scripts.nodes import kinds_of
 from tapered.scripts.on_ray import RaySlots, _supervised
 from tapered.scripts.slots import Slots, Start

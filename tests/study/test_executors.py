@@ -90,6 +90,11 @@ def stated(folder, mode="loop", steps=24, more="", arms=ARMS, workload=None):
     return study_cases.read(folder, text + more + arms)
 
 
+def asking(found, **said):
+    """A study that asks to be trained so."""
+    return found.having(found.study.model_copy(update={"executor": Asked(**said)}))
+
+
 def own(folder, forward="pass", mode="loop", **options):
     """A study of a model of one's own, in a file beside it."""
     (folder / "mine.py").write_text(OWN.format(forward=forward, driver=os.getpid()))
@@ -264,26 +269,25 @@ def test_no_number_depends_on_the_executor(tmp_path):
 @pytest.mark.parametrize(
     ("said", "kind", "workers"),
     [
-        (None, Here, 1),
-        (Asked(workers=1), Here, 1),
-        (Asked(workers=3), Processes, 3),
-        (Asked(workers=70), Processes, 4),  # as many as there are cores
-        (Asked(kind="processes", workers=70), Processes, 70),
-        (Asked(kind="processes", workers=1), Processes, 1),
+        ({}, Here, 1),
+        ({"workers": 1}, Here, 1),
+        ({"workers": 3}, Processes, 3),
+        ({"workers": 70}, Processes, 4),  # as many as there are cores
+        ({"kind": "processes", "workers": 70}, Processes, 70),
+        ({"kind": "processes", "workers": 1}, Processes, 1),
     ],
 )
 def test_what_a_study_asks_for_is_chosen(tmp_path, monkeypatch, said, kind, workers):
     monkeypatch.setattr(choose, "cores", lambda: 4)
-    study = stated(tmp_path).study.model_copy(update={"executor": said})
-    chosen = choose.executor_of(study)
+    chosen = choose.executor_of(asking(stated(tmp_path), **said))
     assert type(chosen) is kind
     assert chosen.workers == workers
 
 
 def test_cores_are_shared_by_the_threads_of_a_worker(tmp_path, monkeypatch):
     monkeypatch.setattr(choose, "cores", lambda: 9)
-    study = stated(tmp_path).study.model_copy(update={"executor": Asked(workers="cores"), "threads": 2})
-    assert choose.executor_of(study).workers == 4
+    found = stated(tmp_path, more="threads = 2\n")
+    assert choose.executor_of(asking(found, workers="cores")).workers == 4
 
 
 @pytest.mark.parametrize(

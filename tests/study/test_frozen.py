@@ -240,10 +240,21 @@ def test_no_bit_of_a_sealed_text_may_change_what_it_says(indent):
                 said = unsealed(data.decode(errors="replace"))
             except UnsealedError:
                 continue
-            assert said == unsealed(text)  # white space that became other white space
+            assert said == unsealed(text)
     for wrong in ("{}", "[]", "", '{"step": 8}', "[" * 10_000):
         with pytest.raises(UnsealedError):
             unsealed(wrong)
+
+
+def test_what_an_earlier_version_sealed_is_read_and_order_is_kept():
+    fields = {"step": 8, "arms": {"b": 1.5, "a": [0.1, 2]}}
+    by_value = hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    assert unsealed(json.dumps({"digest": by_value, **fields}, indent=1)) == fields
+    assert list(unsealed(sealed(fields))) == ["step", "arms"]
+    assert list(unsealed(sealed(fields))["arms"]) == ["b", "a"]
+    assert unsealed(sealed({})) == {}
+    with pytest.raises(UnsealedError, match="differs"):
+        unsealed(json.dumps({"digest": by_value, **fields, "step": 9}))
 
 
 @pytest.mark.parametrize("name", ["modes.json", "frozen.json", "runs"])

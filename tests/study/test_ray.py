@@ -7,11 +7,10 @@ import warnings
 from types import SimpleNamespace
 
 import pytest
-from test_executors import KILLS, own, same, trained
+from test_executors import KILLS, asking, own, same, trained
 
 from tapered import machines
 from tapered.files.wire import Message
-from tapered.study.file.executor import Executor as Asked
 from tapered.study.train import choose, on_ray
 from tapered.study.train.executor import Here
 from tapered.workloads.own import StudyFileError
@@ -49,12 +48,11 @@ def test_without_ray_it_is_said_how_to_have_it(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     found = own(tmp_path, more='executor = { kind = "ray" }\n')
     with pytest.raises(StudyFileError, match=r"pip install 'tapered\[ray\]'"):
-        trained(found, tmp_path / "runs", choose.executor_of(found.study))
+        trained(found, tmp_path / "runs", choose.executor_of(found))
 
 
 def test_what_a_study_asks_of_ray(tmp_path):
-    study = own(tmp_path).study.model_copy(update={"executor": Asked(kind="ray", address="auto", workers=5)})
-    chosen = choose.executor_of(study)
+    chosen = choose.executor_of(asking(own(tmp_path), kind="ray", address="auto", workers=5))
     assert type(chosen) is on_ray.OnRay
     assert chosen.workers == 5
 
@@ -81,7 +79,7 @@ def test_a_cluster_of_this_machine_is_joined_without_a_word(address, monkeypatch
 def test_rays_client_is_refused_with_what_to_do(tmp_path):
     found = own(tmp_path, more='executor = { kind = "ray", address = "ray://head:10001" }\n')
     with pytest.raises(StudyFileError, match="ray job submit"):
-        trained(found, tmp_path / "runs", choose.executor_of(found.study))
+        trained(found, tmp_path / "runs", choose.executor_of(found))
 
 
 def cluster(monkeypatch, **resources):

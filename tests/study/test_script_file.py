@@ -11,6 +11,7 @@ from study_cases import read
 from study_scripts import COMMAND, CONSTANT, LATE, SCRIPT, TABLE, planned, stated
 
 import tapered
+from tapered.scripts import on_ray
 from tapered.study.file.read import StudyFileError
 from tapered.study.script.places import slots_of
 
@@ -183,6 +184,14 @@ def test_as_many_at_a_time_as_there_are_gpus_each_with_its_own(tmp_path, monkeyp
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(StudyFileError, match=r"no GPU is seen here; try workers"):
         slots_of(study, study.script)
+
+
+@pytest.mark.parametrize(("asked", "count"), [('"gpus"', None), ('"cores"', None), ("3", 3)])
+def test_a_cluster_has_as_many_at_a_time_whatever_its_driver_sees(tmp_path, monkeypatch, asked, count):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(on_ray, "RaySlots", lambda *given, **needs: (*given, needs["gpus"]))
+    study = planned(tmp_path, more=f'executor = {{ kind = "ray", workers = {asked} }}').study
+    assert slots_of(study, study.script) == ("local", count, int(asked == '"gpus"'))
 
 
 def test_studies_of_workloads_need_nothing_of_what_starts_scripts():

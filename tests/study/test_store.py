@@ -209,7 +209,8 @@ def test_the_ledger_has_the_times_of_runs_names_its_values_and_keeps_fresh_seeds
         chose, again = (kept(folder, name) for name in (SPACE.name, SPACE.name + FRESH))
         first, second = sorted(chose.trials, key=lambda trial: trial.params["seed"])
         [third] = again.trials
-        assert chose.metric_names == again.metric_names == ["validation loss"]
+        assert chose.metric_names == again.metric_names == ["validation loss of one seed"]
+        assert "the luckiest seed's: no finding" in chose.user_attrs["best trial"]
         assert (first.datetime_start, first.datetime_complete) == tuple(map(datetime.fromtimestamp, times[0]))
         assert second.duration.total_seconds() == 30
         assert third.datetime_start == third.datetime_complete >= before  # not known: when it was entered

@@ -332,7 +332,9 @@ def test_nothing_of_stacked_rows_is_left_on_the_processor(options):
     of, rule = problem("cuda", **options), rules.Adam()
     rows, path = start(of, rule, [0, 1] * 4), tabulate(rule, 8, lr=0.1)
     scalars = {name: table[1] for name, table in stack._scalars(of, rule, [path] * 8, 0, 4, rows.params).items()}
-    inputs, targets, indices = Batches(of, rows.seeds, 0, 4)(1)
+    batches = Batches(of, rows.seeds, 0, 4)
+    batches()
+    inputs, targets, indices = batches()
     update = stack.make(of, rule, 0, "plain")
     losses = update(rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars)
     assert {tensor.device.type for tensor in (losses, inputs, targets, indices, *scalars.values())} == {"meta"}

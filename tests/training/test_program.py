@@ -30,7 +30,7 @@ def parts(workload: Workload) -> tuple:
     scalars = {
         name: values[0] for name, values in stack._scalars(workload, RULE, [path] * WIDTH, 0, 4, rows.params).items()
     }
-    return rows.params, rows.buffers, rows.state, *batches(0), scalars
+    return rows.params, rows.buffers, rows.state, *batches(), scalars
 
 
 def run(function, given: tuple) -> list[torch.Tensor]:

@@ -6,6 +6,7 @@ import torch
 from models import ALL, perceptron
 
 from tapered import rules
+from tapered.training import batches
 from tapered.training.advance import LOOP, Mode, advance, evaluate
 from tapered.training.rows import LOSSES_KEPT, Path, Rows, keep, start, tabulate
 from tapered.training.stack import _kept
@@ -170,6 +171,16 @@ def test_losses_are_kept_alike_in_both() -> None:
         at += size
     assert in_blocks == tuple(one_by_one)
     assert len(in_blocks) <= LOSSES_KEPT
+
+
+@pytest.mark.parametrize("at_once", [1, 8 * 32 * 3])
+def test_however_many_minibatches_are_laid_out_at_once_they_are_the_seeds(monkeypatch, at_once) -> None:
+    workload, seeds = perceptron(), [3, 1, 3, 0, 2, 1, 0, 0]
+    monkeypatch.setattr(batches, "AT_ONCE", at_once)
+    laid = batches.Batches(workload, seeds, 5, 12)
+    for step in range(5, 12):
+        wanted = torch.cat([workload.batches(seed, step, step + 1) for seed in seeds])
+        assert torch.equal(laid()[2], wanted)
 
 
 def test_joined_rows_share_a_rule() -> None:

@@ -3,7 +3,7 @@
 between two updates:  group["lr"] = schedule(step) * group["lr_scale"]      after one that was applied:  step = step + 1
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ from tapered.attach.joining import Joining
 from tapered.attach.layers import apart
 from tapered.attach.loads import Loads
 from tapered.attach.observing import observe
-from tapered.optim.freezing import Freezes, Freezing
+from tapered.optim.freezing import Freezing
 from tapered.optim.freezing import Groups as Params
 from tapered.optim.policies import Counted, Rates, Reload, report
+from tapered.optim.showing import Shows
 from tapered.schedules import Schedule
 from tapered.schedules.changes import How
 
@@ -41,7 +42,7 @@ class Kept:
     freezing: Freezing
 
 
-class Clock(Freezes, Joining):
+class Clock(Shows, Joining):
     """One counter of an optimizer's applied updates, and what follows it. Made by `attach`.
 
     `step` counts completed updates: update k uses `schedule(k)` in every group. Steps without any gradient, steps that
@@ -149,9 +150,8 @@ class Clock(Freezes, Joining):
             self.heal()
         return tuple(float(group["lr"]) for group in self.groups)
 
-    def __repr__(self) -> str:
-        kinds = "; ".join(f"group {i}: {found}" for i, found in enumerate(self.followed))
-        return f"Clock(step={self.step}, {kinds})"
+    def _followed(self) -> Sequence[Mapping[str, Schedule]]:
+        return self.followed
 
     def replace(
         self,

@@ -9,8 +9,10 @@ from typing import Any
 from tapered.checkpoint import files
 from tapered.checkpoint.reading import Origin, Read, listed, read
 from tapered.files.errors import CheckpointError, DamagedError
+from tapered.words import brief
 
 
+@brief
 @dataclass(frozen=True)
 class Described:
     """One checkpoint.

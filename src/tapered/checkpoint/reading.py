@@ -15,6 +15,7 @@ from tapered.checkpoint import files
 from tapered.checkpoint.lock import shown
 from tapered.files.errors import CheckpointError, DamagedError
 from tapered.files.tree import decode
+from tapered.words import brief
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Origin:
     change: Mapping[str, str]
 
 
+@brief
 @dataclass(frozen=True)
 class Resumed:
     """Where a run goes on from.

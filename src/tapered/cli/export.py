@@ -31,19 +31,28 @@ def export(
         as_json: Print one JSON object: the arm, its schedule, its hypers, the code.
         debug: Show a traceback when something fails.
     """
-    from tapered.study.summary.kept import kept  # noqa: PLC0415 - seconds, which --help need not wait for
+    from tapered.convert.average_code import averaging  # noqa: PLC0415 - seconds, which --help need not wait for
+    from tapered.study.summary.kept import kept  # noqa: PLC0415 - as above
+    from tapered.training.averages import Average  # noqa: PLC0415 - as above
 
     fields = kept(folder).summary
     chosen = arm_of(fields, arm)
-    lines = _code(chosen, to)
-    notes = [*fields["recipe"], *([f"evaluated at an average: {chosen['average']}"] if chosen["average"] else [])]
+    lines, notes = _code(chosen, to), [*fields["recipe"]]
+    average = Average.read(chosen["averaged"]).given if chosen.get("averaged") else {}
+    if average and chosen["rule"] and to in ("tapered", "torch", "transformers", "lightning"):
+        lines = averaging(lines, average)
+    elif chosen["average"]:
+        notes.append(f"evaluated at an average: {chosen['average']}")
+    lost = _lost(chosen)
     if as_json:
         named = {name: chosen[name] for name in ("name", "rule", "options", "hypers", "schedule", "best_peak")}
-        print_json({**named, "to": to, "code": lines, "notes": notes})
+        print_json({**named, "average": average or None, "to": to, "code": lines, "notes": notes, "diverged": lost})
         return DONE
     best = "the best that beats another" if fields["winner"] != fields["baseline"] else "the baseline"
     screen = console(stderr=True)
     screen.print(Text(f"{chosen['name']} ({'as asked' if arm else best}): {chosen['schedule']}"), soft_wrap=True)
+    if lost:
+        screen.print(Text(f"note: {lost}"), soft_wrap=True)
     for line in lines:
         write(line)
     for note in notes:
@@ -72,6 +81,16 @@ def _code(chosen: dict[str, Any], to: To) -> list[str]:
             )
     told = [Told(observes["text"], observes["metric"].rpartition("/")[2])] if observes else []
     return code(to, chosen["rule"] or None, chosen["options"], chosen["hypers"], chosen["schedule"], *told)
+
+
+def _lost(chosen: dict[str, Any]) -> str | None:
+    """What is to be known of runs at an arm's best peak that diverged, in a sentence; None where none did."""
+    at = [found for found in chosen["peaks"] if found["peak"] == chosen["best_peak"]]
+    seen = [*at, *([chosen["fresh"]] if chosen["fresh"] else [])]
+    if seen and all(found["mean"] is None for found in seen):
+        return "no run of it at this peak ended well, so that nothing speaks for it"
+    lost = sum(found["diverged"] for found in seen)
+    return f"{lost} of its runs at this peak diverged" if lost else None
 
 
 def arm_of(fields: dict[str, Any], name: str | None) -> dict[str, Any]:

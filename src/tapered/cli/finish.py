@@ -3,8 +3,9 @@
 import errno
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ SHOWN = 0.1  # seconds between two movements of the bar
 SETTLE, SHORTLY = 120.0, 3.0  # seconds that a ledger's server has at the end, and of a study that was stopped
 
 
-def finish(planned: Any, command: str, folder: Path, *, verify: bool = False) -> tuple[Any, Any, Path | None] | None:
+def finish(
+    planned: Any, command: str, folder: Path, *, verify: bool = False, log_to: Sequence[Any] = ()
+) -> tuple[Any, Any, Path | None] | None:
     """Train what a study lacks, conclude, write the page: and say where that was not possible.
 
     Args:
@@ -27,35 +30,42 @@ def finish(planned: Any, command: str, folder: Path, *, verify: bool = False) ->
         command: What to type to go on with it.
         folder: Its folder.
         verify: Also train a sample again from scratch.
+        log_to: Loggers that are told of its runs and its verdict.
 
     Returns:
         The result, what a verification found, and the page, None where the disk did not take it; None altogether where
         it was interrupted, and the folder has what was finished.
     """
     import tapered.study as studies  # noqa: PLC0415 - torch takes a second that --help need not wait for
+    from tapered.report.logged import logged  # noqa: PLC0415 - as above
 
-    with opened(planned, folder) as store:
+    errors = console(stderr=True)
+    lost = partial(errors.print, soft_wrap=True)
+    with opened(planned, folder) as store, logged(planned, store, log_to, lost) as books:
         runs = _train(planned, store, command)
         if runs is None:
-            _settle(store, SHORTLY)
+            _settle(store, books, SHORTLY)
             return None
         concluded = studies.conclude(planned, store, runs)
+        books.conclude(concluded)
         verified = studies.verify(planned, store, runs) if verify else None
         page = _page(concluded, folder / PAGE, command)
-        _settle(store, SETTLE)
+        _settle(store, books, SETTLE)
     return concluded, verified, page
 
 
-def _settle(store: Any, seconds: float) -> None:
-    """Give the ledger's server time to take what waits for it, and say what it has not taken."""
-    errors, lacking = console(stderr=True), store.settle(min(seconds, SHORTLY))
-    if lacking and seconds > SHORTLY:
-        why = f" ({store.trouble})" if store.trouble else ""
-        errors.print(f"Waiting up to {seconds:g} seconds for the ledger{why}; Ctrl-C ends that.", soft_wrap=True)
-        with suppress(KeyboardInterrupt):
-            lacking = store.settle(seconds - SHORTLY)
-    if lacking:
-        errors.print(lacking, soft_wrap=True)
+def _settle(store: Any, books: Any, seconds: float) -> None:
+    """Give the ledger's server and the loggers time to take what waits for them, and say what they have not taken."""
+    errors = console(stderr=True)
+    for what, waited in (("the ledger", store), ("the loggers", books)):
+        lacking = waited.settle(min(seconds, SHORTLY))
+        if lacking and seconds > SHORTLY:
+            why = f" ({waited.trouble})" if waited.trouble else ""
+            errors.print(f"Waiting up to {seconds:g} seconds for {what}{why}; Ctrl-C ends that.", soft_wrap=True)
+            with suppress(KeyboardInterrupt):
+                lacking = waited.settle(seconds - SHORTLY)
+        if lacking:
+            errors.print(lacking, soft_wrap=True)
 
 
 def opened(planned: Any, folder: Path) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cyclopts import Parameter
 
-from tapered.cli.terminal import Flag, retype
+from tapered.cli.terminal import Flag, Words, retype
 
 
 @Parameter(name="*")
@@ -26,6 +26,8 @@ class Given:
         workload: FILE:NAME of the workload, where the file names one outside of its own folder.
         workers: Processes that train at a time, at most: a number, "cores" or "gpus".
         ray: Train on a Ray cluster: its address, "auto" for this machine's, "local" for one of its own.
+        log_to: A logger of the runs that have ended, as tensorboard:FOLDER, wandb:PROJECT, mlflow:NAME or
+            trackio:PROJECT; may be given again.
     """
 
     seeds: int | None = None
@@ -37,6 +39,7 @@ class Given:
     workload: str | None = None
     workers: str | None = None
     ray: str | None = None
+    log_to: Words = ()
 
     @property
     def executor(self) -> dict[str, Any]:
@@ -57,8 +60,10 @@ class Given:
             file: A built-in study's name or a TOML file.
             more: What one of the commands alone takes.
         """
-        from tapered.study import read  # noqa: PLC0415 - torch takes a second that --help need not wait
+        from tapered.loggers.kinds import check  # noqa: PLC0415 - torch takes a second that --help need not wait
+        from tapered.study import read  # noqa: PLC0415 - as above
 
+        check(self.log_to)
         same: dict[str, Any] = {name: getattr(self, name) for name in ("seeds", "steps", "workload", "ledger")}
         return read(file, executor=self.executor, **same, **more)
 
@@ -69,4 +74,5 @@ class Given:
         'tapered study bmi --quick --steps=3 --ray=auto'
         """
         names = ("seeds", "steps", "store", "ledger", "workload", "workers", "ray")
-        return retype(verb, file, *flags, **more, **{name: getattr(self, name) for name in names})
+        loggers = [f"--log-to={target}" for target in self.log_to]
+        return retype(verb, file, *flags, *loggers, **more, **{name: getattr(self, name) for name in names})

@@ -65,7 +65,7 @@ def run(stated: Any, command: str, given: Given, *, as_json: bool) -> int:
     folder = given.store or default_folder(planned)
     if given.plan:
         return _forecast(planned, folder, as_json=as_json)
-    found = finish(planned, command, folder, verify=given.verify)
+    found = finish(planned, command, folder, verify=given.verify, log_to=given.log_to)
     return INTERRUPTED if found is None else _tell(*found, folder, as_json=as_json)
 
 
@@ -77,7 +77,7 @@ def _forecast(planned: Any, folder: Path, *, as_json: bool) -> int:
     study = planned.study
     if study.script is not None:
         return script_plan(planned, folder, as_json=as_json)
-    found = forecast(planned, workers_of(study))
+    found = forecast(planned, workers_of(planned))
     later = may_add(study)
     if as_json:
         seeds = {"comparisons": study.comparisons, "seeds_needed": study.needed, "fresh": len(study.fresh_seeds)}

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from tapered import rules
 from tapered.convert.following_code import Told, following, keras_callback
 from tapered.convert.keras import to_keras
+from tapered.convert.keras_out import number
 from tapered.schedules import Controller, Schedule, parse_rate
 
 To = Literal["tapered", "torch", "transformers", "lightning", "keras", "optax"]
@@ -134,8 +135,7 @@ def _alone(to: To, rate: Schedule | Controller) -> list[str]:
     if isinstance(rate, Controller):
         raise ValueError(f"got {rate} for an optimizer that nobody knows: {rate.why_no_table()}")  # noqa: TRY004  # a text
     if to == "keras":
-        made = f"keras.optimizers.schedules.deserialize({to_keras(rate)!r})"
-        return ["import keras", "", f"schedule = {made}"]
+        return ["import keras", "", f"schedule = {_keras_rate(rate)}"]
     if to == "optax":
         lines = ["from tapered import parse", "from tapered.convert import to_optax", ""]
         return [*lines, f"schedule = to_optax(parse({schedule!r}))"]
@@ -227,6 +227,11 @@ def _elsewhere(
     return [
         "import keras",
         "",
-        f"schedule = keras.optimizers.schedules.deserialize({to_keras(rate)!r})",
+        f"schedule = {_keras_rate(rate)}",
         f"optimizer = keras.optimizers.{known[name]}(learning_rate=schedule{given})",
     ]
+
+
+def _keras_rate(rate: Schedule) -> str:
+    plain = number(rate)
+    return f"keras.optimizers.schedules.deserialize({to_keras(rate)!r})" if plain is None else repr(plain)

@@ -24,6 +24,12 @@ from tapered.schedules.operators import scaled
 WARMTH = 1e-15  # two peaks that meet, but for rounding, beside their size
 
 
+def number(schedule: Schedule) -> float | None:
+    """The value of what never changes, which is a plain number in Keras; None of others."""
+    inward = _inward(schedule, 1.0)
+    return inward.value if isinstance(inward, constant) else None
+
+
 def config(schedule: Schedule) -> Call:
     """The name and arguments of Keras's class.
 
@@ -31,8 +37,8 @@ def config(schedule: Schedule) -> Call:
         ValueError: Keras has none.
     """
     inward = _inward(schedule, 1.0)
-    if isinstance(inward, constant):
-        raise ValueError(f"{schedule} is a plain number in Keras: learning_rate={inward.value}")  # noqa: TRY004  # a value Keras lacks
+    if (plain := number(inward)) is not None:
+        raise ValueError(f"{schedule} is a plain number in Keras: learning_rate={plain}")
     found = _falling(inward) or _lasting(inward)
     if found is None:
         raise ValueError(f"Keras has no schedule for {_part(inward)}")

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from tapered.schedules import Controller, Schedule, constant, piecewise_constant
 from tapered.schedules.checks import plain
+from tapered.words import brief
 
 
+@brief
 @dataclass(frozen=True)
 class Conversion:
     """The schedules of the parameter groups, in order, and `notes`: what differs from the source, and what was kept.

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 DIGEST = "digest"
+HEAD = re.compile(rf'{{"{DIGEST}":"[0-9a-f]{{64}}",?')  # what stands before the text that is hashed
 
 
 class UnsealedError(ValueError):
@@ -18,8 +20,8 @@ def sealed(fields: Mapping[str, Any], indent: int | None = None) -> str:
     >>> unsealed(sealed({"step": 3}))
     {'step': 3}
     """
-    separators = (",", ":") if indent is None else None
-    return json.dumps({DIGEST: _digest(fields), **fields}, allow_nan=False, indent=indent, separators=separators)
+    text = json.dumps(fields, allow_nan=False, indent=indent, separators=(",", ":") if indent is None else None)
+    return f'{{"{DIGEST}":"{_hashed(text)}"{"," if fields else ""}{text[1:]}'
 
 
 def unsealed(text: str) -> dict[str, Any]:
@@ -37,10 +39,20 @@ def unsealed(text: str) -> dict[str, Any]:
     digest = fields.pop(DIGEST, None)
     if digest is None:
         raise UnsealedError("it carries no SHA-256, as files of earlier versions did not")
-    if digest != _digest(fields):
+    if digest != _as_it_stands(text) and digest != _by_value(fields):
         raise UnsealedError("it differs from its own SHA-256")
     return fields
 
 
-def _digest(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def _as_it_stands(text: str) -> str | None:
+    head = HEAD.match(text)
+    return head and _hashed("{" + text[head.end() :])
+
+
+def _by_value(fields: Mapping[str, Any]) -> str:
+    """As earlier versions wrote it."""
+    return _hashed(json.dumps(fields, sort_keys=True, separators=(",", ":")))
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 log_to("tensorboard:runs", optimizer=optimizer) ─► Log ─┬─ after every update: lr/<group>, the rate that it used
 log(loss=..., valid_accuracy=...) ──────────────────────╯─► Guarded, each in its thread ─► TensorBoard, W&B, MLflow, ...
+a trainer's callback ─► Heard ─► the same
 """
 
 from tapered.loggers.log import Log as Log

@@ -6,11 +6,12 @@ tell ─► what waits ─► the thread: open, tell, tell, ..., close      it r
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 
 from tapered.loggers.kinds import Opened, Values
 
 PATIENCE = 60.0  # seconds that one call of a logger may take
+LOOK = 0.01  # seconds between two looks at one that is waited for
 MOST = 100_000  # what waits for a logger that is slower than the training
 Item = tuple[int, Values] | None  # None: nothing comes any more
 
@@ -49,6 +50,17 @@ class Guarded:
             self._waiting.put(None)
             self._thread.join(self._patience)
             self._gone()
+
+    def wait(self, until: Callable[[], bool], seconds: float) -> None:
+        """Wait until something holds, for so long at most, and no longer than it works."""
+        end = monotonic() + seconds
+        while not until() and not self._gone() and monotonic() < end:
+            sleep(LOOK)
+
+    def leave(self) -> None:
+        """Have it end after what it is being told; what waits is told by nobody."""
+        self.dropped = True
+        self._waiting.put(None)
 
     def _gone(self) -> bool:
         """Whether it was dropped; it is, where it raised or does not answer."""

@@ -31,11 +31,13 @@ class About:
         name: The run's; None leaves it to the logger.
         config: What it was trained with.
         step: Updates that it has made already: what was told of later ones, before it was cut off, is told again.
+        anew: Whether all is told again, as where a process was killed while it told.
     """
 
     name: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,28 +72,47 @@ def opener(target: Any, about: About) -> tuple[str, Callable[[], Opened]]:
         raise ValueError(f'got {target!r} to log to; expected where, after "{kind}:"; try "{EXAMPLES[kind]}"')
 
     def opened() -> Opened:
-        if find_spec(kind) is None:
-            raise ModuleNotFoundError(f"{kind} is not installed; try: pip install {kind}")
+        installed(target)
         return KINDS[kind](place, about)
 
     return target, opened
 
 
-def check(targets: Iterable[Any]) -> None:
+def installed(target: str) -> None:
+    """Refuse a target whose library is not there.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    kind = target.partition(":")[0]
+    if find_spec(kind) is None:
+        raise ModuleNotFoundError(f"{kind} is not installed; try: pip install {kind}")
+
+
+def check(targets: Iterable[Any], *, many: bool = False) -> None:
     """Refuse what is no target, before anything is opened or trained.
+
+    Args:
+        targets: As of `log_to`.
+        many: Whether many runs are to be told, for which a run that somebody opened is too few.
 
     Raises:
         TypeError, ValueError: one is none.
     """
     for target in targets:
         opener(target, About())
+        if many and not (isinstance(target, str) or hasattr(target, "add_scalar") or callable(target)):
+            raise TypeError(
+                f"got a {type(target).__name__} that is open to log a study to, each of whose runs is one there; try "
+                f'a text like "{EXAMPLES[type(target).__module__.partition(".")[0]]}"'
+            )
 
 
 def _tensorboard(place: str, about: About) -> Opened:
     from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  # heavy, and not everybody's
 
     folder = Path(place) / about.name if about.name else Path(place)
-    purge = about.step + 1 if about.step else None
+    purge = 0 if about.anew else about.step + 1 if about.step else None
     writer = SummaryWriter(str(folder), purge_step=purge, flush_secs=FLUSHED)
     for name, value in about.config.items():
         writer.add_text(name, str(value), about.step)

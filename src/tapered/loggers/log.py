@@ -62,21 +62,34 @@ class Log:
             self._rates.remove()
         self._finalizer()
 
-    def trainer_callback(self) -> Any:
-        """A `TrainerCallback` for transformers' Trainer: what it logs is told here, too."""
-        from tapered.scripts.trainer import callback  # noqa: PLC0415  # heavy, and not everybody's
+    def trainer_callback(self, trainer: Any = None) -> Any:
+        """A `TrainerCallback` for transformers' Trainer: what it logs is told here, and `lr/<group>` with each loss.
 
-        return callback(self.heard("train_loss"))  # a mean over the whole run, told once at its end
+        Args:
+            trainer: One that is made already, which is given the callback, ahead of its own loggers: they are told the
+                rates of its groups, too. None leaves it to `Trainer(callbacks=[...])`.
+        """
+        from tapered.loggers.transformers import Telling  # noqa: PLC0415  # heavy, and not everybody's
 
-    def lightning_callback(self) -> Any:
-        """A `Callback` for Lightning's Trainer: its losses and metrics are told here, too."""
-        from tapered.scripts.lightning import callback  # noqa: PLC0415  # as above
+        found = Telling(self.heard(), own=trainer is not None)
+        if trainer is not None:
+            trainer.callback_handler.callbacks.insert(0, found)
+        return found
 
-        return callback(self.heard())
+    def lightning_callback(self, *, own: bool = False) -> Any:
+        """A `Callback` for Lightning's Trainer: losses, metrics and `lr/<group>` are told here.
 
-    def heard(self, but: str = "") -> Any:
-        """A run that asks nothing of its trainer, and tells what is logged here, but for one name."""
-        return Heard(self, but)
+        Args:
+            own: Whether the Trainer's own loggers are told `lr/<group>` and `train/loss` as well; metrics they have.
+        """
+        from tapered.loggers.lightning import Telling  # noqa: PLC0415  # as above
+        from tapered.scripts.lightning import made  # noqa: PLC0415  # as above
+
+        return made(Telling, self.heard(), own)
+
+    def heard(self) -> Any:
+        """A run that asks nothing of its trainer, and tells what is logged here."""
+        return Heard(self, rates=self._rates is None, warn=_warn)
 
     def __enter__(self) -> Self:
         return self

@@ -3,9 +3,13 @@
 optimizer.step() ─► hook after it, after a clock's ─► {"lr/0": the rate of that update} at the count of updates
 """
 
+from collections.abc import Iterable, Mapping
+from functools import partial
+
 import torch
 
 from tapered.attach import clock_of
+from tapered.attach.layers import maker, takes_hooks
 from tapered.loggers.kinds import Tell
 from tapered.optim import Optimizer
 from tapered.scripts.counting import made
@@ -55,3 +59,35 @@ class Rates:
         if count % self._every == 0:
             names = [str(group.get("name", i)) for i, group in enumerate(self._optimizer.param_groups)]
             self._tell(count, {f"lr/{name}": float(lr) for name, lr in zip(names, used, strict=False)})
+
+
+class Latest:
+    """The rates of a trainer's newest updates, kept until they are told, at the trainer's own step.
+
+    Args:
+        optimizers: The trainer's. Of several the names begin with the place of theirs, as "lr/1/0".
+
+    Raises:
+        TypeError, ValueError: One takes no hooks.
+    """
+
+    def __init__(self, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+        self._found: dict[str, float] = {}
+        each = [maker(optimizer) for optimizer in optimizers]
+        for optimizer in each:
+            takes_hooks(optimizer, "log_to")
+        places = [""] if len(each) == 1 else [f"{place}/" for place in range(len(each))]
+        self._rates = [Rates(partial(self._keep, place), one, 1) for place, one in zip(places, each, strict=True)]
+
+    def _keep(self, place: str, _: int, values: Mapping[str, float]) -> None:
+        self._found |= {f"lr/{place}{name.removeprefix('lr/')}": value for name, value in values.items()}
+
+    def take(self) -> dict[str, float]:
+        """Those that were used since this was last asked, the newest of each group."""
+        found, self._found = self._found, {}
+        return found
+
+    def remove(self) -> None:
+        """Let the optimizers go."""
+        for rates in self._rates:
+            rates.remove()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tapered.optim.changes import lengthened, replaced, used
-from tapered.optim.freezing import KEY, Act, Freezes, Freezing, Groups
+from tapered.optim.freezing import KEY, Act, Freezing, Groups
 from tapered.optim.freezing import read as acts_of
 from tapered.optim.hypers import NAMES, Live, first, followed, items, names, number
 from tapered.optim.late import read
@@ -17,6 +17,7 @@ from tapered.optim.loading import resumed
 from tapered.optim.multipliers import factor
 from tapered.optim.policies import Counted, Policy, Reload
 from tapered.optim.running import Running
+from tapered.optim.showing import Shows
 from tapered.rules import Rule
 from tapered.rules.ranges import RANGES, Range
 from tapered.schedules import Schedule
@@ -28,7 +29,7 @@ REFUSED = (
 )
 
 
-class Resumable(Freezes, torch.optim.Optimizer):
+class Resumable(Shows, torch.optim.Optimizer):
     """Groups whose hypers are numbers, with the schedules that they follow beside them, and a counter."""
 
     hyper_keys: ClassVar[tuple[str, ...]]
@@ -74,6 +75,9 @@ class Resumable(Freezes, torch.optim.Optimizer):
 
     def _standing(self) -> tuple[Groups, int]:
         return self.param_groups, self.steps
+
+    def _followed(self) -> list[dict[str, Schedule]]:
+        return [self._resolved(index) for index in range(len(self.param_groups))]
 
     def _told(self, line: str) -> None:
         self._running.report = line

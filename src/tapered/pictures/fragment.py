@@ -77,5 +77,5 @@ def _cell(tag: str, text: str, side: str, more: str) -> str:
 
 
 def _numbers(cells: Iterable[str]) -> bool:
-    """Whether all of these begin as numbers do; a dash stands for none."""
-    return all(cell[:1].isdigit() or cell[:1] in "-+." for cell in cells)
+    """Whether all of these begin as numbers do, and none is a schedule; a dash stands for none."""
+    return all((cell[:1].isdigit() or cell[:1] in "-+.") and " * " not in cell for cell in cells)

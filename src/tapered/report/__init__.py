@@ -4,6 +4,7 @@ StudyResult ─► PlotData (small frozen tuples) ─► Figures: pictures and t
            └─► Tables ────────────────────────────────────────────────────────────────┴─► one page
 
 while it is trained: Partial ─► the same, of what is known so far ─► Live, now and then
+                     finished runs ─► logged ─► TensorBoard, W&B, ..., and at the end the verdict
 """
 
 from collections.abc import Iterator, Sequence

@@ -3,16 +3,18 @@
 import gc
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tapered.cli.finish import finish
 from tapered.cli.terminal import retype
+from tapered.loggers.kinds import check
 from tapered.report import plot_data
 from tapered.results.result import Result
 from tapered.study.file.read import read
 from tapered.study.file.study import Study
 from tapered.study.plan import default_folder, plan_of
 from tapered.study.summary.kept import Kept
+from tapered.training.workload import Workload
 
 
 def study(
@@ -28,6 +30,7 @@ def study(
     workers: int | Literal["cores", "gpus"] | None = None,
     ray: str | None = None,
     ledger: str | None = None,
+    log_to: Any = None,
 ) -> Result:
     """Run a study, or go on with it, and return what it found: what `tapered study` does, in the same folder.
 
@@ -36,7 +39,7 @@ def study(
 
     Args:
         of: A built-in study's name ("bmi"), a TOML file, or a `tapered.study.Study`, whose workload stands in a file
-            as well.
+            as well, or is a function of a notebook's cells.
         seeds: Seeds of each arm and peak, instead of the file's.
         steps: Steps of each run, instead of the file's.
         store: Folder for the results; by default studies/NAME-HASH.
@@ -46,6 +49,8 @@ def study(
         workers: Processes that train at a time, at most: a number, "cores" or "gpus".
         ray: Train on a Ray cluster: its address, "auto" for this machine's, "local" for one of its own.
         ledger: URL of a database that shows the finished runs.
+        log_to: A logger of the runs that have ended, as of `log_to`, or several in a list: "wandb:PROJECT" has a run
+            for each of them, a `SummaryWriter` or a function tags.
 
     Raises:
         StudyFileError: The file or its workload is not as it should be; nothing has been trained.
@@ -59,7 +64,17 @@ def study(
         >>> result.arms["exponential decay"].peak  # doctest: +SKIP
         0.3162
     """
+    if isinstance(of, Workload) or not isinstance(workload, (str, type(None))):
+        raise TypeError(
+            "a study of a workload says what is compared; try Study(workload=problem, ...), of its function"
+        )
     file = of if isinstance(of, Study) else os.fspath(of)
+    if isinstance(of, Workload) or not isinstance(workload, (str, type(None))):
+        raise TypeError(
+            "a study of a workload says what is compared; try Study(workload=problem, ...), of its function"
+        )
+    targets = [one for one in (log_to if isinstance(log_to, (list, tuple)) else [log_to]) if one is not None]
+    check(targets, many=True)
     executor = {"workers": workers, "kind": ray and "ray", "address": ray}
     stated = read(
         file,
@@ -76,9 +91,10 @@ def study(
     options = {"seeds": seeds, "steps": steps, "store": store, "ledger": ledger, "workload": workload}
     options |= {"workers": workers, "ray": ray}
     flags = [flag for flag, given in (("--no-prune", not prune), ("--quick", quick)) if given]
+    flags += [f"--log-to={target}" for target in targets if isinstance(target, str)]
     command = retype("study", file, *flags, **options) if isinstance(file, str) else _python(file, store)
     try:
-        found = finish(planned, command, folder)
+        found = finish(planned, command, folder, log_to=targets)
     finally:
         gc.unfreeze()  # what training set aside from the collector is this process's as before
     if found is None:

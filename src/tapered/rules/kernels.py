@@ -213,6 +213,11 @@ def wide(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+def exact(tensor: Tensor) -> Tensor:
+    """A number in double precision, where it lies; from Apple's GPUs, which have none, brought to the processor."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
 def update_all(
     rule: Rule,
     params: list[Tensor],
@@ -233,7 +238,7 @@ def update_all(
         targets = {name: real(tensor) for name, tensor in old.items()}
         at, given = wide(real(param)), wide(real(grad))
         before = {name: wide(tensor) for name, tensor in targets.items()}
-        delta, new = rules.update(rule, at, -given if maximize else given, before, hyper, step.double())
+        delta, new = rules.update(rule, at, -given if maximize else given, before, hyper, exact(step))
         for target, value in [(real(param), at + delta), *((targets[name], new[name]) for name in targets)]:
             if target.dim():
                 target.copy_(value)
@@ -256,7 +261,7 @@ def by_rows(rule: Rule, params: list[Tensor], states: list[State], steps: Sequen
             given = wide(real(-found.values() if maximize else found.values()))
             old = {name: wide(real(tensor[rows])) for name, tensor in state.items()}
             at = wide(real(param[rows]))
-            delta, new = rules.update(rule, at, given, old, scalars, step.double())
+            delta, new = rules.update(rule, at, given, old, scalars, exact(step))
             for target, value in [(param, at + delta), *((state[name], new[name]) for name in state)]:
                 target[rows] = torch.view_as_complex(value) if target.is_complex() else value.to(target.dtype)
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from tapered.loggers import Log, log_to
 from tapered.run.single import Single
-from tapered.training.matched import matched
+from tapered.training.matched import factors
 
 
 class Logged:
@@ -18,8 +18,7 @@ class Logged:
 
     def __init__(self, log: Log, run: Single) -> None:
         self.log, self._told = log, run.step
-        groups = {group.group: max(group.rates.values(), default=1.0) for group in matched(run.workload)}
-        self._factors = groups or {"0": 1.0}
+        self._factors = factors(run.workload)
 
     def __call__(self, run: Single, found: Mapping[str, float]) -> None:
         """Tell what was trained since the last call, and how it was evaluated; a loss is that before its update."""

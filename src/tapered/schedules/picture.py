@@ -12,6 +12,7 @@ from tapered.schedules import Schedule, checks
 SMALL, LARGE = Size(440, 190, 62, 11), Size(720, 360, 74, 13)  # in a notebook, in a file
 LONGEST, LINE, COLOUR = 56, 84, "#0072B2"
 POINTS = 400
+SAID = 400  # letters of a text for those who do not see the picture
 SETTLED = 0.05  # of what a schedule has changed by: it hardly moves any more
 NAMES = ("step", "value")
 
@@ -39,9 +40,15 @@ def samples(schedule: Schedule, stop: int, points: int = POINTS) -> list[int]:
     return sorted({*even, *(step for step in beside if 0 <= step < stop)})
 
 
-def svg(schedule: Schedule) -> str:
-    """An <svg> element for a notebook, in the ink of what it stands on: the path over its steps, its text above."""
-    return _svg(schedule, extent(schedule), SMALL, shorter(str(schedule), LONGEST), paper=False)
+def svg(schedule: Schedule, now: int | None = None) -> str:
+    """An <svg> element for a notebook, in the ink of what it stands on: the path over its steps, its text above.
+
+    Args:
+        schedule: What is drawn.
+        now: The step at which it stands, where a dot is; None for a path that nothing follows.
+    """
+    steps = max(extent(schedule), (now or 0) + 1)
+    return _svg(schedule, steps, SMALL, shorter(str(schedule), LONGEST), now, paper=False)
 
 
 def save(schedule: Schedule, steps: int, path: str | os.PathLike[str]) -> None:
@@ -55,16 +62,19 @@ def save(schedule: Schedule, steps: int, path: str | os.PathLike[str]) -> None:
     whole.replace(found, _svg(schedule, steps, LARGE, title, paper=True).encode())
 
 
-def _svg(schedule: Schedule, steps: int, size: Size, title: str, *, paper: bool) -> str:
+def _svg(schedule: Schedule, steps: int, size: Size, title: str, now: int | None = None, *, paper: bool = False) -> str:
     points = _points(schedule, steps)
     first, last = points[0], points[-1]
     values = [value for _, value in points]
     said = f"{first[1]:.4g} at step 0, {max(values):.4g} at most, {last[1]:.4g} at step {last[0]:,.0f}"
     below, beside = Scale("linear", 0.0, last[0] or 1.0), over([0.0, *values], log=False)
-    panel = Panel(below, beside, size, f"{schedule}: {said}", title, NAMES, below=ticks(schedule, steps))
+    panel = Panel(
+        below, beside, size, f"{shorter(str(schedule), SAID)}: {said}", title, NAMES, below=ticks(schedule, steps)
+    )
     across = [(float(at), said) for at, said in schedule.marks() if at < steps]
     faint = [panel.line([(at, beside.low), (at, beside.high)], "#7F7F7F", "3 3", 1) for at, _ in across]
-    return panel.svg([*faint, panel.line(points, COLOUR)], across=size.width, paper=paper)
+    dot = [] if now is None else [panel.dot(now, schedule(now), COLOUR, filled=True)]
+    return panel.svg([*faint, panel.line(points, COLOUR), *dot], across=size.width, paper=paper)
 
 
 def terminal(schedule: Schedule, steps: int, width: int = 78, height: int = 15) -> str:

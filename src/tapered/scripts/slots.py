@@ -10,11 +10,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
 
+from tapered.gpus import VISIBLE, visible
 from tapered.machines import cores
 from tapered.scripts.command import Command
 from tapered.scripts.ended import Ended
 from tapered.scripts.errors import ScriptError
-from tapered.scripts.gpus import VISIBLE, visible
 from tapered.scripts.judging import Judge
 from tapered.scripts.limits import Limits
 from tapered.scripts.supervise import supervise

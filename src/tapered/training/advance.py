@@ -18,6 +18,7 @@ from tapered.rules import recomputed
 from tapered.training import loop, stack
 from tapered.training.crew import crew
 from tapered.training.living import steadily
+from tapered.training.reasons import UndeterminedError, undetermined
 from tapered.training.rows import OnStep, Path, Rows, placed, start, tabulate
 from tapered.training.workload import Workload
 
@@ -147,17 +148,28 @@ def deterministic() -> Iterator[None]:
 
     On one thread, numbers below 1.2e-38 count as 0 meanwhile: the squares of vanished gradients become so small, and
     take a processor up to a hundred times as long. On several threads torch cannot say so to all of them.
+
+    Raises:
+        UndeterminedError: If a device has no such algorithm of what is computed.
     """
     memory: Any = torch.utils.deterministic
     before, fill = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    cudnn: Any = torch.backends.cudnn
+    tries = cudnn.benchmark
     # "error" is use_deterministic_algorithms(True) without its import of the compiler, which takes over a second
     torch.set_deterministic_debug_mode("error")
     memory.fill_uninitialized_memory = False  # it guards no result here and costs time
+    cudnn.benchmark = False  # which takes what is fastest at the time
     flushed = float(torch.tensor(1e-40) * 1) == 0
     torch.set_flush_denormal(flushed or torch.get_num_threads() == 1)
     try:
         yield
+    except RuntimeError as error:
+        if (said := undetermined(error)) is None:
+            raise
+        raise UndeterminedError(said) from error
     finally:
+        cudnn.benchmark = tries
         torch.set_flush_denormal(flushed)
         torch.set_deterministic_debug_mode(before)
         memory.fill_uninitialized_memory = fill

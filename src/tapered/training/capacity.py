@@ -55,7 +55,7 @@ def most_rows(workload: Workload, rule: Rule, workers: int = 1) -> int:
     """
     place = workload.recipe.place
     free = free_memory() if place == devices.CPU else devices.free_memory(place)
-    rows = min(MOST_ROWS, int(MEMORY_SHARE * free / workers) // row_bytes(workload, rule))
+    rows = min(MOST_ROWS, int(MEMORY_SHARE * free / devices.sharing(place, workers)) // row_bytes(workload, rule))
     return rows // 8 * 8 or max(1, rows)
 
 

@@ -15,6 +15,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
+from tapered import draws
 from tapered.training.forked import can_fork, forked
 from tapered.training.living import steadily
 from tapered.training.workload import Workload
@@ -171,6 +172,7 @@ def _work(workload: Workload, pipe: Connection, others: list[Connection]) -> Non
     for other in others:
         other.close()  # so that a pipe ends with the process that asks
     _crews.clear()
+    draws.FOLLOWING.clear()  # a fork can do nothing with a GPU, its generator's state neither; items are made without
     with suppress(*GONE):
         while True:
             round_, place, wanted = pipe.recv()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tapered import draws, kind
+from tapered import draws, gpus, kind
 from tapered.training import trees
 
 WORD = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
@@ -63,8 +63,8 @@ def begin(device: torch.device) -> None:
         os.environ[WORKSPACE] = FIXED
         if late:
             warnings.warn(
-                f"{WORKSPACE} was not set before CUDA began in this process, so that products may differ in their last "
-                f"bits from run to run; set {WORKSPACE}={FIXED} before Python starts",
+                f"{WORKSPACE} was not set before CUDA began in this process; if a product was made there already, "
+                f"torch refuses the next one; then set {WORKSPACE}={FIXED} before Python starts",
                 stacklevel=2,
             )
     draws.follow(generator_of(device))
@@ -94,9 +94,10 @@ def moved(device: torch.device, batch: Any) -> Any:
 def _copied(tensor: Tensor, device: torch.device) -> Tensor:
     if tensor.device == device:
         return tensor
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory(device)
-    return tensor.to(device, non_blocking=True)
+    # what somebody else has pinned may be written again while it is on its way
+    if device.type != "cuda" or tensor.device.type != "cpu" or tensor.is_pinned():
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def lying(device: torch.device, tensors: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
@@ -111,6 +112,18 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+
+
+def is_any_gpu(device: torch.device) -> bool:
+    """Whether a device is a GPU, and no certain one: each of several processes may have its own."""
+    return device.type == "cuda" and not device.index
+
+
+def sharing(device: torch.device, workers: int) -> int:
+    """How many of so many processes share a device's memory, as each takes a GPU in turn."""
+    if workers == 1 or not is_any_gpu(device):
+        return workers
+    return -(-workers // max(1, len(gpus.visible())))
 
 
 def ahead(device: torch.device) -> int:

@@ -46,10 +46,10 @@ def measured(
         tallies = [Tally(workload, found, run) for run in runs[:count]]
         for indices in torch.split(every, size):
             (inputs, targets), drawn = items.evaluated(workload, split, indices, runs)
-            outputs = forward(inputs, indices, drawn)
+            outputs, first = forward(inputs, indices, drawn), int(indices[0])
             for row, tally in enumerate(tallies):
                 mine = [trees.row(part, row) if drawn else part for part in (inputs, targets)]
-                tally.add(outputs[row], mine[1], indices, weighed(workload, *mine))
+                tally.add(outputs[row], mine[1], weighed(workload, *mine), first, len(indices))
         return [tally.values() for tally in tallies]
 
     with kept():
@@ -78,29 +78,29 @@ class Tally:
         self.count = 0
         self.chunks: list[tuple[Any, Any]] = []
 
-    def add(self, outputs: Any, targets: Any, indices: Tensor, weighed: Any) -> None:
-        """Take in the chunk of these examples, and what it is weighed by."""
+    def add(self, outputs: Any, targets: Any, weighed: Any, first: int, count: int) -> None:
+        """Take in the chunk of so many examples that begins there, and what it is weighed by."""
         workload = self.workload
-        weight = weight_of(workload, weighed, len(indices)) if any(self.found.means.values()) else 0.0
+        weight = weight_of(workload, weighed, count) if any(self.found.means.values()) else 0.0
         self.weights.append(weight)
         for name, by_weight in self.found.means.items():
-            share = weight if by_weight else len(indices)
+            share = weight if by_weight else count
             if share:  # a mean over nothing is no number
-                self._reseed(name, indices)
+                self._reseed(name, first)
                 self.sums[name].append(share * scalar(workload, name, self.functions[name](outputs, targets)))
         for name in self.found.each:
-            self._reseed(name, indices)
+            self._reseed(name, first)
             values = numbers(self.functions[name](outputs, targets))
-            self.sums[name].append(values.double().sum().item())
+            self.sums[name].append(values.cpu().double().sum().item())
         for name, metric in self.objects.items():
-            self._reseed(name, indices)
+            self._reseed(name, first)
             metric.update(*shown(outputs, targets))
-        self.count += len(indices)
+        self.count += count
         if self.later:
             self.chunks.append((outputs, targets))
 
-    def _reseed(self, name: str, indices: Tensor) -> None:
-        reseed(self.seed, items.purpose(name, indices), self.step)
+    def _reseed(self, name: str, first: int) -> None:
+        reseed(self.seed, items.purpose(name, first), self.step)
 
     def values(self) -> dict[str, float]:
         """The number of each name."""
@@ -123,7 +123,7 @@ class Tally:
         outputs, targets = together(found, self.chunks)
         values = {}
         for name in self.later:
-            self._reseed(name, torch.zeros(1))
+            self._reseed(name, 0)
             values[name] = scalar(workload, name, self.functions[name](outputs, targets), self.count)
         return values
 

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from tapered.draws import Standing, kept, reseed
 from tapered.training import crew, trees
+from tapered.training.devices import CPU, moved
+from tapered.training.sending import sent_ahead
 from tapered.training.stream import Streamed
 from tapered.training.threads import threads
 from tapered.training.workload import Workload
@@ -65,10 +67,18 @@ def updates(workload: Workload, seeds: Sequence[int], first: int, last: int) -> 
 
     The shared generators stand anywhere afterwards.
     """
-    parts = range(workload.recipe.accumulate)
-    if workload.is_whole("train"):
+    place = workload.recipe.place
+    if not workload.is_whole("train"):
+        yield from sent_ahead(place, _fetched(workload, seeds, first, last))
+    elif place == CPU or workload.lying("train"):
         yield from _gathered(workload, seeds, first, last)
-        return
+    else:
+        yield from sent_ahead(place, _gathered(workload, seeds, first, last))
+
+
+def _fetched(workload: Workload, seeds: Sequence[int], first: int, last: int) -> Iterator[list[Batch]]:
+    """As `updates`, of items that are made one by one."""
+    parts = range(workload.recipe.accumulate)
     wanted = (Minibatch(seed, step, part) for step in range(first, last) for seed in seeds for part in parts)
     # of a stream each worker would read all
     found: Iterator[Batch] = crew.fetch(workload, wanted, 1 if isinstance(workload.train, Streamed) else None)
@@ -76,14 +86,13 @@ def updates(workload: Workload, seeds: Sequence[int], first: int, last: int) -> 
         yield [workload.placed(batch) for batch in islice(found, len(seeds) * len(parts))]
 
 
-def _gathered(workload: Workload, seeds: Sequence[int], first: int, last: int) -> Generator[list[Batch]]:
+def _gathered(workload: Workload, seeds: Sequence[int], first: int, last: int) -> Iterator[list[Batch]]:
     """As `updates`, of a dataset of tensors: indices are laid out for many steps at once."""
+    there = workload.recipe.place if workload.lying("train") else CPU
     for begin in range(first, last, BLOCK):
         end = min(begin + BLOCK, last)
-        steps = [
-            [part for row in workload.batches(seed, begin, end) for part in torch.split(row, workload.batch_size)]
-            for seed in seeds
-        ]
+        laid = [moved(there, workload.batches(seed, begin, end)) for seed in seeds]
+        steps = [[part for row in rows for part in torch.split(row, workload.batch_size)] for rows in laid]
         each = workload.recipe.accumulate
         fetch = workload.gatherer("train")
         for at in range(0, each * (end - begin), each):
@@ -203,7 +212,6 @@ def _pieces(workload: Workload, split: str, indices: Tensor, run: Run | None) ->
     return [item for items, _ in found for item in items], any(drawn for _, drawn in found)
 
 
-def purpose(whose: str, indices: Tensor) -> str:
-    """What a metric by its name, or the model under no name, draws for over a chunk of a split."""
-    first = int(indices[0])
+def purpose(whose: str, first: int) -> str:
+    """What a metric by its name, or the model under no name, draws for over the chunk of a split that begins here."""
     return " ".join(["evaluate", *([whose] if whose else []), *([str(first)] if first else [])])

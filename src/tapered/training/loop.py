@@ -13,6 +13,7 @@ from torch.optim.swa_utils import update_bn
 
 from tapered.draws import kept, reseed
 from tapered.rules import recomputed
+from tapered.rules.kernels import exact
 from tapered.training import trees
 from tapered.training.compiled import called, told
 from tapered.training.devices import ahead
@@ -61,7 +62,13 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
     at_once, waiting = ahead(workload.recipe.place), list[Tensor]()
     with kept(), told(workload), closing(updates(workload, row.seeds, step, to_step)) as batches:
         while step < to_step and diverged is None and not stopped:
-            value = step_of(workload, through, row.seeds[0], step, next(batches), scaling, read=at_once == 1)
+            try:
+                value = step_of(workload, through, row.seeds[0], step, next(batches), scaling, read=at_once == 1)
+            except Exception:  # of a model that has diverged, perhaps, and was not looked at since
+                diverged = _looked(losses, waiting, step) if waiting else None
+                if diverged is None:
+                    raise
+                break
             if isinstance(value, Tensor):  # on its way to be computed, while the next step is begun
                 waiting.append(value)
                 update() if scaling is None else scaling.made(update)
@@ -174,7 +181,7 @@ def step_of(
     for (inputs, targets), share in zip(batches, shares, strict=True):
         with cast(workload.recipe):
             loss = _loss(workload, forward(workload, model, inputs), targets, step)
-        total = total + share * (loss.item() if read else loss.detach().double().reshape(()))
+        total = total + share * (loss.item() if read else exact(loss.detach()).reshape(()))
         if read and not isfinite(total):
             return total
         if share:  # of a minibatch that weighs nothing there may be no gradient
@@ -230,7 +237,7 @@ def _evaluate(workload: Workload, row: Rows, split: str, places: Tensor | None) 
     through = called(workload, model)
 
     def outputs(inputs: Any, indices: Tensor, _: object) -> list[Any]:
-        reseed(seed, purpose("", indices), step)
+        reseed(seed, purpose("", int(indices[0])), step)
         with torch.set_grad_enabled(workload.derivatives), cast(workload.recipe):
             found = forward(workload, through, inputs, evaluating=True)
         return [trees.detached(found) if workload.derivatives else found]

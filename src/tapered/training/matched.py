@@ -70,3 +70,13 @@ def matched(workload: Workload) -> tuple[Matched, ...]:
         Matched(said, dict(hypers), {name: rates[name] for name in names}, sum(sizes[name] for name in names))
         for said, hypers, names in found
     )
+
+
+def factors(workload: Workload) -> dict[str, float]:
+    """What the run's rate is multiplied by, by the names of the groups; of several layers the highest.
+
+    >>> from tapered.workloads import WORKLOADS
+    >>> factors(WORKLOADS["bmi"]())
+    {'0': 1.0}
+    """
+    return {group.group: max(group.rates.values(), default=1.0) for group in matched(workload)} or {"0": 1.0}

@@ -83,7 +83,7 @@ def scalar(workload: Workload, name: str, value: Any, count: int = 1) -> float:
             f"a scalar tensor; {fix}" if name == "loss" else f"one number, or one for each example{_classes(found)}"
         )
         raise TypeError(f"workload {workload.name!r}: {name} returned {what} in evaluation; expected {wanted}")
-    return float(found) if found.numel() == 1 else found.double().mean().item()
+    return float(found) if found.numel() == 1 else found.cpu().double().mean().item()
 
 
 def _classes(found: Tensor | None) -> str:

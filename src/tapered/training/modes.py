@@ -15,6 +15,7 @@ import torch
 from tapered.rules import SGD, Rule, recomputed
 from tapered.training import loop, measures, stack
 from tapered.training.advance import LOOP, Kind, Mode, advance, deterministic
+from tapered.training.devices import CPU
 from tapered.training.precision import tolerance
 from tapered.training.reasons import uncompiled, unstackable
 from tapered.training.rehearsal import rehearsed
@@ -226,8 +227,9 @@ class _Probe:
 
         It has 300 operations for a small perceptron, 1,600 for a small transformer.
         """
-        found = start(self.workload, self.rule, [0] * 8)
-        return whole > 2 * COMPILING * stack.operations(self.workload, found, [self.path] * 8)
+        width = next(iter(self.known), WIDTHS[0])  # whose graph is known
+        found = start(self.workload, self.rule, [0] * width)
+        return whole > 2 * COMPILING * stack.operations(self.workload, found, [self.path] * width)
 
     def compiled(self, width: int) -> float | str:
         """Seconds of a step of a row in one graph, or why there is none."""
@@ -256,9 +258,11 @@ class _Probe:
     def _differing(self) -> str | None:
         """In what rows differ from each other where they must not, or from the loop."""
         seeds = list(range(8))
-        plain = _Probe(self.workload, SGD(), PROBED)  # so short a run is not traced, which has the same bits
-        stacked = self.rows(seeds, PROBE, Mode("rows", 8, ""))
-        moved = self.rows([5, 2, *range(20, 30)], PROBE, Mode("rows", 16, ""))
+        # so short a run is not traced, which takes longer than these few steps and has the same bits
+        short, plain = (_Probe(self.workload, rule, PROBED) for rule in (self.rule, SGD()))
+        width = 8 if self.workload.recipe.place == CPU else 16  # at one width there, see `stack`
+        stacked = self.rows(seeds, PROBE, Mode("rows", width, ""))
+        moved = short.rows([5, 2, *range(20, 30)], PROBE, Mode("rows", 16, ""))
         for here, there in ((5, 0), (2, 1)):
             if _difference(stacked.take([here]), moved.take([there])) != 0:
                 return "the bits of a row would depend on its neighbours; layers of even sizes avoid most of it"
@@ -295,7 +299,7 @@ def off(a: float, b: float) -> float:
 def _difference(a: Rows, b: Rows) -> float:
     """The largest difference of any parameter, buffer or state."""
     pairs = zip(_tensors(a), _tensors(b), strict=True)
-    return max(float((mine.double() - theirs.double()).abs().max()) for mine, theirs in pairs)
+    return max(float((mine.cpu().double() - theirs.cpu().double()).abs().max()) for mine, theirs in pairs)
 
 
 def _apart(a: Rows, b: Rows) -> float:

@@ -61,6 +61,10 @@ class Replayed:
 
         return call
 
+    def traced_already(self) -> GraphModule | None:
+        """A graph that is known and is not compiled."""
+        return next((graph for graph in self.ready.values() if isinstance(graph, GraphModule)), None)
+
     def _graph(self, *parts: Any) -> Callable[..., Any]:
         given = tensors(*parts)
         shape = (given[0].shape, *map(form_of, parts[3:5]))

@@ -42,6 +42,15 @@ HINTS = (
     ("'tuple' object has no attribute", PARTS),
     ("'list' object has no attribute", PARTS),
 )  # fmt: skip
+# of what a device has no deterministic way -> what to write instead; each with the start of torch's name for it
+OTHERWISE = (
+    ("nll_loss2d", "take places as examples: cross_entropy(outputs.movedim(1, -1).flatten(0, -2), targets.flatten())"),
+    ("cumsum", "multiply by a triangle of ones: x @ torch.ones(n, n, device=x.device).triu()"),
+    ("adaptive_avg_pool", "take x.mean((-2, -1))"),
+    ("upsample", 'take mode="nearest", or ConvTranspose2d'),
+    ("reflection_pad", "pad with zeros"),
+    ("replication_pad", "pad with zeros"),
+)  # fmt: skip
 DRAWS = "the model draws random numbers, as dropout does, and stacked they would not follow seed and step"
 AUTOGRAD = "the model takes gradients of its own by autograd, and stacked it would have to by torch.func"
 IN_PLACE = "the model writes into a tensor in place, which stacked would be another one for each row"
@@ -83,16 +92,47 @@ def unstackable(error: BaseException) -> str:
     """
     if isinstance(error, TreeError):
         return str(error)
-    if isinstance(error, UnsteadyError):
+    if isinstance(error, UnsteadyError | UndeterminedError):
         return str(error).partition(";")[0]
     if isinstance(error, DrawError):
         return DRAWS
     said = str(error)
+    lacking = re.search(r"Could not run 'aten::(\w+)'", said)  # then it lists all of its own parts, some of these words
+    if lacking:
+        return f"torch has no {lacking[1]} for this device, or not stacked"
     known = next((reason for sign, reason in ALONE if sign.lower() in said.lower()), None)
     if known is None and (lacking := re.search(r"rule not implemented for aten::(\w+)", said)):
         return f"torch.func.vmap has no rule for torch's {lacking[1]}, which the model, its loss or its data use"
     return known or (
         f"the model, its loss or its data use something that torch.func.vmap does not take (a {type(error).__name__})"
+    )
+
+
+class UndeterminedError(RuntimeError):
+    """A computation whose last bits would differ from run to run on a device; the message says what to write."""
+
+
+def undetermined(error: BaseException) -> str | None:
+    """What torch refuses where numbers are to come out again bit by bit, in words; None of another error.
+
+    >>> said = "cumsum_cuda_kernel does not have a deterministic implementation, but you set 'torch.use_deter"
+    >>> undetermined(RuntimeError(said))[:70]
+    'torch has no cumsum on this device that gives the same bits each time,'
+    """
+    said = str(error)
+    if "CUBLAS_WORKSPACE_CONFIG" in said:
+        return (
+            "torch made a product on the GPU before CUBLAS_WORKSPACE_CONFIG was set, or it is set to something else, "
+            "so that last bits would differ each time; set CUBLAS_WORKSPACE_CONFIG=:4096:8 before Python starts"
+        )
+    found = re.match(r"(\w+)(?: CUDA)? does not have a deterministic implementation", said)
+    if found is None:
+        return None
+    name = re.sub(r"_?(backward|forward|out|cuda|kernel|template)(?=_|$)", "", found[1])
+    fix = next((fix for sign, fix in OTHERWISE if name.strip("_").startswith(sign)), "write it of other operations")
+    return (
+        f"torch has no {name.strip('_')} on this device that gives the same bits each time, so that no run could be "
+        f'resumed, forked or verified; {fix}; or train on device = "cpu"'
     )
 
 

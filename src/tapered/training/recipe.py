@@ -19,6 +19,7 @@ from torch import nn
 from tapered.training.devices import WORD, device_of
 from tapered.training.fields import named
 from tapered.training.shares import shares
+from tapered.words import brief
 
 MOST_WORKERS = 256
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -73,6 +74,7 @@ class Group:
         return ", ".join(self.match)
 
 
+@brief
 @named
 @dataclass(frozen=True, eq=False)
 class Recipe:

@@ -67,7 +67,7 @@ class Splits:
 
         def gathered(indices: Tensor) -> tuple[Any, Any]:
             if there is not None:
-                indices = indices.to(self.recipe.place, non_blocking=True)
+                indices = moved(self.recipe.place, indices)
             return self.placed(self.paired(tuple(tensor[indices] for tensor in tensors)))
 
         return gathered

@@ -24,6 +24,7 @@ from tapered.rules import Rule, State
 from tapered.rules.kernels import real, wide
 from tapered.training import program, trees
 from tapered.training.batches import Batches
+from tapered.training.devices import CPU
 from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
 from tapered.training.precision import cast_rows
@@ -81,7 +82,7 @@ def _advance(
     compiled: bool,  # noqa: FBT001 - private
 ) -> tuple[Rows, bool]:
     if not compiled:
-        width = _eights(len(chunk))
+        width = _padded(workload, len(chunk), width)
     padded = chunk + [chunk[0]] * (width - len(chunk))
     part = rows.take(padded)
     long = max(paths[i].steps for i in chunk) > TRACED  # however often the run is stopped, evaluated and gone on with
@@ -97,13 +98,13 @@ def _advance(
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
             k = len(losses)
-            inputs, targets, indices = batches(k)
+            inputs, targets, indices = batches()
             with undrawn() if how == "plain" else nullcontext():  # of a graph no code of the model's is left
                 losses.append(update(inputs, targets, indices, at[k]))
             if not memory.called:
                 memory.check()
             stopped = on_step is not None and bool(on_step(len(chunk)))
-        part = _after(part, torch.stack(losses).double().cpu().numpy())
+        part = _after(part, torch.stack(losses).cpu().double().numpy())
     memory.check()
     return part.take(range(len(chunk))), stopped
 
@@ -115,19 +116,26 @@ def _over(update: Step, part: Rows) -> Callable[..., Tensor]:
 
 
 def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
-    """How many operations the graph of one update has, traced as for compiling; the rows are left as they are."""
+    """How many operations the graph of one update has, as it is traced; the rows are left as they are."""
+    known = make(workload, rows.rule, len(rows), "traced")
+    if isinstance(known, program.Replayed) and (graph := known.traced_already()):
+        return len(graph.graph.nodes)
     step = rows.steps[0]
     tables = _scalars(workload, rows.rule, paths, step, step + 1, rows.params)
     scalars = {name: values[0] for name, values in tables.items()}
-    inputs, targets, indices = Batches(workload, rows.seeds, step, step + 1)(0)
+    inputs, targets, indices = Batches(workload, rows.seeds, step, step + 1)()
     update = make(workload, rows.rule, 0, "plain")
     graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars))
     return len(graph.graph.nodes)
 
 
-def _eights(rows: int) -> int:
-    """The next multiple of 8: from there on a row has the same bits at any width, and only a graph is made for one."""
-    return -(-rows // 8) * 8
+def _padded(workload: Workload, rows: int, width: int) -> int:
+    """The width at which so many rows go through.
+
+    On the processor the next multiple of 8: from there on a row has the same bits at any. On a device always the
+    mode's, as libraries take other kernels there for more products at once.
+    """
+    return -(-rows // 8) * 8 if workload.recipe.place == CPU else width
 
 
 def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
@@ -270,7 +278,7 @@ def evaluate(
     found: list[dict[str, float]] = []
     for at in range(0, len(rows), width):
         chunk = list(range(at, min(at + width, len(rows))))
-        padded = rows.take(chunk + [at] * (_eights(len(chunk)) - len(chunk)))
+        padded = rows.take(chunk + [at] * (_padded(workload, len(chunk), width) - len(chunk)))
         found += _as_rows(_evaluate)(workload, padded, split, len(chunk), places)
     return found
 

@@ -1,6 +1,7 @@
-"""Problems by name: the built-in ones, a file each, and those of one's own file.
+"""Problems by name: the built-in ones, a file each, and those of one's own file, or of a notebook's cells.
 
 "bmi" ─► WORKLOADS ─────────────────────────────────────────────────────────────╮
+a function of cells ─► cells: its text as a file ─► "file.py:name"
 "file.py:name" ─► own.find ─► Source ─► named: may it run? ─► own.make ─► Workload ─► sources: hashes of its code
 """
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 
 import tomlkit
 from annotated_types import Ge, Le, MinLen
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tapered.stats import seeds_needed
 from tapered.study.file.arms import Arm
@@ -30,6 +30,7 @@ from tapered.study.file.script import Script
 from tapered.study.file.search import Prune, Tune
 from tapered.study.file.space import Range
 from tapered.words import counted, suggest
+from tapered.workloads.cells import written
 
 __all__ = ["Arm", "Peaks", "Prune", "Range", "Study", "Tune", "suggest", "to_toml"]
 EXTEND = 4
@@ -66,7 +67,7 @@ class Study(Question, Steps):
     model_config = Ledger.model_config
 
     name: Name
-    workload: str = ""
+    workload: Annotated[str, BeforeValidator(written)] = ""
     script: Script | None = None
     workload_options: Annotated[dict[str, bool | int | float | str], Field(default_factory=dict)]
     steps: Annotated[Whole, Ge(1)] | None = None

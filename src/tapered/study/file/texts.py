@@ -6,6 +6,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -53,6 +54,12 @@ def read_schedule(text: str, steps: int, field: str, words: Mapping[str, Schedul
 
 def _read(reads: Callable[..., Read], text: str, field: str, words: Mapping[str, int | Schedule]) -> Read:
     try:
-        return reads(text, words)
+        return _known(reads, text, tuple(words.items()))  # type: ignore[no-any-return]  # a cache has no types
     except ValueError as error:
         raise ValueError(f"{field} = {text!r}: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _known(reads: Callable[..., Read], text: str, words: tuple[tuple[str, int | Schedule], ...]) -> Read:
+    """Read once: an arm's text is asked for by each of its runs."""
+    return reads(text, dict(words))

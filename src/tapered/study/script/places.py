@@ -3,8 +3,8 @@
 executor = { workers = 4 } ─► Slots        executor = { kind = "ray", address = ... } ─► RaySlots
 """
 
+from tapered.gpus import visible
 from tapered.machines import cores
-from tapered.scripts.gpus import visible
 from tapered.scripts.slots import Places, Slots
 from tapered.study.file.executor import Executor as Asked
 from tapered.study.file.script import Script
@@ -24,7 +24,7 @@ def slots_of(study: Study, script: Script) -> Places:
 
         return RaySlots(
             asked.address or "local",
-            count_of(study, script) if asked.workers else None,
+            asked.workers if isinstance(asked.workers, int) else None,  # all cores, or GPUs, that the cluster has
             gpus=gpus_of(study, script),
             cpus=study.threads * script.processes,
             threads=study.threads,

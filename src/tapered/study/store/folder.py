@@ -40,6 +40,8 @@ from tapered.training.advance import Mode
 from tapered.training.rows import Rows
 from tapered.words import counted
 
+Listener = Callable[[Sequence[Run]], object]
+
 
 class Store:
     """A study's folder, locked while it is open; one that can only be read is read, and refuses what it would take.
@@ -77,7 +79,8 @@ class Store:
             self._ledger: FileLedger | Queue | None = None
             if self._unwritable is None:
                 self._ledger = FileLedger(folder / "ledger.db", space) if server is None else server()
-            self._enter([run for run in self.runs() if run.finished])
+            self._follows: list[Listener] = []
+            self._enter(self._finished())
         except BaseException:
             self._release()
             raise
@@ -97,9 +100,20 @@ class Store:
             (self.folder / "owner").unlink(missing_ok=True)
             self._lock.release()
 
+    def _finished(self) -> list[Run]:
+        return [run for run in self.runs() if run.finished]
+
     def _enter(self, runs: Sequence[Run]) -> None:
+        asked = [run for run in runs if not run.probe]
         if self._ledger is not None:
-            self._ledger.add([run for run in runs if not run.probe])
+            self._ledger.add(asked)
+        for told in self._follows:
+            told(asked)
+
+    def follow(self, told: Listener) -> None:
+        """Have finished runs told: those that there are, and the others as they come."""
+        self._follows.append(told)
+        told([run for run in self._finished() if not run.probe])
 
     @property
     def trouble(self) -> str | None:

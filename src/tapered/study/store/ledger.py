@@ -25,6 +25,11 @@ from tapered.study.store.runs import Run
 
 Values = list[dict[str, Any]]
 METRICS = "study:metric_names"  # where Optuna's `set_metric_names` writes; as of itself it warns that it is new
+BEST = "best trial"  # a study's attribute, for those who look at what Optuna calls that
+LUCK = (
+    "One arm at one peak with one seed, and so the luckiest seed's: no finding. Arms are compared by means over seeds, "
+    "and seed by seed; what was found is in the study's report.html, and tapered show FOLDER prints it."
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Space:
     @property
     def names(self) -> list[str]:
         """What is shown as the name of a trial's value."""
-        return [f"validation {self.metric}"]
+        return [f"validation {self.metric} of one seed"]
 
     @property
     def books(self) -> list[Self]:
@@ -169,6 +174,7 @@ def study_in(stored: Any, space: Space) -> int:
     found = int(stored.get_study_id_from_name(space.name))
     if METRICS not in stored.get_study_system_attrs(found):
         stored.set_study_system_attr(found, METRICS, space.names)
+        stored.set_study_user_attr(found, BEST, LUCK)
     return found
 
 

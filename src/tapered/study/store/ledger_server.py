@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tapered.study.store.ledger import METRICS, Entries, Space, storage, tables_made
+from tapered.study.store.ledger import BEST, LUCK, METRICS, Entries, Space, storage, tables_made
 from tapered.study.store.runs import Run
 
 LOCK = 7_261_143_905  # the advisory lock under which tables and studies are made
@@ -137,7 +137,10 @@ def _made(connection: Any, tables: Mapping[str, Any], name: str, space: Space, m
     made = connection.execute(tables["studies"].insert(), {"study_name": name}).inserted_primary_key[0]
     towards = {"study_id": made, "objective": 0, "direction": space.direction.upper()}
     connection.execute(tables["study_directions"].insert(), towards)
-    connection.execute(tables["study_user_attributes"].insert(), {"study_id": made, "key": MARK, "value_json": mark})
+    for key, value in ((MARK, mark), (BEST, json.dumps(LUCK))):
+        connection.execute(
+            tables["study_user_attributes"].insert(), {"study_id": made, "key": key, "value_json": value}
+        )
     shown = {"study_id": made, "key": METRICS, "value_json": json.dumps(space.names)}
     connection.execute(tables["study_system_attributes"].insert(), shown)
     return int(made)

@@ -167,6 +167,7 @@ def _written(result: StudyResult, arm: ArmResult) -> dict[str, Any]:
     return {
         "schedule": str(rate) if isinstance(rate, Controller) or rate.serialisable else None,
         "options": dict(stated.options),
+        "averaged": None if stated.averaged is None else stated.averaged.settled(steps).given,
         "hypers": {n: hyper(n, value) if isinstance(value, str) else value for n, value in stated.hypers.items()},
     }
 

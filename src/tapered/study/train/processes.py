@@ -11,6 +11,7 @@ from multiprocessing import Pipe
 
 import torch
 
+from tapered import gpus
 from tapered.files import wire
 from tapered.files.wire import Message
 from tapered.study.plan.planned import Planned
@@ -20,6 +21,7 @@ from tapered.study.train.executor import Here, Told
 from tapered.study.train.pool import LEASE, Hire, Inbox
 from tapered.study.train.pooled import Pooled
 from tapered.study.train.task import Work
+from tapered.training import devices
 
 # what hears whether this process lives comes before what takes seconds to import
 MAIN = """
@@ -59,21 +61,19 @@ class Processes(Pooled):
             super().train(found, store, told)
 
     def _hire(self, planned: Planned) -> Hire:
-        settings = _settings(planned)
+        settings = _settings(planned.study.threads, planned.workload.recipe.place)
         return lambda slot, inbox: _Process(slot, inbox, settings(slot))
 
 
-def _settings(planned: Planned) -> Callable[[int], Mapping[str, str]]:
+def _settings(threads: int, place: torch.device) -> Callable[[int], Mapping[str, str]]:
     """What libraries read when they load, for a worker at a slot: where modules are, threads, a GPU of its own."""
     common = {
         "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
-        "OMP_NUM_THREADS": str(planned.study.threads),
+        "OMP_NUM_THREADS": str(threads),
     }
-    if planned.workload.recipe.place.type != "cuda":
+    if not (devices.is_any_gpu(place) and (seen := gpus.visible())):
         return lambda _: common
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-    gpus = seen.split(",")
-    return lambda slot: common | {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]}
+    return lambda slot: common | {gpus.VISIBLE: seen[slot % len(seen)]}
 
 
 class _Process:

@@ -143,7 +143,7 @@ def _trained(planned: Planned, store: Store, executor: Executor | None, told: To
             yield scripts
         return
     store.check_modes()
-    with threads(planned.study.threads), crew(planned.workload), executor or executor_of(planned.study) as chosen:
+    with threads(planned.study.threads), crew(planned.workload), executor or executor_of(planned) as chosen:
         yield _Bundles(store, chosen, told)
 
 

@@ -21,6 +21,7 @@ from tapered.study.store.runs import Branch, Run
 from tapered.study.store.text import rows_to_tensors
 from tapered.training.advance import LOOP, Mode, advance, evaluated
 from tapered.training.crew import crew
+from tapered.training.devices import CPU
 from tapered.training.modes import TOLERANCE, off
 from tapered.training.precision import tolerance
 from tapered.training.rows import Rows, start
@@ -113,7 +114,8 @@ def _differences(forest: Forest, store: Store, rule: Rule, runs: Sequence[Run]) 
     if not mine:
         return 0.0, 0.0, 0.0
     mode = store.modes[repr(rule)]
-    if mode.kind == "rows":  # numbers do not depend on the width; a graph would be compiled anew
+    # numbers do not depend on the width, but on a device; a graph would be compiled anew
+    if mode.kind == "rows" and forest.workload.recipe.place == CPU:
         mode = replace(mode, width=-(-len(mine) // 8) * 8)
     curves = [dict(run.curve) for _, run in mine]
     rows, again = _again(forest, rule, [task for task, _ in mine], mode)

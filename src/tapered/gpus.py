@@ -1,12 +1,13 @@
-"""The GPUs that scripts may be given, by names that CUDA_VISIBLE_DEVICES takes.
+"""The GPUs that scripts and workers may be given, by names that CUDA_VISIBLE_DEVICES takes.
 
-CUDA_VISIBLE_DEVICES, else what nvidia-smi lists, else as many as torch counts ─► visible() ─► a share of them a slot
+CUDA_VISIBLE_DEVICES, else what nvidia-smi lists, else as many as torch counts ─► visible() ─► a share of them each
 """
 
 import os
 import re
 import shutil
 import subprocess
+from functools import lru_cache
 from itertools import pairwise
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -40,18 +41,24 @@ def _said(text: str) -> list[str]:
 
 def _listed() -> list[str]:
     program = shutil.which("nvidia-smi")
-    if program is None:
-        import torch  # noqa: PLC0415 - seconds, which other scripts need not wait for
+    if program and (names := _told(program)):
+        return list(names)
+    import torch  # noqa: PLC0415 - seconds, which other scripts need not wait for
 
-        return [str(i) for i in range(torch.cuda.device_count())]
+    return [str(i) for i in range(torch.cuda.device_count())]
+
+
+@lru_cache(maxsize=8)
+def _told(program: str) -> tuple[str, ...]:
+    """What the driver says, once a process, as it may have to wake its devices."""
     try:
         found = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=WAIT, check=True).stdout  # noqa: S603 - the driver's own
     except (OSError, subprocess.SubprocessError):
-        return []
+        return ()
     names = LISTED.findall(found)
     # a GPU that is parted into instances stands before them, and is none itself
     parted = {name for name, after in pairwise(names) if not _part(name) and _part(after)}
-    return [name for name in names if name not in parted]
+    return tuple(name for name in names if name not in parted)
 
 
 def _part(name: str) -> bool:
