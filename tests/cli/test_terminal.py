@@ -148,7 +148,7 @@ def test_a_wide_table_is_parted_and_no_cell_is_broken(width):
 
 def test_a_stream_in_between_ends_after_the_one_behind_it():
     """Python closes it as it goes, and from 3.13 on writes to stderr what that raises."""
-    behind = io.StringIO()
+    behind = io.TextIOWrapper(io.BytesIO())
     between = terminal._Lines(behind)
     behind.close()
     between.close()
