@@ -18,8 +18,8 @@ def runs(count, first=0):
 class Fake:
     """A server that fails as it is told; what it took stays, also where its answer was lost."""
 
-    def __init__(self):
-        self.taken, self.plan, self.calls, self.connected = [], [], 0, 0
+    def __init__(self, most=1000):
+        self.taken, self.plan, self.calls, self.connected, self.most = [], [], 0, 0, most
 
     @property
     def entered(self):
@@ -32,6 +32,8 @@ class Fake:
 
     def enter(self, given):
         self.calls += 1
+        if len(given) > self.most:
+            raise ConnectionError("it lives too short for so many")
         word = self.plan.pop(0) if self.plan else ""
         if word == "before":
             raise ConnectionError("gone")
@@ -67,6 +69,16 @@ def test_whatever_fails_every_run_is_entered(plan):
     assert len(server.taken) == 201
     queue.close(tell=True)
     assert not queue._thread.is_alive()
+
+
+@pytest.mark.parametrize("most", [1, 5])
+def test_where_a_connection_lives_too_short_for_many_few_are_entered_at_once(most):
+    server = Fake(most)
+    queue = Queue(server.connect, "the ledger")
+    queue.add(runs(70))
+    assert queue.settle(30) is None
+    assert server.taken == [run.key for run in runs(70)]
+    queue.close(tell=True)
 
 
 @pytest.mark.parametrize("first", ["connected", "added"])

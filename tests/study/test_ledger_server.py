@@ -19,7 +19,8 @@ from study_cases import arm_text, read
 from tapered.cli import finish as cli_finish
 from tapered.cli.main import main
 from tapered.study import open_store, train_runs
-from tapered.study.store.ledger import Space
+from tapered.study.store import ledger_server
+from tapered.study.store.ledger import Space, storage
 from tapered.study.store.ledger_file import FileLedger
 from tapered.study.store.ledger_queue import server_ledger
 from tapered.study.store.ledger_server import Server, place, reason
@@ -242,6 +243,34 @@ def test_connections_that_end_again_and_again(postgres, url, ledger, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_where_connections_end_before_all_is_made_it_is_made_step_by_step(postgres, url, ledger, monkeypatch):
+    tries = []
+
+    def made(*given, **options):
+        found = storage(*given, **options)
+        tries.append(found)
+        postgres.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tapered'")
+        return found
+
+    monkeypatch.setattr(ledger_server, "storage", made)
+    queue = ledger()
+    entered(queue, runs(3))
+    assert (keys(url), len(tries)) == (["k0", "k1", "k2"], 1)
+
+
+def test_tables_that_somebody_drops_are_made_again(url, ledger):
+    entered(ledger(), runs(3))
+    seen = ledger_server.Seen(made=True)
+    for _ in range(2):
+        Server(url, SPACE, "0a1b2c3d", seen)
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.execute(text("drop schema public cascade"))
+        connection.execute(text("create schema public"))
+    with pytest.raises(Exception, match="does not exist"):
+        Server(url, SPACE, "0a1b2c3d", seen)
+    assert Server(url, SPACE, "0a1b2c3d", seen).entered == set()
+
+
 def test_what_somebody_deletes_is_entered_again(url, ledger):
     queue = ledger()
     entered(queue, runs(3))
@@ -256,9 +285,9 @@ def test_a_run_is_whole_or_not_there(postgres, url, ledger):
     entered(queue, runs(1))
     database = url.rpartition("/")[2]
     postgres.sql("alter table trial_user_attributes add check (value_json <> '\"k2\"')", database=database)
-    queue.add(runs(3, 1))
+    queue.add(runs(1, 2))
     said = queue.settle(1)
-    assert said.startswith("3 runs are not in the ledger yet")
+    assert said.startswith("1 run is not in the ledger yet")
     assert "violates check constraint" in said
     assert len(postgres.sql("select * from trials", database=database)) == 1
 

@@ -1,7 +1,7 @@
 """What a server's ledger is to get: training hands it over and goes on, a thread enters it when the server takes it.
 
 add ─► wanted ─► thread: Server ─► wanted, not entered, 64 at a time ─► entered
-         ▲          ╰── whatever fails: wait 0.25 s, then twice as long up to 8 s, and begin anew ──╯
+         ▲          ╰── whatever fails: wait 0.25 s, then twice as long up to 8 s, begin anew with half as many ──╯
          ╰── the folder: all finished runs, whenever its study is opened
 """
 
@@ -13,11 +13,11 @@ from threading import Condition, Thread
 from typing import Protocol
 
 from tapered.study.store.ledger import Space, quiet, tables_made
-from tapered.study.store.ledger_server import Server, place, reason, silence
+from tapered.study.store.ledger_server import Seen, Server, place, reason, silence
 from tapered.study.store.runs import Run
 from tapered.words import counted
 
-AT_ONCE = 64  # runs a transaction, so that some are entered between two losses of a connection
+AT_ONCE = 64  # runs a transaction at most; fewer where it fails, so that some are entered between two losses
 FIRST, LONGEST = 0.25, 8.0  # seconds between two tries
 LEAVING, ENDING = 5.0, 1.0  # seconds that who ends without `settle` waits, and everybody for a transaction at hand
 
@@ -48,6 +48,7 @@ class Queue:
         self._there: AbstractSet[str] = frozenset()  # when the connection was made
         self._changed, self._closed, self._told = Condition(), False, False
         self.trouble: str | None = None
+        self._most = AT_ONCE
         self._thread = Thread(target=self._work, name="ledger", daemon=True)
         self._thread.start()
 
@@ -93,9 +94,10 @@ class Queue:
                 server = self._connect()
                 self._begin(server.entered)
                 while runs := self._next():
+                    asked, self._most = self._most, max(1, len(runs) // 2)
                     server.enter(runs)
                     self._done(runs)
-                    pause = FIRST
+                    pause, self._most = FIRST, min(AT_ONCE, 2 * asked)
             except Exception as error:  # noqa: BLE001 - whatever it is, the folder has what lacks
                 with self._changed:
                     self.trouble = f"{self._where}: {reason(error)}"
@@ -113,7 +115,7 @@ class Queue:
         """The next runs to enter, when there are some; none where all is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._lacking))
-            return [] if self._closed else list(islice(self._lacking.values(), AT_ONCE))
+            return [] if self._closed else list(islice(self._lacking.values(), self._most))
 
     def _done(self, runs: Sequence[Run]) -> None:
         with self._changed:
@@ -129,4 +131,5 @@ def server_ledger(url: str, space: Space, identity: str) -> Queue:
     silence()
     with quiet():
         tables_made()
-    return Queue(lambda: Server(url, space, identity), place(url))
+    seen = Seen()
+    return Queue(lambda: Server(url, space, identity, seen), place(url))

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from tapered.study.store.ledger import BEST, LUCK, METRICS, Entries, Space, storage, tables_made
@@ -32,6 +33,14 @@ CONNECT: Mapping[str, Any] = {
 LIMITS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}
 
 
+@dataclass
+class Seen:
+    """What earlier tries found in a server, so that one whose connections end soon is come by step by step."""
+
+    made: bool = False  # Optuna's tables
+    tables: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Server:
     """The study in a server, its tables and itself made where there are none.
 
@@ -39,10 +48,11 @@ class Server:
         url: Of the database, without a password.
         space: What its trials range over.
         identity: Hash of what the study's numbers depend on: two studies of one name are two in the ledger.
+        seen: Of earlier tries.
     """
 
-    def __init__(self, url: str, space: Space, identity: str) -> None:
-        from sqlalchemy import MetaData, create_engine, make_url  # noqa: PLC0415 - optuna brings it
+    def __init__(self, url: str, space: Space, identity: str, seen: Seen | None = None) -> None:
+        from sqlalchemy import create_engine, make_url  # noqa: PLC0415 - optuna brings it
         from sqlalchemy.pool import NullPool  # noqa: PLC0415 - as above
 
         parsed = make_url(url)
@@ -53,15 +63,21 @@ class Server:
             "poolclass": NullPool,
         }
         self._engine = create_engine(parsed, **options)
-        with self._begun() as connection:
-            if connection.dialect.name == POSTGRES:
-                connection.execute(_select("pg_advisory_xact_lock", LOCK))
-            storage(url, **options)
-            tables = MetaData()
-            tables.reflect(connection, only=list(tables_made()))
-            books = [_study(connection, tables.tables, book, identity) for book in space.books]
-            self._entries = Entries(tables.tables, books, space)
-            self.entered = self._entries.keys(connection)
+        found = seen or Seen()
+        if not found.made:
+            with self._begun(LOCK):
+                storage(url, **options)  # by connections of its own
+                found.made = True
+        try:
+            with self._begun(LOCK) as connection:
+                found.tables = found.tables or _tables(connection)
+                books = [_study(connection, found.tables, book, identity) for book in space.books]
+                self._entries = Entries(found.tables, books, space)
+                self.entered = self._entries.keys(connection)
+        except Exception as error:
+            if not getattr(error, "connection_invalidated", False):  # somebody may have dropped them
+                found.made, found.tables = False, {}
+            raise
 
     def enter(self, runs: Sequence[Run]) -> None:
         """Enter those runs that are not in it yet, in one transaction."""
@@ -71,12 +87,22 @@ class Server:
             self._entries.enter(connection, [run for run in runs if run.key not in there])
 
     @contextmanager
-    def _begun(self) -> Iterator[Any]:
+    def _begun(self, lock: int | None = None) -> Iterator[Any]:
         with self._engine.begin() as connection:
             if connection.dialect.name == POSTGRES:
                 for name, value in LIMITS.items():  # a start-up option would be refused by some poolers
                     connection.execute(_select("set_config", name, value, True))
+                if lock is not None:
+                    connection.execute(_select("pg_advisory_xact_lock", lock))
             yield connection
+
+
+def _tables(connection: Any) -> Mapping[str, Any]:
+    from sqlalchemy import MetaData  # noqa: PLC0415 - as above
+
+    found = MetaData()
+    found.reflect(connection, only=list(tables_made()))
+    return found.tables
 
 
 def place(url: str) -> str:
