@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import tapered
 from tapered.attach import attach
+from tapered.optim.showing import Shows
 
 
 class NoWork(TorchDispatchMode):
@@ -48,7 +49,7 @@ def test_a_notebook_shows_groups_with_rates_schedules_and_hypers(make):
         one.grad = two.grad = torch.ones(3)
         optimizer.step()
     with NoWork():
-        html, line = shown._repr_html_(), repr(shown)
+        html, line = shown._repr_html_(), shown._line()
     found = cells(html)
     assert found[:5] == ["group", "parameters", "lr now", "its schedule", "other hypers"]
     rate = f"{0.05 * (1 + math.cos(math.pi / 20)):.6g}"
@@ -72,14 +73,14 @@ def test_however_much_there_is_it_stays_small():
     assert len(html.encode()) < 20_000
     assert "30 groups, of which the first 8:" in html
     assert html.count("<svg") >= 1
-    assert len(repr(optimizer)) <= 480
-    assert "\n" not in repr(optimizer)
+    assert len(optimizer._line()) <= 480
+    assert "\n" not in optimizer._line()
 
 
 def test_one_line_says_what_all_groups_share():
     groups = [{"params": [p]} for p in tensors(9)]
     said = "SGD(step 0, 9 groups: lr 0.5 by linear(0.5, steps=4), momentum 0.9; dampening 0; weight_decay 0)"
-    assert repr(tapered.SGD(groups, lr=tapered.linear(0.5, steps=4), momentum=0.9)) == said
+    assert tapered.SGD(groups, lr=tapered.linear(0.5, steps=4), momentum=0.9)._line() == said
 
 
 def test_what_follows_a_loss_or_cannot_be_drawn_is_said_in_words():
@@ -100,7 +101,7 @@ def test_what_follows_a_loss_or_cannot_be_drawn_is_said_in_words():
 
 def test_betas_that_follow_schedules_say_which():
     optimizer = tapered.Adam(tensors(1), lr=0.1, betas=(tapered.linear(0.9, 0.5, steps=4), 0.99))
-    assert "betas (0.9, 0.99) (beta1 by linear(0.9, end=0.5, steps=4))" in repr(optimizer)
+    assert "betas (0.9, 0.99) (beta1 by linear(0.9, end=0.5, steps=4))" in optimizer._line()
     tensor = torch.optim.Adam(tensors(1), lr=torch.tensor(0.125))
     assert "lr 0.125" in repr(attach(tensor, lr=tapered.constant(0.125)))
-    assert repr(tapered.SGD.__new__(tapered.SGD)).startswith("<tapered.optim.momentum.SGD object at ")
+    assert Shows.__repr__(tapered.SGD.__new__(tapered.SGD)).startswith("<tapered.optim.momentum.SGD object at ")

@@ -473,3 +473,28 @@ def test_json_of_a_result(tmp_path):
     ended(tmp_path)
     fields = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (fields["schema"], fields["word"], fields["step"], fields["starts"]) == (1, "finished", STEPS, 1)
+
+
+def test_a_script_that_ends_before_its_keeper_looks_is_heard_of():
+    """As on a machine that is so busy that the keeper is kept waiting once it has begun the script."""
+    program = """
+import os, sys
+from tapered.scripts import keeper
+
+say = keeper.Keeper._say
+
+def late(self, text):
+    say(self, text)
+    if text.startswith("began"):
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+keeper.Keeper._say = late
+keeper.Keeper(1, [sys.executable, "-c", "raise SystemExit(3)"]).keep()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as kept:
+        watchdog = threading.Timer(60, kept.kill)  # of a keeper that waits for ever
+        watchdog.start()
+        said = kept.stdout.read().decode().splitlines()
+        watchdog.cancel()
+    assert said[0].startswith("began ")
+    assert said[1:] == ["ended 3 0"]

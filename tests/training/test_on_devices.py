@@ -12,7 +12,6 @@ from torch.utils.data import TensorDataset
 
 from tapered import draws
 from tapered.rules.kernels import exact
-from tapered.study.train import processes
 from tapered.training import devices, stack
 from tapered.training.advance import Mode, evaluate
 from tapered.training.batches import Batches
@@ -207,23 +206,6 @@ def test_apples_gpus_have_no_double_precision():
     count = torch.tensor(3.0)
     mps = SimpleNamespace(device=SimpleNamespace(type="mps"), cpu=lambda: count, double=lambda: 1 / 0)
     assert exact(mps).dtype == exact(count).dtype == torch.float64
-
-
-@pytest.mark.parametrize(
-    ("device", "slots"), [("cuda:0", ["4", "GPU-a", "4"]), ("cuda:1", [None] * 3), ("cpu", [None] * 3)]
-)
-def test_workers_see_a_gpu_of_their_own_or_the_one_that_is_named(monkeypatch, device, slots):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-a")
-    recipe = SimpleNamespace(place=torch.device(device))
-    planned = SimpleNamespace(workload=SimpleNamespace(recipe=recipe), study=SimpleNamespace(threads=1))
-    settings = processes._settings(planned)
-    assert [settings(slot).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == slots
-
-
-def test_a_device_is_shared_by_those_that_are_on_it(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    shared = {name: devices.sharing(torch.device(name), 6) for name in ("cuda:0", "cuda:1", "cpu", "mps")}
-    assert shared == {"cuda:0": 2, "cuda:1": 6, "cpu": 6, "mps": 6}
 
 
 @pytest.mark.usefixtures("standing_in")

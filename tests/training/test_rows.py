@@ -228,13 +228,13 @@ def test_a_bias_before_batchnorm_is_no_reason_for_the_loop() -> None:
 
 
 def test_without_a_compiler_rows_run_uncompiled_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tapered.training import modes, stack
+    from tapered.training import modes, probe, stack
 
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler was found\nand more")
 
     monkeypatch.setattr(torch._inductor, "compile", refuse)
-    monkeypatch.setattr(modes, "WIDTHS", (8,))
+    monkeypatch.setattr(probe, "WIDTHS", (8,))
     stack.make.cache_clear()
     mode = modes.choose(perceptron(), RULE, rows=10**6, steps=10**6)
     assert mode.kind != "rows compiled"

@@ -44,6 +44,7 @@ CODES = {
     "StoreError": REFUSED,
     "CheckpointError": REFUSED,
     "RunError": FAILED,
+    "UndeterminedError": FAILED,
     "RefusedRunError": FAILED,
     "FailedRunsError": FAILED,
     "ValueError": USAGE,

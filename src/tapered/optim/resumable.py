@@ -37,6 +37,8 @@ class Resumable(Shows, torch.optim.Optimizer):
     fixed: ClassVar[Mapping[str, bool]] = {}  # options that are the class's, whatever a state says
     _running: Running
 
+    __repr__ = torch.optim.Optimizer.__repr__  # people print their optimizer as torch does; a notebook shows more
+
     def rule(self, group: Mapping[str, Any]) -> Rule:
         """The rule that a parameter group's options ask for."""
         raise NotImplementedError

@@ -166,7 +166,8 @@ def peaks(result: StudyResult) -> Table:
     ]  # fmt: skip
     strong = [i for i, (arm, p) in enumerate(each) if p is arm.best and not arm.fixed]
     names = numbers("peak", "runs", "diverged", "pruned", f"mean {result.asked.study.metric}", "lowest", "highest")
-    return table(f"Validation {result.asked.study.metric} at the last step", [("arm", "wrap"), *names], rows, strong)
+    title = f"Validation {result.asked.study.metric} at the last step, at every peak"
+    return table(title, [("arm", "wrap"), *names], rows, strong)
 
 
 def _peak(peak: float | None) -> str:

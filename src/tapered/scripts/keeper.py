@@ -63,11 +63,12 @@ class Keeper:
                 os._exit(1)
 
         try:
-            script = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=alone)  # noqa: PLW1509, S603 - no thread is here; the user's own words
+            # held, since one that is let go asks for its process's end itself, which then nobody else hears of
+            self._script = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=alone)  # noqa: PLW1509, S603 - no thread is here; the user's own words
         except OSError as error:
             self._say(f"failed {error.strerror or error}")
             sys.exit(1)
-        self.pid = script.pid
+        self.pid = self._script.pid
         self._say(f"began {self.pid}")
 
     def _say(self, text: str) -> None:
