@@ -15,6 +15,17 @@ def arm_text(name, lr="constant(1.0)", rule="SGD", more=""):
     return f'[[arms]]\nname = "{name}"\nrule = "{rule}"\nlr = "{lr}"\n{more}\n'
 
 
+SMALL = """workload = "quadratic"
+steps = 8
+seeds = 2
+evaluations = 2
+mode = "loop"
+baseline = "constant"
+peaks = { low = 0.05, high = 0.1, count = 2 }
+"""
+TINY = 'name = "tiny"\n' + SMALL + arm_text("constant")
+
+
 def trained_as(monkeypatch, mode):
     """How rows are trained, whatever is faster here."""
     monkeypatch.setattr(modes, "forecast", lambda *_: modes.Timed(mode, 1e-5))

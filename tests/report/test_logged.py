@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from study_cases import arm_text
+from study_cases import SMALL, arm_text
 
 import tapered
 from tapered.cli import finish
@@ -18,17 +18,8 @@ from tapered.loggers import kinds
 from tapered.report.numbers import names, points
 from tapered.study import plan_of, read
 
-TEXT = """
-name = "mine"
-question = "Does it help?"
-workload = "quadratic"
-steps = 8
-seeds = 2
-evaluations = 2
-mode = "loop"
-baseline = "constant"
-peaks = { low = 0.05, high = 0.1, count = 2 }
-""" + "".join([arm_text("constant"), arm_text("../decay: 1", "linear(steps=steps)")])
+ARMS = arm_text("constant") + arm_text("../decay: 1", "linear(steps=steps)")
+TEXT = f'name = "mine"\nquestion = "Does it help?"\n{SMALL}{ARMS}'
 FOLDER = "s"
 
 

@@ -14,7 +14,7 @@ from ledgers import kept, stored
 from postgres import Proxy
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
-from study_cases import arm_text, read
+from study_cases import TINY, read
 
 from tapered.cli import finish as cli_finish
 from tapered.cli.main import main
@@ -28,15 +28,6 @@ from tapered.study.store.runs import Run
 
 SPACE = Space("mine <&> 'ü", "maximize", "loss", ["a", "b 'ü"], [0.1, 1.0], list(range(1000)))
 NAMES = count()
-TINY = """name = "tiny"
-workload = "quadratic"
-steps = 8
-seeds = 2
-evaluations = 2
-mode = "loop"
-baseline = "constant"
-peaks = { low = 0.05, high = 0.1, count = 2 }
-""" + arm_text("constant")
 
 
 @pytest.fixture

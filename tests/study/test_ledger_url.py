@@ -6,7 +6,7 @@ import traceback
 
 import pydantic
 import pytest
-from study_cases import arm_text, read
+from study_cases import TINY, read
 
 from tapered.cli.main import main
 from tapered.study import default_folder, plan_of
@@ -15,15 +15,6 @@ from tapered.study.file.read import read_again
 from tapered.study.file.study import Study
 from tapered.workloads.own import StudyFileError
 
-TINY = """name = "tiny"
-workload = "quadratic"
-steps = 8
-seeds = 2
-evaluations = 2
-mode = "loop"
-baseline = "constant"
-peaks = { low = 0.05, high = 0.1, count = 2 }
-""" + arm_text("constant")
 WORD = "hunter2"
 SECRETS = [
     f"postgresql+psycopg://me:{WORD}@host/db",

@@ -1,6 +1,6 @@
-"""What an optimizer, or a clock beside one, shows of itself: a line, and in a notebook its groups and their schedules.
+"""What a clock shows of itself on a line, and it and an optimizer in a notebook: groups and their schedules.
 
-groups as they stand, what they follow, the step ─► rows ─┬─► AdamW(step 20: lr 0.0003 by 0.0003 * warmup(20), ...)
+groups as they stand, what they follow, the step ─► rows ─┬─► Clock of SGD(step 9: lr 0.1 by linear(0.1, steps=9), ...)
                                                           ╰─► a table, and the path of a rate with where it is now
 """
 

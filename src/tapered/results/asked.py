@@ -69,29 +69,15 @@ def study(
             "a study of a workload says what is compared; try Study(workload=problem, ...), of its function"
         )
     file = of if isinstance(of, Study) else os.fspath(of)
-    if isinstance(of, Workload) or not isinstance(workload, (str, type(None))):
-        raise TypeError(
-            "a study of a workload says what is compared; try Study(workload=problem, ...), of its function"
-        )
     targets = [one for one in (log_to if isinstance(log_to, (list, tuple)) else [log_to]) if one is not None]
     check(targets, many=True)
     executor = {"workers": workers, "kind": ray and "ray", "address": ray}
-    stated = read(
-        file,
-        seeds=seeds,
-        steps=steps,
-        executor=executor,
-        whole=not prune,
-        quick=quick,
-        workload=workload,
-        ledger=ledger,
-    )
-    planned = plan_of(stated)
+    asked = {"seeds": seeds, "steps": steps, "ledger": ledger, "workload": workload}
+    planned = plan_of(read(file, executor=executor, whole=not prune, quick=quick, **asked))  # type: ignore[arg-type]  # of one dict
     folder = default_folder(planned) if store is None else Path(store)
-    options = {"seeds": seeds, "steps": steps, "store": store, "ledger": ledger, "workload": workload}
-    options |= {"workers": workers, "ray": ray}
     flags = [flag for flag, given in (("--no-prune", not prune), ("--quick", quick)) if given]
     flags += [f"--log-to={target}" for target in targets if isinstance(target, str)]
+    options = {**asked, "store": store, "workers": workers, "ray": ray}
     command = retype("study", file, *flags, **options) if isinstance(file, str) else _python(file, store)
     try:
         found = finish(planned, command, folder, log_to=targets)

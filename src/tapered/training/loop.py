@@ -1,7 +1,7 @@
 """One run after another as ordinary PyTorch: any model, and what rows are measured against."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from math import isfinite
@@ -85,23 +85,33 @@ def _train(workload: Workload, row: Rows, path: Path, to_step: int, on_step: OnS
         if waiting:
             diverged = _looked(losses, waiting, step)
     step = step if diverged is None else diverged
-    trained = replace(
+    found = replace(
         row,
         steps=(step,),
-        params={name: p.detach()[None] for name, p in model.named_parameters()},
-        buffers={name: b.detach().clone()[None] for name, b in model.named_buffers()},
-        state={name: {key: value[None] for key, value in part.items()} for name, part in state.items()},
-        counts={name: count.clone()[None] for name, count in counts.items()},
         losses=(tuple(losses),),
         latest=(float(latest),),
         diverged=(diverged,),
-        extra=(pack(model),),
         scaler=scaling.state() if scaling else {},
     )
+    trained = _holding(found, model, state, counts)
     _check_shapes(workload, row, trained)
     if diverged is None and step > row.steps[0] and marks(model) != held:
         _check_nothing_lost(workload, model, trained, held)
     return trained, stopped
+
+
+def _holding(
+    row: Rows, model: nn.Module, state: Mapping[str, Mapping[str, Tensor]], counts: Mapping[str, Tensor]
+) -> Rows:
+    """The row with what a model and its update hold."""
+    return replace(
+        row,
+        params={name: p.detach()[None] for name, p in model.named_parameters()},
+        buffers={name: b.detach().clone()[None] for name, b in model.named_buffers()},
+        state={name: {key: value[None] for key, value in part.items()} for name, part in state.items()},
+        counts={name: count.clone()[None] for name, count in counts.items()},
+        extra=(pack(model),),
+    )
 
 
 def _looked(losses: list[tuple[int, float]], waiting: list[Tensor], step: int) -> int | None:
