@@ -6,33 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from crash_save import CALLS, die_at, parts
+from crash_save import begun, die_at, failing, parts, whole
 from saving import forked, opened
 
 from tapered.checkpoint import CheckpointError, release, resume, save
-
-
-def begun(folder: Path) -> None:
-    save(folder, 1, keep=1, **parts(1.0), value=1)
-    save(folder, 2, keep=1, **parts(2.0), value=2)
-    release(folder)
-
-
-def whole(folder: Path) -> int:
-    """The step that a resume gives; every number of it belongs to that step."""
-    again = parts()
-    found = resume(folder, **again)
-    assert found.skipped == ()
-    assert found.values == {"value": found.step}
-    moments = [entry["momentum_buffer"] for entry in again["optimizer"].state.values()]
-    assert all(torch.all(p == found.step) for p in [*again["model"].parameters(), *moments])
-    release(folder)
-    return found.step
 
 
 def saved(folder: Path, place: int) -> None:
@@ -89,17 +70,6 @@ def test_refused_at_every_call(code: int, tmp_path: Path) -> None:
         assert message.startswith(str(tmp_path))
         assert os.strerror(code) in message
         assert ("bytes" in message) == (code in (errno.ENOSPC, errno.EDQUOT))
-
-
-@contextmanager
-def failing(place: int, error: OSError):
-    real, fds = {name: getattr(os, name) for name in CALLS}, shutil._use_fd_functions
-    try:
-        yield die_at(place, error)
-    finally:
-        for name, function in real.items():
-            setattr(os, name, function)
-        shutil._use_fd_functions = fds
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
-from tapered.checkpoint import resume, save
+from tapered.checkpoint import release, resume, save
 
 CALLS = ("mkdir", "open", "write", "fsync", "close", "rename", "unlink", "rmdir", "scandir", "lstat")
 
@@ -59,6 +61,35 @@ def main(folder: str, place: int) -> None:
     following = found.step + 1
     save(folder, following, keep=1, **parts(float(following)), value=following)
     print(count[0])
+
+
+def begun(folder: Path) -> None:
+    save(folder, 1, keep=1, **parts(1.0), value=1)
+    save(folder, 2, keep=1, **parts(2.0), value=2)
+    release(folder)
+
+
+def whole(folder: Path) -> int:
+    """The step that a resume gives; every number of it belongs to that step."""
+    again = parts()
+    found = resume(folder, **again)
+    assert found.skipped == ()
+    assert found.values == {"value": found.step}
+    moments = [entry["momentum_buffer"] for entry in again["optimizer"].state.values()]
+    assert all(torch.all(p == found.step) for p in [*again["model"].parameters(), *moments])
+    release(folder)
+    return found.step
+
+
+@contextmanager
+def failing(place: int, error: OSError):
+    real, fds = {name: getattr(os, name) for name in CALLS}, shutil._use_fd_functions
+    try:
+        yield die_at(place, error)
+    finally:
+        for name, function in real.items():
+            setattr(os, name, function)
+        shutil._use_fd_functions = fds
 
 
 if __name__ == "__main__":

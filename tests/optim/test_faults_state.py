@@ -14,12 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from crash_save import parts
+from crash_save import begun, failing, parts, whole
 from fault_rows import ADAMW, ROWS, SCHEDULES
 from inputs import adamw, damage, schedules
 from inputs.judge import Bad, judged
 from saving import forked
-from test_checkpoint_crash import begun, failing, whole
 from torch import nn
 
 import tapered
