@@ -24,6 +24,8 @@ peaks = {{ low = 0.05, high = 0.1, count = 2 }}
     + arm_text("ema", "cosine_decay(decay_steps=steps)")
     + 'average = { kind = "ema", decay = 0.9, start = 0.25 }\n'
     + arm_text("far", "constant(1e30)")
+    + arm_text("none")
+    + 'average = { kind = "none" }\n'
 )
 TARGETS = ("tapered", "torch", "transformers", "lightning")
 
@@ -72,7 +74,14 @@ def test_where_no_average_of_ours_goes_it_is_said(folder, capsys, to):
     assert exported(folder, capsys, "--arm", "ema", "--to", to)["notes"] == [
         "evaluated at an average: ema (decay=0.9, start=0.25)"
     ]
-    assert exported(folder, capsys, "--arm", "constant", "--to", to)["average"] is None
+
+
+@pytest.mark.parametrize("arm", ["constant", "none"])
+@pytest.mark.parametrize("to", [*TARGETS, "keras", "optax"])
+def test_an_arm_without_one_keeps_none(folder, capsys, to, arm):
+    found = exported(folder, capsys, "--arm", arm, "--to", to)
+    assert (found["average"], found["notes"]) == (None, [])
+    assert "average" not in "\n".join(found["code"])
 
 
 @pytest.mark.parametrize("to", TARGETS)
@@ -85,6 +94,21 @@ def test_beside_a_rule_that_follows_a_loss_it_is_kept_too(to):
         space["configure_optimizers"](model)
     averaged = model.averaged if to == "lightning" else space["averaged"]
     assert averaged.updates == 0
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_statistics_are_recomputed_where_the_runs_had_them_so(to):
+    given = {"kind": "lawa", "latest": 2, "every": 1, "batch_norm": "recomputed"}
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    space = {"model": model}
+    exec("\n".join(averaging(code(to, "SGD", {}, {}, "0.1"), given)), space)
+    optimizer = space["configure_optimizers"](model)[0][0] if to == "lightning" else space["optimizer"]
+    batches = [torch.randn(8, 2)]
+    model(batches[0]).sum().backward()
+    optimizer.step()
+    averaged = model.averaged if to == "lightning" else space["averaged"]
+    with averaged.readout(batches):
+        assert torch.allclose(model[1].running_mean, model[0](batches[0]).mean(0), atol=1e-6)
 
 
 def test_an_arm_whose_runs_diverged_says_so(folder, capsys):

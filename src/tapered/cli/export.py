@@ -38,10 +38,11 @@ def export(
     fields = kept(folder).summary
     chosen = arm_of(fields, arm)
     lines, notes = _code(chosen, to), [*fields["recipe"]]
-    average = Average.read(chosen["averaged"]).given if chosen.get("averaged") else {}
+    stated = Average.read(chosen["averaged"]) if chosen.get("averaged") else Average("none")
+    average = {} if stated.kind == "none" else stated.given
     if average and chosen["rule"] and to in ("tapered", "torch", "transformers", "lightning"):
         lines = averaging(lines, average)
-    elif chosen["average"]:
+    elif chosen["average"] not in (None, "none"):
         notes.append(f"evaluated at an average: {chosen['average']}")
     lost = _lost(chosen)
     if as_json:

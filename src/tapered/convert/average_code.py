@@ -22,14 +22,15 @@ def averaging(lines: Sequence[str], given: Mapping[str, Any]) -> list[str]:
         from tapered import average, SGD
         <BLANKLINE>
         optimizer = SGD(model.parameters(), lr=0.1)
-        averaged = average(optimizer, 'ema', decay=0.99)  # evaluate it: with averaged.readout():
+        averaged = average(optimizer, 'ema', decay=0.99, model=model)  # evaluate it: with averaged.readout():
     """
     fields = "".join(f", {name}={value!r}" for name, value in given.items() if name != "kind")
     batches = "batches" if given.get("batch_norm") == "recomputed" else ""
     at = next(i for i, line in enumerate(lines) if line.strip().startswith(MADE))
     indent = lines[at][: lines[at].index(MADE)]
-    name = "self.averaged" if indent else "averaged"
-    kept = f"{name} = average(optimizer, {given['kind']!r}{fields})  # evaluate it: with {name}.readout({batches}):"
+    name, model = ("self.averaged", "self") if indent else ("averaged", "model")
+    made = f"average(optimizer, {given['kind']!r}{fields}, model={model})"
+    kept = f"{name} = {made}  # evaluate it: with {name}.readout({batches}):"
     return _importing([*lines[: at + 1], indent + kept, *lines[at + 1 :]])
 
 
