@@ -1,13 +1,16 @@
 """The traced update: what rearranging must not change."""
 
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from models import ALL, perceptron
 from study_cases import planned
 from torch import nn
 from torch._inductor.utils import fresh_cache
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.data import TensorDataset
 
 from tapered import rules
@@ -81,6 +84,20 @@ def test_products_with_few_columns_are_turned() -> None:
     arranged(graph)
     assert before > 0
     assert thin() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("terms", [0, 1, 4, 5])
+def test_products_of_few_terms_are_sums_of_as_many(terms: int, dtype: torch.dtype) -> None:
+    draw = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(*shape, generator=draw).to(dtype) for shape in ((3, 12, terms), (3, terms, 16)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        graph = arranged(make_fx(torch.bmm)(left, right))
+    summed = 0 < terms <= 4 and dtype != torch.bfloat16  # which a library's product rounds once
+    assert [node.target for node in graph.graph.nodes].count(bmm) == (0 if summed else 1)
+    true = np.einsum("bij,bjk->bik", *(t.double().numpy() for t in (left, right)))
+    np.testing.assert_allclose(graph(left, right).double().numpy(), true, atol=0.1 if dtype == torch.bfloat16 else 1e-5)
 
 
 class Shifted(nn.Module):

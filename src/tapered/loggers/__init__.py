@@ -5,7 +5,17 @@ log(loss=..., valid_accuracy=...) ───────────────�
 a trainer's callback ─► Heard ─► the same
 """
 
-from tapered.loggers.log import Log as Log
-from tapered.loggers.log import log_to as log_to
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tapered.loggers.log import Log as Log
+    from tapered.loggers.log import log_to as log_to
 
 __all__ = ["Log", "log_to"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # of one's own training alone: a study's loggers need not wait for what follows an optimizer
+        return getattr(importlib.import_module("tapered.loggers.log"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
