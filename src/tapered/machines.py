@@ -6,6 +6,7 @@ address ─► join ─► room(what one piece of work needs) ─► how many at
 import ipaddress
 import os
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 # a Ray that is begun here takes nobody's code who has no token, and tells nobody of its use
 SETTINGS = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+HEARD = 10.0  # seconds in which a cluster's head answers
 
 
 class MachineError(ValueError):
@@ -60,7 +62,9 @@ def join(address: str) -> bool:
     if found.is_initialized():
         return False
     if address != "local":
-        warn(address)
+        there = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address  # as Ray reads it
+        _reach(there)
+        warn(there)
     before = signal.getsignal(signal.SIGTERM)
     try:
         found.init(address=address, include_dashboard=False if address == "local" else None)
@@ -68,9 +72,25 @@ def join(address: str) -> bool:
         raise MachineError(
             f"no Ray at address={address!r} ({error}); try ray start --head, or the address local"
         ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray's own would exit, where a study is to be stopped and kept
+    except SystemExit:  # by Ray's handler of SIGTERM, while it tries
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray's own would exit, where a study is to be stopped and kept
     return True
+
+
+def _reach(address: str) -> None:
+    """Refuse a host and port at which nobody is heard: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isascii() and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), HEARD).close()
+    except (OSError, OverflowError) as error:
+        raise MachineError(
+            f"nobody answers at address={address!r} ({error}); try ray start --head there, or the address local"
+        ) from error
 
 
 def warn(address: str) -> None:

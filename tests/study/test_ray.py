@@ -1,6 +1,9 @@
 """Ray: a study's bundles in actors, the same bits, one of them killed on the way; what is refused and said."""
 
+import contextlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import warnings
@@ -80,6 +83,82 @@ def test_rays_client_is_refused_with_what_to_do(tmp_path):
     found = own(tmp_path, more='executor = { kind = "ray", address = "ray://head:10001" }\n')
     with pytest.raises(StudyFileError, match="ray job submit"):
         trained(found, tmp_path / "runs", choose.executor_of(found))
+
+
+class Ray:
+    """A Ray that takes over SIGTERM, as the real one does, and then does as it is told."""
+
+    def __init__(self, act):
+        self.act, self.joined = act, []
+
+    def is_initialized(self):
+        return False
+
+    def init(self, address, **_):
+        self.joined.append(address)
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+        self.act()
+
+
+def ray(monkeypatch, act):
+    found = Ray(act)
+    monkeypatch.setattr(machines, "ray", lambda: found)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    return found
+
+
+@pytest.fixture
+def port():
+    """One that nobody hears."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_where_nobody_answers_it_is_said_at_once(monkeypatch, port, by):
+    found, address = ray(monkeypatch, lambda: None), f"127.0.0.1:{port}"
+    if by == "environment":
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(machines.MachineError, match=f"nobody answers at address='{address}' .*ray start --head"):
+        machines.join(address if by == "option" else "auto")
+    assert found.joined == []
+
+
+@pytest.mark.parametrize("address", ["a b:1", "[::1]:99999", "no.such.host.invalid:6379"])
+def test_an_address_that_is_none_is_said(monkeypatch, address):
+    ray(monkeypatch, lambda: None)
+    with pytest.raises(machines.MachineError, match="nobody answers"):
+        machines.join(address)
+
+
+def test_a_foreign_cluster_of_the_environment_is_said_too(monkeypatch):
+    found = ray(monkeypatch, lambda: None)
+    monkeypatch.setattr(machines.socket, "create_connection", lambda *_: SimpleNamespace(close=lambda: None))
+    monkeypatch.setenv("RAY_ADDRESS", "10.1.2.3:6379")
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    with pytest.warns(UserWarning, match="10.1.2.3:6379 is joined without authentication"):
+        assert machines.join("auto")
+    assert found.joined == ["auto"]
+
+
+@pytest.mark.parametrize(
+    ("does", "raised"),
+    [("is killed", KeyboardInterrupt), ("finds none", machines.MachineError), ("finds one", None)],
+)
+def test_who_ends_this_while_ray_tries_is_heard_as_ever(monkeypatch, does, raised):
+    def act():
+        if does == "is killed":
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif does == "finds none":
+            raise ConnectionError("none")
+
+    ray(monkeypatch, act)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(raised) if raised else contextlib.nullcontext():
+        machines.join("auto")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def cluster(monkeypatch, **resources):
