@@ -220,6 +220,27 @@ def test_a_model_that_raises_in_a_worker_is_said_as_here(tmp_path):
     assert said[0].split(",")[0] == said[1].split(",")[0]
 
 
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("raise OSError('no such disk')", r"workload='mine.py:problem': .+ raised OSError: no such disk"),
+        ("sys.exit(3)", r"workload='mine.py:problem': .+ called sys.exit\(3\)"),
+    ],
+)
+def test_what_a_file_raises_in_a_worker_alone_is_said_with_the_host(tmp_path, end, said):
+    found = own(tmp_path)
+    elsewhere = f"import os, sys\nif os.getpid() != {os.getpid()}: {end}\n"
+    (tmp_path / "beside.py").write_text(elsewhere)
+    (tmp_path / "mine.py").write_text("import beside\n" + (tmp_path / "mine.py").read_text())
+    found = study_cases.planned(str(tmp_path / "my.toml"))
+    with (
+        open_store(found, tmp_path / "runs") as store,
+        pytest.raises(RunError, match=f"the worker on .+ could not read the study: {said}") as raised,
+    ):
+        train_runs(found, store, executor=Processes(1, always=True))
+    assert "beside.py" in raised.value.__notes__[0]
+
+
 def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_goes_on(tmp_path):
     found = own(tmp_path, "if trains_in_a_worker(): time.sleep(0.002)", steps=200)
     program = (

@@ -286,4 +286,8 @@ def _parts(message: Message) -> list[tuple[Kept, bytes | None]]:
 
 def _raised(fields: Mapping[str, Any]) -> Exception:
     known = ERRORS.get(fields["error"])
-    return known(fields["text"]) if known else RuntimeError(f"a worker raised\n{fields['trace']}")
+    if known is None:
+        return RuntimeError(f"a worker raised\n{fields['trace']}")
+    raised = known(fields["text"])
+    raised.add_note(f"in a worker:\n{fields['trace']}")
+    return raised

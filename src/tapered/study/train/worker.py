@@ -23,6 +23,7 @@ from tapered.study.train.task import OtherError, planned_of, read_task, sees
 from tapered.training.crew import crew
 from tapered.training.living import UnsteadyError
 from tapered.training.threads import threads
+from tapered.workloads.own import StudyFileError
 
 TOLD = 0.5  # seconds between two messages of progress, at least
 ERRORS = {kind.__name__: kind for kind in (RunError, StoreError, UnsteadyError)}
@@ -61,7 +62,7 @@ class Worker:
                 except OtherError as error:
                     self._send(Message("refused", {"host": socket.gethostname(), "why": str(error)}))
                 except Exception as error:  # noqa: BLE001 - the driver raises it
-                    self._send(Message("failed", _said(error)))
+                    self._send(Message("failed", _said(_unread(error) if message.kind == "job" else error)))
 
     def _begin(self, message: Message, settings: ExitStack) -> None:
         job = message.fields
@@ -96,9 +97,17 @@ class Worker:
         self._updates, self._told = 0, time.monotonic()
 
 
+def _unread(error: Exception) -> RunError:
+    """What a user's file or data raised here alone, where the driver could read them."""
+    why = str(error) if isinstance(error, StudyFileError) else f"{type(error).__name__}: {error}"
+    raised = RunError(f"the worker on {socket.gethostname()} could not read the study: {why}")
+    raised.__cause__ = error
+    return raised
+
+
 def _said(error: Exception) -> dict[str, str]:
     known = type(error).__name__ if type(error) in ERRORS.values() else ""
-    return {"error": known, "text": str(error), "trace": traceback.format_exc()}
+    return {"error": known, "text": str(error), "trace": "".join(traceback.format_exception(error))}
 
 
 def main(ear: wire.Ear) -> None:
