@@ -45,8 +45,9 @@ def _checked(url: str) -> str:
         dialect.import_dbapi()
     except (ArgumentError, AttributeError):
         raise ValueError(f"begins with {name}://, which is no driver of SQLAlchemy here; try {FORM}") from None
-    except ImportError:
-        raise ValueError(f"needs a driver that is not installed here; try {EXTRA}") from None
+    except ImportError as error:
+        remedy = f"try {EXTRA}" if name == "postgresql+psycopg" else f"install it, or try {FORM}"
+        raise ValueError(f"needs {error.name or 'a driver'}, which is not installed here; {remedy}") from None
     if dialect.is_async:
         raise ValueError(f"begins with {name}://, a driver that waits for nobody; try {FORM}")
     return url
