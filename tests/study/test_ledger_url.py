@@ -37,7 +37,7 @@ WRONG = [
     ("postgresql+psycopg2://me@host/db", "expected its driver"),
     ("postgres://me@host/db", "expected its driver"),
     ("mysql+notthere://me@host/db", "no driver of SQLAlchemy"),
-    ("oracle+oracledb://me@host/db", "needs oracledb, which is not installed here; install it, or try postgresql+psyc"),
+    ("oracle+oracledb://me@host/db", "needs oracledb, which is not installed here; install it, or try postgresql"),
 ]
 
 
