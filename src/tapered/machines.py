@@ -51,9 +51,10 @@ def join(address: str) -> bool:
     Raises:
         MachineError: There is none, or it is joined in another way.
     """
-    if address.startswith("ray://"):  # its client passes on no stream of answers
+    there = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address  # as Ray reads it
+    if there.startswith("ray://"):  # its client passes on no stream of answers
         raise MachineError(
-            f"address={address!r} is that of Ray's client; run this on a node of the cluster with the "
+            f"address={there!r} is that of Ray's client; run this on a node of the cluster with the "
             f"address auto, as by ray job submit -- tapered study ..."
         )
     if address == "local":
@@ -62,7 +63,6 @@ def join(address: str) -> bool:
     if found.is_initialized():
         return False
     if address != "local":
-        there = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address  # as Ray reads it
         _reach(there)
         warn(there)
     before = signal.getsignal(signal.SIGTERM)

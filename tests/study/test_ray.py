@@ -133,6 +133,14 @@ def test_an_address_that_is_none_is_said(monkeypatch, address):
         machines.join(address)
 
 
+def test_rays_client_of_the_environment_is_refused_too(monkeypatch):
+    found = ray(monkeypatch, lambda: None)
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(machines.MachineError, match="ray job submit"):
+        machines.join("auto")
+    assert found.joined == []
+
+
 def test_a_foreign_cluster_of_the_environment_is_said_too(monkeypatch):
     found = ray(monkeypatch, lambda: None)
     monkeypatch.setattr(machines.socket, "create_connection", lambda *_: SimpleNamespace(close=lambda: None))

@@ -1,6 +1,7 @@
 """The traced update: what rearranging must not change."""
 
 import warnings
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,14 @@ def test_products_of_few_terms_are_sums_of_as_many(terms: int, dtype: torch.dtyp
     assert [node.target for node in graph.graph.nodes].count(bmm) == (0 if summed else 1)
     true = np.einsum("bij,bjk->bik", *(t.double().numpy() for t in (left, right)))
     np.testing.assert_allclose(graph(left, right).double().numpy(), true, atol=0.1 if dtype == torch.bfloat16 else 1e-5)
+
+
+def test_a_product_of_products_is_arranged_whatever_becomes_of_its_factors() -> None:
+    draw = torch.Generator().manual_seed(0)
+    factors = [torch.randn(3, *shape, generator=draw) for shape in ((12, 2), (2, 12), (12, 3), (3, 9), (9, 20))]
+    graph = arranged(make_fx(lambda *each: reduce(torch.bmm, each))(*factors))
+    true = reduce(np.matmul, [factor.double().numpy() for factor in factors])
+    np.testing.assert_allclose(graph(*factors).double().numpy(), true, rtol=1e-4, atol=1e-4)
 
 
 class Shifted(nn.Module):

@@ -62,7 +62,8 @@ class Worker:
                 except OtherError as error:
                     self._send(Message("refused", {"host": socket.gethostname(), "why": str(error)}))
                 except Exception as error:  # noqa: BLE001 - the driver raises it
-                    self._send(Message("failed", _said(_unread(error) if message.kind == "job" else error)))
+                    known = message.kind != "job" or type(error) in ERRORS.values()
+                    self._send(Message("failed", _said(error if known else _unread(error))))
 
     def _begin(self, message: Message, settings: ExitStack) -> None:
         job = message.fields
