@@ -270,7 +270,8 @@ def test_a_plan_is_printed_and_nothing_is_run(file, tmp_path, capsys, kind):
 )
 def test_a_plan_says_how_many_workers_train_and_why(file, capsys, monkeypatch, kind, starting, said, used):
     assert kind
-    monkeypatch.setattr(workers, "STARTING", starting)
+    for name in ("STARTING", "FORKING"):
+        monkeypatch.setattr(workers, name, starting)
     monkeypatch.setattr(choose, "cores", lambda: 8)
     monkeypatch.setattr(mode, "most_rows", lambda *_: 4)  # more bundles than one
     assert main(["study", file, "--plan", "--workers", "2"]) == 0

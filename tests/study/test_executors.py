@@ -22,7 +22,7 @@ from tapered.study.plan.cells import forest_of
 from tapered.study.plan.facts import frozen_facts
 from tapered.study.store.runs import Bundle
 from tapered.study.store.text import bundle_from_text, pack, rows_to_tensors
-from tapered.study.train import choose, grow, pool, task, worker
+from tapered.study.train import choose, grow, pool, processes, task, worker
 from tapered.study.train.executor import Here
 from tapered.study.train.grow import RunError
 from tapered.study.train.processes import Processes
@@ -126,12 +126,22 @@ def same(one, other):
 
 
 def left_over():
-    """Workers of this process that live still."""
+    """Processes of this one that live still."""
     listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], check=False, **QUIET)
-    return [line for line in listed.stdout.splitlines() if "study.train.worker" in line and "defunct" not in line]
+    others = "defunct", "ps -o", "resource_tracker"
+    return [line for line in listed.stdout.splitlines() if not any(other in line for other in others)]
+
+
+@pytest.fixture(params=["forked", "begun"])
+def way(request, monkeypatch):
+    """Workers are forks of this process, or begin from nothing."""
+    if request.param == "begun":
+        monkeypatch.setattr(processes, "forkable", lambda planned: False)  # noqa: ARG005
+    return request.param
 
 
 @pytest.mark.parametrize("mode", ["loop", "rows"])
+@pytest.mark.usefixtures("way")
 def test_processes_give_the_bits_of_one(tmp_path, mode):
     found = stated(tmp_path, mode)
     here = trained(found, tmp_path / "here", Here())
@@ -147,6 +157,7 @@ def test_a_worker_finds_what_the_driver_finds(tmp_path, monkeypatch):
     (tmp_path / "scale.txt").write_text("2.0")
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(processes, "forkable", lambda planned: False)  # noqa: ARG005
     forward = "import found_by_path\n        x = x * found_by_path.SCALE * float(Path('scale.txt').read_text())"
     found = own(tmp_path, forward, steps=4)
     assert same(trained(found, tmp_path / "two", Processes(1, always=True)), trained(found, tmp_path / "here", Here()))
@@ -188,6 +199,7 @@ KILLS = """marker = HERE / "killed"
 @pytest.mark.parametrize(
     ("end", "lease"), [("os.kill(os.getpid(), signal.SIGKILL)", 600.0), ("os.kill(os.getpid(), signal.SIGSTOP)", 2.0)]
 )
+@pytest.mark.usefixtures("way")
 def test_a_worker_that_is_killed_or_hangs_is_replaced(tmp_path, end, lease):
     found = own(tmp_path, KILLS.format(end=end))
     made, all_made = [], []
@@ -198,6 +210,7 @@ def test_a_worker_that_is_killed_or_hangs_is_replaced(tmp_path, end, lease):
     assert left_over() == []
 
 
+@pytest.mark.usefixtures("way")
 def test_a_bundle_that_kills_whoever_trains_it_is_named(tmp_path):
     found = own(tmp_path, "if trains_in_a_worker(): os._exit(7)")
     with (
@@ -227,7 +240,8 @@ def test_a_model_that_raises_in_a_worker_is_said_as_here(tmp_path):
         ("sys.exit(3)", r"workload='mine.py:problem': .+ called sys.exit\(3\)"),
     ],
 )
-def test_what_a_file_raises_in_a_worker_alone_is_said_with_the_host(tmp_path, end, said):
+def test_what_a_file_raises_in_a_worker_alone_is_said_with_the_host(tmp_path, monkeypatch, end, said):
+    monkeypatch.setattr(processes, "forkable", lambda planned: False)  # noqa: ARG005
     found = own(tmp_path)
     elsewhere = f"import os, sys\nif os.getpid() != {os.getpid()}: {end}\n"
     (tmp_path / "beside.py").write_text(elsewhere)
@@ -241,7 +255,8 @@ def test_what_a_file_raises_in_a_worker_alone_is_said_with_the_host(tmp_path, en
     assert "beside.py" in raised.value.__notes__[0]
 
 
-def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_goes_on(tmp_path):
+@pytest.mark.parametrize("more", ["", "threads = 2\n"])  # which no fork has
+def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_goes_on(tmp_path, more):
     found = own(tmp_path, "if trains_in_a_worker(): time.sleep(0.002)", steps=200)
     program = (
         "import sys; from tapered.cli.main import main; "
@@ -250,7 +265,7 @@ def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_goes_on(t
     (tmp_path / "my.toml").write_text(
         (tmp_path / "my.toml")
         .read_text()
-        .replace("seeds = 3", 'seeds = 3\nexecutor = { kind = "processes", workers = 2 }')
+        .replace("seeds = 3", f'seeds = 3\n{more}executor = {{ kind = "processes", workers = 2 }}')
     )
     begun = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     workers = []

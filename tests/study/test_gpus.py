@@ -121,7 +121,7 @@ def test_a_cluster_gives_as_many_as_it_has_whatever_its_driver_sees(tmp_path, mo
     monkeypatch.setattr(machines, "ray", lambda: there)
     monkeypatch.setattr(machines, "join", lambda _: False)
     chosen = choose.executor_of(found)
-    chosen._hire(found)
+    chosen._hire(found, tmp_path)
     assert chosen.workers == 8
 
 

@@ -31,9 +31,7 @@ def parts(workload: Workload) -> tuple:
     rows = start(workload, RULE, list(range(WIDTH)))
     path = tabulate(RULE, 4, lr=0.01)
     batches = Batches(workload, rows.seeds, 0, 4)
-    scalars = {
-        name: values[0] for name, values in stack._scalars(workload, RULE, [path] * WIDTH, 0, 4, rows.params).items()
-    }
+    scalars = stack._scalars(workload, RULE, [path] * WIDTH, 0, 4, rows.params)[0]
     return rows.params, rows.buffers, rows.state, *batches(), scalars
 
 
@@ -169,7 +167,7 @@ def test_a_graph_is_compiled_once_for_all_processes_and_its_constants_are_its_ow
             torch._dynamo.reset()
             torch._dynamo.utils.counters.clear()
             weights = torch.full((5,), factor)
-            given = {"w": torch.ones(8, 5)}, {}, {}, torch.zeros(1), torch.zeros(1), torch.zeros(1), {}
+            given = {"w": torch.ones(8, 5)}, {}, {}, *torch.zeros(4, 1)
             losses = replayed(weighted(weights), compiled=True)(*given)
             assert torch.equal(losses, torch.full((8,), 5 * factor))
             assert torch.equal(given[0]["w"], torch.full((8, 5), factor))

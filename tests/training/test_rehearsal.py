@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tapered.training import rehearsal
-from tapered.training.rehearsal import rehearsed
+from tapered.training.rehearsal import begin, rehearsed
 
 ALIVE = """
 import time
@@ -67,6 +67,26 @@ def test_it_takes_another_core_and_ends_with_the_block(monkeypatch, when, cores,
     monkeypatch.setattr(rehearsal, "COMPILER", "torch")
     with rehearsed(when):
         assert children() == before  # all that a first graph brings with it is there
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at Linux's list of processes")
+@pytest.mark.parametrize("needed", [True, False])
+def test_what_was_begun_goes_on_in_the_block_that_needs_it_and_ends_there(monkeypatch, needed):
+    monkeypatch.setattr(rehearsal, "cores", lambda: 2)
+    monkeypatch.setattr(rehearsal, "_rehearse", lambda: time.sleep(60))
+    monkeypatch.setattr(rehearsal, "COMPILER", "colorsys")  # a module that nothing else brings
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    before = children()
+    begin(False)
+    assert children() == before
+    begin(True)
+    begin(True)
+    begun = children() - before
+    assert len(begun) == 1
+    assert "colorsys" in sys.modules  # once, before the fork
+    with rehearsed(needed):
+        assert children() - before == (begun if needed else set())
+    assert children() == before
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at Linux's list of processes")

@@ -167,10 +167,23 @@ def test_losses_are_kept_alike_in_both() -> None:
     in_blocks: tuple[tuple[int, float], ...] = ()
     at = 0
     for size in (1, 2, 300, 7, 1000, 2690, 1000):
-        in_blocks = _kept(in_blocks, at, values[at : at + size].tolist())
+        (in_blocks,) = _kept([in_blocks], at, [size], values[at : at + size, None])
         at += size
     assert in_blocks == tuple(one_by_one)
     assert len(in_blocks) <= LOSSES_KEPT
+
+
+def test_losses_of_rows_that_end_at_different_steps_are_kept_as_of_each() -> None:
+    """Rows of a chunk that diverge in it, and one that came with fewer losses."""
+    values, lengths = np.random.default_rng(1).normal(size=(900, 4)), [[300, 300, 300, 300], [600, 35, 600, 0]]
+    each: list[list[tuple[int, float]]] = [[], [], [], []]
+    known: tuple[tuple[tuple[int, float], ...], ...] = ((), (), (), ())
+    for first, counts in zip((0, 300), lengths, strict=True):
+        for row, count in enumerate(counts):
+            for step in range(first, first + count):
+                keep(each[row], step, float(values[step, row]))
+        known = _kept(known, first, counts, values[first : first + 600])
+    assert [list(row) for row in known] == each
 
 
 @pytest.mark.parametrize("at_once", [1, 8 * 32 * 3])

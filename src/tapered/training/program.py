@@ -17,7 +17,7 @@ from tapered.training import vectors
 from tapered.training.trees import form_of, taken_apart, tensors_of
 
 Tensors = Mapping[str, Tensor]
-Step = Callable[[Tensors, Tensors, Mapping[str, State], Any, Any, Tensor, Tensors], Tensor]  # inputs, targets: trees
+Step = Callable[[Tensors, Tensors, Mapping[str, State], Any, Any, Tensor, Tensor], Tensor]  # inputs, targets: trees
 THIN = 8  # columns of a product from which on the library's batched kernel fills its vector registers
 FEW = 4  # terms of a product's sums, up to which they cost less than a call, as they are added where they are needed
 # torch before 2.12 joins a kernel that writes an input with one that has yet to read it: BatchNorm's gradient was wrong
@@ -49,17 +49,18 @@ class Replayed:
 
     def over(self, params: Tensors, buffers: Tensors, state: Mapping[str, State]) -> Callable[..., Tensor]:
         """Updates of the same rows, one a call, whose tensors are looked up once."""
-        held, names = _held(params, buffers, state), list[str]()
+        held = _held(params, buffers, state)
         before: tuple[Any, Any, Callable[..., Any]] | None = None  # a step's data are most often those of the last one
 
-        @torch.no_grad()
-        def call(inputs: Any, targets: Any, indices: Tensor, scalars: Tensors) -> Tensor:
+        def call(inputs: Any, targets: Any, indices: Tensor, scalars: Tensor) -> Tensor:
             nonlocal before
             if before is None or before[0] is not inputs or before[1] is not targets:
-                names[:] = sorted(scalars)
-                before = inputs, targets, self._graph(params, buffers, state, inputs, targets, indices, scalars)
-            given = (*tensors_of(inputs), *tensors_of(targets), indices, *held)
-            return before[2](*given, *[scalars[name] for name in names])  # type: ignore[no-any-return]  # graphs are untyped
+                with torch.no_grad():
+                    graph = self._graph(params, buffers, state, inputs, targets, indices, scalars)
+                before = inputs, targets, graph
+            given = (*tensors_of(inputs), *tensors_of(targets), indices, scalars, *held)
+            with torch.no_grad():
+                return before[2](*given)  # type: ignore[no-any-return]  # graphs are untyped
 
         return call
 
@@ -102,11 +103,10 @@ def tensors(
     inputs: Any,
     targets: Any,
     indices: Tensor,
-    scalars: Tensors,
+    scalars: Tensor,
 ) -> list[Tensor]:
     """The tensors of a step's arguments, in the order of the graph's, whichever their names come in."""
-    held = _held(params, buffers, state)
-    return [*tensors_of(inputs), *tensors_of(targets), indices, *held, *(scalars[name] for name in sorted(scalars))]
+    return [*tensors_of(inputs), *tensors_of(targets), indices, scalars, *_held(params, buffers, state)]
 
 
 def _held(params: Tensors, buffers: Tensors, state: Mapping[str, State]) -> list[Tensor]:
@@ -117,16 +117,16 @@ def _held(params: Tensors, buffers: Tensors, state: Mapping[str, State]) -> list
 
 def traced(step: Step, parts: Any) -> GraphModule:
     """The step as a flat graph of tensor operations over the tensors of `parts`, which are not written."""
-    params, buffers, state, *data, _, scalars = parts
+    params, buffers, state, *data, _, _ = parts
     trees = [taken_apart(tree) for tree in data]
 
     def flat(*given: Tensor) -> Tensor:
         left = iter(given)
         inputs, targets = (rebuild([next(left) for _ in leaves]) for leaves, rebuild in trees)
-        indices = next(left)
+        indices, scalars = next(left), next(left)
         mine, others = ({name: next(left) for name in sorted(part)} for part in (params, buffers))
         slots = {name: {key: next(left) for key in sorted(state[name])} for name in sorted(state)}
-        return step(mine, others, slots, inputs, targets, indices, {name: next(left) for name in sorted(scalars)})
+        return step(mine, others, slots, inputs, targets, indices, scalars)
 
     # traced by running it once, on copies of what it writes
     return make_fx(flat)(*(tensor.clone() for tensor in tensors(*parts)))

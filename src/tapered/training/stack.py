@@ -38,6 +38,7 @@ from tapered.training.workload import Workload
 How = Literal["plain", "traced", "compiled"]
 # steps of a run from which on tracing, which takes as long as some hundred, is worth it; the bits are the same
 TRACED = 256
+EVALUATED = 32  # rows whose outputs are computed at once on the processor: what a cache holds of a small model's
 BLOCK = 128  # steps whose minibatches and scalars are laid out at once
 
 
@@ -93,8 +94,7 @@ def _advance(
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
         scalars = _scalars(workload, rows.rule, [paths[i] for i in padded], first, last, part.params)
         batches = Batches(workload, part.seeds, first, last)
-        columns = zip(*(table.unbind() for table in scalars.values()), strict=True)
-        at = [dict(zip(scalars, values, strict=True)) for values in columns]
+        at = scalars.unbind()
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
             k = len(losses)
@@ -121,8 +121,7 @@ def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
     if isinstance(known, program.Replayed) and (graph := known.traced_already()):
         return len(graph.graph.nodes)
     step = rows.steps[0]
-    tables = _scalars(workload, rows.rule, paths, step, step + 1, rows.params)
-    scalars = {name: values[0] for name, values in tables.items()}
+    scalars = _scalars(workload, rows.rule, paths, step, step + 1, rows.params)[0]
     inputs, targets, indices = Batches(workload, rows.seeds, step, step + 1)()
     update = make(workload, rows.rule, 0, "plain")
     graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars))
@@ -146,34 +145,49 @@ def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
     for row in np.flatnonzero(~finite.all(0)):
         if diverged[row] is None:
             diverged[row] = first + int(np.argmin(finite[:, row]))
-    columns = losses.T.tolist()
-    kept = [
-        _kept(part.losses[row], first, columns[row][: made if stop is None else max(stop - first, 0)])
-        for row, stop in enumerate(diverged)
-    ]
+    lengths = [made if stop is None else max(stop - first, 0) for stop in diverged]
+    kept = _kept(part.losses, first, lengths, losses)
     steps = tuple(first + made if stop is None else stop for stop in diverged)
     if len(set(steps)) > 1:  # a diverged row is carried along to the end of its chunk
         steps = tuple(first + made for _ in steps)
     counts = {name: count + made for name, count in part.counts.items()}
-    latest = tuple(column[-1] for column in columns)
-    return replace(part, steps=steps, diverged=tuple(diverged), losses=tuple(kept), latest=latest, counts=counts)
+    latest = tuple(losses[-1].tolist())
+    return replace(part, steps=steps, diverged=tuple(diverged), losses=kept, latest=latest, counts=counts)
 
 
-def _kept(losses: Losses, first: int, new: list[float]) -> Losses:
-    """As `rows.keep` for each of these, without looking at those that are not kept."""
-    found, step, end = list(losses), first, first + len(new)
+def _kept(known: Sequence[Losses], first: int, lengths: Sequence[int], new: np.ndarray[Any, Any]) -> tuple[Losses, ...]:
+    """As `rows.keep` for the first so many of each column, without looking at those that are not kept."""
+    found: list[Losses] = [()] * len(known)
+    alike: dict[tuple[int, ...], list[int]] = {}  # rows of the same steps, which most are
+    for row, (losses, length) in enumerate(zip(known, lengths, strict=True)):
+        ends = [step for step, _ in (*losses[:2], *losses[-1:])]  # between them they lie evenly
+        alike.setdefault((length, len(losses), *ends), []).append(row)
+    for (length, *_), rows in alike.items():
+        before = [step for step, _ in known[rows[0]]]
+        steps = _kept_steps(before, first, first + length)
+        old, added = set(steps), [step for step in steps if step >= first]
+        columns = new[np.ix_([step - first for step in added], rows)].T.tolist()
+        for row, column in zip(rows, columns, strict=True):
+            losses = known[row] if old.issuperset(before) else tuple(pair for pair in known[row] if pair[0] in old)
+            found[row] = losses + tuple(zip(added, column, strict=True))
+    return tuple(found)
+
+
+def _kept_steps(known: Sequence[int], first: int, end: int) -> list[int]:
+    """Those whose losses are kept once each of these steps had one."""
+    found, step = list(known), first
     while True:
-        stride = found[1][0] - found[0][0] if len(found) > 1 else 1
+        stride = found[1] - found[0] if len(found) > 1 else 1
         step += -step % stride
         if step >= end:
-            return tuple(found)
+            return found
         if len(found) == LOSSES_KEPT:
             del found[1::2]
             continue
         # before there are two points there is no stride to go on by
         room = LOSSES_KEPT - len(found) if len(found) > 1 else 1
         last = min(end, step + stride * room)
-        found.extend(zip(range(step, last, stride), new[step - first : last - first : stride], strict=True))
+        found.extend(range(step, last, stride))
         step = last
 
 
@@ -187,23 +201,36 @@ def _wide(tensor: Tensor) -> Tensor:
     return wide(real(tensor))
 
 
-def _scalars(
-    workload: Workload, rule: Rule, paths: Sequence[Path], first: int, last: int, params: Tensors
-) -> dict[str, Tensor]:
-    """What the rule needs at each step and row: name -> (steps, rows), made in float64 and rounded once.
+def _scalars(workload: Workload, rule: Rule, paths: Sequence[Path], first: int, last: int, params: Tensors) -> Tensor:
+    """What the rule needs at each step and row: (steps, `_named`, rows), made in float64 and rounded once.
 
-    Of several groups of parameters each has its own, by the name and the group's place.
+    One tensor, as a graph takes half a microsecond for each that it is given.
     """
-    tables = {name: np.stack([path.hypers[name][first:last] for path in paths], axis=1) for name in paths[0].hypers}
+    tables = {name: _together([path.hypers[name] for path in paths], first, last) for name in paths[0].hypers}
     t = torch.arange(first + 1, last + 1, dtype=torch.float64)[:, None]
-    shape, dtype, place = (last - first, len(paths)), _finest(params), workload.recipe.place
-    return {
-        f"{name}@{i}": value.to(dtype).expand(shape).contiguous().to(place)
+    shape = last - first, len(paths)
+    found = [value.expand(shape) for value in _named(workload, rule, tables, t).values()]
+    return torch.stack(found, 1).to(_finest(params)).to(workload.recipe.place)
+
+
+def _together(tables: Sequence[np.ndarray[Any, Any]], first: int, last: int) -> np.ndarray[Any, Any]:
+    """The values of rows at these steps, (steps, rows); (steps, 1) where all have the same table, as most hypers do."""
+    alike = all(table is tables[0] for table in tables)
+    return np.stack([table[first:last] for table in (tables[:1] if alike else tables)], axis=1)
+
+
+def _named(
+    workload: Workload, rule: Rule, tables: Mapping[str, np.ndarray[Any, Any]], t: Tensor
+) -> dict[tuple[int, str], Tensor]:
+    """A rule's scalars by the group of parameters, of which each has its own, and their name; in this order."""
+    found = {
+        (i, name): value
         for i, share in enumerate(shares(workload.recipe, shared(workload).trained))
         for name, value in rule.scalars(
             {key: torch.from_numpy(table) for key, table in share.of(tables).items()}, t
         ).items()
     }
+    return dict(sorted(found.items()))
 
 
 @lru_cache(maxsize=8)
@@ -211,6 +238,8 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
     reading, trained = Reading(workload, shared(workload).model), shared(workload).trained
     groups = list(enumerate(shares(workload.recipe, trained)))
+    any_hypers = {name: np.ones((1, 1)) for name in ("lr", *rule.hypers)}
+    names = list(_named(workload, rule, any_hypers, torch.ones(1, 1, dtype=torch.float64)))
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
         given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
@@ -231,7 +260,7 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
         inputs: Any,
         targets: Any,
         indices: Tensor,
-        scalars: Tensors,
+        scalars: Tensor,
     ) -> Tensor:
         mine = {name: params[name] for name in trained}
         others = {**{name: params[name] for name in params if name not in mine}, **buffers}
@@ -239,8 +268,9 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
         at_once = [(trees.row(inputs, part), trees.row(targets, part)) for part in parts]
         grads, losses, written = accumulated(gradient, workload, mine, others, at_once)
         clipped(workload.recipe, grads)
+        values = dict(zip(names, scalars.unbind(), strict=True))
         for i, share in groups:
-            here = {key.removesuffix(f"@{i}"): value for key, value in scalars.items() if key.endswith(f"@{i}")}
+            here = {name: value for (group, name), value in values.items() if group == i}
             for name in share.names:
                 at, old = _wide(params[name]), {key: _wide(tensor) for key, tensor in state[name].items()}
                 of = {key: value.to(at.dtype) for key, value in here.items()}
@@ -288,6 +318,7 @@ def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Te
     reading = Reading(workload, workload.build(0).eval())
     weights = {name: vmap(rows.rule.readout)(p, rows.state[name]) for name, p in rows.params.items()}
     tensors = {f"model.{name}": tensor for name, tensor in {**weights, **rows.buffers}.items()}
+    at_once = EVALUATED if workload.recipe.place == CPU else None
 
     def outputs(inputs: Any, _: Tensor, drawn: bool) -> list[Any]:  # noqa: FBT001 - as `items.evaluated` tells
         rebuilds: list[Rebuild] = []
@@ -299,7 +330,7 @@ def _evaluate(workload: Workload, rows: Rows, split: str, count: int, places: Te
             return parts
 
         with undrawn():
-            stacked = vmap(one, in_dims=(0, 0 if drawn else None))(tensors, inputs)
+            stacked = vmap(one, in_dims=(0, 0 if drawn else None), chunk_size=at_once)(tensors, inputs)
         return [rebuilds[0]([tensor[row] for tensor in stacked]) for row in range(count)]
 
     return measured(workload, split, outputs, list(zip(rows.seeds, rows.steps, strict=True)), count, places)

@@ -10,7 +10,7 @@ from tapered.study.plan.forest import Forest
 from tapered.study.plan.mode import bundle_rows, timed_mode
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import rounds
-from tapered.study.plan.workers import spared, worth
+from tapered.study.plan.workers import spared, starting, worth
 from tapered.study.result import Cost
 from tapered.training.advance import evaluated
 from tapered.training.capacity import row_bytes
@@ -74,14 +74,15 @@ def forecast(planned: Planned, workers: int = 1) -> Forecast:
             for bundle in forest.bundles(rule, bundle_rows(forest, rule, timed.mode, workers))
         ]
         bytes_of = {rule: row_bytes(forest.workload, rule) for rule in forest.rules}
-    used = min(workers, len(bundles)) if worth([seconds], workers) else 1
+    first = starting(planned)
+    used = min(workers, len(bundles)) if worth([seconds], workers, first) else 1
     return Forecast(
         runs=len(forest.tasks),
         trees=len(forest.plan.trees),
         bundles=len(bundles),
         cost=cost_of([forest], {repr(rule): timed.mode for rule, timed in found.items()}),
         memory=max(bytes_of[rule] * len(bundle.keys) for rule, bundle in bundles),
-        seconds=seconds - (spared(seconds, used) if used > 1 else 0.0),
+        seconds=seconds - (spared(seconds, used, first) if used > 1 else 0.0),
         workers=used,
         asked=workers,
         alone=seconds,

@@ -1,14 +1,28 @@
 """How a rule's rows are trained, and how many at once."""
 
 from tapered.rules.base import Rule
+from tapered.study.file.script import Scripted
 from tapered.study.plan.forest import Forest
+from tapered.study.plan.planned import Planned
 from tapered.training import modes
 from tapered.training.advance import LOOP, Mode, advance, evaluated
 from tapered.training.capacity import most_rows
 from tapered.training.crew import crew
+from tapered.training.devices import CPU
 from tapered.training.memory import is_out_of_memory
 from tapered.training.probe import RATE, Phase, unheard
 from tapered.training.rows import start, tabulate
+
+LEAST = 1e-4  # seconds that a step of any model takes as ordinary PyTorch; a perceptron's takes three times as long
+
+
+def likely_compiled(planned: Planned) -> bool:
+    """Whether a study takes long in a loop however fast that is, so that its rows will most likely be compiled."""
+    study, subject = planned.study, planned.subject
+    if isinstance(subject, Scripted) or subject.recipe.place != CPU or study.mode not in ("auto", "rows compiled"):
+        return False
+    runs = study.seeds * sum(len(study.peaks_of(arm)) for arm in study.arms)
+    return runs * planned.steps * LEAST > modes.LONG
 
 
 def timed_mode(forest: Forest, rule: Rule, workers: int = 1, phase: Phase = unheard) -> modes.Timed:

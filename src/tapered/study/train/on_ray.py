@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 
@@ -51,7 +52,7 @@ class OnRay(Pooled):
         """As `Executor.expect`: it is found how many workers there can be, and they begin."""
         self._opened(planned, store).begin(self.workers)
 
-    def _hire(self, planned: Planned) -> Hire:
+    def _hire(self, planned: Planned, folder: Path) -> Hire:  # noqa: ARG002 - forks alone leave its folder
         needs = {
             "num_cpus": planned.study.threads,
             "num_gpus": int(planned.workload.recipe.place.type == "cuda"),

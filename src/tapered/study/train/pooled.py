@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -44,10 +45,10 @@ class Pooled(ABC):
 
     def _opened(self, planned: Planned, store: Store) -> Pool:
         if self._pool is None:
-            hire = self._hire(planned)  # which may find how many there can be
+            hire = self._hire(planned, store.folder)  # which may find how many there can be
             self._pool = Pool(hire, self.workers, job_of(planned, store.folder), self._lease)
         return self._pool
 
     @abstractmethod
-    def _hire(self, planned: Planned) -> Hire:
+    def _hire(self, planned: Planned, folder: Path) -> Hire:
         """How a worker of this study begins."""

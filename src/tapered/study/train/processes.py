@@ -1,37 +1,22 @@
 """Workers that are processes of this machine, each at the other end of a pipe."""
 
 import os
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from multiprocessing import Pipe
+from pathlib import Path
 
 import torch
 
 from tapered import gpus
-from tapered.files import wire
-from tapered.files.wire import Message
 from tapered.study.plan.planned import Planned
-from tapered.study.plan.workers import FASTEST, STARTING, worth
+from tapered.study.plan.workers import FASTEST, forkable, starting, worth
 from tapered.study.store.folder import Store
 from tapered.study.train.executor import Here, Told
-from tapered.study.train.pool import LEASE, Hire, Inbox
+from tapered.study.train.hands import Begun, Fork
+from tapered.study.train.pool import LEASE, Hire
 from tapered.study.train.pooled import Pooled
 from tapered.study.train.task import Work
 from tapered.training import devices
-
-# what hears whether this process lives comes before what takes seconds to import
-MAIN = """
-import sys
-from multiprocessing.connection import Connection
-from tapered.files.wire import Ear
-ear = Ear(Connection(int(sys.argv[1])))
-from tapered.study.train.worker import main
-main(ear)
-"""
 
 
 class Processes(Pooled):
@@ -48,21 +33,24 @@ class Processes(Pooled):
         self._always = always
 
     def expect(self, planned: Planned, store: Store, updates: int) -> None:
-        """As `Executor.expect`: workers begin while it is found how rows are trained, where they are worth it."""
-        if self._always or updates * FASTEST > STARTING:
+        """As `Executor.expect`: those that take long to begin do so while it is found how rows are trained."""
+        if not forkable(planned) and (self._always or updates * FASTEST > starting(planned)):
             self._opened(planned, store).begin(self.workers)
 
     def train(self, works: Iterable[Work], store: Store, told: Told) -> None:
         """As `Executor.train`; in this process, where that takes less long."""
         found = list(works)
-        if self._pool is None and not worth([work.seconds for work in found], self.workers):
+        first = starting(found[0].planned) if found else 0.0
+        if self._pool is None and not worth([work.seconds for work in found], self.workers, first):
             Here().train(found, store, told)
         else:
             super().train(found, store, told)
 
-    def _hire(self, planned: Planned) -> Hire:
+    def _hire(self, planned: Planned, folder: Path) -> Hire:
+        if forkable(planned):
+            return lambda slot, inbox: Fork(slot, inbox, planned, folder)
         settings = _settings(planned.study.threads, planned.workload.recipe.place)
-        return lambda slot, inbox: _Process(slot, inbox, settings(slot))
+        return lambda slot, inbox: Begun(slot, inbox, settings(slot))
 
 
 def _settings(threads: int, place: torch.device) -> Callable[[int], Mapping[str, str]]:
@@ -74,40 +62,3 @@ def _settings(threads: int, place: torch.device) -> Callable[[int], Mapping[str,
     if not (devices.is_any_gpu(place) and (seen := gpus.visible())):
         return lambda _: common
     return lambda slot: common | {gpus.VISIBLE: seen[slot % len(seen)]}
-
-
-class _Process:
-    def __init__(self, slot: int, inbox: Inbox, settings: Mapping[str, str]) -> None:
-        self.slot = slot
-        self._pipe, theirs = Pipe()
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and what stands above
-            [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # what a model prints is not this program's answer
-            env={**os.environ, **settings},
-        )
-        theirs.close()
-        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
-
-    def _listen(self, inbox: Inbox) -> None:
-        for message in wire.received(self._pipe):
-            inbox.put((self, message))
-        inbox.put((self, None))
-
-    def tell(self, message: Message) -> None:
-        """As `Hand.tell`."""
-        with suppress(OSError):
-            wire.send(self._pipe, message)
-
-    def ended(self) -> str:
-        """As `Hand.ended`."""
-        self.close()
-        code = self._process.returncode
-        return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-
-    def close(self) -> None:
-        """As `Hand.close`."""
-        self._process.kill()  # it has nothing to lose but what is trained again
-        self._process.wait()
-        self._pipe.close()

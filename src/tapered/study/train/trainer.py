@@ -16,7 +16,7 @@ from tapered.rules import Rule
 from tapered.study.file.script import Scripted
 from tapered.study.plan import pruning as prune
 from tapered.study.plan.forest import Forest
-from tapered.study.plan.mode import bundle_rows, timed_mode
+from tapered.study.plan.mode import bundle_rows, likely_compiled, timed_mode
 from tapered.study.plan.planned import Planned
 from tapered.study.plan.rounds import Round, rounds
 from tapered.study.store.folder import Store
@@ -26,7 +26,7 @@ from tapered.study.store.runs import Bundle, Run
 from tapered.study.train.choose import executor_of
 from tapered.study.train.executor import Executor, Told
 from tapered.study.train.task import Work
-from tapered.training import steady
+from tapered.training import rehearsal, steady
 from tapered.training.crew import crew
 from tapered.training.threads import threads
 
@@ -55,6 +55,7 @@ def open_store(planned: Planned, folder: Path) -> Store:
     arms = [arm.name for arm in study.arms]
     seeds, fresh = [*study.seed_values, *study.fresh_seeds], study.fresh_seeds
     space = Space(study.name, study.direction, study.metric, arms, peaks, seeds, fresh)
+    rehearsal.begin(not folder.exists() and likely_compiled(planned))  # while what the ledger needs is imported
     server = None if study.ledger is None else partial(server_ledger, study.ledger.url, space, planned.identity)
     return Store(folder, planned.stated.text, planned.facts, space, study.kinds, server)
 

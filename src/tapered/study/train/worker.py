@@ -34,11 +34,12 @@ class Worker:
 
     Args:
         send: Tells the driver.
+        planned: The study, where this is a fork of a process that has read it.
     """
 
-    def __init__(self, send: Callable[[Message], None]) -> None:
+    def __init__(self, send: Callable[[Message], None], planned: Planned | None = None) -> None:
         self._send, self._waiting, self._stopped = send, SimpleQueue[Message | None](), 0
-        self._planned: Planned | None = None
+        self._planned = planned
         self._folder: Path | None = None
         self._updates, self._told = 0, time.monotonic()
         self._grower: Grower | None = None
@@ -68,7 +69,7 @@ class Worker:
     def _begin(self, message: Message, settings: ExitStack) -> None:
         job = message.fields
         settings.enter_context(threads(job["threads"]))
-        planned = self._planned = planned_of(job)
+        planned = self._planned = self._planned or planned_of(job)
         settings.enter_context(crew(planned.workload))
         self._folder = Path(job["store"]) if sees(job) else None
         self._send(Message("ready", {"host": socket.gethostname(), "sees_folder": self._folder is not None}))
@@ -111,9 +112,9 @@ def _said(error: Exception) -> dict[str, str]:
     return {"error": known, "text": str(error), "trace": "".join(traceback.format_exception(error))}
 
 
-def main(ear: wire.Ear) -> None:
+def main(ear: wire.Ear, planned: Planned | None = None) -> None:
     """Serve at the end of a pipe until the other end is closed."""
-    worker = Worker(partial(wire.send, ear.pipe))
+    worker = Worker(partial(wire.send, ear.pipe), planned)
     ear.hand_on(worker.tell)
     try:
         worker.serve()
