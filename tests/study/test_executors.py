@@ -134,7 +134,8 @@ def left_over():
 
 @pytest.fixture(params=["forked", "begun"])
 def way(request, monkeypatch):
-    """Workers are forks of this process, or begin from nothing."""
+    """Workers are forks of this process, or begin from nothing; and they are who trains."""
+    monkeypatch.setattr(processes, "Here", None)
     if request.param == "begun":
         monkeypatch.setattr(processes, "forkable", lambda planned: False)  # noqa: ARG005
     return request.param

@@ -99,6 +99,19 @@ def test_products_of_few_terms_are_sums_of_as_many(terms: int, dtype: torch.dtyp
     np.testing.assert_allclose(graph(left, right).double().numpy(), true, atol=0.1 if dtype == torch.bfloat16 else 1e-5)
 
 
+@pytest.mark.parametrize(
+    ("rows", "terms", "columns", "calls"),
+    [(2, 32, 16, 0), (16, 32, 2, 0), (4, 33, 5, 0), (1, 9, 1, 0), (5, 32, 16, 1), (2, 4097, 2, 1)],
+)
+def test_products_of_few_rows_are_loops_over_their_terms(rows: int, terms: int, columns: int, calls: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(*shape, generator=draw) for shape in ((3, rows, terms), (3, terms, columns)))
+    graph = arranged(make_fx(torch.bmm)(left, right))
+    assert [node.target for node in graph.graph.nodes].count(bmm) == calls
+    true = np.einsum("bij,bjk->bik", left.double().numpy(), right.double().numpy())
+    np.testing.assert_allclose(graph(left, right).double().numpy(), true, rtol=1e-4, atol=1e-4)
+
+
 def test_a_product_of_products_is_arranged_whatever_becomes_of_its_factors() -> None:
     draw = torch.Generator().manual_seed(0)
     factors = [torch.randn(3, *shape, generator=draw) for shape in ((12, 2), (2, 12), (12, 3), (3, 9), (9, 20))]

@@ -4,6 +4,7 @@ vmap(grad_and_value(loss)), vmap(rule)  ─ make_fx ─►  a flat graph  ─ th
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,8 +19,11 @@ from tapered.training.trees import form_of, taken_apart, tensors_of
 
 Tensors = Mapping[str, Tensor]
 Step = Callable[[Tensors, Tensors, Mapping[str, State], Any, Any, Tensor, Tensor], Tensor]  # inputs, targets: trees
+Call = Callable[..., Node]
+Form = Callable[[Call, Node, Node], Node]
 THIN = 8  # columns of a product from which on the library's batched kernel fills its vector registers
-FEW = 4  # terms of a product's sums, up to which they cost less than a call, as they are added where they are needed
+FEW = 4  # terms of a product's sums, or rows of it, up to which they cost less than a call of the library
+CACHED = 2**13  # numbers of a factor that a core's first cache holds
 # torch before 2.12 joins a kernel that writes an input with one that has yet to read it: BatchNorm's gradient was wrong
 ALONE = {"max_fusion_size": 1} if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 12) else {}
 WHOLE = (torch.float32, torch.float64)  # a library's product in fewer bits is rounded once
@@ -133,18 +137,21 @@ def traced(step: Step, parts: Any) -> GraphModule:
 
 
 def arranged(graph: GraphModule) -> GraphModule:
-    """Products of few terms as sums, and those with few columns, A B, as (B' A')'.
+    """Products of few terms or rows as sums, and those with few columns, A B, as (B' A')'.
 
-    MKL's batched kernel takes a fifth of the time for few rows.
+    MKL's batched kernel takes a fifth of the time for few rows, and a compiled loop less than that for very few.
     """
     products = [node for node in graph.graph.nodes if node.target is bmm]
     # all of them first, as one may be a factor of the next
     for node, left, made in [(node, node.args[0].meta["tensor_meta"], node.meta["tensor_meta"]) for node in products]:
         (_, rows, columns), terms = made.shape, left.shape[2]
+        turned = columns < THIN and rows > columns
         if 0 < terms <= FEW and left.dtype in WHOLE:
-            _summed(graph, node, terms)
-        elif columns < THIN and rows > columns:
-            _turned(graph, node)
+            _written(graph, node, partial(_few_terms, terms))
+        elif min(rows, columns) <= FEW and terms * max(rows, columns) <= CACHED and left.dtype in WHOLE:
+            _written(graph, node, _few_rows, turned=turned)
+        elif turned:
+            _written(graph, node, lambda call, left, right: call(bmm, (left, right)), turned=True)
     for node in graph.graph.nodes:
         if node.target is view:  # what was turned lies otherwise in memory
             node.target = reshape
@@ -153,28 +160,30 @@ def arranged(graph: GraphModule) -> GraphModule:
     return graph
 
 
-def _summed(graph: GraphModule, node: Node, terms: int) -> None:
-    """A B as a sum of products of a column and a row each."""
-    call, (left, right) = graph.graph.call_function, node.args
-    with graph.graph.inserting_before(node):
-        columns, rows = (
-            [call(aten.slice.Tensor, (factor, axis, k, k + 1)) for k in range(terms)]
-            for factor, axis in ((left, 2), (right, 1))
-        )
-        total, *others = (call(aten.mul.Tensor, pair) for pair in zip(columns, rows, strict=True))
-        for other in others:
-            total = call(aten.add.Tensor, (total, other))
-    _replaced(graph, node, total)
-
-
-def _turned(graph: GraphModule, node: Node) -> None:
+def _written(graph: GraphModule, node: Node, form: Form, *, turned: bool = False) -> None:
+    """A product in another form: of its factors, or of both transposed and in the other order."""
     call = graph.graph.call_function
     with graph.graph.inserting_before(node):
-        left, right = (call(transpose, (argument, 1, 2)) for argument in node.args)
-        turned = call(transpose, (call(bmm, (right, left)), 1, 2))
-    _replaced(graph, node, turned)
-
-
-def _replaced(graph: GraphModule, node: Node, other: Node) -> None:
-    node.replace_all_uses_with(other)
+        factors = [call(transpose, (factor, 1, 2)) for factor in reversed(node.args)] if turned else node.args
+        made = form(call, *factors)
+        made = call(transpose, (made, 1, 2)) if turned else made
+    node.replace_all_uses_with(made)
     graph.graph.erase_node(node)
+
+
+def _few_terms(terms: int, call: Call, left: Node, right: Node) -> Node:
+    """A B as a sum of products of a column and a row each, added where they are needed."""
+    columns, rows = (
+        [call(aten.slice.Tensor, (factor, axis, k, k + 1)) for k in range(terms)]
+        for factor, axis in ((left, 2), (right, 1))
+    )
+    total, *others = (call(aten.mul.Tensor, pair) for pair in zip(columns, rows, strict=True))
+    for other in others:
+        total = call(aten.add.Tensor, (total, other))
+    return total
+
+
+def _few_rows(call: Call, left: Node, right: Node) -> Node:
+    """A B as a loop over its terms."""
+    pair = call(aten.unsqueeze.default, (left, 3)), call(aten.unsqueeze.default, (right, 1))
+    return call(aten.sum.dim_IntList, (call(aten.mul.Tensor, pair), [2]))

@@ -41,10 +41,11 @@ class Processes(Pooled):
         """As `Executor.train`; in this process, where that takes less long."""
         found = list(works)
         first = starting(found[0].planned) if found else 0.0
-        if self._pool is None and not worth([work.seconds for work in found], self.workers, first):
-            Here().train(found, store, told)
-        else:
+        begun = self._always or self._pool is not None
+        if begun or worth([work.seconds for work in found], self.workers, first):
             super().train(found, store, told)
+        else:
+            Here().train(found, store, told)
 
     def _hire(self, planned: Planned, folder: Path) -> Hire:
         if forkable(planned):
