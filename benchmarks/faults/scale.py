@@ -15,6 +15,7 @@ ledger, runs that are there twice, workers that lived 5 s after their driver.
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -73,7 +74,8 @@ def problem():
     return replace(WORKLOADS["bmi"](), model=Slow)
 """
 PROGRAM = "import sys; from tapered.cli.main import main; sys.exit(main(sys.argv[1:]))"
-TWO = '{ kind = "processes", workers = 2 }'
+HERE, TWO = '{ kind = "here" }', '{ kind = "processes", workers = 2 }'
+BEGUN = "\nthreads = 2"  # which forks do not have, so that workers begin from nothing
 RAY = '{{ kind = "ray", address = "{}", workers = 2 }}'
 
 
@@ -94,7 +96,8 @@ class Tally:
         self.found = {"trials": 0, "studies": 0, "identical": 0, "lost": 0, "twice": 0, "orphans": 0}
 
     def judge(self, folder):
-        kept, wanted = results(Path(folder)), self.expected
+        begun = BEGUN in Path(f"{folder}.toml").read_text()
+        kept, wanted = results(Path(folder)), self.expected[begun]
         entered = [eval(line)[0] for line in kept[1]]
         self.found["studies"] += 1
         self.found["identical"] += kept[0] == wanted[0]
@@ -113,17 +116,18 @@ def done(process, folder):
     return code == 0
 
 
-def workers(tally, wanted, marked="study.train.worker", executor=TWO):
+def workers(tally, wanted, *marks, executor=None):
     """A bundle that is lost three times without a save ends the study, rightly; so saves are waited for."""
+    ways = itertools.cycle([TWO, TWO + BEGUN])
     while tally.found["trials"] < wanted:
         folder, kills = f"{tally.found['studies']}-workers", []
-        process = begin(folder, executor)
+        process = begin(folder, executor or next(ways))
         moment = time.monotonic() + random.uniform(0, 6)
         while not done(process, folder):
             time.sleep(0.01)
             if time.monotonic() < moment or kills[-2:] == [stood := saved(folder)] * 2:
                 continue
-            if found := children(process.pid, marked):
+            if found := children(process.pid, *marks):
                 killed(random.choice(found))
                 kills.append(stood)
                 tally.found["trials"] += 1
@@ -140,9 +144,10 @@ def saved(folder):
 def drivers(tally, wanted, *, both=False):
     while tally.found["trials"] < wanted:
         folder, times = f"{tally.found['studies']}-drivers{both:d}", 0
+        way = random.choice(["", BEGUN])
         while True:
-            executor = random.choice([TWO, TWO.replace("2", "3"), TWO.replace("2", "1"), ""])
-            process = begin(folder, executor)
+            executor = random.choice([TWO, TWO.replace("2", "3"), TWO.replace("2", "1"), HERE])
+            process = begin(folder, executor + way)
             moment = time.monotonic() + random.uniform(0, 8 + times)  # so that a study ends on a busy machine too
             while not done(process, folder) and time.monotonic() < moment:
                 time.sleep(0.01)
@@ -186,13 +191,14 @@ def kinds(tally, wanted):
             "if any('study.train.worker' in part for part in sys.orig_argv):\n"
             "    os.environ['ATEN_CPU_CAPABILITY'] = 'default'\n"
         )
-        process = begin(folder, TWO, PYTHONPATH=os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]))
+        here = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+        process = begin(folder, TWO + BEGUN, PYTHONPATH=here)
         code, said = process.wait(), Path(f"{folder}.log").read_text()
         Path("sitecustomize.py").unlink()
         tally.found["trials"] += 1
         if code == 0 or "vectors" not in said or "worker on" not in said:
             raise SystemExit(f"a worker of another kind was not refused by name: {code}\n{said[-2000:]}")
-        again = begin(folder, TWO)
+        again = begin(folder, TWO + BEGUN)
         again.wait()
         done(again, folder)
         tally.judge(folder)
@@ -225,7 +231,7 @@ TRIES = {
     "both": lambda tally, wanted: drivers(tally, wanted, both=True),
     "memory": memory,
     "kinds": kinds,
-    "actors": lambda tally, wanted: workers(tally, wanted, "ray::Remote", RAY.format("local")),
+    "actors": lambda tally, wanted: workers(tally, wanted, "ray::Remote", executor=RAY.format("local")),
     "nodes": lambda tally, wanted: clusters(tally, wanted, "nodes"),
     "heads": lambda tally, wanted: clusters(tally, wanted, "heads"),
 }
@@ -241,12 +247,15 @@ def main():
     given = parser.parse_args()
     random.seed(given.seed)
     totals = {}
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         Path("scale.toml").write_text(STUDY.format(mode=given.mode))
         Path("mine.py").write_text(WORKLOAD)
-        begin("undisturbed", "").wait()
+        expected = []
+        for folder, way in (("undisturbed", ""), ("of-two-threads", BEGUN)):
+            begin(folder, HERE + way).wait()
+            expected.append(results(Path(folder)))
         for name in [given.only] if given.only else TRIES:
-            tally = Tally(results(Path("undisturbed")))
+            tally = Tally(expected)
             TRIES[name](tally, given.kills)
             totals[name] = tally.found
             print(json.dumps({name: tally.found}), file=sys.stderr)

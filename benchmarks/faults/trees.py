@@ -7,15 +7,19 @@ import subprocess
 import time
 from pathlib import Path
 
+WORKERS = "study.train.worker", "cli.main"  # one that began from nothing, and a fork of the command
 
-def children(pid, marked="study.train.worker"):
-    """The processes below one whose command says so."""
+
+def children(pid, *marks):
+    """The processes below one whose command says one of these; those of workers where none is given."""
+    marks = marks or WORKERS
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,stat=,args="], check=True, capture_output=True, text=True).stdout
     rows = [line.split(None, 3) for line in listed.splitlines()]
     below, found = {str(pid)}, []
     for _ in range(6):
         below |= {row[0] for row in rows if row[1] in below}
-    found = [int(row[0]) for row in rows if row[0] in below and marked in row[-1] and not row[2].startswith("Z")]
+    live = [row for row in rows if row[0] in below and not row[2].startswith("Z")]
+    found = [int(row[0]) for row in live if any(mark in row[-1] for mark in marks)]
     return [pid_ for pid_ in found if pid_ != pid]
 
 
