@@ -151,6 +151,32 @@ def test_processes_give_the_bits_of_one(tmp_path, mode):
     assert left_over() == []
 
 
+READ = """class Read(torch.utils.data.Subset):
+    def __init__(self, of):
+        super().__init__(of, range(32))
+
+
+class Model"""
+
+
+@pytest.mark.parametrize(
+    ("data", "rest", "more", "forks"),
+    [
+        ("data", "", "", True),
+        ("Read(data)", "", "", False),  # as from an open file, at whose place all would read
+        ("data", "", "threads = 2\n", False),
+        ("data", "recipe=tapered.Recipe(workers=1),", "", False),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no worker is a fork")
+def test_workers_are_forks_where_nothing_is_shared_that_should_not_be(tmp_path, data, rest, more, forks):
+    own(tmp_path)
+    mine = tmp_path / "mine.py"
+    text = "import tapered\n" + mine.read_text().replace("class Model", READ, 1)
+    mine.write_text(text.replace("valid=data,", f"valid={data}, {rest}"))
+    assert processes.forkable(stated(tmp_path, workload="mine.py:problem", more=more)) == forks
+
+
 def test_a_worker_finds_what_the_driver_finds(tmp_path, monkeypatch):
     """A module that lies where only this program looks, by a path that starts where it works."""
     (tmp_path / "elsewhere").mkdir()

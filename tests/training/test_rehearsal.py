@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tapered.training import rehearsal
+from tapered.training.forked import can_fork, forked
 from tapered.training.rehearsal import begin, rehearsed
 
 ALIVE = """
@@ -96,3 +97,11 @@ def test_it_ends_with_a_process_that_is_killed():
         assert Path(f"/proc/{pid}").exists()
         process.send_signal(signal.SIGKILL)
         assert wait_for(lambda: not Path(f"/proc/{pid}").exists(), 10)
+
+
+@pytest.mark.skipif(not can_fork(), reason="this process cannot be forked")
+def test_a_copy_has_no_copies():
+    """Python refuses them to a process that ends with another, as a worker of multiprocessing.Pool does."""
+    process = forked(lambda: os._exit(can_fork()))
+    process.join()
+    assert process.exitcode == 0

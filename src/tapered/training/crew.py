@@ -126,7 +126,7 @@ class _Crew:
         if not self.workers:
             if not can_fork():
                 raise WorkerError(
-                    f"got workers={self.workload.recipe.workers}; this system forks no processes; try workers=0"
+                    f"got workers={self.workload.recipe.workers}; this process cannot be forked; try workers=0"
                 )
             for _ in range(self.workload.recipe.workers):
                 self.workers.append(_Worker(self.workload, self.workers))

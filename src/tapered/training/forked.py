@@ -13,8 +13,8 @@ import torch
 
 
 def can_fork() -> bool:
-    """Whether this system forks processes."""
-    return "fork" in mp.get_all_start_methods()
+    """Whether this process can be forked: the system can, and it is no worker of a pool, which may have no children."""
+    return "fork" in mp.get_all_start_methods() and not mp.current_process().daemon
 
 
 def forked(target: Callable[..., None], *args: Any) -> ForkProcess:

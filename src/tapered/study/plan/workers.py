@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from tapered.study.plan.planned import Planned
 from tapered.training.devices import CPU
+from tapered.training.forked import can_fork
 
 STARTING, FORKING = 8.0, 0.5  # seconds of training that a worker must spare, about what it takes to begin
 FASTEST = 5e-6  # seconds of an update of a row that nothing here goes below
@@ -17,7 +18,7 @@ def forkable(planned: Planned) -> bool:
     """
     workload, recipe = planned.workload, planned.workload.recipe
     alone = planned.study.threads == 1 and recipe.place == CPU and not recipe.workers
-    return sys.platform == "linux" and alone and all(map(workload.is_whole, workload.data))
+    return sys.platform == "linux" and can_fork() and alone and all(map(workload.is_whole, workload.data))
 
 
 def starting(planned: Planned) -> float:
