@@ -237,6 +237,22 @@ def test_a_worker_that_is_killed_or_hangs_is_replaced(tmp_path, end, lease):
     assert left_over() == []
 
 
+OPEN = """if trains_in_a_worker():
+            links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink() and path.exists()]
+            held = [str(link) for link in links if link.is_relative_to(HERE / "runs")]
+            (HERE / "held").write_text(str(held))"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no worker is a fork")
+def test_a_fork_holds_nothing_of_the_study_open_wherever_its_folder_is_seen(tmp_path):
+    """Else the lock of a driver that was killed would last as long as a worker that hangs."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "seen").symlink_to(tmp_path / "real")
+    found = own(tmp_path / "real", OPEN)
+    trained(found, tmp_path / "seen" / "runs", Processes(1, always=True))
+    assert (tmp_path / "real" / "held").read_text() == "[]"
+
+
 @pytest.mark.usefixtures("way")
 def test_a_bundle_that_kills_whoever_trains_it_is_named(tmp_path):
     found = own(tmp_path, "if trains_in_a_worker(): os._exit(7)")

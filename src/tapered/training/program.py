@@ -184,6 +184,6 @@ def _few_terms(terms: int, call: Call, left: Node, right: Node) -> Node:
 
 
 def _few_rows(call: Call, left: Node, right: Node) -> Node:
-    """A B as a loop over its terms."""
+    """A B as a loop over its terms, sum_k A[:, k] B[k, :]."""
     pair = call(aten.unsqueeze.default, (left, 3)), call(aten.unsqueeze.default, (right, 1))
     return call(aten.sum.dim_IntList, (call(aten.mul.Tensor, pair), [2]))

@@ -19,7 +19,9 @@ LEAST = 1e-4  # seconds that a step of any model takes as ordinary PyTorch; a pe
 def likely_compiled(planned: Planned) -> bool:
     """Whether a study takes long in a loop however fast that is, so that its rows will most likely be compiled."""
     study, subject = planned.study, planned.subject
-    if isinstance(subject, Scripted) or subject.recipe.place != CPU or study.mode not in ("auto", "rows compiled"):
+    if isinstance(subject, Scripted) or subject.recipe.alone or subject.recipe.place != CPU:
+        return False
+    if study.mode not in ("auto", "rows compiled"):
         return False
     runs = study.seeds * sum(len(study.peaks_of(arm)) for arm in study.arms)
     return runs * planned.steps * LEAST > modes.LONG

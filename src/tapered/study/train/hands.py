@@ -112,7 +112,7 @@ class Fork(_Process):
     """
 
     def __init__(self, slot: int, inbox: Inbox, planned: Planned, folder: Path) -> None:
-        self._planned, self._folder = planned, folder.absolute()
+        self._planned, self._folder = planned, folder.resolve()  # as links to open files say it
         super().__init__(slot, inbox)
 
     def _begin(self, pipe: "Connection[bytes, bytes]") -> None:
