@@ -37,7 +37,7 @@ CASES: dict[str, tuple[Callable[[], Workload], int, int, int]] = {  # workload, 
 
 def rows_of(workload: Workload, count: int, seeds: int, steps: int) -> tuple[Callable[[], float], float, str]:
     """Seconds an update of a row, the seconds that the first call takes, and the mode."""
-    rows, paths = start(workload, rules.Adam(), [i % seeds for i in range(count)]), decays(count, steps)
+    rows, paths = start(workload, rules.Adam(), [i % seeds for i in range(count)]), decays(count, LONG)
     begun = time.perf_counter()
     mode = choose(workload, rules.Adam(), count, LONG)
 

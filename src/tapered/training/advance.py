@@ -18,6 +18,7 @@ from tapered.rules import recomputed
 from tapered.training import loop, stack
 from tapered.training.crew import crew
 from tapered.training.living import steadily
+from tapered.training.memory import keep_freed
 from tapered.training.reasons import UndeterminedError, undetermined
 from tapered.training.rows import OnStep, Path, Rows, placed, start, tabulate
 from tapered.training.workload import Workload
@@ -85,6 +86,7 @@ def advance(
     if mode.kind != "loop" and (why := workload.recipe.alone):
         raise ValueError(f'mode = "{mode.kind}" cannot be taken, since {why}; try mode = "loop"')
     rows = placed(rows, workload.recipe.place)
+    keep_freed()
     with deterministic(), steadily(workload, workload.train, workload.objective or workload.loss), crew(workload):
         if mode.kind == "loop":
             return loop.advance(workload, rows, paths, to_step, on_step)
