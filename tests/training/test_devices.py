@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, TensorDataset
 from tapered import Workload, draws, kind, rules
 from tapered.study.plan.facts import environment
 from tapered.study.store.text import rows_to_tensors
-from tapered.training import devices, loop, recipe, stack
+from tapered.training import devices, loop, recipe, scalars, stack
 from tapered.training.advance import Mode, advance, evaluate
 from tapered.training.batches import Batches
 from tapered.training.capacity import most_rows
@@ -331,13 +331,13 @@ def elsewhere(standing_in, monkeypatch):  # noqa: ARG001
 def test_nothing_of_stacked_rows_is_left_on_the_processor(options):
     of, rule = problem("cuda", **options), rules.Adam()
     rows, path = start(of, rule, [0, 1] * 4), tabulate(rule, 8, lr=0.1)
-    scalars = stack._scalars(of, rule, [path] * 8, 0, 4, rows.params)[1]
+    at_step = scalars.laid_out(of, rule, [path] * 8, 0, 4, rows.params)[1]
     batches = Batches(of, rows.seeds, 0, 4)
     batches()
     inputs, targets, indices = batches()
     update = stack.make(of, rule, 0, "plain")
-    losses = update(rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars)
-    assert {tensor.device.type for tensor in (losses, inputs, targets, indices, scalars)} == {"meta"}
+    losses = update(rows.params, rows.buffers, rows.state, inputs, targets, indices, at_step)
+    assert {tensor.device.type for tensor in (losses, inputs, targets, indices, at_step)} == {"meta"}
     assert {tensor.device.type for tensor in rows_tensors(rows)} == {"meta"}
 
 

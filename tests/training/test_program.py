@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.data import TensorDataset
 
 from tapered import rules
-from tapered.training import stack
+from tapered.training import scalars, stack
 from tapered.training.advance import Mode, advance
 from tapered.training.batches import Batches
 from tapered.training.program import arranged, bmm, replayed, tensors, traced
@@ -31,8 +31,8 @@ def parts(workload: Workload) -> tuple:
     rows = start(workload, RULE, list(range(WIDTH)))
     path = tabulate(RULE, 4, lr=0.01)
     batches = Batches(workload, rows.seeds, 0, 4)
-    scalars = stack._scalars(workload, RULE, [path] * WIDTH, 0, 4, rows.params)[0]
-    return rows.params, rows.buffers, rows.state, *batches(), scalars
+    at_step = scalars.laid_out(workload, RULE, [path] * WIDTH, 0, 4, rows.params)[0]
+    return rows.params, rows.buffers, rows.state, *batches(), at_step
 
 
 def run(function, given: tuple) -> list[torch.Tensor]:

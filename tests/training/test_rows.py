@@ -8,8 +8,8 @@ from models import ALL, perceptron
 from tapered import rules
 from tapered.training import batches
 from tapered.training.advance import LOOP, Mode, advance, evaluate
-from tapered.training.rows import LOSSES_KEPT, Path, Rows, keep, start, tabulate
-from tapered.training.stack import _kept
+from tapered.training.losses import LOSSES_KEPT, keep, kept
+from tapered.training.rows import Path, Rows, start, tabulate
 
 STEPS = 24
 RULE = rules.Adam(decay="decoupled")
@@ -167,7 +167,7 @@ def test_losses_are_kept_alike_in_both() -> None:
     in_blocks: tuple[tuple[int, float], ...] = ()
     at = 0
     for size in (1, 2, 300, 7, 1000, 2690, 1000):
-        (in_blocks,) = _kept([in_blocks], at, [size], values[at : at + size, None])
+        (in_blocks,) = kept([in_blocks], at, [size], values[at : at + size, None])
         at += size
     assert in_blocks == tuple(one_by_one)
     assert len(in_blocks) <= LOSSES_KEPT
@@ -182,7 +182,7 @@ def test_losses_of_rows_that_end_at_different_steps_are_kept_as_of_each() -> Non
         for row, count in enumerate(counts):
             for step in range(first, first + count):
                 keep(each[row], step, float(values[step, row]))
-        known = _kept(known, first, counts, values[first : first + 600])
+        known = kept(known, first, counts, values[first : first + 600])
     assert [list(row) for row in known] == each
 
 

@@ -133,14 +133,14 @@ def test_every_update_is_reported():
 
 
 def test_losses_are_bounded_and_even(monkeypatch):
-    monkeypatch.setattr("tapered.training.rows.LOSSES_KEPT", 16)
+    monkeypatch.setattr("tapered.training.losses.LOSSES_KEPT", 16)
     problem, rule = quadratic(), rules.SGD()
     path, row = tabulate(rule, 200, lr=0.01), start(problem, rule, [0])
     every = []
     monkeypatch.setattr("tapered.training.loop.keep", lambda _, step, value: every.append((step, value)))
     go(problem, row, path, 200)
     monkeypatch.undo()
-    monkeypatch.setattr("tapered.training.rows.LOSSES_KEPT", 16)
+    monkeypatch.setattr("tapered.training.losses.LOSSES_KEPT", 16)
     row = go(problem, row, path, 200)
     assert [step for step, _ in row.losses[0]] == list(range(0, 200, 16))
     assert list(row.losses[0]) == every[::16]

@@ -9,7 +9,8 @@ from tapered.range_test.curve import Curve, smooth, stops
 from tapered.rules import Rule
 from tapered.schedules import Schedule
 from tapered.training.advance import LOOP, Mode, advance, evaluate
-from tapered.training.rows import LOSSES_KEPT, OnStep, Path, Rows, start, tabulate
+from tapered.training.losses import LOSSES_KEPT
+from tapered.training.rows import OnStep, Path, Rows, start, tabulate
 from tapered.training.workload import Workload
 
 

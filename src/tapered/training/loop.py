@@ -21,11 +21,12 @@ from tapered.training.evaluation import measured
 from tapered.training.extras import pack, unpack
 from tapered.training.items import Batch, purpose, updates
 from tapered.training.living import GENERATOR, SHARED, Marks, UnsteadyError, differing, marks
+from tapered.training.losses import keep
 from tapered.training.measures import shares_of
 from tapered.training.objective import forward
 from tapered.training.precision import Scaling, cast
 from tapered.training.recipe import Recipe
-from tapered.training.rows import OnStep, Path, Rows, keep
+from tapered.training.rows import OnStep, Path, Rows
 from tapered.training.updating import Update
 from tapered.training.workload import Workload
 

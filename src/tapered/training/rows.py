@@ -21,14 +21,13 @@ from tapered.rules import Rule, State
 from tapered.rules.ranges import ranges_of
 from tapered.schedules import Controller, Schedule
 from tapered.training.extras import pack
+from tapered.training.losses import Losses
 from tapered.training.precision import fresh
 from tapered.training.shares import shares
 from tapered.training.workload import Workload
 from tapered.words import brief
 
-LOSSES_KEPT = 128
 OnStep = Callable[[int], bool | None]
-Losses = tuple[tuple[int, float], ...]
 Tensors = Mapping[str, Tensor]
 MOST_STEPS = 2**27  # a gigabyte for each hyper
 
@@ -275,14 +274,3 @@ def placed(rows: Rows, device: torch.device) -> Rows:
     if next(iter(rows.params.values())).device == device:
         return rows
     return replace(rows, **mapped(rows, lambda tensor: tensor.to(device)))
-
-
-def keep(losses: list[tuple[int, float]], step: int, value: float) -> None:
-    """Keep the losses at multiples of a stride, which doubles whenever `LOSSES_KEPT` points are full."""
-    stride = losses[1][0] - losses[0][0] if len(losses) > 1 else 1
-    if step % stride == 0:
-        if len(losses) == LOSSES_KEPT:
-            del losses[1::2]
-            if step % (2 * stride):
-                return
-        losses.append((step, value))

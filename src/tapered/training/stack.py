@@ -22,14 +22,15 @@ from tapered import rules
 from tapered.draws import undrawn
 from tapered.rules import Rule, State
 from tapered.rules.kernels import real, wide
-from tapered.training import program, trees
+from tapered.training import program, scalars, trees
 from tapered.training.batches import Batches
 from tapered.training.devices import CPU
 from tapered.training.evaluation import measured
 from tapered.training.gradients import accumulated, clipped
+from tapered.training.losses import kept
 from tapered.training.precision import cast_rows
 from tapered.training.program import Step, Tensors
-from tapered.training.rows import LOSSES_KEPT, Losses, OnStep, Path, Rows
+from tapered.training.rows import OnStep, Path, Rows
 from tapered.training.shares import shares
 from tapered.training.sharing import Reading, shared
 from tapered.training.trees import Rebuild, taken_apart
@@ -92,9 +93,9 @@ def _advance(
     memory, stopped = shared(workload), False
     while part.steps[0] < to_step and not stopped and any(d is None for d in part.diverged[: len(chunk)]):
         first, last = part.steps[0], min(part.steps[0] + BLOCK, to_step)
-        scalars = _scalars(workload, rows.rule, [paths[i] for i in padded], first, last, part.params)
+        laid_out = scalars.laid_out(workload, rows.rule, [paths[i] for i in padded], first, last, part.params)
         batches = Batches(workload, part.seeds, first, last)
-        at = scalars.unbind()
+        at = laid_out.unbind()
         losses: list[Tensor] = []
         while first + len(losses) < last and not stopped:
             k = len(losses)
@@ -121,10 +122,10 @@ def operations(workload: Workload, rows: Rows, paths: Sequence[Path]) -> int:
     if isinstance(known, program.Replayed) and (graph := known.traced_already()):
         return len(graph.graph.nodes)
     step = rows.steps[0]
-    scalars = _scalars(workload, rows.rule, paths, step, step + 1, rows.params)[0]
+    at = scalars.laid_out(workload, rows.rule, paths, step, step + 1, rows.params)[0]
     inputs, targets, indices = Batches(workload, rows.seeds, step, step + 1)()
     update = make(workload, rows.rule, 0, "plain")
-    graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, scalars))
+    graph = program.traced(update, (rows.params, rows.buffers, rows.state, inputs, targets, indices, at))
     return len(graph.graph.nodes)
 
 
@@ -146,54 +147,13 @@ def _after(part: Rows, losses: np.ndarray[Any, Any]) -> Rows:
         if diverged[row] is None:
             diverged[row] = first + int(np.argmin(finite[:, row]))
     lengths = [made if stop is None else max(stop - first, 0) for stop in diverged]
-    kept = _kept(part.losses, first, lengths, losses)
+    losses_kept = kept(part.losses, first, lengths, losses)
     steps = tuple(first + made if stop is None else stop for stop in diverged)
     if len(set(steps)) > 1:  # a diverged row is carried along to the end of its chunk
         steps = tuple(first + made for _ in steps)
     counts = {name: count + made for name, count in part.counts.items()}
     latest = tuple(losses[-1].tolist())
-    return replace(part, steps=steps, diverged=tuple(diverged), losses=kept, latest=latest, counts=counts)
-
-
-def _kept(known: Sequence[Losses], first: int, lengths: Sequence[int], new: np.ndarray[Any, Any]) -> tuple[Losses, ...]:
-    """As `rows.keep` for the first so many of each column, without looking at those that are not kept."""
-    found: list[Losses] = [()] * len(known)
-    alike: dict[tuple[int, ...], list[int]] = {}  # rows of the same steps, which most are
-    for row, (losses, length) in enumerate(zip(known, lengths, strict=True)):
-        ends = [step for step, _ in (*losses[:2], *losses[-1:])]  # between them they lie evenly
-        alike.setdefault((length, len(losses), *ends), []).append(row)
-    for (length, *_), rows in alike.items():
-        before = [step for step, _ in known[rows[0]]]
-        steps = _kept_steps(before, first, first + length)
-        old, added = set(steps), [step for step in steps if step >= first]
-        columns = new[np.ix_([step - first for step in added], rows)].T.tolist()
-        for row, column in zip(rows, columns, strict=True):
-            losses = known[row] if old.issuperset(before) else tuple(pair for pair in known[row] if pair[0] in old)
-            found[row] = losses + tuple(zip(added, column, strict=True))
-    return tuple(found)
-
-
-def _kept_steps(known: Sequence[int], first: int, end: int) -> list[int]:
-    """Those whose losses are kept once each of these steps had one."""
-    found, step = list(known), first
-    while True:
-        stride = found[1] - found[0] if len(found) > 1 else 1
-        step += -step % stride
-        if step >= end:
-            return found
-        if len(found) == LOSSES_KEPT:
-            del found[1::2]
-            continue
-        # before there are two points there is no stride to go on by
-        room = LOSSES_KEPT - len(found) if len(found) > 1 else 1
-        last = min(end, step + stride * room)
-        found.extend(range(step, last, stride))
-        step = last
-
-
-def _finest(params: Tensors) -> torch.dtype:
-    """Of scalars: single precision, which every parameter of up to 32 bits is updated in, else double."""
-    return max((_wide(p[:0]).dtype for p in params.values()), key=lambda dtype: dtype.itemsize, default=torch.float32)
+    return replace(part, steps=steps, diverged=tuple(diverged), losses=losses_kept, latest=latest, counts=counts)
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -201,45 +161,12 @@ def _wide(tensor: Tensor) -> Tensor:
     return wide(real(tensor))
 
 
-def _scalars(workload: Workload, rule: Rule, paths: Sequence[Path], first: int, last: int, params: Tensors) -> Tensor:
-    """What the rule needs at each step and row: (steps, `_named`, rows), made in float64 and rounded once.
-
-    One tensor, as a graph takes half a microsecond for each that it is given.
-    """
-    tables = {name: _together([path.hypers[name] for path in paths], first, last) for name in paths[0].hypers}
-    t = torch.arange(first + 1, last + 1, dtype=torch.float64)[:, None]
-    shape = last - first, len(paths)
-    found = [value.expand(shape) for value in _named(workload, rule, tables, t).values()]
-    return torch.stack(found, 1).to(_finest(params)).to(workload.recipe.place)
-
-
-def _together(tables: Sequence[np.ndarray[Any, Any]], first: int, last: int) -> np.ndarray[Any, Any]:
-    """The values of rows at these steps, (steps, rows); (steps, 1) where all have the same table, as most hypers do."""
-    alike = all(table is tables[0] for table in tables)
-    return np.stack([table[first:last] for table in (tables[:1] if alike else tables)], axis=1)
-
-
-def _named(
-    workload: Workload, rule: Rule, tables: Mapping[str, np.ndarray[Any, Any]], t: Tensor
-) -> dict[tuple[int, str], Tensor]:
-    """A rule's scalars by the group of parameters, of which each has its own, and their name; in this order."""
-    found = {
-        (i, name): value
-        for i, share in enumerate(shares(workload.recipe, shared(workload).trained))
-        for name, value in rule.scalars(
-            {key: torch.from_numpy(table) for key, table in share.of(tables).items()}, t
-        ).items()
-    }
-    return dict(sorted(found.items()))
-
-
 @lru_cache(maxsize=8)
 def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa: ARG001 - width is the cache's key
     """The program that updates `width` rows once, in place, and returns their losses; kept: compiling takes long."""
     reading, trained = Reading(workload, shared(workload).model), shared(workload).trained
     groups = list(enumerate(shares(workload.recipe, trained)))
-    any_hypers = {name: np.ones((1, 1)) for name in ("lr", *rule.hypers)}
-    names = list(_named(workload, rule, any_hypers, torch.ones(1, 1, dtype=torch.float64)))
+    names = scalars.names(workload, rule)
 
     def loss(params: dict[str, Tensor], others: dict[str, Tensor], inputs: Any, targets: Any) -> tuple[Tensor, Any]:
         given = {name: tensor.clone() if name in others else tensor for name, tensor in {**params, **others}.items()}
@@ -250,8 +177,8 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
     # of an objective there are no targets
     gradient = vmap(grad_and_value(loss, has_aux=True), in_dims=(0, 0, 0, None if workload.objective else 0))
 
-    def one(param: Tensor, grad: Tensor, state: State, scalars: Tensors) -> tuple[Tensor, State]:
-        return rules.added(*rule.terms(param, grad, state, scalars))
+    def one(param: Tensor, grad: Tensor, state: State, of: Tensors) -> tuple[Tensor, State]:
+        return rules.added(*rule.terms(param, grad, state, of))
 
     def step(
         params: Tensors,
@@ -260,7 +187,7 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
         inputs: Any,
         targets: Any,
         indices: Tensor,
-        scalars: Tensor,
+        at_step: Tensor,
     ) -> Tensor:
         mine = {name: params[name] for name in trained}
         others = {**{name: params[name] for name in params if name not in mine}, **buffers}
@@ -268,7 +195,7 @@ def make(workload: Workload, rule: Rule, width: int, how: How) -> Step:  # noqa:
         at_once = [(trees.row(inputs, part), trees.row(targets, part)) for part in parts]
         grads, losses, written = accumulated(gradient, workload, mine, others, at_once)
         clipped(workload.recipe, grads)
-        values = dict(zip(names, scalars.unbind(), strict=True))
+        values = dict(zip(names, at_step.unbind(), strict=True))
         for i, share in groups:
             here = {name: value for (group, name), value in values.items() if group == i}
             for name in share.names:
