@@ -10,6 +10,7 @@ from tapered.files.wire import Message
 from tapered.study import open_store
 from tapered.study.plan.cells import forest_of
 from tapered.study.store.text import bundle_from_text, bundle_to_text, pack
+from tapered.study.train import grow
 from tapered.study.train import pool as pools
 from tapered.study.train.executor import Told
 from tapered.study.train.grow import RunError
@@ -25,6 +26,7 @@ class World:
     def __init__(self, folder, mode, *, rows, count):
         self.found = stated(folder, mode.kind)
         self.hands, self.given, self.due, self.ended_by, self.progress = [], [], deque(), "by SIGKILL", []
+        self.lost = []
         self.store = open_store(self.found, folder / "runs")
         forest = forest_of(self.found)
         (rule,) = forest.rules
@@ -59,6 +61,7 @@ class Hand:
         elif message.kind == "task":
             bundle = bundle_from_text(message.fields["bundle"], message.fields["name"]).bundle
             self.world.given.append((self.slot, len(bundle.keys), len(self.world.pool._running)))
+            self.world.lost.append(message.fields["lost"])
             self.world.act(self, bundle)
 
     def say(self, kind, **fields):
@@ -97,6 +100,23 @@ def test_a_bundle_that_is_lost_twice_goes_on_in_halves_each_alone(tmp_path):
     assert [size for _, size, _ in world.given] == [12, 12, 6, 6]
     assert [beside for *_, beside in world.given[2:]] == [1, 1]  # itself
     assert item.lost == 2
+    assert world.lost == [False, True, True, True]
+
+
+@pytest.mark.parametrize(("lost", "expected"), [(True, [2, 5, 10, 13, 24]), (False, [11, 22, 24])])
+def test_what_was_lost_is_kept_sooner(tmp_path, monkeypatch, lost, expected):
+    """A second an update: after more than 1, 2 and 4, at the fork at 13, at the end; else after more than 10."""
+    world = World(tmp_path, ROWS, rows=2, count=1)
+    item, now, kept = world.items[0], [0.0], []
+    monkeypatch.setattr(grow.time, "monotonic", lambda: now[0])
+
+    def made(_):
+        now[0] += 1.0
+
+    with world.store as store:
+        monkeypatch.setattr(store, "put", lambda *_: kept.append(now[0]))
+        grow.Grower(item.work.forest, store, ROWS, made, lambda: False, lost=lost).grow(item.bundle)
+    assert kept == expected
 
 
 def test_what_trains_alone_waits_for_the_others(tmp_path):

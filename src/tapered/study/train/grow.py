@@ -17,6 +17,7 @@ from tapered.training.rows import Rows, start
 from tapered.words import counted
 
 SAVE_SECONDS = 10.0
+SOON = 1.0  # where one that trained this was lost, as the next may be; then twice as many each time
 FORK_SECONDS = 3.0  # a fork is kept too, unless the last save is fresher than this
 
 
@@ -50,6 +51,7 @@ class Grower:
         progress: Called with the number of updates made since the last call.
         stop: Asked after every update; True stops there, and the bundle at hand is kept where it stands.
         until: The evaluation mark to train to; by default the last.
+        lost: Whether one that trained this was lost: then it is kept after a second, two, four and so on.
     """
 
     def __init__(
@@ -60,11 +62,14 @@ class Grower:
         progress: Callable[[int], None],
         stop: Callable[[], bool],
         until: int | None = None,
+        *,
+        lost: bool = False,
     ) -> None:
         self.whole, self.store, self.mode, self.progress, self.stop = forest, store, mode, progress, stop
         self.forest = forest  # of the bundle at hand, as far as its rates are known
         self.until = forest.marks[-1] if until is None else until
         self.saved, self.live = time.monotonic(), 0  # when, and how many rows are trained now
+        self.every = SOON if lost else SAVE_SECONDS
 
     def grow(self, bundle: Bundle) -> list[Bundle]:
         """Train a bundle to the mark or to a stop; where memory runs out, return its halves, kept in its place.
@@ -84,7 +89,7 @@ class Grower:
             bundle, rows, go_on = *found, self._next
             if bundle.reached(self.until) or self.stop():
                 break
-            self._save(bundle, rows, FORK_SECONDS if forked else SAVE_SECONDS)
+            self._save(bundle, rows, min(FORK_SECONDS, self.every) if forked else self.every)
         self._save(bundle, rows, 0.0)
         return []
 
@@ -98,7 +103,7 @@ class Grower:
     def _save(self, bundle: Bundle, rows: Rows | None, after: float) -> None:
         if time.monotonic() - self.saved >= after:
             self.store.put(bundle, rows)
-            self.saved = time.monotonic()
+            self.saved, self.every = time.monotonic(), min(2 * self.every, SAVE_SECONDS)
 
     def _attempt(
         self, go_on: Callable[[Bundle, Rows], tuple[Bundle, Rows | None]], bundle: Bundle, rows: Rows
@@ -139,7 +144,7 @@ class Grower:
 
     def _on_step(self, updates: int) -> bool:
         self.progress(updates)
-        return self.stop() or time.monotonic() - self.saved > SAVE_SECONDS
+        return self.stop() or time.monotonic() - self.saved > self.every
 
     def _at_event(self, bundle: Bundle, rows: Rows) -> tuple[Bundle, Rows]:
         """Evaluate at a mark, and fork at the ends of segments; nothing where rows wait for others."""

@@ -135,7 +135,7 @@ class Pool:
             self._numbers += 1
             self._numbered[hand], self._running[hand], self._heard[hand] = self._numbers, item, time.monotonic()
             item.given()
-            hand.tell(task_of(self._numbers, item.work, kept, rows))
+            hand.tell(task_of(self._numbers, item.work, kept, rows, lost=item.lost > 0))
 
     def _may(self, item: Item, hand: Hand) -> bool:
         """Whether a worker may train a bundle now: what compiles, once a machine, and then the others find it."""

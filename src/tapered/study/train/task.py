@@ -151,7 +151,7 @@ def _parts(facts: Mapping[str, str]) -> dict[str, str]:
     return found | {f"{kind.TRAINED} {name}": text for name, text in kind.read(facts[kind.TRAINED]).items()}
 
 
-def task_of(number: int, work: Work, kept: Kept, rows: bytes | None) -> Message:
+def task_of(number: int, work: Work, kept: Kept, rows: bytes | None, *, lost: bool = False) -> Message:
     """What a worker is told to train.
 
     Args:
@@ -159,6 +159,7 @@ def task_of(number: int, work: Work, kept: Kept, rows: bytes | None) -> Message:
         work: What the bundle belongs to.
         kept: The bundle as it stands.
         rows: The content of the file of its rows; None where the worker reads it itself, or there is none.
+        lost: Whether a worker that trained it was lost.
     """
     named = {run.arm for branch in kept.bundle.branches for run in branch.runs}
     arms = [arm for arm in work.planned.study.arms if arm.name in named]
@@ -171,6 +172,7 @@ def task_of(number: int, work: Work, kept: Kept, rows: bytes | None) -> Message:
         "mode": asdict(work.mode),
         "bundle": bundle_to_text(kept),
         "name": kept.bundle.name,
+        "lost": lost,
     }
     return Message("task", fields, () if rows is None else (rows,))
 
@@ -185,12 +187,14 @@ class Task:
         forest: Its runs.
         mode: How they are trained.
         until: The mark to train to.
+        lost: Whether a worker that trained it was lost.
     """
 
     kept: Kept
     forest: Forest
     mode: Mode
     until: int
+    lost: bool
 
 
 def read_task(planned: Planned, fields: Mapping[str, Any]) -> Task:
@@ -203,7 +207,7 @@ def read_task(planned: Planned, fields: Mapping[str, Any]) -> Task:
     arms = tuple(Arm.model_validate(arm) for arm in fields["arms"])  # with the trials that they have by now
     now = planned.having(planned.study.model_copy(update={"arms": arms}))
     forest = _forest(now, kept.bundle, fields["rung"], shared=fields["shared"])
-    return Task(kept, forest, Mode(**fields["mode"]), fields["until"])
+    return Task(kept, forest, Mode(**fields["mode"]), fields["until"], fields["lost"])
 
 
 def _forest(planned: Planned, bundle: Bundle, rung: int | None, *, shared: bool) -> Forest:

@@ -81,7 +81,9 @@ class Worker:
             raise RuntimeError("a task came before the job that it is of")
         task, number = read_task(self._planned, message.fields), message.fields["number"]
         relay = Relay(task.kept, next(iter(message.pieces), None), self._folder, self._send)
-        grower = Grower(task.forest, relay, task.mode, self._made, lambda: self._stopped >= number, task.until)
+        grower = Grower(
+            task.forest, relay, task.mode, self._made, lambda: self._stopped >= number, task.until, lost=task.lost
+        )
         self._grower = grower
         parts = grower.grow(task.kept.bundle)
         self._tell_progress()
