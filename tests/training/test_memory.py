@@ -43,7 +43,6 @@ def pages(when: str, **said: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of another C library")
 def test_training_keeps_what_it_frees_unless_the_user_says_what_is_to_be_kept() -> None:
-    whole = 10 * 4 * 2**24 // os.sysconf("SC_PAGE_SIZE")
-    assert pages("after training") < whole / 20
-    assert pages("before") > whole / 2
-    assert pages("after training", MALLOC_TRIM_THRESHOLD_="0") > whole / 2
+    kept = pages("after training")  # pages may be of 4 kB or of 2 MB
+    assert kept < pages("before") / 5
+    assert kept < pages("after training", MALLOC_TRIM_THRESHOLD_="0") / 5
