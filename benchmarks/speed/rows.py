@@ -25,12 +25,14 @@ from tapered.training.advance import advance
 from tapered.training.modes import choose
 from tapered.training.rows import start
 from tapered.training.rows import tabulate as table_of
+from tapered.workloads import mnist1d
 
 HERE = Path(__file__).parent
 LONG = 100_000  # the steps that the mode is chosen for; so many that compiling pays
 CASES: dict[str, tuple[Callable[[], Workload], int, int, int]] = {  # workload, rows, seeds, steps of a measurement
     "mlp_vs_torch": (perceptron, 256, 8, 500),
     "cnn_vs_torch": (digits, 32, 8, 50),
+    "mnist1d_vs_torch": (mnist1d, 32, 8, 20),  # whose rows show what kept memory spares
     "transformer_vs_torch": (letters, 16, 8, 10),
 }
 

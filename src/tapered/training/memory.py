@@ -31,8 +31,8 @@ def fitting(size: int, attempt: Callable[[int], T]) -> T:
 def keep_freed() -> None:
     """Have this process keep what it frees, up to 256 MB, in the place of giving it back and asking for it again.
 
-    The system clears each page of what it gives: of convolutions of 32 rows that takes a third of a step. For glibc,
-    whose word on it is final; other systems' libraries are left as they are.
+    The system clears each page of what it gives: of convolutions of 32 rows that takes a third of a step. Of glibc
+    (`mallopt`, malloc.h) and for the whole process, for good; other systems' libraries are left as they are.
     """
     if sys.platform == "linux" and not SAID & os.environ.keys():
         with suppress(AttributeError, OSError):
